@@ -1,0 +1,31 @@
+"""runwright: typed, frozen factories that Hydra composes into plain PyTorch research runs.
+
+    from runwright import compose
+    accuracy = compose(["model=cnn", "opt.lr=1e-3"]).run()
+
+Importing this package imports neither torch nor Hydra; what is named below comes when it is used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from runwright.composition import compose
+    from runwright.errors import ConfigError, RunError, UserError
+    from runwright.run import Config
+
+__all__ = ["Config", "ConfigError", "RunError", "UserError", "compose"]
+
+_HOME: Final = {
+    "Config": "runwright.run",
+    "ConfigError": "runwright.errors",
+    "RunError": "runwright.errors",
+    "UserError": "runwright.errors",
+    "compose": "runwright.composition",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'runwright' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,0 +1,305 @@
+"""Checkpoints: written atomically, verified when read, never pickled.
+
+A checkpoint is a pair of safetensors files: `NAME.safetensors` holds the weights alone, for use
+anywhere, and `NAME.state.safetensors` what it takes to go on from there (optimiser, moving
+average, random generators; counters in its header). Each carries a digest of its own content,
+and the state that of its weights, so a damaged or mismatched pair is recognised.
+
+In a run's `checkpoints/` folder, `step-00000500.*` are the checkpoints to resume from, `last.*` the
+newest of them under a fixed name, and `best.*` the weights with the best validation.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+
+import attrs
+
+from runwright.errors import UserError
+from runwright.factory import Settings, option, settings
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+
+Tensors: TypeAlias = "Mapping[str, torch.Tensor]"
+Info: TypeAlias = dict[str, Any]
+
+WEIGHTS_SUFFIX: Final = ".safetensors"
+STATE_SUFFIX: Final = ".state.safetensors"
+
+# Without `save_every`, saving takes about this share of the time, and starts after this long.
+_SHARE_OF_TIME: Final = 0.01
+_FIRST_AFTER_SECONDS: Final = 10.0
+
+
+@settings
+class CheckpointCfg(Settings):
+    """When checkpoints are written, and from which one to start."""
+
+    save_every: int | None = option(
+        default=None,
+        ge=1,
+        doc="steps between checkpoints; by default as often as costs 1 % of the time",
+    )
+    keep: int = option(
+        default=2, ge=1, doc="how many checkpoints to keep, beside the best; 1 has no fallback"
+    )
+    load: str | None = option(
+        default=None,
+        doc="weights to start from: a .safetensors file, or a run directory (its best weights)",
+    )
+    allow_changes: bool = option(
+        default=False, doc="whether a run may be resumed with a changed configuration"
+    )
+
+
+class DamagedCheckpointError(Exception):
+    """A checkpoint file that cannot be read, or whose content does not match its digest."""
+
+
+@attrs.frozen(kw_only=True)
+class Checkpoint:
+    """A checkpoint that was read and verified.
+
+    Attributes:
+        path: the file of the weights.
+        weights: the model's state dictionary.
+        state: further tensors by name, e.g. `optimizer/0/exp_avg`.
+        info: counters and other plain values.
+    """
+
+    path: Path
+    weights: Tensors
+    state: Tensors
+    info: Info
+
+
+def write_tensors(path: Path, tensors: Tensors, info: Info) -> str:
+    """Write tensors and plain values to a safetensors file; all of it or nothing.
+
+    Returns:
+        The digest of the content.
+    """
+    from safetensors.torch import save
+
+    unshared = _unshared(tensors)
+    text = json.dumps(info, sort_keys=True)
+    digest = _digest(unshared, text)
+    content = save(unshared, {"format": "pt", "info": text, "digest": digest})
+    write_bytes(path, content)
+    return digest
+
+
+def read_tensors(path: Path) -> "tuple[dict[str, torch.Tensor], Info, str]":
+    """Read what `write_tensors` wrote: the tensors on the CPU, the plain values, the digest.
+
+    Raises:
+        DamagedCheckpointError: the file is cut short, altered, or not of this kind.
+    """
+    tensors, metadata = _read(path)
+    text, digest = metadata.get("info"), metadata.get("digest")
+    if text is None or digest is None:
+        raise DamagedCheckpointError("it was not written by runwright")
+    if digest != _digest(tensors, text):
+        raise DamagedCheckpointError("its content does not match its digest")
+    return tensors, json.loads(text), digest
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that after a crash there is either the old one or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+class Checkpoints:
+    """The checkpoints of one run."""
+
+    def __init__(self, folder: Path, cfg: CheckpointCfg) -> None:
+        """Look after the checkpoints in `folder`, which need not exist."""
+        self.folder = folder
+        self.cfg = cfg
+        self._last_saved = time.monotonic()
+        self._cost = _FIRST_AFTER_SECONDS * _SHARE_OF_TIME
+
+    def due(self, step: int) -> bool:
+        """Whether a checkpoint should be written after this step."""
+        if self.cfg.save_every is not None:
+            return step % self.cfg.save_every == 0
+        return time.monotonic() - self._last_saved >= self._cost / _SHARE_OF_TIME
+
+    def save(self, step: int, weights: Tensors, state: Tensors, info: Info) -> None:
+        """Write the checkpoint of a step, and drop those that are no longer kept."""
+        started = time.monotonic()
+        name = f"step-{step:08d}"
+        self._write_pair(name, weights, state, {**info, "step": step})
+        for suffix in (WEIGHTS_SUFFIX, STATE_SUFFIX):
+            _alias(self.folder / f"{name}{suffix}", self.folder / f"last{suffix}")
+        for old in self._steps()[self.cfg.keep :]:
+            for suffix in (STATE_SUFFIX, WEIGHTS_SUFFIX):
+                (self.folder / f"step-{old:08d}{suffix}").unlink(missing_ok=True)
+        self._last_saved = time.monotonic()
+        self._cost = max(self._cost, self._last_saved - started)
+
+    def save_best(self, weights: Tensors, info: Info) -> None:
+        """Write the weights with the best validation."""
+        self._write_pair("best", weights, {}, info)
+
+    def latest(self) -> Checkpoint | None:
+        """The newest checkpoint that is whole; None when none was ever written.
+
+        Damaged ones are named in the log and passed over.
+
+        Raises:
+            UserError: there are checkpoints and every one of them is damaged.
+        """
+        damaged: list[str] = []
+        for name in self._names():
+            try:
+                checkpoint = self._read_pair(name)
+            except DamagedCheckpointError as error:
+                damaged.append(f"{self.folder / name}{WEIGHTS_SUFFIX}: {error}")
+                log.warning(
+                    "Damaged checkpoint %s%s: %s.", self.folder / name, WEIGHTS_SUFFIX, error
+                )
+                continue
+            if damaged:
+                log.warning("Using the one before it, of step %d.", checkpoint.info["step"])
+            return checkpoint
+        if damaged:
+            raise UserError(
+                "No checkpoint of this run is whole:\n  "
+                + "\n  ".join(damaged)
+                + "\nPut a good copy in place, or start anew in another hydra.run.dir."
+            )
+        return None
+
+    def _names(self) -> list[str]:
+        names = [f"step-{step:08d}" for step in self._steps()]
+        return [*names, "last"] if (self.folder / f"last{WEIGHTS_SUFFIX}").exists() else names
+
+    def _steps(self) -> list[int]:
+        """The steps that have a state file, newest first."""
+        pattern = re.compile(r"step-(\d+)" + re.escape(STATE_SUFFIX))
+        found = (pattern.fullmatch(path.name) for path in _listed(self.folder))
+        return sorted((int(match[1]) for match in found if match), reverse=True)
+
+    def _write_pair(self, name: str, weights: Tensors, state: Tensors, info: Info) -> None:
+        digest = write_tensors(self.folder / f"{name}{WEIGHTS_SUFFIX}", weights, {})
+        # The state comes second: where it exists, its weights do.
+        whole = {**info, "weights_digest": digest}
+        write_tensors(self.folder / f"{name}{STATE_SUFFIX}", state, whole)
+
+    def _read_pair(self, name: str) -> Checkpoint:
+        path = self.folder / f"{name}{WEIGHTS_SUFFIX}"
+        weights, _, digest = read_tensors(path)
+        state, info, _ = read_tensors(self.folder / f"{name}{STATE_SUFFIX}")
+        if info.get("weights_digest") != digest:
+            raise DamagedCheckpointError("its weights and its state are of different steps")
+        return Checkpoint(path=path, weights=weights, state=state, info=info)
+
+
+def find_weights(location: Path) -> Path:
+    """The file of weights that a path stands for: itself, or the best of a run directory.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    if location.is_file():
+        return location
+    candidates = [
+        location / folder / f"{name}{WEIGHTS_SUFFIX}"
+        for folder in ("checkpoints", ".")
+        for name in ("best", "last")
+    ]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    looked = "\n  ".join(str(path) for path in [location, *candidates])
+    raise UserError(
+        f"There are no weights to load. Looked for:\n  {looked}\n"
+        "Give checkpoint.load=<run directory or .safetensors file>."
+    )
+
+
+def read_weights(path: Path) -> "dict[str, torch.Tensor]":
+    """Read the weights in a safetensors file, of this library's or of another's making.
+
+    Raises:
+        UserError: the file is damaged or of another kind.
+    """
+    try:
+        tensors, metadata = _read(path)
+        return tensors if "digest" not in metadata else read_tensors(path)[0]
+    except DamagedCheckpointError as damage:
+        raise UserError(f"{path} is no whole safetensors file: {damage}.") from damage
+
+
+def _read(path: Path) -> "tuple[dict[str, torch.Tensor], dict[str, str]]":
+    """The tensors and the metadata of any safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with cast("Any", safe_open)(path, framework="pt", device="cpu") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            names: list[str] = list(file.keys())
+            tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise DamagedCheckpointError(str(error)) from error
+    return tensors, metadata
+
+
+def _alias(target: Path, name: Path) -> None:
+    """Let `name` be the same file as `target`, replacing what was there at once."""
+    temporary = name.with_name(f".{name.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        temporary.hardlink_to(target)
+    except OSError:  # a file system without hard links
+        temporary.write_bytes(target.read_bytes())
+    temporary.replace(name)
+
+
+def _listed(folder: Path) -> Iterator[Path]:
+    return folder.iterdir() if folder.is_dir() else iter(())
+
+
+def _unshared(tensors: Tensors) -> "dict[str, torch.Tensor]":
+    """Contiguous tensors on the CPU, each with memory of its own, as the format demands."""
+    seen: set[int] = set()
+    result: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        is_whole = plain.untyped_storage().nbytes() == plain.nbytes
+        if plain.untyped_storage().data_ptr() in seen or not is_whole:
+            plain = plain.clone()
+        seen.add(plain.untyped_storage().data_ptr())
+        result[name] = plain
+    return result
+
+
+def _digest(tensors: Tensors, info: str) -> str:
+    import torch
+
+    digest = hashlib.sha256(info.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

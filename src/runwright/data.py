@@ -1,0 +1,115 @@
+"""Data: the interface between a data set and the training loop.
+
+A `DataModule` factory builds `Data`: the Dims, and a `Split` each for training, validation and
+test. A split yields batches that already lie on the training device. The order of its examples
+is a function of (seed, epoch) alone, so that a run can be resumed at any batch.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
+
+import attrs
+from typing_extensions import TypeVar
+
+from runwright.dims import Dims
+from runwright.factory import Settings, settings
+
+if TYPE_CHECKING:
+    import torch
+
+    from runwright.runtime import Runtime
+
+
+@attrs.frozen(kw_only=True)
+class Batch:
+    """Examples side by side: every tensor attribute has shape (B, …) with the same B.
+
+    Attributes that are not tensors are passed on as they are.
+    """
+
+    def __len__(self) -> int:
+        return len(next(iter(self._tensors().values())))
+
+    @property
+    def device(self) -> "torch.device":
+        """The device that the tensors are on."""
+        return next(iter(self._tensors().values())).device
+
+    def select(self, index: "torch.Tensor | slice") -> Self:
+        """The examples at `index` (a slice, or integers of shape (K,))."""
+        return attrs.evolve(self, **{name: value[index] for name, value in self._tensors().items()})
+
+    def to(self, device: "torch.device") -> Self:
+        """The same examples on another device."""
+        moved = {
+            name: value.to(device, non_blocking=True) for name, value in self._tensors().items()
+        }
+        return attrs.evolve(self, **moved)
+
+    def _tensors(self) -> "dict[str, torch.Tensor]":
+        import torch
+
+        values = {field.name: getattr(self, field.name) for field in attrs.fields(type(self))}
+        return {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
+
+
+D_co = TypeVar("D_co", bound=Dims, default=Any, covariant=True)
+B_co = TypeVar("B_co", bound=Batch, default=Any, covariant=True)
+
+
+class Split(ABC, Generic[B_co]):
+    """One part of a data set, cut into batches."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of examples."""
+
+    @property
+    @abstractmethod
+    def num_batches(self) -> int:
+        """The number of batches in an epoch."""
+
+    @abstractmethod
+    def batches(self, epoch: int, start: int = 0) -> Iterator[B_co]:
+        """Yield the batches of an epoch, from number `start` on, on the training device."""
+
+
+@attrs.frozen(kw_only=True)
+class Data(Generic[D_co, B_co]):
+    """What a data module builds.
+
+    Attributes:
+        dims: what the model is built from.
+        train: the training examples, shuffled anew in every epoch.
+        val: the validation examples, always in the same order; None when there are none.
+        test: the test examples, likewise.
+        draw_examples: writes a picture of some training examples to the path it is given.
+    """
+
+    dims: D_co
+    train: Split[B_co]
+    val: Split[B_co] | None = None
+    test: Split[B_co] | None = None
+    draw_examples: Callable[[Path], None] | None = None
+
+
+@settings
+class DataModule(Settings, ABC, Generic[D_co, B_co], group="dm"):
+    """Interface of the factories of data; the group `dm`."""
+
+    default_objective: ClassVar[str | None] = None
+    """The member of the group `objective` that is taken unless the user chooses one."""
+
+    @abstractmethod
+    def build(self, runtime: "Runtime") -> Data[D_co, B_co]:
+        """Read the data.
+
+        Raises:
+            UserError: the data are missing or broken; says where they were looked for.
+        """
+
+    def expected_dims(self) -> D_co | None:
+        """The Dims, if they follow from the options alone; `check` builds models from them."""
+        return None

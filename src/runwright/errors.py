@@ -1,0 +1,53 @@
+"""What a user is told when something is wrong, and with which exit status the program ends.
+
+A `UserError` is a mistake that the user can mend: its text is printed without a traceback and
+the program exits with status 2. A `RunError` is a run that failed although the configuration is
+right (a loss that is not finite, say): its text is printed and the status is 1. Every other
+exception is a bug and keeps its traceback.
+"""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """A mistake of the user's: what is wrong, where, what is allowed, and the next step."""
+
+
+class RunError(Exception):
+    """A run that failed for a reason that the message explains in full."""
+
+
+class ConfigError(UserError):
+    """Every mistake of one configuration, reported together.
+
+    Attributes:
+        problems: one self-contained text a mistake.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(self.problems)  # the arguments, so that the error survives pickling
+
+    def __str__(self) -> str:
+        if len(self.problems) == 1:
+            return self.problems[0]
+        listed = "\n".join(f"{i}. {text}" for i, text in enumerate(self.problems, start=1))
+        return f"The configuration has {len(self.problems)} mistakes:\n{listed}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that `name` was most likely meant to be, or None."""
+    by_folded = {candidate.casefold(): candidate for candidate in sorted(known, key=len)}
+    if begun := [folded for folded in by_folded if folded.startswith(name.casefold())]:
+        return by_folded[begun[0]]
+    matches = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.55)
+    return by_folded[matches[0]] if matches else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence that names the nearest known name and all that are allowed."""
+    known = sorted(known)
+    closest = nearest(name, known)
+    hint = f"Did you mean '{closest}'? " if closest else ""
+    return f"{hint}Allowed: {', '.join(known)}." if known else hint.strip()

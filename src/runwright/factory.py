@@ -1,0 +1,300 @@
+"""What a factory is, and the register of all that can be chosen.
+
+A factory is a frozen dataclass: its fields are all that a person may choose, and its `build(...)`
+takes what is only known at run time and returns the real thing:
+
+    @factory("mlp")
+    class MlpFactory(ModelFactory[ImageDims]):
+        '''Multilayer perceptron.'''
+
+        width: int = option(default=64, ge=1, doc="width of the hidden layer")
+
+        def build(self, dims: ImageDims) -> nn.Module: ...
+
+`@factory(name)` makes the frozen dataclass, enforces the rules (documented, keyword-only, a
+`build`), and registers it under the group of its base class: the class above is `model=mlp`.
+`@settings` does the same for options that are not a choice of a group (`opt`, `training`, …).
+"""
+
+import dataclasses
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, ClassVar, Final, TypeVar, cast, dataclass_transform, get_args, get_origin
+
+import attrs
+
+from runwright.errors import UserError, did_you_mean
+
+T = TypeVar("T")
+SettingsT = TypeVar("SettingsT", bound="Settings")
+
+CONFIG_GROUPS: Final[dict[str, dict[str, "type[Settings]"]]] = {}
+"""Every registered factory: group → name → class. `@factory` fills it."""
+
+_METADATA_KEY: Final = "runwright"
+
+_NO_DOC = (
+    "{cls}.{field} has no description. Declare it as `{field}: … = option(default=…, doc='…')`."
+)
+_NO_CLASS_DOC = "{cls} has no docstring. Its first line is what `--help` shows for it."
+_NO_BUILD = "{cls} is a factory but leaves {missing} abstract. Define it, or use @settings."
+_NO_GROUP = (
+    "{cls} inherits from no group's interface. Derive it from DataModule, ModelFactory, "
+    "ObjectiveFactory, or from an interface of your own: `class MyKind(Settings, group='kind')`."
+)
+_COLLISION = (
+    "{cls}.build takes '{name}', which is also an option of {cls}. An argument of `build` is known "
+    "only at run time; read the option as `self.{name}` and drop the argument."
+)
+_TAKEN = "'{group}={name}' is already {other}. Choose another name for {cls}."
+_BAD_NAME = "'{name}' cannot be the name of {cls}: use letters, digits, '_', '-' and '.' only."
+
+
+class OptionError(UserError, ValueError):
+    """The values of one factory or settings class break its bounds or rules.
+
+    Attributes:
+        owner: the name of the class.
+        problems: (option, what is wrong), all of them; the option is "" for a rule on several.
+    """
+
+    def __init__(self, owner: str, problems: Sequence[tuple[str, str]]) -> None:
+        self.owner = owner
+        self.problems = tuple(problems)
+        super().__init__(owner, self.problems)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{self.owner}: {text}" for text in self.texts(""))
+
+    def texts(self, key: str) -> list[str]:
+        """The problems as sentences, every option named with its full key below `key`."""
+        prefix = f"{key}." if key else ""
+        sentences = (f"`{name}` {text}" if name else text for name, text in self.problems)
+        return [re.sub(r"`([^`]+)`", rf"{prefix}\1", sentence) for sentence in sentences]
+
+
+@attrs.frozen(kw_only=True)
+class Option:
+    """What is declared of an option beside its type and default."""
+
+    doc: str
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+    choices: tuple[str, ...] | None = None
+
+    @property
+    def bounds(self) -> str:
+        """The bounds as people write them: "≥ 0, < 1"; empty when there are none."""
+        limits = (("≥", self.ge), (">", self.gt), ("≤", self.le), ("<", self.lt))
+        return ", ".join(f"{sign} {limit:g}" for sign, limit in limits if limit is not None)
+
+    def problem(self, value: object) -> str | None:
+        """What is wrong with `value` (a number, or a container of numbers), or None."""
+        if isinstance(value, str) and self.choices is not None and value not in self.choices:
+            return f"cannot be '{value}'. {did_you_mean(value, self.choices)}"
+        if isinstance(value, dict):
+            return self._first_problem(cast("dict[object, object]", value).values())
+        if isinstance(value, list | tuple):
+            return self._first_problem(cast("Sequence[object]", value))
+        if isinstance(value, bool) or not isinstance(value, int | float) or self._holds(value):
+            return None
+        return f"must be {self.bounds or 'a finite number'}, got {value}"
+
+    def _holds(self, value: float) -> bool:
+        return (
+            math.isfinite(value)
+            and (self.ge is None or value >= self.ge)
+            and (self.gt is None or value > self.gt)
+            and (self.le is None or value <= self.le)
+            and (self.lt is None or value < self.lt)
+        )
+
+    def _first_problem(self, values: Iterable[object]) -> str | None:
+        return next((text for value in values if (text := self.problem(value))), None)
+
+
+def option(
+    *,
+    doc: str,
+    default: Any = dataclasses.MISSING,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
+    choices: Sequence[str] | None = None,
+) -> Any:
+    """Declare an option of a factory.
+
+    Args:
+        doc: one line of what it is, with its unit; `--help` shows it.
+        default: the value when nothing is chosen; without one the option must be given. A list or
+            dictionary is copied for every instance.
+        ge: the least value allowed; bounds hold for every number in a list or dictionary too.
+        gt: what the value must be greater than.
+        le: the greatest value allowed.
+        lt: what the value must be less than.
+        choices: the strings that are allowed, where a type cannot say it.
+
+    Raises:
+        TypeError: `doc` is empty.
+    """
+    if not doc.strip():
+        raise TypeError("option(doc=…) must say in one line what the option is.")
+    described = Option(
+        doc=" ".join(doc.split()),
+        ge=ge,
+        gt=gt,
+        le=le,
+        lt=lt,
+        choices=None if choices is None else tuple(choices),
+    )
+    metadata = {_METADATA_KEY: described}
+    if isinstance(default, list | dict):
+        template: Any = default  # pyright: ignore[reportUnknownVariableType]  # any container
+        return dataclasses.field(
+            default_factory=lambda: type(template)(template), metadata=metadata
+        )
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def described(field: "dataclasses.Field[Any]") -> Option:
+    """The declaration of an option, from its dataclass field."""
+    return field.metadata[_METADATA_KEY]
+
+
+class Settings:
+    """Base of everything that a configuration holds: frozen, keyword-only, documented options."""
+
+    config_group: ClassVar[str | None] = None
+
+    def __init_subclass__(cls, *, group: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if group is not None:
+            cls.config_group = group
+
+    def __post_init__(self) -> None:
+        problems = [
+            (field.name, text)
+            for field in dataclasses.fields(self)  # pyright: ignore[reportArgumentType]  # every subclass is a dataclass
+            if (text := described(field).problem(getattr(self, field.name)))
+        ]
+        if not problems:  # the rules may rely on the bounds
+            problems = [("", text) for text in self.problems()]
+        if problems:
+            raise OptionError(type(self).__name__, problems)
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong between several options, one sentence each.
+
+        An option in backticks, "`epochs`", is shown to the user with its full key.
+        """
+        yield from ()
+
+    def preflight(self) -> None:
+        """Check, before any data is read, what only an import of the heavy libraries can tell.
+
+        Raises:
+            UserError: a name that the library does not know, say.
+        """
+
+
+def _make(cls: type[T]) -> type[T]:
+    """The frozen dataclass of `cls`, after its declarations were checked."""
+    name = cls.__name__
+    if not (cls.__doc__ or "").strip():
+        raise TypeError(_NO_CLASS_DOC.format(cls=name))
+    for field, annotation in inspect.get_annotations(cls).items():
+        is_class_var = get_origin(annotation) is ClassVar or "ClassVar" in str(annotation)
+        if is_class_var:
+            continue
+        declared = cls.__dict__.get(field)
+        if not (isinstance(declared, dataclasses.Field) and _METADATA_KEY in declared.metadata):
+            raise TypeError(_NO_DOC.format(cls=name, field=field))
+    return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
+def settings(cls: type[T]) -> type[T]:
+    """Make a frozen class of options; also for the interface that the factories of a group share.
+
+    Raises:
+        TypeError: the class or one of its options is not documented.
+    """
+    return _make(cls)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
+def factory(name: str) -> Callable[[type[SettingsT]], type[SettingsT]]:
+    """Make a frozen factory and register it as `<group of its base class>=<name>`.
+
+    Raises:
+        TypeError: the class breaks one of the rules that this module's docstring gives, or the
+            name is taken.
+    """
+
+    def register(cls: type[SettingsT]) -> type[SettingsT]:
+        made = _make(cls)
+        group = made.config_group
+        if group is None:
+            raise TypeError(_NO_GROUP.format(cls=cls.__name__))
+        if not re.fullmatch(r"[A-Za-z0-9_.\-]+", name):
+            raise TypeError(_BAD_NAME.format(name=name, cls=cls.__name__))
+        missing = sorted(getattr(made, "__abstractmethods__", ()))
+        if missing:
+            raise TypeError(_NO_BUILD.format(cls=cls.__name__, missing=" and ".join(missing)))
+        options = {field.name for field in dataclasses.fields(made)}  # pyright: ignore[reportArgumentType]  # made by dataclass()
+        build = getattr(made, "build", None)
+        for argument in () if build is None else inspect.signature(build).parameters:
+            if argument in options:
+                raise TypeError(_COLLISION.format(cls=cls.__name__, name=argument))
+        _register(group, name, made)
+        return made
+
+    return register
+
+
+def _register(group: str, name: str, cls: type[Settings]) -> None:
+    members = CONFIG_GROUPS.setdefault(group, {})
+    other = members.get(name)
+    # The same class may come again: a notebook cell run twice, or a script imported by its name.
+    if other is not None and other.__qualname__ != cls.__qualname__:
+        raise TypeError(
+            _TAKEN.format(group=group, name=name, other=other.__qualname__, cls=cls.__name__)
+        )
+    members[name] = cls
+
+
+def type_argument(cls: type[Settings], position: int = 0) -> Any:
+    """The type that a factory gave to its interface: `ImageDims` for `ModelFactory[ImageDims]`.
+
+    Returns:
+        The type, a union of types, or None when the interface was not subscripted.
+    """
+    for base in cls.__mro__:
+        for parent in base.__dict__.get("__orig_bases__", ()):
+            arguments = get_args(parent)
+            origin = get_origin(parent)
+            if (
+                len(arguments) > position
+                and isinstance(origin, type)
+                and issubclass(origin, Settings)
+                and not isinstance(arguments[position], TypeVar)
+            ):
+                return arguments[position]
+    return None
+
+
+def name_of(cls: type[Settings]) -> str | None:
+    """The name under which a factory is registered in its group, or None."""
+    members = CONFIG_GROUPS.get(cls.config_group or "", {})
+    return next((name for name, member in members.items() if member is cls), None)
+
+
+def summary(cls: type[Any]) -> str:
+    """The first sentence of a class's docstring, on one line."""
+    paragraph = inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0]
+    return " ".join(paragraph.split())

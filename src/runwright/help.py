@@ -1,0 +1,104 @@
+"""The text of `--help`: the groups, then every option with its value, type, bounds and meaning."""
+
+# Being strict about composition takes some of Hydra's and OmegaConf's inner parts.
+# pyright: reportPrivateUsage=false
+
+import dataclasses
+import enum
+import types
+import typing
+from pathlib import Path
+from typing import Any, Final, cast
+
+from hydra._internal.hydra import Hydra
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from runwright import schema
+from runwright.composition import without_hydra
+from runwright.factory import Option, described, name_of, summary
+
+_COLUMN: Final = 34
+_HEADER: Final = """\
+== Configuration groups ==
+Compose your configuration from those groups (group=option)
+
+{groups}
+
+== Config ==
+Override anything in the config (foo.bar=value)
+
+{config}
+Other flags: --multirun (-m) runs all combinations of comma-separated values; --cfg job prints the
+configuration as YAML; --info shows where it comes from; --hydra-help lists the rest.
+"""
+
+
+def help_text(hydra: Hydra, config_name: str, overrides: list[str]) -> str:
+    """The help for the configuration that these overrides make."""
+    composed = hydra.compose_config(
+        config_name=config_name, overrides=overrides, run_mode=RunMode.RUN
+    )
+    groups = hydra.format_config_groups(lambda name: not name.startswith("hydra"))
+    return _HEADER.format(groups=groups, config=_block(without_hydra(composed), 0))
+
+
+def _block(node: DictConfig, depth: int) -> str:
+    cls = cast("Any", OmegaConf.get_type(node))
+    hints = typing.get_type_hints(cls)
+    indent = "  " * depth
+    lines: list[str] = []
+    for field in dataclasses.fields(cls):
+        option = described(field)
+        value = None if OmegaConf.is_missing(node, field.name) else node._get_node(field.name)
+        if isinstance(value, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(value)):
+            chosen = cast("Any", OmegaConf.get_type(value))
+            name = name_of(chosen)
+            meaning = f"{name}: {summary(chosen)}" if name else option.doc
+            lines.append(_line(f"{indent}{field.name}:", meaning))
+            lines.append(_block(value, depth + 1).rstrip("\n"))
+        else:
+            shown = "???" if OmegaConf.is_missing(node, field.name) else _value(node, field.name)
+            meaning = f"{type_text(hints[field.name], option)}: {option.doc}"
+            lines.append(_line(f"{indent}{field.name}: {shown}", meaning))
+    return "\n".join(line for line in lines if line) + "\n"
+
+
+def _line(left: str, right: str) -> str:
+    return f"{left.ljust(_COLUMN)}  # {right}"
+
+
+def _value(node: DictConfig, name: str) -> str:
+    plain = OmegaConf.to_container(node, resolve=False, enum_to_str=True)
+    yaml = schema.to_yaml({"value": cast("dict[str, Any]", plain)[name]})
+    text = yaml.removeprefix("value:").strip()
+    return " ".join(part.strip() for part in text.splitlines()) if "\n" in text else text
+
+
+def type_text(hint: Any, option: Option) -> str:
+    """A type and its bounds as people write them: "int ≥ 1", "path", "GELU | RELU | null"."""
+    if option.choices is not None:
+        return " | ".join(option.choices)
+    text = _type_text(hint)
+    if not option.bounds:
+        return text
+    return f"{text}, {option.bounds}" if "|" in text else f"{text} {option.bounds}"
+
+
+_NAMES: Final[dict[Any, str]] = {type(None): "null", Path: "path", Any: "any"}
+
+
+def _type_text(hint: Any) -> str:
+    origin: Any = typing.get_origin(hint)
+    arguments: tuple[Any, ...] = typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(_type_text(argument) for argument in arguments)
+    if origin is typing.Literal:
+        return " | ".join(str(argument) for argument in arguments)
+    if isinstance(hint, enum.EnumType):
+        members = cast("type[enum.Enum]", hint)
+        return " | ".join(member.name for member in members)
+    if origin is not None:  # list[int], dict[str, float]
+        inner = ", ".join(_type_text(argument) for argument in arguments)
+        return f"{origin.__name__}[{inner}]"
+    return _NAMES.get(hint) or getattr(hint, "__name__", str(hint))

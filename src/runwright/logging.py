@@ -1,0 +1,259 @@
+"""What a run says and records: the console, `log.txt`, `metrics.csv`, W&B, TensorBoard."""
+
+import contextlib
+import csv
+import io
+import logging
+import math
+import sys
+import time
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from typing_extensions import override
+
+from runwright.checkpoint import write_bytes
+from runwright.errors import UserError
+from runwright.factory import Settings, option, settings
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+    from wandb.sdk.wandb_run import Run as WandbRun
+
+log = logging.getLogger(__name__)
+
+FILE_ONLY: Final = "runwright.traceback"
+"""The logger of what belongs in `log.txt` but not on the console."""
+
+# Where there is no terminal, a line of progress appears at least this often.
+_SECONDS_BETWEEN_LINES = 30.0
+
+_NO_KEY = (
+    "wandb.mode=online needs an API key and there is none. Run `wandb login` once, or set "
+    "WANDB_API_KEY, or use wandb.mode=offline and `wandb sync` later."
+)
+
+
+@settings
+class WandbCfg(Settings):
+    """Weights & Biases; the options of `wandb.init`."""
+
+    name: str | None = option(default=None, doc="name of the run; W&B invents one")
+    dir: str = option(default="./local_logging", doc="directory for W&B's own files")
+    id: str | None = option(default=None, doc="id of the run; a resumed run keeps its own")
+    anonymous: str | None = option(
+        default=None, doc="passed on to wandb.init, where it no longer has an effect"
+    )
+    project: str | None = option(default="runwright", doc="project that the run belongs to")
+    group: str | None = option(default=None, doc="group that the run belongs to")
+    entity: str | None = option(default=None, doc="user or team; W&B takes your default")
+    tags: list[str] | None = option(default=None, doc="labels of the run")
+    job_type: str | None = option(default=None, doc="kind of the run, e.g. train")
+    mode: Literal["online", "offline", "disabled"] = option(
+        default="disabled", doc="whether to log to the server, to files, or not at all"
+    )
+    resume: Literal["allow", "never", "must", "auto"] | None = option(
+        default=None, doc="what to do when the id exists; a resumed run takes allow"
+    )
+
+    @override
+    def preflight(self) -> None:
+        if self.mode == "disabled":
+            return
+        _import_or_explain("wandb", "wandb")
+        if self.mode == "online":
+            import wandb
+
+            if not wandb.login(prompt=False, verify=False):  # looks for a key, asks no server
+                raise UserError(_NO_KEY)
+
+    def build(self, *, config: Mapping[str, Any], resumed_id: str | None) -> "WandbRun | None":
+        """Start the W&B run, or return None when it is disabled.
+
+        Where the server cannot be reached the run is logged offline, and says so: a failure of
+        the network must not stop a training.
+        """
+        if self.mode == "disabled":
+            return None
+        import wandb
+        from wandb.errors import CommError
+
+        Path(self.dir).mkdir(parents=True, exist_ok=True)
+        arguments: dict[str, Any] = {
+            "name": self.name,
+            "dir": self.dir,
+            "id": resumed_id or self.id,
+            "project": self.project,
+            "group": self.group,
+            "entity": self.entity,
+            "tags": self.tags,
+            "job_type": self.job_type,
+            "resume": "allow" if resumed_id else self.resume,
+            "config": dict(config),
+            "reinit": "create_new",
+        }
+        if self.anonymous is not None:
+            arguments["anonymous"] = self.anonymous
+        try:
+            return wandb.init(mode=self.mode, **arguments)
+        except CommError as error:
+            log.warning("W&B cannot be reached (%s): logging offline; `wandb sync` later.", error)
+            return wandb.init(mode="offline", **arguments)
+
+
+class MetricsCsv:
+    """`metrics.csv`: a row a step at which something was measured, a column a measure."""
+
+    def __init__(self, path: Path) -> None:
+        """Continue the table at `path`, or begin one."""
+        self.path = path
+        self.columns: list[str] = []
+        if path.exists():
+            with path.open(newline="") as file:
+                self.columns = list(csv.DictReader(file).fieldnames or [])
+
+    def truncate(self, step: int) -> None:
+        """Drop the rows after a step: a resumed run will write them again."""
+        if self.columns:
+            self._rewrite([row for row in self.rows() if int(row["step"]) <= step])
+
+    def rows(self) -> list[dict[str, str]]:
+        """All rows so far, but for one that a crash cut short."""
+        if not self.path.exists():
+            return []
+        whole, _, _ = self.path.read_text().rpartition("\n")
+        return list(csv.DictReader(io.StringIO(whole, newline="")))
+
+    def append(self, row: Mapping[str, float]) -> None:
+        """Add a row; a measure that is new adds a column."""
+        if new := [name for name in row if name not in self.columns]:
+            rows = self.rows()
+            self.columns.extend(new)
+            self._rewrite(rows)
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, self.columns).writerow(row)
+
+    def _rewrite(self, rows: Sequence[Mapping[str, str]]) -> None:
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self.columns)
+        writer.writeheader()
+        writer.writerows(rows)
+        write_bytes(self.path, text.getvalue().encode())
+
+
+class RunLog:
+    """Everything that a run records while it trains."""
+
+    def __init__(
+        self, run_dir: Path, *, wandb_run: "WandbRun | None" = None, tensorboard: bool = False
+    ) -> None:
+        """Record in `run_dir`, and in W&B and TensorBoard when they are given."""
+        self.metrics = MetricsCsv(run_dir / "metrics.csv")
+        self.wandb_run = wandb_run
+        self._tensorboard: Any = None
+        if tensorboard:
+            from torch.utils.tensorboard.writer import SummaryWriter
+
+            self._tensorboard = SummaryWriter(run_dir / "tensorboard")
+        self._bar: tqdm[Any] | None = None
+        self._total_steps = 0
+        self._started = self._last_line = time.monotonic()
+        self._first_step = 0
+
+    def begin(self, *, step: int, total_steps: int) -> None:
+        """The training starts, or goes on, after this step."""
+        self.metrics.truncate(step)
+        self._total_steps = total_steps
+        self._first_step = step
+        self._started = self._last_line = time.monotonic()
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total_steps, initial=step, unit="step", dynamic_ncols=True)
+
+    def record(self, step: int, measures: Mapping[str, float]) -> None:
+        """Record what was measured at a step."""
+        self.metrics.append({"step": step, **measures})
+        if self.wandb_run is not None:
+            self.wandb_run.log(dict(measures), step=step)
+        if self._tensorboard is not None:
+            for name, value in measures.items():
+                self._tensorboard.add_scalar(name, value, step)
+
+    def progress(self, step: int, loss: float) -> None:
+        """Show how far the training is: the bar on a terminal, else a line now and then."""
+        if self._bar is not None:
+            self._bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
+            self._bar.update(step - int(self._bar.n))
+        elif time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
+            self.line(step, {"train_loss": loss})
+
+    def line(self, step: int, measures: Mapping[str, float]) -> None:
+        """Print a line with the step, some measures, the rate and the time left."""
+        self._last_line = time.monotonic()
+        rate = (step - self._first_step) / max(1e-9, self._last_line - self._started)
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in measures.items())
+        left = "" if rate == 0 else f"{duration((self._total_steps - step) / rate)} left"
+        log.info("step %d/%d  %s  %.3g steps/s  %s", step, self._total_steps, shown, rate, left)
+
+    def close(self, *, failed: bool = False) -> None:
+        """Finish the records."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+        if self.wandb_run is not None:
+            self.wandb_run.finish(exit_code=int(failed))
+
+
+@contextlib.contextmanager
+def log_to(run_dir: Path) -> Generator[None]:
+    """Send this library's messages, and other libraries' warnings, to the console and `log.txt`."""
+    from tqdm import tqdm
+
+    class Console(logging.Handler):
+        """Prints without tearing a progress bar apart."""
+
+        @override
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.name != FILE_ONLY:
+                tqdm.write(self.format(record), file=sys.stdout)
+                sys.stdout.flush()
+
+    ours, root = logging.getLogger("runwright"), logging.getLogger()
+    file = logging.FileHandler(run_dir / "log.txt", encoding="utf-8")
+    file.setFormatter(logging.Formatter("[%(asctime)s] %(message)s"))
+    handlers = [Console(), file]
+    level = ours.level
+    ours.setLevel(logging.INFO)
+    for handler in handlers:
+        root.addHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            root.removeHandler(handler)
+        ours.setLevel(level)
+        file.close()
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: "45 s", "3 min 20 s", "5 h 12 min", "2 d 3 h"."""
+    if not math.isfinite(seconds):
+        return "unknown time"
+    whole = round(seconds)
+    days, hours, minutes = whole // 86400, whole // 3600 % 24, whole // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+
+
+def _import_or_explain(module: str, extra: str) -> None:
+    import importlib.util
+
+    if importlib.util.find_spec(module) is None:
+        raise UserError(f"The package {module} is not installed: `pip install runwright[{extra}]`.")

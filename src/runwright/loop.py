@@ -1,0 +1,402 @@
+"""The training loop, from top to bottom.
+
+A *step* is one update of the weights, from `accumulate_grad_batches` batches. Everything that a
+step depends on is a function of the step's number and of the state in the last checkpoint, so a
+run that was killed and resumed ends with the same weights, to the byte, as one that was not.
+"""
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from runwright.batching import FirstBatches
+from runwright.checkpoint import Checkpoint, Checkpoints
+from runwright.data import Batch, Data, Split
+from runwright.ema import MovingAverage
+from runwright.errors import RunError, UserError, did_you_mean
+from runwright.logging import RunLog
+from runwright.objective import Evaluation, Objective
+from runwright.optimisation import OptimisationCfg, flatten_optimizer, restore_optimizer
+from runwright.runtime import random_state, restore_random_state
+from runwright.signals import StopRequest
+from runwright.training import Precision, TrainingCfg
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+log = logging.getLogger(__name__)
+
+B = TypeVar("B", bound=Batch)
+
+_DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+_NON_FINITE = (
+    "The training loss is {value} at step {step} (learning rate {lr:.3g}). Stopped; the last good "
+    "checkpoint is {checkpoint}. Try a lower opt.lr, a warm-up (opt.warmup) or training.clip_grad."
+)
+
+
+@attrs.frozen(kw_only=True)
+class Fitted:
+    """How a training ended.
+
+    Attributes:
+        monitor: the measure that decided which weights are best.
+        value: its value at the best validation.
+        step: the step of the best validation.
+        steps: the steps done.
+    """
+
+    monitor: str
+    value: float
+    step: int
+    steps: int
+
+
+@attrs.define(kw_only=True)
+class Progress:
+    """What a resumed run must know beside tensors; saved with every checkpoint.
+
+    Attributes:
+        step: steps done.
+        best: the best value of the monitored measure so far, and `best_step` its step.
+        validations_without_best: for early stopping.
+        unread: the losses since they were last recorded, one list of floats a loss.
+        finished: whether the training came to its end.
+    """
+
+    step: int = 0
+    best: float | None = None
+    best_step: int = 0
+    validations_without_best: int = 0
+    unread: dict[str, list[float]] = attrs.field(factory=dict[str, list[float]])
+    finished: bool = False
+
+
+class Training(Generic[B]):
+    """Everything that takes part in one training; `run` is the loop."""
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        objective: Objective[B],
+        data: Data[Any, B],
+        opt: OptimisationCfg,
+        cfg: TrainingCfg,
+        checkpoints: Checkpoints,
+        run_log: RunLog,
+        device: torch.device,
+    ) -> None:
+        """Prepare a training from step 0; `restore` makes it go on from a checkpoint.
+
+        Raises:
+            UserError: the options do not fit the data or the objective.
+        """
+        self.model = model
+        self.objective = objective
+        self.cfg = cfg
+        self.checkpoints = checkpoints
+        self.run_log = run_log
+        self.device = device
+        self.train, self.val = _limited(data, cfg)
+        self.steps_per_epoch = self.train.num_batches // cfg.accumulate_grad_batches
+        if self.steps_per_epoch == 0:
+            raise UserError(
+                f"An epoch has {self.train.num_batches} batches, fewer than "
+                f"training.accumulate_grad_batches={cfg.accumulate_grad_batches}."
+            )
+        self.total_steps = _total_steps(cfg, self.steps_per_epoch)
+        self.val_every = _validation_interval(cfg, self.steps_per_epoch)
+        self.monitor, self.higher_is_better = choose_monitor(cfg, objective, self.val is not None)
+        self.optimizer: Optimizer = opt.build(model)
+        self.peak_lrs: list[float] = [group["lr"] for group in self.optimizer.param_groups]
+        self.lr_factor = opt.lr_factor(self.total_steps)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=cfg.precision == "fp16")
+        self.ema = MovingAverage(model, cfg.ema_decay) if cfg.ema_decay is not None else None
+        self.losses = LossHistory()
+        self.progress = Progress()
+        self.unsaved_best: dict[str, Tensor] | None = None
+
+    def run(self, stop: StopRequest) -> Fitted:
+        """Train until the last step, an early stop, or a request to stop.
+
+        Raises:
+            RunError: the loss is no longer finite.
+            KeyboardInterrupt, SystemExit: a stop was requested; a checkpoint has been saved.
+        """
+        progress, cfg = self.progress, self.cfg
+        self.run_log.begin(step=progress.step, total_steps=self.total_steps)
+        self.model.train()
+        while progress.step < self.total_steps and not progress.finished:
+            epoch, done = divmod(progress.step, self.steps_per_epoch)
+            batches = self.train.batches(epoch, start=done * cfg.accumulate_grad_batches)
+            for _ in range(min(self.steps_per_epoch - done, self.total_steps - progress.step)):
+                lr = self._set_lr(progress.step)
+                for _ in range(cfg.accumulate_grad_batches):
+                    with autocast(self.device, cfg.precision):
+                        losses = self.objective.losses(self.model, next(batches))
+                    loss = losses["loss"] / cfg.accumulate_grad_batches
+                    self.scaler.scale(loss).backward()
+                    self.losses.add(losses)
+                if cfg.clip_grad is not None:
+                    self.scaler.unscale_(self.optimizer)
+                    nn.utils.clip_grad_norm_(self.model.parameters(), cfg.clip_grad)
+                self.scaler.step(self.optimizer)
+                self.scaler.update()
+                self.optimizer.zero_grad(set_to_none=True)
+                if self.ema is not None:
+                    self.ema.update(self.model)
+                progress.step += 1
+
+                measures: dict[str, float] = {}
+                is_last = progress.step == self.total_steps
+                if progress.step % cfg.log_every == 0 or is_last:
+                    measures |= self._read_losses(lr)  # the one wait for the device
+                if self.val is not None and (progress.step % self.val_every == 0 or is_last):
+                    measures |= self._validate(lr)
+                if measures:
+                    self._record(measures)
+                progress.finished |= is_last
+                if progress.finished or stop.requested or self.checkpoints.due(progress.step):
+                    self._save(lr)
+                if progress.finished:
+                    break
+                stop.raise_if_requested()
+        if progress.best is None:
+            progress.best, progress.best_step = math.nan, progress.step
+        return Fitted(
+            monitor=self.monitor,
+            value=progress.best,
+            step=progress.best_step,
+            steps=progress.step,
+        )
+
+    def evaluated_model(self) -> nn.Module:
+        """The model that is validated: the moving average of the weights if there is one."""
+        return self.model if self.ema is None else self.ema.model
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint; from a finished one only if there are more steps now."""
+        self.model.load_state_dict(dict(checkpoint.weights))
+        state, info = checkpoint.state, checkpoint.info
+        self.progress = Progress(**info["progress"])
+        if info["total_steps"] != self.total_steps:
+            self.progress.finished = False
+        self.losses.restore(self.progress.unread)
+        restore_optimizer(self.optimizer, _below(state, "optimizer/"), info["optimizer"])
+        self.scaler.load_state_dict(info["scaler"])
+        if self.ema is not None:
+            self.ema.model.load_state_dict(_below(state, "ema/"))
+        restore_random_state(_below(state, "random/"), self.device)
+
+    def _set_lr(self, step: int) -> float:
+        factor = self.lr_factor(step)
+        for group, peak in zip(self.optimizer.param_groups, self.peak_lrs, strict=True):
+            group["lr"] = peak * factor
+        return self.peak_lrs[0] * factor
+
+    def _read_losses(self, lr: float) -> dict[str, float]:
+        """The mean of every loss since they were last read.
+
+        Raises:
+            RunError: one of them is not finite.
+        """
+        self._check_losses()
+        means = {f"train_{name}": sum(v) / len(v) for name, v in self.losses.read().items()}
+        self.losses.clear()
+        self.run_log.progress(self.progress.step, means["train_loss"])
+        if self.val is None:
+            self._judge(means)
+        return {"epoch": self.progress.step / self.steps_per_epoch, "lr": lr, **means}
+
+    def _check_losses(self) -> None:
+        values = self.losses.read().get("loss", [])
+        for index, value in enumerate(values):
+            if not math.isfinite(value):
+                behind = (len(values) - 1 - index) // self.cfg.accumulate_grad_batches
+                step = self.progress.step - behind
+                self._fail(value, step, self.peak_lrs[0] * self.lr_factor(step - 1))
+
+    def _fail(self, value: float, step: int, lr: float) -> None:
+        kept = self.checkpoints.latest()
+        good = "none, as none was due yet" if kept is None else f"{kept.path}"
+        raise RunError(_NON_FINITE.format(value=value, step=step, lr=lr, checkpoint=good))
+
+    def _validate(self, lr: float) -> dict[str, float]:
+        assert self.val is not None
+        with autocast(self.device, self.cfg.precision):
+            evaluation = evaluate(self.evaluated_model(), self.objective, self.val)
+        self.model.train()
+        measured = evaluation.compute()
+        measures = {f"val_{name}": value for name, value in measured.items()}
+        if not math.isfinite(measures["val_loss"]):
+            self._check_losses()  # it is likelier that the training went wrong first
+            self._fail(measures["val_loss"], self.progress.step, lr)
+        self._judge(measures)
+        return {"epoch": self.progress.step / self.steps_per_epoch, **measures}
+
+    def _judge(self, measures: dict[str, float]) -> None:
+        """Decide whether these are the best weights so far, and whether to go on."""
+        if self.monitor not in measures:
+            raise UserError(
+                f"training.monitor: nothing called '{self.monitor}' is measured. "
+                + did_you_mean(self.monitor, measures)
+            )
+        value, progress = measures[self.monitor], self.progress
+        better = progress.best is None or (
+            value > progress.best if self.higher_is_better else value < progress.best
+        )
+        if better:
+            progress.best, progress.best_step = value, progress.step
+            progress.validations_without_best = 0
+            weights = self.evaluated_model().state_dict()
+            self.unsaved_best = {name: tensor.clone() for name, tensor in weights.items()}
+            return
+        progress.validations_without_best += 1
+        if progress.validations_without_best == self.cfg.early_stopping:
+            log.info(
+                "Stopping early: no new best in %d validations.", progress.validations_without_best
+            )
+            progress.finished = True
+
+    def _record(self, measures: dict[str, float]) -> None:
+        self.run_log.record(self.progress.step, measures)
+        validated = {name: value for name, value in measures.items() if name.startswith("val_")}
+        if validated:
+            self.run_log.line(self.progress.step, validated)
+
+    def _save(self, lr: float) -> None:
+        self._check_losses()
+        if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
+            self._fail(math.nan, self.progress.step, lr)
+        progress = self.progress
+        progress.unread = self.losses.read()
+        if self.unsaved_best is not None:
+            info = {"step": progress.best_step, self.monitor: progress.best}
+            self.checkpoints.save_best(self.unsaved_best, info)
+            self.unsaved_best = None
+        tensors, plain = flatten_optimizer(self.optimizer)
+        state = {f"optimizer/{name}": tensor for name, tensor in tensors.items()}
+        state |= {f"random/{name}": t for name, t in random_state(self.device).items()}
+        if self.ema is not None:
+            state |= {f"ema/{name}": t for name, t in self.ema.model.state_dict().items()}
+        info = {
+            "progress": attrs.asdict(progress),
+            "optimizer": plain,
+            "scaler": self.scaler.state_dict(),
+            "total_steps": self.total_steps,
+            "wandb_id": None if self.run_log.wandb_run is None else self.run_log.wandb_run.id,
+        }
+        self.checkpoints.save(progress.step, self.model.state_dict(), state, info)
+
+
+class LossHistory:
+    """The losses since they were last recorded, left on the device until they are read."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._read: dict[str, list[float]] = {}
+        self._on_device: list[dict[str, Tensor]] = []
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        """Note the losses of one batch, without waiting for the device."""
+        self._on_device.append({name: value.detach() for name, value in losses.items()})
+
+    def read(self) -> dict[str, list[float]]:
+        """Every loss since the last `clear`, in order; waits for the device."""
+        if self._on_device:
+            for name in self._on_device[0]:
+                stacked = torch.stack([losses[name] for losses in self._on_device])
+                values = cast("list[float]", stacked.float().tolist())
+                self._read.setdefault(name, []).extend(values)
+            self._on_device = []
+        return self._read
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._read = {}
+
+    def restore(self, losses: dict[str, list[float]]) -> None:
+        """Go on from what `read` returned."""
+        self._read = dict(losses)
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """The context in which a forward pass runs in the chosen precision."""
+    return torch.autocast(device.type, dtype=_DTYPES[precision], enabled=precision != "fp32")
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, objective: Objective[B], split: Split[B]) -> Evaluation[B]:
+    """Measure a model on a split; leaves the model in evaluation mode."""
+    model.eval()
+    evaluation = objective.evaluation()
+    for batch in split.batches(epoch=0):
+        evaluation.update(model, batch)
+    return evaluation
+
+
+def choose_monitor(
+    cfg: TrainingCfg, objective: Objective[Any], has_validation: bool
+) -> tuple[str, bool]:
+    """The measure that decides which weights are best, and whether more of it is better.
+
+    Raises:
+        UserError: the measure is unknown, or it is unknown which way is better.
+    """
+    if not has_validation:
+        log.info("There are no validation data: the training loss decides which weights are best.")
+        return "train_loss", False
+    monitor = cfg.monitor or f"val_{objective.monitor}"
+    if cfg.monitor_mode is not None:
+        return monitor, cfg.monitor_mode == "max"
+    known = {f"val_{name}": better for name, better in objective.higher_is_better.items()}
+    if monitor not in known:
+        raise UserError(
+            f"training.monitor: it is not known whether more or less of '{monitor}' is better. "
+            f"Set training.monitor_mode, or use a known measure. {did_you_mean(monitor, known)}"
+        )
+    return monitor, known[monitor]
+
+
+def limit(split: Split[B], to: float | None, option: str) -> Split[B]:
+    """The first batches of a split: a number of them, or a share when `to` is a float."""
+    if to is None:
+        return split
+    count = int(to * split.num_batches) if isinstance(to, float) else to
+    if count < 1:
+        raise UserError(f"{option}={to} leaves no batch of {split.num_batches}.")
+    return FirstBatches(split, count)
+
+
+def _limited(data: Data[Any, B], cfg: TrainingCfg) -> tuple[Split[B], Split[B] | None]:
+    if cfg.overfit_batches is not None:
+        few = FirstBatches(data.train, cfg.overfit_batches, same_every_epoch=True)
+        return few, few
+    train = limit(data.train, cfg.limit_train_batches, "training.limit_train_batches")
+    if data.val is None:
+        return train, None
+    return train, limit(data.val, cfg.limit_val_batches, "training.limit_val_batches")
+
+
+def _total_steps(cfg: TrainingCfg, steps_per_epoch: int) -> int:
+    limits = [cfg.max_steps] if cfg.max_steps is not None else []
+    if cfg.epochs is not None:
+        limits.append(cfg.epochs * steps_per_epoch)
+    return min(limits)
+
+
+def _validation_interval(cfg: TrainingCfg, steps_per_epoch: int) -> int:
+    if isinstance(cfg.val_every, float):
+        return max(1, round(cfg.val_every * steps_per_epoch))
+    return cfg.val_every
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

@@ -1,0 +1,72 @@
+"""Objectives: what is minimised, what is measured, and which measure counts."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic
+
+from typing_extensions import TypeVar
+
+from runwright.data import Batch
+from runwright.dims import Dims
+from runwright.factory import Settings, settings
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+    from torch import nn
+
+D_contra = TypeVar("D_contra", bound=Dims, default=Any, contravariant=True)
+B_contra = TypeVar("B_contra", bound=Batch, default=Any, contravariant=True)
+
+
+class Evaluation(ABC, Generic[B_contra]):
+    """The measures of one pass over a split, accumulated on the device without waiting for it."""
+
+    @abstractmethod
+    def update(self, model: "nn.Module", batch: B_contra) -> None:
+        """Take one batch in. The model is in evaluation mode and gradients are off."""
+
+    @abstractmethod
+    def compute(self) -> dict[str, float]:
+        """Every measure over all batches so far, by name; `loss` is among them."""
+
+    def draw(self, folder: Path, split: str) -> None:  # optional
+        """Write the pictures that belong to these measures of a split, if there are any."""
+
+
+class Objective(ABC, Generic[B_contra]):
+    """A loss and its measures, built for the Dims of the data.
+
+    Attributes:
+        monitor: the measure that decides which weights are best, unless the user names another.
+        higher_is_better: every measure's name, and whether more of it is better.
+    """
+
+    monitor: str
+    higher_is_better: Mapping[str, bool]
+
+    @abstractmethod
+    def losses(self, model: "nn.Module", batch: B_contra) -> "dict[str, torch.Tensor]":
+        """The losses of one batch, each a tensor of shape (). `loss` is the one to minimise."""
+
+    @abstractmethod
+    def evaluation(self) -> Evaluation[B_contra]:
+        """A fresh pass over a split."""
+
+    @abstractmethod
+    def predict(self, model: "nn.Module", batch: B_contra) -> "dict[str, NDArray[Any]]":
+        """The columns of the table of predictions: arrays of shape (B,), one row an example."""
+
+
+@settings
+class ObjectiveFactory(Settings, ABC, Generic[D_contra, B_contra], group="objective"):
+    """Interface of the factories of objectives; the group `objective`."""
+
+    @abstractmethod
+    def build(self, dims: D_contra, device: "torch.device") -> Objective[B_contra]:
+        """Build the objective for data of these Dims, its tensors on `device`.
+
+        Raises:
+            UserError: the options do not fit the Dims.
+        """

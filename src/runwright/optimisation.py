@@ -1,0 +1,201 @@
+"""Optimisers and learning-rate schedules."""
+
+import inspect
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+from typing_extensions import override
+
+from runwright.errors import UserError, did_you_mean
+from runwright.factory import Settings, option, settings
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
+
+Schedule = Literal["constant", "cosine", "linear", "one_cycle"]
+
+_PREFIX: Final = "torch.optim."
+# The one-cycle policy of Smith & Topin (2018, https://arxiv.org/abs/1708.07120) with the constants
+# that torch.optim.lr_scheduler.OneCycleLR made usual.
+_ONE_CYCLE_RISE: Final = 0.3
+_ONE_CYCLE_START: Final = 1 / 25
+_ONE_CYCLE_END: Final = 1 / 25e4
+
+
+@settings
+class OptimisationCfg(Settings):
+    """The optimiser and its learning-rate schedule."""
+
+    lr: float = option(default=5e-5, gt=0, doc="peak learning rate")
+    weight_decay: float = option(default=0.0, ge=0, doc="weight decay, as the optimiser defines it")
+    optimizer_cls: str = option(
+        default="torch.optim.AdamW", doc="a subclass of torch.optim.Optimizer, by name"
+    )
+    optimizer_kwargs: dict[str, Any] | None = option(
+        default={}, doc="further arguments of the optimiser, e.g. {betas: [0.9, 0.95]}"
+    )
+    schedule: Schedule = option(
+        default="one_cycle", doc="course of the learning rate over the training steps"
+    )
+    warmup: int | float = option(
+        default=0,
+        ge=0,
+        doc="linear warm-up before the schedule: an integer is steps, a fraction a share of all",
+    )
+    final_lr_ratio: float = option(
+        default=0.0,
+        ge=0,
+        le=1,
+        doc="learning rate at the end of cosine and linear, as a share of lr",
+    )
+    decay_bias_and_norm: bool = option(
+        default=False, doc="whether weight decay also acts on biases and norms (all 1-d parameters)"
+    )
+
+    @override
+    def problems(self) -> Iterator[str]:
+        name = self.optimizer_cls.removeprefix(_PREFIX)
+        if not name.isidentifier():
+            yield (
+                f"`optimizer_cls` must name a class of torch.optim such as torch.optim.AdamW, "
+                f"got '{self.optimizer_cls}'"
+            )
+        if isinstance(self.warmup, float) and self.warmup > 1:
+            yield f"`warmup` as a share must be ≤ 1, got {self.warmup}; steps are a whole number"
+        if self.schedule == "one_cycle" and self.warmup:
+            yield "`warmup` must be 0 with `schedule`=one_cycle, which has a rise of its own"
+        given = set(self.optimizer_kwargs or {})
+        for own in sorted(given & {"lr", "weight_decay", "params"}):
+            yield f"`optimizer_kwargs` must not have '{own}'; use `{own}`"
+
+    @override
+    def preflight(self) -> None:
+        self._optimizer_class()
+
+    def build(self, model: "nn.Module") -> "Optimizer":
+        """Build the optimiser of the model's trainable parameters.
+
+        Weight decay acts on parameters of two or more dimensions, on all if asked for.
+
+        Raises:
+            UserError: the optimiser is unknown, or refuses its arguments or the parameters.
+        """
+        cls = self._optimizer_class()
+        trainable = [p for p in model.parameters() if p.requires_grad]
+        if self.decay_bias_and_norm or not self.weight_decay:
+            groups = [{"params": trainable, "weight_decay": self.weight_decay}]
+        else:
+            groups = [
+                {"params": [p for p in trainable if p.ndim > 1], "weight_decay": self.weight_decay},
+                {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+            ]
+        kwargs: dict[str, Any] = {
+            name: tuple(cast("list[Any]", value)) if isinstance(value, list) else value
+            for name, value in (self.optimizer_kwargs or {}).items()
+        }
+        allowed = inspect.signature(cls).parameters
+        if "fused" in allowed:
+            kwargs.setdefault("fused", True)  # one pass over the memory: twice as fast on a CPU too
+        if "weight_decay" not in allowed:
+            for group in groups:
+                del group["weight_decay"]
+        try:
+            kept = [group for group in groups if group["params"]]
+            return cast("Any", cls)(kept, lr=self.lr, **kwargs)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"opt.optimizer_cls={self.optimizer_cls}: {error}") from error
+
+    def lr_factor(self, total_steps: int) -> Callable[[int], float]:
+        """The learning rate as a share of `lr`: a function of the steps done, 0 … total_steps − 1.
+
+        Raises:
+            UserError: the warm-up is longer than the training.
+        """
+        is_share = isinstance(self.warmup, float)
+        warmup_steps = round(self.warmup * total_steps) if is_share else int(self.warmup)
+        if warmup_steps > total_steps:
+            raise UserError(
+                f"opt.warmup={self.warmup} is more than the {total_steps} steps of the training."
+            )
+        schedule = self.schedule
+        final = self.final_lr_ratio
+
+        def factor(step: int) -> float:
+            if schedule == "one_cycle":
+                return _one_cycle(step, total_steps)
+            if step < warmup_steps:
+                return (step + 1) / warmup_steps
+            if schedule == "constant":
+                return 1.0
+            progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+            if schedule == "linear":
+                return 1 - (1 - final) * progress
+            return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
+
+        return factor
+
+    def _optimizer_class(self) -> "type[Optimizer]":
+        import torch
+
+        known = {
+            name: member
+            for name, member in vars(torch.optim).items()
+            if isinstance(member, type)
+            and issubclass(member, torch.optim.Optimizer)
+            # LBFGS calls the model several times a step, which a plain loop does not offer.
+            and member not in (torch.optim.Optimizer, torch.optim.LBFGS)
+        }
+        name = self.optimizer_cls.removeprefix(_PREFIX)
+        if name not in known:
+            raise UserError(
+                f"opt.optimizer_cls: torch.optim has no '{name}' that fits a plain training step. "
+                + did_you_mean(name, known)
+            )
+        cls = known[name]
+        allowed = set(inspect.signature(cls).parameters) - {"params", "lr", "weight_decay"}
+        for key in self.optimizer_kwargs or {}:
+            if key not in allowed:
+                raise UserError(
+                    f"opt.optimizer_kwargs: {name} takes no '{key}'. {did_you_mean(key, allowed)}"
+                )
+        if self.weight_decay and "weight_decay" not in inspect.signature(cls).parameters:
+            raise UserError(f"opt.weight_decay: {name} has no weight decay; set it to 0.")
+        return cls
+
+
+def _one_cycle(step: int, total_steps: int) -> float:
+    """Cosine rise over the first 30 % of the steps, then cosine fall to almost nothing."""
+    peak = _ONE_CYCLE_RISE * total_steps - 1
+    if step <= peak:
+        start, end, progress = _ONE_CYCLE_START, 1.0, step / peak
+    else:
+        start, end = 1.0, _ONE_CYCLE_END
+        progress = (step - peak) / max(1.0, total_steps - 1 - peak)
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def flatten_optimizer(optimizer: "Optimizer") -> "tuple[dict[str, Tensor], dict[str, Any]]":
+    """The optimiser's state: tensors by `<parameter>/<name>`, and what remains as plain values."""
+    import torch
+
+    tensors: dict[str, Tensor] = {}
+    plain: dict[str, Any] = {}
+    for index, entries in optimizer.state_dict()["state"].items():
+        for name, value in entries.items():
+            kept = tensors if isinstance(value, torch.Tensor) else plain
+            kept[f"{index}/{name}"] = value
+    return tensors, plain
+
+
+def restore_optimizer(
+    optimizer: "Optimizer", tensors: "Mapping[str, Tensor]", plain: Mapping[str, Any]
+) -> None:
+    """Put back what `flatten_optimizer` returned; the hyperparameters stay as they are."""
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in [*tensors.items(), *plain.items()]:
+        index, name = key.split("/", 1)
+        state.setdefault(int(index), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

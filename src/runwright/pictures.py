@@ -1,0 +1,67 @@
+"""Pictures that every run leaves behind; the domains draw their own."""
+
+import csv
+import math
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure (inches) that belongs to no window and no global state."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write a figure as PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+
+
+def draw_learning_curves(metrics: Path, path: Path) -> None:
+    """Draw every measure in `metrics.csv` over the steps; training and validation share axes.
+
+    Nothing is drawn when there is nothing to draw.
+    """
+    curves = _read_curves(metrics)
+    by_measure: dict[str, dict[str, list[tuple[int, float]]]] = defaultdict(dict)
+    for column, points in curves.items():
+        split, _, measure = column.partition("_")
+        if split in {"train", "val"}:
+            by_measure[measure][split] = points
+        elif column == "lr":
+            by_measure["learning rate"]["train"] = points
+    if not by_measure:
+        return
+    columns = min(3, len(by_measure))
+    rows = math.ceil(len(by_measure) / columns)
+    figure = new_figure(4.2 * columns, 3.0 * rows)
+    for index, (measure, splits) in enumerate(sorted(by_measure.items()), start=1):
+        axes = figure.add_subplot(rows, columns, index)
+        for split, style, name in (("train", "-", "training"), ("val", "o-", "validation")):
+            if points := splits.get(split):
+                steps, values = zip(*points, strict=True)
+                axes.plot(steps, values, style, markersize=3, label=name)
+        axes.set_title(measure.replace("_", " "))
+        axes.set_xlabel("step")
+        axes.grid(alpha=0.3)
+        if len(splits) > 1:
+            axes.legend()
+    save_figure(figure, path)
+
+
+def _read_curves(metrics: Path) -> dict[str, list[tuple[int, float]]]:
+    curves: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    if metrics.exists():
+        with metrics.open(newline="") as file:
+            for row in csv.DictReader(file):
+                step = int(row["step"])
+                for name, text in row.items():
+                    if text and name != "step":
+                        curves[name].append((step, float(text)))
+    return curves

@@ -1,0 +1,108 @@
+"""What is known only at run time: the device, the seed, the run directory."""
+
+import logging
+import math
+import os
+import random
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+import numpy as np
+import torch
+
+from runwright.errors import UserError
+
+log = logging.getLogger(__name__)
+
+NO_ACCELERATOR = "No CUDA device was found: running on {instead}."
+
+
+@attrs.frozen(kw_only=True)
+class Runtime:
+    """What a data module needs to know beside its options.
+
+    Attributes:
+        device: where the model is trained and the batches are wanted.
+        seed: the seed of every random choice.
+        run_dir: the directory that the run writes to.
+    """
+
+    device: torch.device
+    seed: int
+    run_dir: Path
+
+
+def choose_device(gpu: int) -> torch.device:
+    """The device that `gpu` stands for: −1 is the CPU, 0 and above a CUDA index.
+
+    Where there is no CUDA device at all, say so once and take Apple's MPS or the CPU.
+
+    Raises:
+        UserError: there are CUDA devices, but not this one.
+    """
+    if gpu < 0:
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        count = torch.cuda.device_count()
+        if gpu >= count:
+            names = ", ".join(f"{i} ({torch.cuda.get_device_name(i)})" for i in range(count))
+            raise UserError(
+                f"gpu={gpu} does not exist. CUDA devices here: {names}. gpu=-1 is the CPU."
+            )
+        return torch.device("cuda", gpu)
+    if torch.backends.mps.is_available():
+        log.info(NO_ACCELERATOR.format(instead="Apple's MPS"))
+        return torch.device("mps")
+    threads = torch.get_num_threads()
+    plural = "" if threads == 1 else "s"
+    log.info(NO_ACCELERATOR.format(instead=f"the CPU ({threads} thread{plural})"))
+    return torch.device("cpu")
+
+
+def seed_everything(seed: int, *, deterministic: bool) -> None:
+    """Seed Python, NumPy and torch; with `deterministic`, allow only bit-reproducible kernels."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # libraries that draw from the global state
+    torch.manual_seed(seed)
+    if deterministic:
+        # cuBLAS reads this when its first handle is made.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if deterministic != torch.are_deterministic_algorithms_enabled():  # setting it takes seconds
+        torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.deterministic = deterministic
+    torch.backends.cudnn.benchmark = False
+
+
+def random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """The state of every random generator in use, as tensors."""
+    version, python_words, python_gauss = random.getstate()
+    assert version == 3, "the layout of random.getstate() has changed"
+    numpy_state: Any = np.random.get_state(legacy=True)
+    _, numpy_words, position, has_gauss, numpy_gauss = numpy_state
+    pending = [math.nan if python_gauss is None else python_gauss, float(has_gauss), numpy_gauss]
+    states = {
+        "python": torch.tensor(python_words, dtype=torch.int64),
+        "numpy": torch.tensor([*numpy_words.tolist(), position], dtype=torch.int64),
+        "pending_normals": torch.tensor(pending, dtype=torch.float64),
+        "torch": torch.get_rng_state(),
+    }
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def restore_random_state(states: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Put every random generator back to where `random_state` found it."""
+    pending = cast("list[float]", states["pending_normals"].tolist())
+    python_gauss, has_gauss, numpy_gauss = pending
+    gauss = None if math.isnan(python_gauss) else python_gauss
+    python_words = cast("list[int]", states["python"].tolist())
+    random.setstate((3, tuple(python_words), gauss))
+    numpy_words = cast("list[int]", states["numpy"].tolist())
+    *words, position = numpy_words
+    state = ("MT19937", np.array(words, dtype=np.uint32), position, int(has_gauss), numpy_gauss)
+    np.random.set_state(state)
+    torch.set_rng_state(states["torch"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)

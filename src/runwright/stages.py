@@ -1,0 +1,127 @@
+"""What a run does beside training: measure, predict, load weights, draw the results."""
+
+import csv
+import json
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from runwright.checkpoint import find_weights, read_weights, write_bytes
+from runwright.data import Data, Split
+from runwright.errors import UserError
+from runwright.loop import Training, autocast, choose_monitor, evaluate, limit
+from runwright.objective import Objective
+from runwright.pictures import draw_learning_curves
+from runwright.run import Config
+from runwright.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+
+def measure_or_predict(
+    config: Config,
+    runtime: Runtime,
+    data: Data[Any, Any],
+    model: nn.Module,
+    objective: Objective[Any],
+) -> float:
+    """Apply trained weights: `stage=validate`, `test` or `predict`.
+
+    Returns:
+        The monitored measure, or NaN after `predict`.
+
+    Raises:
+        UserError: there are no weights or no such split.
+    """
+    name, split = _split(config, data)
+    weights = find_weights(Path(config.checkpoint.load or runtime.run_dir))
+    load_weights(model, weights)
+    if config.stage == "predict":
+        with autocast(runtime.device, config.training.precision):
+            _predict(model, objective, split, runtime.run_dir / f"predictions_{name}.csv")
+        return math.nan
+    with autocast(runtime.device, config.training.precision):
+        evaluation = evaluate(model, objective, split)
+    measures = {f"{name}_{measure}": value for measure, value in evaluation.compute().items()}
+    text = json.dumps({"weights": str(weights), **measures}, indent=2) + "\n"
+    write_bytes(runtime.run_dir / f"{config.stage}.json", text.encode())
+    if config.pictures:
+        evaluation.draw(runtime.run_dir / "pictures", name)
+    for measure, value in measures.items():
+        log.info("%s %.4f", measure, value)
+    monitor, _ = choose_monitor(config.training, objective, has_validation=True)
+    return measures[f"{name}_{monitor.removeprefix('val_')}"]
+
+
+def load_weights(model: nn.Module, location: Path) -> None:
+    """Load a model's weights from a file or from a run directory (its best ones).
+
+    Raises:
+        UserError: there are none, or they are not of this model; names what differs.
+    """
+    path = find_weights(location)
+    weights, own = read_weights(path), model.state_dict()
+    clashes = [
+        *(f"missing: {name}" for name in own.keys() - weights.keys()),
+        *(f"unexpected: {name}" for name in weights.keys() - own.keys()),
+        *(
+            f"shape of {name}: {tuple(weights[name].shape)}, not {tuple(own[name].shape)}"
+            for name in own.keys() & weights.keys()
+            if own[name].shape != weights[name].shape
+        ),
+    ]
+    if clashes:
+        shown = "\n  ".join(sorted(clashes)[:20])
+        raise UserError(
+            f"The weights in {path} are not of this model, {len(clashes)} differences:\n  {shown}\n"
+            "Choose the model's options with which they were trained: that run's config.yaml "
+            "has them."
+        )
+    model.load_state_dict(weights)
+    log.info("Loaded the weights in %s.", path)
+
+
+def draw_results(training: Training[Any], run_dir: Path) -> None:
+    """Draw the learning curves, and the pictures of the best weights' validation."""
+    draw_learning_curves(run_dir / "metrics.csv", run_dir / "pictures" / "learning_curves.png")
+    best = run_dir / "checkpoints" / "best.safetensors"
+    if training.val is None or not best.exists():
+        return
+    model = training.evaluated_model()
+    last = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.load_state_dict(read_weights(best))
+    with autocast(training.device, training.cfg.precision):
+        evaluate(model, training.objective, training.val).draw(run_dir / "pictures", "val")
+    model.load_state_dict(last)
+
+
+def _split(config: Config, data: Data[Any, Any]) -> tuple[str, Split[Any]]:
+    """The split that a stage works on, and its name."""
+    splits = {"val": data.val, "test": data.test}
+    if config.stage == "predict":
+        wanted = "test" if data.test is not None else "val"
+    else:
+        wanted = {"validate": "val", "test": "test"}[config.stage]
+    split = splits[wanted]
+    if split is None:
+        raise UserError(f"stage={config.stage}: these data have no {wanted} split.")
+    return wanted, limit(split, config.training.limit_val_batches, "training.limit_val_batches")
+
+
+def _predict(model: nn.Module, objective: Objective[Any], split: Split[Any], path: Path) -> None:
+    rows = 0
+    model.eval()
+    with torch.no_grad(), path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        for batch in split.batches(epoch=0):
+            columns = objective.predict(model, batch)
+            if rows == 0:
+                writer.writerow(["index", *columns])
+            for values in zip(*(column.tolist() for column in columns.values()), strict=True):
+                writer.writerow([rows, *values])
+                rows += 1
+    log.info("Wrote %d predictions to %s.", rows, path)

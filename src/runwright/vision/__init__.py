@@ -1,0 +1,1 @@
+"""Images: classification of coloured digits and of faces."""

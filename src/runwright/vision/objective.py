@@ -1,0 +1,125 @@
+"""Classification: cross-entropy, and the measures that come from the confusion matrix."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from typing_extensions import override
+
+from runwright.objective import Evaluation, Objective
+from runwright.vision.batch import ImageBatch
+from runwright.vision.dims import ImageDims
+from runwright.vision.pictures import draw_confusion_matrix
+
+if TYPE_CHECKING:
+    from runwright.vision.factories import ClassificationFactory
+
+
+class Classification(Objective[ImageBatch]):
+    """Cross-entropy of the model's logits (B, num_classes)."""
+
+    monitor = "accuracy"
+    higher_is_better: Mapping[str, bool] = {
+        "loss": False,
+        "accuracy": True,
+        "macro_f1": True,
+        "worst_group_accuracy": True,
+    }
+
+    def __init__(
+        self, options: "ClassificationFactory", dims: ImageDims, device: torch.device
+    ) -> None:
+        """Build for these Dims; the class weights lie on `device`."""
+        self.dims = dims
+        self.device = device
+        self.label_smoothing = options.label_smoothing
+        self.class_weights = (
+            None
+            if options.class_weights is None
+            else torch.tensor(options.class_weights, device=device)
+        )
+
+    @override
+    def losses(self, model: nn.Module, batch: ImageBatch) -> dict[str, Tensor]:
+        loss = functional.cross_entropy(
+            model(batch.image),
+            batch.label,
+            weight=self.class_weights,
+            label_smoothing=self.label_smoothing,
+        )
+        return {"loss": loss}
+
+    @override
+    def evaluation(self) -> "ClassificationEvaluation":
+        return ClassificationEvaluation(self.dims, self.device)
+
+    @override
+    def predict(self, model: nn.Module, batch: ImageBatch) -> dict[str, NDArray[Any]]:
+        probabilities = model(batch.image).float().softmax(dim=-1)
+        columns = {
+            "label": batch.label,
+            "group": batch.group,
+            "prediction": probabilities.argmax(dim=-1),
+            **{f"probability_{k}": column for k, column in enumerate(probabilities.unbind(-1))},
+        }
+        return {name: column.cpu().numpy() for name, column in columns.items()}
+
+
+class ClassificationEvaluation(Evaluation[ImageBatch]):
+    """Plain cross-entropy, accuracy, macro-F1 and worst-group accuracy of a split.
+
+    Neither label smoothing nor class weights enter: they shape the training, not the measure.
+    """
+
+    def __init__(self, dims: ImageDims, device: torch.device) -> None:
+        """Count nothing yet."""
+        self._num_classes = dims.num_classes
+        # Whole numbers are exact, and so is the sum of losses in float64 where there is one.
+        real = torch.float32 if device.type == "mps" else torch.float64
+        self._loss = torch.zeros((), dtype=real, device=device)
+        self._confusion = torch.zeros(dims.num_classes**2, dtype=torch.int64, device=device)
+        self._by_group = torch.zeros(2, dims.num_groups, dtype=torch.int64, device=device)
+
+    @override
+    def update(self, model: nn.Module, batch: ImageBatch) -> None:
+        logits = model(batch.image).float()
+        predicted = logits.argmax(dim=-1)
+        self._loss += functional.cross_entropy(logits, batch.label, reduction="sum")
+        cell = batch.label * self._num_classes + predicted
+        self._confusion += torch.bincount(cell, minlength=len(self._confusion))
+        correct = (predicted == batch.label).long()
+        ones = torch.ones_like(correct)
+        self._by_group[0].scatter_add_(0, batch.group, correct)
+        self._by_group[1].scatter_add_(0, batch.group, ones)
+
+    @property
+    def confusion(self) -> NDArray[np.int64]:
+        """Counts of shape (num_classes, num_classes): row the true class, column the predicted."""
+        return self._confusion.view(self._num_classes, self._num_classes).cpu().numpy()
+
+    @override
+    def compute(self) -> dict[str, float]:
+        confusion = self.confusion
+        total = confusion.sum()
+        hits = confusion.diagonal()
+        # F1 of a class is 2·TP / (2·TP + FP + FN); a class that neither occurs nor is predicted
+        # has none and does not count.
+        denominators = confusion.sum(axis=0) + confusion.sum(axis=1)
+        f1 = 2 * hits[denominators > 0] / denominators[denominators > 0]
+        correct, count = self._by_group.cpu().numpy()
+        present = count > 0
+        return {
+            "loss": float(self._loss) / total,
+            "accuracy": float(hits.sum() / total),
+            "macro_f1": float(f1.mean()),
+            "worst_group_accuracy": float((correct[present] / count[present]).min()),
+        }
+
+    @override
+    def draw(self, folder: Path, split: str) -> None:
+        draw_confusion_matrix(self.confusion, folder / f"confusion_matrix_{split}.png")
