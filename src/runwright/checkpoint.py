@@ -94,7 +94,7 @@ def write_tensors(path: Path, tensors: Tensors, info: Info) -> str:
     text = json.dumps(info, sort_keys=True)
     digest = _digest(unshared, text)
     content = save(unshared, {"format": "pt", "info": text, "digest": digest})
-    write_bytes(path, content)
+    write_bytes(path, *_with_sorted_header(content))
     return digest
 
 
@@ -113,13 +113,14 @@ def read_tensors(path: Path) -> "tuple[dict[str, torch.Tensor], Info, str]":
     return tensors, json.loads(text), digest
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, *content: bytes | memoryview) -> None:
     """Write a file so that after a crash there is either the old one or the new one, whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            for part in content:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -292,6 +293,17 @@ def _unshared(tensors: Tensors) -> "dict[str, torch.Tensor]":
         seen.add(plain.untyped_storage().data_ptr())
         result[name] = plain
     return result
+
+
+def _with_sorted_header(content: bytes) -> tuple[bytes, memoryview]:
+    """The same safetensors file in two parts, its header in a fixed order.
+
+    The package writes the header in a new order every time; so equal content is equal bytes.
+    """
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the format aligns the data to eight bytes
+    return len(header).to_bytes(8, "little") + header, memoryview(content)[end:]
 
 
 def _digest(tensors: Tensors, info: str) -> str:

@@ -9,7 +9,8 @@ refuses what no option takes, checks bounds and rules, and reports all mistakes 
 # pyright: reportPrivateUsage=false
 
 import copy
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -116,10 +117,12 @@ class Diagnosis:
                 config_name=config_name,
                 overrides_list=usable,
                 prepend_hydra=True,
-                skip_missing=run_mode is RunMode.MULTIRUN,
+                skip_missing=True,  # what was not chosen is found below, together with all else
             )
         except _USER_MISTAKES as error:
-            self.problems.append(_text(error))
+            # The data look for the group that the schema brings.
+            no_schema = "override '/objective@_global_.objective" in str(error)
+            self.problems.append(_NO_SCHEMA if no_schema else _text(error))
             return
         composed = self._merge(defaults.defaults)
         OmegaConf.set_struct(composed, True)
@@ -131,10 +134,11 @@ class Diagnosis:
             except _USER_MISTAKES as error:
                 self.problems.append(_explain_override(one, error, composed))
         if run_mode is not RunMode.MULTIRUN:
-            skipped = {f"{group} must be chosen" for group in wrong_groups}
-            self.problems.extend(
-                text for text in _problems(composed) if not text.startswith(tuple(skipped))
-            )
+            found = _problems(composed)
+            if "dm" in wrong_groups or any(text.startswith("dm must be chosen") for text in found):
+                wrong_groups.add("objective")  # it would follow from the data
+            answered = tuple(f"{group} must be chosen" for group in wrong_groups)
+            self.problems.extend(text for text in found if not text.startswith(answered))
 
     def _parse(self, overrides: Sequence[str], run_mode: RunMode) -> list[Override]:
         parsed: list[Override] = []
@@ -169,22 +173,29 @@ class Diagnosis:
         """Compose what the files hold, leaving out what does not fit and noting it."""
         composed = OmegaConf.create()
         for default in defaults:
+            file = f"{default.config_path}.yaml"
             try:
                 loaded = self._loader._load_single_config(default, self._repository)
             except _USER_MISTAKES as error:
-                self.problems.append(f"{default.config_path}: {_text(error)}")
+                self.problems.append(f"In {file}: {_text(error)}")
                 continue
             try:
                 composed.merge_with(loaded.config)
             except OmegaConfBaseException:
-                self._merge_leaves(composed, loaded.config, f"{default.config_path}.yaml")
-        for node in [composed, *_typed_nodes(composed)]:
-            with open_dict(node):
-                if node._get_flag("HYDRA_REMOVE_TOP_LEVEL_DEFAULTS") or "defaults" in node:
-                    node.pop("defaults", None)
+                self._merge_leaves(composed, loaded.config, file)
+            for node, key in list(_typed_nodes(composed)):
+                with open_dict(node):
+                    if node._get_flag("HYDRA_REMOVE_TOP_LEVEL_DEFAULTS"):
+                        node._set_flag("HYDRA_REMOVE_TOP_LEVEL_DEFAULTS", None)
+                        node.pop("defaults", None)
+                    for name in schema.unknown_names(node):
+                        text = schema.unknown_key(f"{key}.{name}".lstrip("."), schema.type_of(node))
+                        self.problems.append(f"In {file}: {text}")
+                        node.pop(name)
         return composed
 
     def _merge_leaves(self, composed: DictConfig, loaded: Any, file: str) -> None:
+        """Merge a file option by option, to find all of those that do not fit."""
         for key, value in schema.leaves(OmegaConf.to_container(loaded, resolve=False)):
             nested: dict[str, Any] = value
             for name in reversed(key.split(".")):
@@ -220,7 +231,8 @@ def compose(
 
     Args:
         overrides: what would stand on the command line, e.g. `["model=cnn", "seed=1"]`.
-        conf: the folder of YAML files; `conf/` in the working directory if there is one.
+        conf: the folder of YAML files; by default the `conf/` with the primary configuration in
+            the working directory or the nearest above it, if there is one.
         config_name: the primary configuration, without `.yaml`.
         config: the class of the configuration.
 
@@ -229,14 +241,21 @@ def compose(
     """
     register_domains()
     schema.store(config)
-    folder = Path("conf") if conf is None else Path(conf)
-    if conf is not None and not folder.is_dir():
+    folder = nearest_conf(config_name) if conf is None else Path(conf).resolve()
+    if folder is not None and not folder.is_dir():
         raise UserError(f"conf={conf}: there is no such folder.")
-    loader = StrictConfigLoader(search_path(folder.resolve() if folder.is_dir() else None))
+    loader = StrictConfigLoader(search_path(folder))
     composed = loader.load_configuration(
         config_name, list(overrides), RunMode.RUN, from_shell=False
     )
     return to_config(without_hydra(composed))
+
+
+def nearest_conf(config_name: str = CONFIG_NAME) -> Path | None:
+    """The `conf/` with this primary configuration, in the working directory or above it."""
+    here = Path.cwd()
+    candidates = (folder / "conf" for folder in (here, *here.parents))
+    return next((conf for conf in candidates if (conf / f"{config_name}.yaml").is_file()), None)
 
 
 def without_hydra(composed: DictConfig) -> DictConfig:
@@ -275,9 +294,14 @@ _NO_SCHEMA: Final = (
 )
 
 
-def _typed_nodes(node: DictConfig) -> list[DictConfig]:
-    children = [node._get_node(key) for key in node]
-    return [child for child in children if isinstance(child, DictConfig) and child]
+def _typed_nodes(node: DictConfig, key: str = "") -> Iterator[tuple[DictConfig, str]]:
+    """Every node with the type of a settings class, and its key."""
+    if dataclasses.is_dataclass(OmegaConf.get_type(node)):
+        yield node, key
+    for name in list(node) if not (node._is_none() or node._is_missing()) else ():
+        child = node._get_node(name)
+        if isinstance(child, DictConfig) and name != "hydra":
+            yield from _typed_nodes(child, f"{key}.{name}".lstrip("."))
 
 
 def _text(error: BaseException) -> str:
@@ -306,10 +330,16 @@ def _explain_override(one: Override, error: Exception, composed: DictConfig) -> 
 
 
 def _explain_key(key: str, error: Exception, composed: DictConfig) -> str:
-    parent_key, _, _ = key.rpartition(".")
-    parent = OmegaConf.select(composed, parent_key) if parent_key else composed
-    cls = OmegaConf.get_type(parent) if OmegaConf.is_config(parent) else None
-    name = key.rpartition(".")[2]
-    if cls in (None, dict) or (isinstance(parent, DictConfig) and name in parent):
-        return f"{key}: {str(error).splitlines()[0]}"
-    return schema.unknown_key(key, cls)
+    """The text for a key in a file that does not fit: unknown, or with a wrong value."""
+    node, path = composed, ""
+    for name in key.split("."):
+        path = f"{path}.{name}".lstrip(".")
+        if not dataclasses.is_dataclass(OmegaConf.get_type(node)):
+            break
+        if name not in node:
+            return schema.unknown_key(path, schema.type_of(node))
+        child = node._get_node(name)
+        if not isinstance(child, DictConfig):
+            break
+        node = child
+    return f"{key}: {str(error).splitlines()[0]}"

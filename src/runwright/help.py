@@ -5,6 +5,7 @@
 
 import dataclasses
 import enum
+import json
 import types
 import typing
 from pathlib import Path
@@ -48,6 +49,7 @@ def _block(node: DictConfig, depth: int) -> str:
     hints = typing.get_type_hints(cls)
     indent = "  " * depth
     lines: list[str] = []
+    plain = cast("dict[str, Any]", OmegaConf.to_container(node, enum_to_str=True))
     for field in dataclasses.fields(cls):
         option = described(field)
         value = None if OmegaConf.is_missing(node, field.name) else node._get_node(field.name)
@@ -58,7 +60,7 @@ def _block(node: DictConfig, depth: int) -> str:
             lines.append(_line(f"{indent}{field.name}:", meaning))
             lines.append(_block(value, depth + 1).rstrip("\n"))
         else:
-            shown = "???" if OmegaConf.is_missing(node, field.name) else _value(node, field.name)
+            shown = _shown(plain[field.name])
             meaning = f"{type_text(hints[field.name], option)}: {option.doc}"
             lines.append(_line(f"{indent}{field.name}: {shown}", meaning))
     return "\n".join(line for line in lines if line) + "\n"
@@ -68,11 +70,12 @@ def _line(left: str, right: str) -> str:
     return f"{left.ljust(_COLUMN)}  # {right}"
 
 
-def _value(node: DictConfig, name: str) -> str:
-    plain = OmegaConf.to_container(node, resolve=False, enum_to_str=True)
-    yaml = schema.to_yaml({"value": cast("dict[str, Any]", plain)[name]})
-    text = yaml.removeprefix("value:").strip()
-    return " ".join(part.strip() for part in text.splitlines()) if "\n" in text else text
+def _shown(value: Any) -> str:
+    """A plain value as YAML, on one line."""
+    if value is None or isinstance(value, bool | int):
+        return json.dumps(value)
+    yaml = schema.to_yaml({"value": value}).removeprefix("value:")
+    return " ".join(part.strip() for part in yaml.splitlines()).strip()
 
 
 def type_text(hint: Any, option: Option) -> str:

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
-from typing_extensions import TypeVar
+from typing_extensions import TypeVar, override
 
 from runwright.data import Batch
 from runwright.dims import Dims
+from runwright.errors import UserError
 from runwright.factory import Settings, settings
 
 if TYPE_CHECKING:
@@ -50,13 +51,34 @@ class Objective(ABC, Generic[B_contra]):
     def losses(self, model: "nn.Module", batch: B_contra) -> "dict[str, torch.Tensor]":
         """The losses of one batch, each a tensor of shape (). `loss` is the one to minimise."""
 
-    @abstractmethod
     def evaluation(self) -> Evaluation[B_contra]:
-        """A fresh pass over a split."""
+        """A fresh pass over a split; by default it takes the mean of every loss."""
+        return MeanLosses(self)
 
-    @abstractmethod
     def predict(self, model: "nn.Module", batch: B_contra) -> "dict[str, NDArray[Any]]":
         """The columns of the table of predictions: arrays of shape (B,), one row an example."""
+        del model, batch
+        raise UserError(f"stage=predict: {type(self).__name__} defines no table of predictions.")
+
+
+class MeanLosses(Evaluation[B_contra]):
+    """The mean of every loss over the examples, each batch weighted by its size."""
+
+    def __init__(self, objective: Objective[B_contra]) -> None:
+        """Nothing is measured yet."""
+        self._objective = objective
+        self._sums: dict[str, torch.Tensor] = {}
+        self._examples = 0
+
+    @override
+    def update(self, model: "nn.Module", batch: B_contra) -> None:
+        for name, value in self._objective.losses(model, batch).items():
+            self._sums[name] = self._sums.get(name, 0) + value.float() * len(batch)
+        self._examples += len(batch)
+
+    @override
+    def compute(self) -> dict[str, float]:
+        return {name: value.item() / self._examples for name, value in self._sums.items()}
 
 
 @settings

@@ -10,15 +10,15 @@ the composition is done, and reports every mistake that it finds.
 
 import dataclasses
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from hydra.core.config_store import ConfigNode, ConfigStore
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf, ValueNode
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from runwright.data import DataModule
 from runwright.errors import nearest
 from runwright.factory import CONFIG_GROUPS, OptionError, Settings, described
 
@@ -55,31 +55,67 @@ def schema_node(cls: type[Settings], defaults: list[Any] | None = None) -> DictC
 
 def store(config: type[Settings]) -> None:
     """Register the schema of `config` and of every factory with Hydra's ConfigStore."""
-    config_store = ConfigStore.instance()
-    root = schema_node(
-        config, ["_self_", {"objective": None}, {"override /hydra/job_logging": "none"}]
-    )
+    repository = ConfigStore.instance().repo
+    repository[f"{SCHEMA_NAME}.yaml"] = _SchemaNode(SCHEMA_NAME, None, partial(_root, config))
+    # For a program without a `conf/` folder: the same, with the data and the model to be chosen.
+    primary = {"defaults": [SCHEMA_NAME, {"dm": MISSING}, {"model": MISSING}, "_self_"]}
+    repository["config.yaml"] = _SchemaNode("config", None, partial(OmegaConf.create, primary))
+    for group, members in CONFIG_GROUPS.items():
+        folder = repository
+        for name in group.split("/"):
+            folder = cast("dict[str, Any]", folder.setdefault(name, {}))
+        for name, cls in members.items():
+            folder[f"{name}.yaml"] = _SchemaNode(name, group, partial(_member, cls))
+
+
+class _SchemaNode(ConfigNode):
+    """An entry of Hydra's ConfigStore whose schema is made when it is chosen.
+
+    Making the schemas of all factories at every start would take longer than all else.
+    """
+
+    def __init__(self, name: str, group: str | None, make: Callable[[], DictConfig]) -> None:
+        self._make = make
+        self._node: Any = None
+        self.name = f"{name}.yaml"
+        self.group = group
+        self.package = None
+        self.provider = None
+
+    @property
+    def node(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]  # an attribute there
+        """The schema; Hydra copies it before it composes into it."""
+        if self._node is None:
+            self._node = self._make()
+        return self._node
+
+    @node.setter
+    def node(self, value: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        self._node = value
+
+
+def _root(config: type[Settings]) -> DictConfig:
+    """The schema of the whole configuration, with the library's own settings of Hydra."""
+    defaults = ["_self_", {"objective": None}, {"override /hydra/job_logging": "none"}]
+    root = schema_node(config, defaults)
     OmegaConf.set_struct(root, value=False)
     root["hydra"] = HYDRA_SETTINGS
     OmegaConf.set_struct(root, value=None)
-    config_store.store(name=SCHEMA_NAME, node=root, replace=True)
-    for group, members in CONFIG_GROUPS.items():
-        for name, cls in members.items():
-            config_store.store(
-                group=group, name=name, node=schema_node(cls, _defaults(cls)), replace=True
-            )
+    return root
 
 
-def _defaults(cls: type[Settings]) -> list[Any] | None:
-    """The data bring their objective with them, unless another is chosen."""
-    if issubclass(cls, DataModule) and cls.default_objective is not None:
-        return ["_self_", {"override /objective@_global_.objective": cls.default_objective}]
-    return None
+def _member(cls: type[Settings]) -> DictConfig:
+    """The schema of a factory. Data bring their objective with them, unless another is chosen."""
+    objective: str | None = getattr(cls, "default_objective", None)
+    if objective is None:
+        return schema_node(cls)
+    return schema_node(cls, ["_self_", {"override /objective@_global_.objective": objective}])
 
 
 def _make_writable(node: DictConfig | ListConfig) -> None:
     OmegaConf.set_readonly(node, value=False)
-    if not dataclasses.is_dataclass(OmegaConf.get_type(node)):
+    types = (node._metadata.ref_type, node._metadata.object_type)
+    if not any(dataclasses.is_dataclass(cls) for cls in types):
         # A dictionary takes any key: Hydra closes the whole configuration, and what is open here
         # stays open.
         OmegaConf.set_struct(node, value=False)
@@ -103,23 +139,31 @@ class Conversion:
 
     def settings(self, node: DictConfig, key: str = "") -> Settings | None:
         """The frozen object of a typed node, or None when `problems` has grown."""
-        cls = OmegaConf.get_type(node)
-        if cls is None or not dataclasses.is_dataclass(cls):
-            raise TypeError(f"the node at '{key}' has no dataclass type")
+        cls = type_of(node)
         before = len(self.problems)
         options = {field.name: field for field in dataclasses.fields(cls)}
-        for name in sorted(str(name) for name in node if name not in options):
-            self.problems.append(unknown_key(_join(key, name), cls))
+        self.problems += [unknown_key(_join(key, name), cls) for name in unknown_names(node)]
         values: dict[str, Any] = {}
         for name, field in options.items():
             full = _join(key, name)
-            if OmegaConf.is_missing(node, name):
+            value = node._get_node(name)
+            if not isinstance(value, ValueNode) or value._is_interpolation():
+                try:
+                    value = node[name]
+                except MissingMandatoryValue:
+                    self.problems.append(_missing(full, field))
+                    continue
+                except OmegaConfBaseException as error:
+                    self.problems.append(f"{full}: {str(error).splitlines()[0]}")
+                    continue
+                values[name] = self._value(value, full)
+            elif value._is_missing():
                 self.problems.append(_missing(full, field))
-                continue
-            try:
-                values[name] = self._value(node[name], full)
-            except OmegaConfBaseException as error:
-                self.problems.append(f"{full}: {str(error).splitlines()[0]}")
+            else:
+                values[name] = value._value()  # a plain value: no need to go the long way
+        for name, value in values.items():
+            if text := described(options[name]).problem(value):
+                self.problems.append(f"{_join(key, name)} {text}")
         if len(self.problems) > before:
             return None
         try:
@@ -134,6 +178,20 @@ class Conversion:
         if isinstance(value, ListConfig):
             return [self._value(value[i], f"{key}[{i}]") for i in range(len(value))]
         return OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
+
+
+def type_of(node: DictConfig) -> type[Any]:
+    """The settings class of a typed node."""
+    cls = OmegaConf.get_type(node)
+    if cls is None or not dataclasses.is_dataclass(cls):
+        raise TypeError(f"a node of type {cls} is no settings class")
+    return cls
+
+
+def unknown_names(node: DictConfig) -> list[str]:
+    """The names in a typed node that are no options of its class."""
+    options = {field.name for field in dataclasses.fields(type_of(node))}
+    return sorted(str(name) for name in node if name not in options and name != "hydra")
 
 
 def unknown_key(key: str, cls: type[Any]) -> str:

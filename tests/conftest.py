@@ -1,0 +1,45 @@
+"""What several tests need: the repository, a way to run `main.py` as a user does, a small run."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+# A run of a second: a small model, few batches, no pictures.
+SMALL = ("gpu=-1", "model=cnn", "opt.lr=0.002", "training.epochs=2", "pictures=false")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return REPOSITORY
+
+
+@pytest.fixture
+def run_main(tmp_path: Path) -> Run:
+    """Run `python main.py …` in an empty directory."""
+
+    def run(*arguments: str, timeout: float = 120, **env: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(REPOSITORY / "main.py"), *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env={**os.environ, **env},
+        )
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def in_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test writes into the repository."""
+    monkeypatch.chdir(tmp_path)

@@ -1,0 +1,113 @@
+"""Classification's losses and measures, against scikit-learn and by hand."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics
+from torch import nn
+from torch.nn import functional
+
+from runwright.errors import UserError
+from runwright.vision.batch import ImageBatch
+from runwright.vision.dims import ImageDims
+from runwright.vision.factories import ClassificationFactory
+from runwright.vision.objective import Classification
+
+reference: Any = metrics  # scikit-learn has no types
+CPU = torch.device("cpu")
+DIMS = ImageDims(channels=1, height=2, width=2, num_classes=4, num_groups=6)
+
+
+def random_batch(size: int = 300, seed: int = 0) -> ImageBatch:
+    generator = torch.Generator().manual_seed(seed)
+    return ImageBatch(
+        image=torch.rand(size, 1, 2, 2, generator=generator),
+        label=torch.randint(0, 4, (size,), generator=generator),
+        group=torch.randint(0, 5, (size,), generator=generator),  # group 5 stays empty
+    )
+
+
+class Pixels(nn.Module):
+    """The four pixels are the logits."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image.flatten(1)
+
+
+def objective(**options: object) -> Classification:
+    return ClassificationFactory(**options).build(DIMS, CPU)  # pyright: ignore[reportArgumentType]
+
+
+def measured(batches: list[ImageBatch], **options: object) -> dict[str, float]:
+    evaluation = objective(**options).evaluation()
+    for batch in batches:
+        evaluation.update(Pixels(), batch)
+    return evaluation.compute()
+
+
+def test_the_measures_are_those_of_scikit_learn() -> None:
+    batch = random_batch()
+    predicted = batch.image.flatten(1).argmax(dim=1)
+    values = measured([batch])
+    assert values["accuracy"] == pytest.approx(float((predicted == batch.label).float().mean()))
+    expected = reference.f1_score(batch.label.numpy(), predicted.numpy(), average="macro")
+    assert values["macro_f1"] == pytest.approx(expected)
+    by_group = [
+        float((predicted == batch.label)[batch.group == group].float().mean()) for group in range(5)
+    ]
+    assert values["worst_group_accuracy"] == pytest.approx(min(by_group))
+    loss = functional.cross_entropy(batch.image.flatten(1), batch.label)
+    assert values["loss"] == pytest.approx(float(loss))
+
+
+def test_the_measures_do_not_depend_on_how_the_split_is_cut_into_batches() -> None:
+    batch = random_batch()
+    pieces = [batch.select(slice(i, i + 7)) for i in range(0, 300, 7)]
+    assert measured(pieces) == pytest.approx(measured([batch]))
+
+
+def test_smoothing_and_weights_shape_the_training_loss_and_not_the_measures() -> None:
+    batch = random_batch()
+    weights = [1.0, 2.0, 0.0, 0.5]
+    shaped = objective(label_smoothing=0.2, class_weights=weights)
+    expected = functional.cross_entropy(
+        batch.image.flatten(1), batch.label, weight=torch.tensor(weights), label_smoothing=0.2
+    )
+    assert torch.equal(shaped.losses(Pixels(), batch)["loss"], expected)
+    assert measured([batch], label_smoothing=0.2, class_weights=weights) == measured([batch])
+
+
+def test_class_weights_must_be_as_many_as_classes() -> None:
+    with pytest.raises(UserError, match=r"class_weights has 2 weights for 4 classes"):
+        objective(class_weights=[1.0, 2.0])
+
+
+def test_a_class_that_neither_occurs_nor_is_predicted_does_not_count_in_f1() -> None:
+    batch = random_batch()
+    two = batch.select(torch.nonzero(batch.label < 2).flatten())
+    image = two.image.clone()
+    image[:, 0, 1] = -1  # the last two logits
+    few = ImageBatch(image=image, label=two.label, group=two.group)
+    predicted = image.flatten(1).argmax(dim=1).numpy()
+    expected = reference.f1_score(two.label.numpy(), predicted, average="macro")
+    assert measured([few])["macro_f1"] == pytest.approx(expected)
+
+
+def test_predictions_have_a_row_an_example_and_probabilities_that_sum_to_one() -> None:
+    batch = random_batch(9)
+    table = objective().predict(Pixels(), batch)
+    assert list(table)[:3] == ["label", "group", "prediction"]
+    assert {len(column) for column in table.values()} == {9}
+    total = sum(table[f"probability_{k}"] for k in range(4))
+    np.testing.assert_allclose(total, 1, rtol=1e-6)
+
+
+def test_the_confusion_matrix_is_drawn(tmp_path: Path) -> None:
+    evaluation = objective().evaluation()
+    evaluation.update(Pixels(), random_batch())
+    evaluation.draw(tmp_path, "val")
+    assert (tmp_path / "confusion_matrix_val.png").read_bytes().startswith(b"\x89PNG")
+    assert evaluation.confusion.sum() == 300
