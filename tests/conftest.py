@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# Two threads of torch on a busy machine of two cores can be thirty times slower than one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPOSITORY = Path(__file__).parent.parent
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

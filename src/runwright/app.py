@@ -47,8 +47,15 @@ def main(
 
 def job(composed: DictConfig) -> float:
     """Run one composed job; what Hydra's launchers call, here or on another machine."""
-    run_dir = HydraConfig.get().runtime.output_dir
-    return composition.to_config(composed).run(run_dir)
+    hydra = HydraConfig.get()
+    try:
+        return composition.to_config(composed).run(hydra.runtime.output_dir)
+    except Exception as error:
+        if (
+            hydra.mode is RunMode.MULTIRUN
+        ):  # the other jobs go on; Hydra reports the first at the end
+            print(f"Job #{hydra.job.num} failed: {error}", file=sys.stderr)
+        raise
 
 
 def _status(conf: str | None, config_name: str, config: type[Config]) -> int:
@@ -114,8 +121,20 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
         overrides = [*overrides, "hydra.mode=MULTIRUN"]
     if args.multirun or mode is RunMode.MULTIRUN:
         hydra.multirun(config_name=config_name, task_function=job, overrides=overrides)
-    else:
-        hydra.run(config_name=config_name, task_function=job, overrides=overrides)
+        return
+    failure: list[UserError | RunError] = []
+
+    def single_job(composed: DictConfig) -> float | None:
+        """Keep what a person can read away from Hydra, which would add to it."""
+        try:
+            return job(composed)
+        except (UserError, RunError) as error:
+            failure.append(error)
+            return None
+
+    hydra.run(config_name=config_name, task_function=single_job, overrides=overrides)
+    if failure:
+        raise failure[0]
 
 
 def _show(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ import csv
 import io
 import logging
 import math
+import shutil
 import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
@@ -170,7 +171,10 @@ class RunLog:
         if sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total_steps, initial=step, unit="step", dynamic_ncols=True)
+            columns, rows = shutil.get_terminal_size()  # 80 × 24 where a terminal does not know
+            self._bar = tqdm(
+                total=total_steps, initial=step, unit="step", ncols=columns, nrows=rows
+            )
 
     def record(self, step: int, measures: Mapping[str, float]) -> None:
         """Record what was measured at a step."""
@@ -181,11 +185,15 @@ class RunLog:
             for name, value in measures.items():
                 self._tensorboard.add_scalar(name, value, step)
 
+    def advance(self) -> None:
+        """Move the bar on by a step."""
+        if self._bar is not None:
+            self._bar.update()
+
     def progress(self, step: int, loss: float) -> None:
-        """Show how far the training is: the bar on a terminal, else a line now and then."""
+        """Show the training loss: beside the bar on a terminal, else in a line now and then."""
         if self._bar is not None:
             self._bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
-            self._bar.update(step - int(self._bar.n))
         elif time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
             self.line(step, {"train_loss": loss})
 

@@ -153,6 +153,7 @@ class Training(Generic[B]):
                 if self.ema is not None:
                     self.ema.update(self.model)
                 progress.step += 1
+                self.run_log.advance()
 
                 measures: dict[str, float] = {}
                 is_last = progress.step == self.total_steps

@@ -90,6 +90,8 @@ class RunDir:
                 stopped = isinstance(error, KeyboardInterrupt | SystemExit)
                 if not stopped:
                     _file_log.exception("The run failed.")
+                elif any(directory.path.glob("checkpoints/*.safetensors")):
+                    log.info("A checkpoint is saved. To go on: %s", resume_command(directory.path))
                 status = "interrupted" if stopped else "failed"
                 directory._result(status, error=f"{type(error).__name__}: {error}")
                 raise

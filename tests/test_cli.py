@@ -1,0 +1,277 @@
+"""`main.py` as a person uses it: what it prints, and the status that it ends with."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import SMALL, Run
+
+SEEDS_FCN = """\
+Model architecture:
+Sequential(
+  (0): Flatten(start_dim=1, end_dim=-1)
+  (1): Sequential(
+    (0): Linear(in_features=2352, out_features=10, bias=True)
+    (1): LayerNorm((10,), eps=1e-05, elementwise_affine=True, bias=True)
+    (2): GELU(approximate='none')
+  )
+  (2): Linear(in_features=10, out_features=10, bias=True)
+)
+"""
+TINY = ("model.hidden_dim=10", "training.epochs=1", "pictures=false")
+
+
+def run_dirs(tmp_path: Path, kind: str = "outputs") -> list[Path]:
+    return sorted(path.parent for path in (tmp_path / kind).rglob("config.yaml"))
+
+
+@pytest.mark.slow
+def test_the_default_command_trains_real_digits_above_90_percent(run_main: Run) -> None:
+    started = time.monotonic()
+    done = run_main()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Starting a run with seed 42 and GPU 0.\n")
+    accuracy = re.search(r"Best val_accuracy: (0\.\d+)", done.stdout)
+    assert accuracy is not None
+    assert float(accuracy[1]) > 0.90
+    assert re.search(r"Run directory: \S*outputs/\d{4}-\d\d-\d\d/", done.stdout)
+    assert time.monotonic() - started < 120  # a busy machine; alone it takes a quarter of that
+
+
+@pytest.mark.slow
+def test_the_cnn_experiment_is_above_95_percent(run_main: Run) -> None:
+    done = run_main("+experiment=cmnist/cnn")
+    accuracy = re.search(r"Best val_accuracy: (0\.\d+)", done.stdout)
+    assert accuracy is not None
+    assert float(accuracy[1]) > 0.95
+
+
+def test_the_output_begins_with_seed_and_gpu_and_shows_the_architecture(run_main: Run) -> None:
+    done = run_main("seed=123", "gpu=1", *TINY)
+    assert done.stdout.startswith("Starting a run with seed 123 and GPU 1.\n")
+    assert SEEDS_FCN in done.stdout
+    import torch
+
+    if not torch.cuda.is_available():
+        assert done.stdout.count("No CUDA device was found") == 1
+
+
+def test_the_cpu_can_be_chosen(run_main: Run) -> None:
+    done = run_main("gpu=-1", *TINY)
+    assert done.stdout.startswith("Starting a run with seed 42 on the CPU.\n")
+    assert "CUDA" not in done.stdout
+
+
+def test_a_mistake_ends_with_status_2_and_no_traceback(run_main: Run, tmp_path: Path) -> None:
+    done = run_main("model=cnn", "model.hidden_dim=10")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Could not override 'model.hidden_dim'.\n")
+    assert "reference_type=ModelFactory" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert not run_dirs(tmp_path)
+
+
+def test_a_mistake_that_only_the_run_can_see_ends_with_status_2_too(run_main: Run) -> None:
+    done = run_main("model=cnn", "dm.default_res=9")
+    assert done.returncode == 2
+    assert done.stderr.startswith("model.kernel_size=5 and model.pool_stride=2 leave no pixels")
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_a_failure_of_the_run_ends_with_status_1(run_main: Run) -> None:
+    done = run_main(*SMALL, "opt.lr=1e38", "opt.schedule=constant")
+    assert done.returncode == 1
+    assert done.stderr.startswith("The training loss is nan at step 2")
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_flag_ends_with_status_2(run_main: Run) -> None:
+    assert run_main("--mulitrun").returncode == 2
+
+
+def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
+    script = tmp_path / "main.py"
+    script.write_text(
+        "import toy_domain\n"
+        "from runwright import app\n"
+        "def broken(*_): raise AssertionError('a bug')\n"
+        "toy_domain.SquaredDistance.losses = broken\n"
+        "app.main(conf=None)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script), "dm=toy_sets", "model=set_encoder", "gpu=-1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+    )
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "AssertionError: a bug" in done.stderr
+    (log,) = tmp_path.rglob("log.txt")
+    assert "AssertionError: a bug" in log.read_text()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_with_a_checkpoint_and_the_command_to_go_on(
+    tmp_path: Path, repository: Path, number: signal.Signals, status: int
+) -> None:
+    arguments = ["main.py", *SMALL, "training.epochs=500", "hydra.run.dir=run"]
+    arguments[0] = str(repository / "main.py")
+    with subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        said = ""
+        while "val_loss" not in said:
+            said += process.stdout.readline()
+        process.send_signal(number)
+        said += process.stdout.read()
+        assert process.wait(timeout=60) == status, said
+    assert "stopping after this step" in said
+    assert "A checkpoint is saved. To go on: python" in said
+    assert "hydra.run.dir=" in said
+    assert (tmp_path / "run" / "checkpoints" / "last.safetensors").exists()
+
+
+def test_multirun_makes_a_job_for_every_combination(run_main: Run, tmp_path: Path) -> None:
+    done = run_main(
+        "--multirun", "seed=42,43", "model.num_hidden=1,2,3", "gpu=0", *TINY, "training.max_steps=2"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "[HYDRA] Launching 6 jobs locally" in done.stdout
+    assert "\t#0 : seed=42 model.num_hidden=1" in done.stdout
+    assert done.stdout.count("Model architecture:") == 6
+    assert done.stdout.count("Starting a run with seed 43 and GPU 0.") == 3
+    assert len(run_dirs(tmp_path, "multirun")) == 6
+
+
+def test_a_typo_in_a_multirun_stops_it_before_the_first_job(run_main: Run, tmp_path: Path) -> None:
+    done = run_main("--multirun", "model=fcn,cnn", "model.hidden_dim=10", "gpu=-1")
+    assert done.returncode == 2
+    assert "Key 'hidden_dim' not in 'SimpleCNNFactory'" in done.stderr
+    assert "Starting a run" not in done.stdout
+    assert not run_dirs(tmp_path, "multirun")
+
+
+def test_a_job_that_fails_does_not_stop_the_others(run_main: Run, tmp_path: Path) -> None:
+    done = run_main("--multirun", "dm.default_res=9,28", *SMALL, "training.epochs=1")
+    assert done.returncode == 2
+    assert "Job #0 failed: model.kernel_size=5" in done.stderr
+    assert len(list(tmp_path.glob("multirun/*/*/1/checkpoints/last.safetensors"))) == 1
+
+
+def test_the_stock_optuna_sweeper_runs_the_seeds_search_space(
+    run_main: Run, tmp_path: Path
+) -> None:
+    done = run_main(
+        "--multirun", "hydra/sweeper=fcn_params", "hydra.sweeper.n_trials=4", "gpu=-1", *TINY
+    )
+    assert done.returncode == 0, done.stderr
+    (results,) = tmp_path.glob("multirun/*/*/optimization_results.yaml")
+    text = results.read_text()
+    assert all(key in text for key in ("opt.lr", "model.num_hidden", "model.dropout_prob"))
+    best = float(re.findall(r"best_value: (\S+)", text)[0])
+    values = [float(v) for v in re.findall(r"Best val_accuracy: (\S+),", done.stdout)]
+    assert len(values) == 4
+    assert best == max(values)
+
+
+def test_help_lists_the_groups_and_describes_every_option(run_main: Run) -> None:
+    text = run_main("--help").stdout
+    assert "== Configuration groups ==\nCompose your configuration from those groups" in text
+    for line in (
+        "dm: celeba, celeba_male_blond, celeba_male_smiling, celeba_male_smiling_small, cmnist",
+        "experiment: good_run",
+        "experiment/cmnist: cnn",
+        "model: cnn, fcn, resnet, single_linear_layer, torchvision",
+    ):
+        assert f"\n{line}\n" in text
+    assert re.search(r"\n  num_hidden: 1 +# int ≥ 0: number of hidden layers", text)
+    assert re.search(r"\n  root: data +# path: ", text)
+    assert "!!python" not in text
+    options = text.split("== Config ==")[1].split("\n\n")[1].splitlines()
+    assert len(options) > 60
+    assert all("  # " in line for line in options)
+
+
+def test_help_shows_the_options_of_what_was_chosen(run_main: Run) -> None:
+    text = run_main("model=cnn", "--help").stdout
+    block = text.split("== Config ==")[1].split("\nmodel:")[1].split("\nobjective:")[0]
+    names = [line.split(":")[0].strip() for line in block.splitlines()[1:]]
+    assert names == ["kernel_size", "pool_stride", "activation"]
+    assert "kernel_size: 5 " in block
+    assert "activation: RELU " in block
+
+
+def test_cfg_job_prints_clean_yaml_that_composes_to_the_same(run_main: Run, tmp_path: Path) -> None:
+    text = run_main("--cfg", "job", "model=cnn").stdout
+    assert "!!python" not in text
+    assert "  root: data\n" in text
+    assert run_main("--cfg", "job", "--package", "model", "model=cnn").stdout == (
+        "# @package model\nkernel_size: 5\npool_stride: 2\nactivation: RELU\n"
+    )
+    (tmp_path / "again").mkdir()
+    header = "defaults:\n- config_schema\n- dm: cmnist\n- model: cnn\n- _self_\n"
+    (tmp_path / "again" / "config.yaml").write_text(header + text)
+    again = run_main("--config-dir", "again", "--config-name", "config", "--cfg", "job").stdout
+    assert again == text
+
+
+def test_the_recorded_configuration_reproduces_the_run_by_itself(
+    run_main: Run, tmp_path: Path
+) -> None:
+    first = run_main(*SMALL, "objective.label_smoothing=0.1", "hydra.run.dir=first")
+    assert first.returncode == 0, first.stderr
+    second = run_main("--config-dir", "first", "--config-name", "config", "hydra.run.dir=second")
+    assert second.returncode == 0, second.stderr
+    for name in ("config.yaml", "metrics.csv", "checkpoints/last.safetensors"):
+        one, two = (tmp_path / run / name for run in ("first", "second"))
+        skip = 2 if name == "config.yaml" else 0  # its first lines name the directory
+        assert one.read_bytes().split(b"\n")[skip:] == two.read_bytes().split(b"\n")[skip:]
+
+
+def complete(repository: Path, typed: str) -> list[str]:
+    """What pressing the tabulator after `python main.py …` offers, in a real bash."""
+    script = f"""
+        eval "$(python main.py --shell-completion install=bash)"
+        COMP_LINE="python main.py {typed}"; COMP_POINT=${{#COMP_LINE}}
+        COMP_WORDS=($COMP_LINE); COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
+        hydra_bash_completion
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PATH": path},
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("mod", {"model."}),
+        ("model=", {"model=cnn", "model=fcn", "model=single_linear_layer"}),
+        ("model.num", {"model.num_hidden="}),
+        ("model=cnn model.ker", {"model.kernel_size="}),
+        ("+experiment=", {"+experiment=good_run"}),
+    ],
+)
+def test_the_tabulator_completes(repository: Path, typed: str, expected: set[str]) -> None:
+    assert expected <= set(complete(repository, typed))

@@ -1,0 +1,182 @@
+"""What a run records."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from wandb.proto.wandb_internal_pb2 import Record
+
+from conftest import SMALL, Run
+from runwright import compose
+from runwright.logging import MetricsCsv, duration
+
+DIGITS = ["dm=cmnist", *SMALL, "training.epochs=1"]
+
+
+def test_a_new_measure_adds_a_column(tmp_path: Path) -> None:
+    table = MetricsCsv(tmp_path / "metrics.csv")
+    table.append({"step": 1, "loss": 0.5})
+    table.append({"step": 2, "val": 1.0})
+    table.append({"step": 3, "loss": 0.25, "val": 2.0})
+    text = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert text == ["step,loss,val", "1,0.5,", "2,,1.0", "3,0.25,2.0"]
+
+
+def test_a_resumed_table_loses_the_rows_after_the_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    first = MetricsCsv(path)
+    for step in (5, 10, 15):
+        first.append({"step": step, "loss": step / 10})
+    with path.open("a") as file:
+        file.write("2")  # a crash in the middle of writing the row of step 20
+    again = MetricsCsv(path)
+    again.truncate(10)
+    again.append({"step": 15, "loss": 1.5})
+    assert path.read_text().splitlines() == ["step,loss", "5,0.5", "10,1.0", "15,1.5"]
+
+
+def test_the_run_directory_explains_the_run(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    value = compose([*DIGITS, "pictures=true"]).run(run_dir)
+    names = {str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file()}
+    assert names >= {
+        "config.yaml",
+        "command.txt",
+        "environment.json",
+        "log.txt",
+        "metrics.csv",
+        "result.json",
+        "checkpoints/last.safetensors",
+        "checkpoints/last.state.safetensors",
+        "checkpoints/best.safetensors",
+        "checkpoints/best.state.safetensors",
+        "pictures/learning_curves.png",
+        "pictures/training_examples.png",
+        "pictures/confusion_matrix_val.png",
+    }
+    result = json.loads((run_dir / "result.json").read_text())
+    assert (result["status"], result["value"]) == ("finished", value)
+    environment = json.loads((run_dir / "environment.json").read_text())
+    assert environment["packages"].keys() >= {"torch", "runwright", "hydra-core"}
+    assert environment["python"] == ".".join(map(str, sys.version_info[:3]))
+    log = (run_dir / "log.txt").read_text()
+    assert "Starting a run with seed 42 on the CPU." in log
+    assert "Best val_accuracy" in log
+    assert f"hydra.run.dir={run_dir}" in (run_dir / "command.txt").read_text()
+
+
+def records(wandb_file: Path) -> list[Record]:
+    """Read a run's file: a LevelDB log, records cut into fragments within blocks of 32 KiB."""
+    content, position, pending = wandb_file.read_bytes(), 7, b""  # after W&B's own header
+    found: list[Record] = []
+    while position + 7 <= len(content):
+        if (left := 32768 - position % 32768) < 7:
+            position += left
+            continue
+        length = int.from_bytes(content[position + 4 : position + 6], "little")
+        kind = content[position + 6]  # 1 whole, 2 first, 3 middle, 4 last
+        pending += content[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):
+            record = Record()
+            record.ParseFromString(pending)
+            found.append(record)
+            pending = b""
+    return found
+
+
+@pytest.mark.slow
+def test_wandb_works_offline_and_a_resumed_run_keeps_its_id(run_main: Run, tmp_path: Path) -> None:
+    arguments = [*DIGITS, "wandb.mode=offline", "hydra.run.dir=run", "wandb.tags=[a,b]"]
+    done = run_main(*arguments, "opt.schedule=constant")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (first,) = (tmp_path / "local_logging").rglob("*.wandb")
+    logged = [
+        {".".join(item.nested_key) or item.key: item.value_json for item in record.history.item}
+        for record in records(first)
+        if record.HasField("history")
+    ]
+    accuracies = [float(row["val_accuracy"]) for row in logged if "val_accuracy" in row]
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert max(accuracies) == result["value"]
+    config = next(r.run for r in records(first) if r.HasField("run"))
+    assert {"dm", "model", "opt"} <= {item.key for item in config.config.update}
+    longer = ["training.epochs=2", "checkpoint.allow_changes=true", "opt.schedule=constant"]
+    assert run_main(*arguments, *longer).returncode == 0
+    ids = {path.stem.removeprefix("run-") for path in (tmp_path / "local_logging").rglob("*.wandb")}
+    assert len(ids) == 1
+
+
+def test_wandb_online_without_a_key_is_refused_before_training(
+    run_main: Run, tmp_path: Path
+) -> None:
+    done = run_main(
+        *DIGITS,
+        "wandb.mode=online",
+        HOME=str(tmp_path),
+        NETRC=str(tmp_path / "none"),
+        WANDB_API_KEY="",
+    )
+    assert done.returncode == 2
+    assert "needs an API key and there is none" in done.stderr
+    assert "wandb.mode=offline" in done.stderr
+    assert "Model architecture" not in done.stdout
+
+
+@pytest.mark.slow
+def test_an_unreachable_wandb_server_does_not_stop_the_training(
+    run_main: Run, tmp_path: Path
+) -> None:
+    done = run_main(
+        *DIGITS,
+        "wandb.mode=online",
+        HOME=str(tmp_path),
+        WANDB_API_KEY="0" * 40,
+        WANDB_BASE_URL="http://127.0.0.1:9",
+        WANDB_INIT_TIMEOUT="5",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Best val_accuracy" in done.stdout
+
+
+@pytest.mark.slow
+def test_tensorboard_gets_every_measure_when_asked(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    compose([*DIGITS, "tensorboard=true"]).run(tmp_path / "run")
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    for measure in ("train_loss", "val_accuracy", "lr"):
+        assert len(events.Scalars(measure)) >= 1
+
+
+def test_a_terminal_gets_a_progress_bar(tmp_path: Path, repository: Path) -> None:
+    command = " ".join([sys.executable, str(repository / "main.py"), *DIGITS])
+    done = subprocess.run(
+        ["script", "--quiet", "--return", "--command", command, "/dev/null"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    assert "62/62" in done.stdout
+    assert "loss=" in done.stdout
+    assert "step/s" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.4, "0 s"),
+        (59, "59 s"),
+        (61, "1 min 1 s"),
+        (3 * 3600 + 60, "3 h 1 min"),
+        (90000, "1 d 1 h"),
+    ],
+)
+def test_times_are_said_as_people_say_them(seconds: float, said: str) -> None:
+    assert duration(seconds) == said

@@ -1,0 +1,144 @@
+"""Optimisers are built as asked, and schedules have the courses that they are named after."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from runwright.errors import UserError
+from runwright.factory import OptionError
+from runwright.optimisation import (
+    OptimisationCfg,
+    Schedule,
+    flatten_optimizer,
+    restore_optimizer,
+)
+
+
+def model() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2))
+
+
+def course(total: int, **options: Any) -> list[float]:
+    factor = OptimisationCfg(lr=1, **options).lr_factor(total)
+    return [factor(step) for step in range(total)]
+
+
+def test_biases_and_norms_are_not_decayed_unless_asked() -> None:
+    groups = OptimisationCfg(weight_decay=0.1).build(model()).param_groups
+    decay = {p.ndim: g["weight_decay"] for g in groups for p in g["params"]}
+    assert decay == {2: 0.1, 1: 0.0}
+    (group,) = (
+        OptimisationCfg(weight_decay=0.1, decay_bias_and_norm=True).build(model()).param_groups
+    )
+    assert group["weight_decay"] == 0.1
+    assert len(group["params"]) == 6
+
+
+def test_frozen_parameters_are_left_out() -> None:
+    frozen = model()
+    frozen[0].requires_grad_(requires_grad=False)  # pyright: ignore[reportIndexIssue]  # a Sequential
+    (group,) = OptimisationCfg().build(frozen).param_groups
+    assert len(group["params"]) == 4
+
+
+@pytest.mark.parametrize("name", ["AdamW", "torch.optim.SGD", "Adafactor", "Rprop", "RMSprop"])
+def test_an_optimiser_is_chosen_by_name(name: str) -> None:
+    optimizer = OptimisationCfg(optimizer_cls=name).build(model())
+    assert type(optimizer) is getattr(torch.optim, name.removeprefix("torch.optim."))
+
+
+def test_its_further_arguments_are_passed_on() -> None:
+    cfg = OptimisationCfg(optimizer_kwargs={"betas": [0.8, 0.9], "amsgrad": True})
+    (group,) = cfg.build(model()).param_groups
+    assert group["betas"] == (0.8, 0.9)
+    assert group["amsgrad"] is True
+
+
+@pytest.mark.parametrize("name", ["Optimizer", "LBFGS", "lr_scheduler", "AdamWW", "os"])
+def test_what_is_no_optimiser_for_a_plain_step_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="Allowed: .*AdamW"):
+        OptimisationCfg(optimizer_cls=name).preflight()
+
+
+def test_only_the_name_of_a_class_is_accepted() -> None:
+    with pytest.raises(OptionError, match="must name a class of torch.optim"):
+        OptimisationCfg(optimizer_cls="os.system")
+
+
+def test_an_unknown_argument_of_the_optimiser_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UserError, match="AdamW takes no 'beta'. Did you mean 'betas'"):
+        OptimisationCfg(optimizer_kwargs={"beta": [0.9, 0.95]}).preflight()
+
+
+def test_a_value_that_the_optimiser_refuses_is_the_users_mistake() -> None:
+    with pytest.raises(UserError, match="opt.optimizer_cls=torch.optim.AdamW: Invalid beta"):
+        OptimisationCfg(optimizer_kwargs={"betas": [2.0, 0.9]}).build(model())
+
+
+def test_the_one_cycle_is_torchs() -> None:
+    total = 137
+    optimizer = torch.optim.SGD(model().parameters(), lr=1)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=1, total_steps=total, cycle_momentum=False
+    )
+    expected: list[float] = []
+    for _ in range(total):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert course(total, schedule="one_cycle") == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 4, 10])
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "linear", "one_cycle"])
+def test_every_schedule_works_for_very_short_trainings(schedule: Schedule, total: int) -> None:
+    assert all(0 <= factor <= 1 for factor in course(total, schedule=schedule))
+
+
+def test_cosine_and_linear_fall_from_the_peak_to_the_final_ratio() -> None:
+    for schedule in ("cosine", "linear"):
+        values = course(101, schedule=schedule, final_lr_ratio=0.1)
+        assert values[0] == 1
+        assert values == sorted(values, reverse=True)
+        assert 0.1 < values[-1] < 0.11
+    assert course(100, schedule="linear")[50] == pytest.approx(0.5)
+    assert course(100, schedule="cosine")[25] == pytest.approx(0.8535534)
+
+
+@pytest.mark.parametrize("warmup", [10, 0.1])
+def test_the_warm_up_is_in_steps_or_a_share(warmup: float) -> None:
+    values = course(100, schedule="constant", warmup=warmup)
+    assert values[:11] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1])
+    assert set(values[10:]) == {1.0}
+
+
+def test_a_warm_up_longer_than_the_training_is_refused() -> None:
+    with pytest.raises(UserError, match="opt.warmup=200 is more than the 100 steps"):
+        course(100, schedule="cosine", warmup=200)
+
+
+@pytest.mark.parametrize("name", ["AdamW", "SGD", "Adagrad", "NAdam", "ASGD", "Adafactor"])
+def test_an_optimiser_goes_on_from_its_flattened_state(name: str) -> None:
+    options: dict[str, Any] = {"momentum": 0.9} if name == "SGD" else {}
+    cfg = OptimisationCfg(optimizer_cls=name, optimizer_kwargs=options, weight_decay=0.1, lr=0.1)
+
+    def step(net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        net(torch.ones(2, 3)).square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    torch.manual_seed(0)
+    one = model()
+    first = cfg.build(one)
+    step(one, first)
+    two = model()
+    two.load_state_dict(one.state_dict())
+    second = cfg.build(two)
+    tensors, plain = flatten_optimizer(first)
+    restore_optimizer(second, {name: value.clone() for name, value in tensors.items()}, plain)
+    for _ in range(3):
+        step(one, first)
+        step(two, second)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
