@@ -275,3 +275,10 @@ def complete(repository: Path, typed: str) -> list[str]:
 )
 def test_the_tabulator_completes(repository: Path, typed: str, expected: set[str]) -> None:
     assert expected <= set(complete(repository, typed))
+
+
+def test_an_option_can_name_what_hydra_knows_of_the_job(run_main: Run, tmp_path: Path) -> None:
+    place = "wandb.dir=${hydra:runtime.output_dir}/wandb"
+    done = run_main(*SMALL, "training.max_steps=1", place, "hydra.run.dir=run")
+    assert done.returncode == 0, done.stderr
+    assert f"dir: {tmp_path}/run/wandb\n" in (tmp_path / "run" / "config.yaml").read_text()

@@ -77,8 +77,9 @@ def test_a_key_of_another_model_is_refused_with_the_seeds_text() -> None:
         ("model=cn", "Did you mean 'cnn'?"),
         ("+model=cn", "cn"),
         ("sed=3", "Did you mean 'seed'?"),
-        ("model.activation=RELUU", "RELU"),
-        ("opt.schedule=cosin", "cosine"),
+        ("model.activation=RELUU", "Did you mean 'RELU'?"),
+        ("model.activation=gelu", "Did you mean 'GELU'?"),
+        ("opt.schedule=cosin", "Did you mean 'cosine'?"),
         ("opt.lr=fast", "could not be converted to Float"),
         ("opt.lr=0", "opt.lr must be > 0, got 0"),
         ("gpu=-2", "gpu must be ≥ -1, got -2"),
@@ -196,3 +197,40 @@ def test_the_objective_follows_from_the_data_unless_chosen() -> None:
     assert type(compose(CMNIST).objective).__name__ == "ClassificationFactory"
     smoothed = compose([*CMNIST, "objective.label_smoothing=0.1"])
     assert smoothed.objective.label_smoothing == 0.1  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_file_that_does_not_say_what_it_changes_is_told_so(conf: Path) -> None:
+    (conf / "model" / "bare.yaml").write_text("kernel_size: 3\n")
+    problems = mistakes("model=bare", conf=str(conf))
+    assert any("Begin it with a defaults list that names one" in text for text in problems)
+
+
+def test_a_file_with_the_name_of_what_it_starts_from_is_explained(conf: Path) -> None:
+    (conf / "model" / "cnn.yaml").write_text("defaults:\n  - cnn\n")
+    (problem,) = mistakes("model=cnn", conf=str(conf))
+    assert "lead in a circle" in problem
+
+
+def test_an_experiment_without_its_first_line_is_explained(conf: Path) -> None:
+    (conf / "experiment" / "local.yaml").write_text("seed: 3\n")
+    (problem,) = mistakes("+experiment=local", conf=str(conf))
+    assert "# @package _global_" in problem
+
+
+def test_an_unknown_name_in_a_defaults_list_gets_the_nearest(conf: Path) -> None:
+    (conf / "model" / "wide.yaml").write_text("defaults:\n  - fnc\n")
+    (problem,) = mistakes("model=wide", conf=str(conf))
+    assert "Could not load 'model/fnc'" in problem
+    assert "Did you mean 'fcn'?" in problem
+
+
+def test_a_file_with_the_wrong_suffix_does_not_hide_the_mistake(conf: Path) -> None:
+    (conf / "model" / "wide.yml").write_text("defaults:\n  - fcn\n")
+    (problem,) = mistakes("model=wide", conf=str(conf))
+    assert problem.startswith(str(conf / "model" / "wide.yml"))
+    assert "Rename it to wide.yaml." in problem
+
+
+def test_what_only_a_job_knows_is_left_to_the_job() -> None:
+    (problem,) = mistakes(*CMNIST, "wandb.dir=${hydra:runtime.output_dir}/wandb")
+    assert problem == "wandb.dir: only a running job knows this."

@@ -1,163 +1,63 @@
-"""The program behind `main.py`: Hydra's command line, made strict, with meaningful statuses.
+"""The program behind `main.py`.
 
-Status 0: done. 1: the run failed. 2: the user's mistake. 130: Ctrl-C, 143: SIGTERM, both with a
-checkpoint saved.
+Its exit status is 0 when all is done, 1 when a run failed, 2 for the user's mistake, 130 after
+Ctrl-C and 143 after SIGTERM, both with a checkpoint saved.
 """
 
-import argparse
-import os
+import gc
+import importlib
 import sys
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import get_args_parser
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
-from runwright import composition, schema
-from runwright.errors import ConfigError, RunError, UserError
-from runwright.run import Config
-
-_DONE: Final = 0
-_FAILED: Final = 1
-_MISTAKE: Final = 2
-_INTERRUPTED: Final = 130
+    from runwright.run import Config
 
 
 def main(
     conf: str | None = "conf",
     *,
-    config_name: str = composition.CONFIG_NAME,
-    config: type[Config] = Config,
+    config_name: str = "config",
+    config: "type[Config] | None" = None,
+    factories: Sequence[str] = (),
 ) -> None:
     """Run the command line; does not return.
 
     Args:
         conf: the folder of YAML files, relative to the script; None when there is none.
         config_name: the primary configuration in it, without `.yaml`.
-        config: the class of the configuration.
+        config: the class of the configuration, `Config` by default.
+        factories: modules to import, by name, so that the factories in them can be chosen.
     """
-    sys.exit(_status(conf, config_name, config))
+    # Importing and composing make many objects and free few: until a job runs, collecting is waste.
+    gc.disable()
+    from runwright.commandline import run_command_line
+    from runwright.run import Config
+
+    for module in factories:
+        importlib.import_module(module)
+    sys.exit(run_command_line(conf, config_name, config or Config))
 
 
-def job(composed: DictConfig) -> float:
+def job(composed: "DictConfig") -> float:
     """Run one composed job; what Hydra's launchers call, here or on another machine."""
+    gc.enable()
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from runwright import composition
+
     hydra = HydraConfig.get()
+    if GlobalHydra.instance().is_initialized():  # not in a launcher's own process
+        loader = GlobalHydra.instance().config_loader()
+        assert isinstance(loader, composition.StrictConfigLoader)
+        loader.has_launched = True
     try:
         return composition.to_config(composed).run(hydra.runtime.output_dir)
     except Exception as error:
-        if (
-            hydra.mode is RunMode.MULTIRUN
-        ):  # the other jobs go on; Hydra reports the first at the end
+        if hydra.mode is RunMode.MULTIRUN:  # the others go on; Hydra reports the first at the end
             print(f"Job #{hydra.job.num} failed: {error}", file=sys.stderr)
         raise
-
-
-def _status(conf: str | None, config_name: str, config: type[Config]) -> int:
-    try:
-        _command(conf, config_name, config)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return _MISTAKE
-    except (HydraException, OmegaConfBaseException) as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        print(ConfigError([str(error)]), file=sys.stderr)
-        return _MISTAKE
-    except RunError as error:
-        print(error, file=sys.stderr)
-        return _FAILED
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return _INTERRUPTED
-    except BrokenPipeError:  # `python main.py --help | head`
-        sys.stderr.close()
-        return _FAILED
-    finally:
-        GlobalHydra.instance().clear()
-    return _DONE
-
-
-def _command(conf: str | None, config_name: str, config: type[Config]) -> None:
-    parser = get_args_parser()
-    args = parser.parse_intermixed_args()
-    script = Path(sys.argv[0]).resolve()
-    composition.register_domains()
-    schema.store(config)
-    folder = None if conf is None else script.parent / (args.config_path or conf)
-    path = composition.search_path(folder, args.config_dir and _existing(args.config_dir))
-    hydra = Hydra.create_main_hydra2(task_name=script.stem, config_search_path=path)
-    hydra.config_loader = composition.StrictConfigLoader(path)
-    name = args.config_name or config_name
-
-    if args.help:
-        from runwright.help import help_text
-
-        print(help_text(hydra, name, args.overrides), end="")
-    elif args.hydra_help:
-        hydra.hydra_help(config_name=name, args_parser=parser, args=args)
-    elif args.cfg:
-        _show(hydra, name, args)
-    elif args.shell_completion:
-        hydra.shell_completion(config_name=name, overrides=args.overrides)
-    elif args.info:
-        hydra.show_info(args.info, config_name=name, overrides=args.overrides)
-    else:
-        _launch(hydra, name, args)
-
-
-def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
-    overrides: list[str] = args.overrides
-    try:
-        mode = hydra.get_mode(config_name, overrides)
-    except HydraException:
-        mode = None  # composing will say what is wrong, together with all else
-    if args.multirun and mode is not RunMode.MULTIRUN:
-        overrides = [*overrides, "hydra.mode=MULTIRUN"]
-    if args.multirun or mode is RunMode.MULTIRUN:
-        hydra.multirun(config_name=config_name, task_function=job, overrides=overrides)
-        return
-    failure: list[UserError | RunError] = []
-
-    def single_job(composed: DictConfig) -> float | None:
-        """Keep what a person can read away from Hydra, which would add to it."""
-        try:
-            return job(composed)
-        except (UserError, RunError) as error:
-            failure.append(error)
-            return None
-
-    hydra.run(config_name=config_name, task_function=single_job, overrides=overrides)
-    if failure:
-        raise failure[0]
-
-
-def _show(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
-    """Print the composed configuration, as `--cfg job|hydra|all` asks."""
-    composed = hydra.compose_config(
-        config_name=config_name, overrides=args.overrides, run_mode=RunMode.RUN
-    )
-    HydraConfig.instance().set_config(composed)
-    OmegaConf.set_readonly(composed.hydra, None)
-    shown: Any = hydra.get_sanitized_cfg(composed, args.cfg)
-    if args.package not in (None, "_global_"):
-        shown = OmegaConf.select(shown, args.package)
-        if shown is None:
-            raise UserError(f"--package {args.package}: there is nothing of that name.")
-        print(f"# @package {args.package}")
-    if OmegaConf.is_config(shown):
-        print(schema.to_yaml(shown, resolve=args.resolve), end="")
-    else:
-        print(schema.plain_values(shown))
-
-
-def _existing(folder: str) -> Path:
-    path = Path(folder).resolve()
-    if not path.is_dir():
-        raise UserError(f"--config-dir {folder}: there is no such folder.")
-    return path

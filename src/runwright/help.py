@@ -16,10 +16,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from runwright import schema
-from runwright.composition import without_hydra
+from runwright.diagnosis import without_hydra
 from runwright.factory import Option, described, name_of, summary
 
 _COLUMN: Final = 34
+_MOST_NAMES: Final = 12
 _HEADER: Final = """\
 == Configuration groups ==
 Compose your configuration from those groups (group=option)
@@ -99,8 +100,10 @@ def _type_text(hint: Any) -> str:
     if origin is typing.Literal:
         return " | ".join(str(argument) for argument in arguments)
     if isinstance(hint, enum.EnumType):
-        members = cast("type[enum.Enum]", hint)
-        return " | ".join(member.name for member in members)
+        names = [member.name for member in cast("type[enum.Enum]", hint)]
+        if len(names) > _MOST_NAMES:
+            return f"one of {len(names)}: {names[0]} … {names[-1]}"
+        return " | ".join(names)
     if origin is not None:  # list[int], dict[str, float]
         inner = ", ".join(_type_text(argument) for argument in arguments)
         return f"{origin.__name__}[{inner}]"

@@ -8,7 +8,7 @@ run that was killed and resumed ends with the same weights, to the byte, as one 
 import logging
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import attrs
 import torch
@@ -19,12 +19,13 @@ from runwright.checkpoint import Checkpoint, Checkpoints
 from runwright.data import Batch, Data, Split
 from runwright.ema import MovingAverage
 from runwright.errors import RunError, UserError, did_you_mean
+from runwright.evaluation import autocast, choose_monitor, evaluate, limit
 from runwright.logging import RunLog
-from runwright.objective import Evaluation, Objective
+from runwright.objective import Objective
 from runwright.optimisation import OptimisationCfg, flatten_optimizer, restore_optimizer
 from runwright.runtime import random_state, restore_random_state
 from runwright.signals import StopRequest
-from runwright.training import Precision, TrainingCfg
+from runwright.training import TrainingCfg
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 B = TypeVar("B", bound=Batch)
-
-_DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 _NON_FINITE = (
     "The training loss is {value} at step {step} (learning rate {lr:.3g}). Stopped; the last good "
@@ -326,54 +325,6 @@ class LossHistory:
     def restore(self, losses: dict[str, list[float]]) -> None:
         """Go on from what `read` returned."""
         self._read = dict(losses)
-
-
-def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """The context in which a forward pass runs in the chosen precision."""
-    return torch.autocast(device.type, dtype=_DTYPES[precision], enabled=precision != "fp32")
-
-
-@torch.no_grad()
-def evaluate(model: nn.Module, objective: Objective[B], split: Split[B]) -> Evaluation[B]:
-    """Measure a model on a split; leaves the model in evaluation mode."""
-    model.eval()
-    evaluation = objective.evaluation()
-    for batch in split.batches(epoch=0):
-        evaluation.update(model, batch)
-    return evaluation
-
-
-def choose_monitor(
-    cfg: TrainingCfg, objective: Objective[Any], has_validation: bool
-) -> tuple[str, bool]:
-    """The measure that decides which weights are best, and whether more of it is better.
-
-    Raises:
-        UserError: the measure is unknown, or it is unknown which way is better.
-    """
-    if not has_validation:
-        log.info("There are no validation data: the training loss decides which weights are best.")
-        return "train_loss", False
-    monitor = cfg.monitor or f"val_{objective.monitor}"
-    if cfg.monitor_mode is not None:
-        return monitor, cfg.monitor_mode == "max"
-    known = {f"val_{name}": better for name, better in objective.higher_is_better.items()}
-    if monitor not in known:
-        raise UserError(
-            f"training.monitor: it is not known whether more or less of '{monitor}' is better. "
-            f"Set training.monitor_mode, or use a known measure. {did_you_mean(monitor, known)}"
-        )
-    return monitor, known[monitor]
-
-
-def limit(split: Split[B], to: float | None, option: str) -> Split[B]:
-    """The first batches of a split: a number of them, or a share when `to` is a float."""
-    if to is None:
-        return split
-    count = int(to * split.num_batches) if isinstance(to, float) else to
-    if count < 1:
-        raise UserError(f"{option}={to} leaves no batch of {split.num_batches}.")
-    return FirstBatches(split, count)
 
 
 def _limited(data: Data[Any, B], cfg: TrainingCfg) -> tuple[Split[B], Split[B] | None]:

@@ -193,9 +193,16 @@ def restore_optimizer(
     optimizer: "Optimizer", tensors: "Mapping[str, Tensor]", plain: Mapping[str, Any]
 ) -> None:
     """Put back what `flatten_optimizer` returned; the hyperparameters stay as they are."""
+    import torch
+
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Any]] = {}
     for key, value in [*tensors.items(), *plain.items()]:
         index, name = key.split("/", 1)
-        state.setdefault(int(index), {})[name] = value
+        like, entry = parameters[int(index)], value
+        if isinstance(value, torch.Tensor) and value.shape == like.shape:
+            # In the parameter's own memory format: fused optimisers walk both side by side.
+            entry = torch.empty_like(like, dtype=value.dtype).copy_(value)
+        state.setdefault(int(index), {})[name] = entry
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})

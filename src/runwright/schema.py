@@ -10,13 +10,14 @@ the composition is done, and reports every mistake that it finds.
 
 import dataclasses
 import enum
+import inspect
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, cast
 
 from hydra.core.config_store import ConfigNode, ConfigStore
-from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf, ValueNode
+from omegaconf import MISSING, DictConfig, ListConfig, Node, OmegaConf, ValueNode
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from runwright.errors import nearest
@@ -75,7 +76,7 @@ class _SchemaNode(ConfigNode):
     """
 
     def __init__(self, name: str, group: str | None, make: Callable[[], DictConfig]) -> None:
-        self._make = make
+        self._make = cache(make)  # shared with the copies that Hydra makes of this entry
         self._node: Any = None
         self.name = f"{name}.yaml"
         self.group = group
@@ -85,9 +86,7 @@ class _SchemaNode(ConfigNode):
     @property
     def node(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]  # an attribute there
         """The schema; Hydra copies it before it composes into it."""
-        if self._node is None:
-            self._node = self._make()
-        return self._node
+        return self._make() if self._node is None else self._node
 
     @node.setter
     def node(self, value: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -130,47 +129,72 @@ def _make_writable(node: DictConfig | ListConfig) -> None:
             _make_writable(child)
 
 
+_ABSTRACT: Final = (
+    "{key}: the file that was chosen does not say which {cls} it changes. Begin it with a "
+    "defaults list that names one, `defaults: [NAME]`."
+)
+_NOT_GLOBAL: Final = (
+    "An experiment configures everything at once, so its file must begin with the line "
+    "`# @package _global_`; without it, its content is put under a key 'experiment'."
+)
+
+
 class Conversion:
-    """Makes frozen objects from a composed node, and collects what is wrong with it."""
+    """Makes frozen objects from a composed node, and collects what is wrong with it.
+
+    Attributes:
+        problems: one text a mistake.
+        deferred: keys whose values only a running job knows, `${hydra:…}`.
+    """
 
     def __init__(self) -> None:
         """Nothing is wrong yet."""
         self.problems: list[str] = []
+        self.deferred: list[str] = []
 
     def settings(self, node: DictConfig, key: str = "") -> Settings | None:
-        """The frozen object of a typed node, or None when `problems` has grown."""
+        """The frozen object of a typed node, or None when something is wrong or deferred."""
         cls = type_of(node)
-        before = len(self.problems)
-        options = {field.name: field for field in dataclasses.fields(cls)}
+        if inspect.isabstract(cls):
+            self.problems.append(_ABSTRACT.format(key=key, cls=cls.__name__))
+            return None
+        before = len(self.problems) + len(self.deferred)
         self.problems += [unknown_key(_join(key, name), cls) for name in unknown_names(node)]
         values: dict[str, Any] = {}
-        for name, field in options.items():
-            full = _join(key, name)
-            value = node._get_node(name)
-            if not isinstance(value, ValueNode) or value._is_interpolation():
-                try:
-                    value = node[name]
-                except MissingMandatoryValue:
-                    self.problems.append(_missing(full, field))
-                    continue
-                except OmegaConfBaseException as error:
-                    self.problems.append(f"{full}: {str(error).splitlines()[0]}")
-                    continue
-                values[name] = self._value(value, full)
-            elif value._is_missing():
-                self.problems.append(_missing(full, field))
+        for field in dataclasses.fields(cls):
+            try:
+                value = self._option(node, field.name, key)
+            except MissingMandatoryValue:
+                self.problems.append(_missing(_join(key, field.name), field))
+            except OmegaConfBaseException as error:
+                self._note(node, field.name, key, error)
             else:
-                values[name] = value._value()  # a plain value: no need to go the long way
-        for name, value in values.items():
-            if text := described(options[name]).problem(value):
-                self.problems.append(f"{_join(key, name)} {text}")
-        if len(self.problems) > before:
+                values[field.name] = value
+                if text := described(field).problem(value):
+                    self.problems.append(f"{_join(key, field.name)} {text}")
+        if len(self.problems) + len(self.deferred) > before:
             return None
         try:
             return cast("Settings", cls(**values))
         except OptionError as error:
             self.problems.extend(error.texts(key))
             return None
+
+    def _option(self, node: DictConfig, name: str, key: str) -> Any:
+        value = node._get_node(name)
+        if isinstance(value, ValueNode) and not value._is_interpolation():
+            if value._is_missing():
+                raise MissingMandatoryValue
+            return value._value()  # a plain value: no need to go the long way
+        return self._value(node[name], _join(key, name))
+
+    def _note(self, node: DictConfig, name: str, key: str, error: Exception) -> None:
+        child = node._get_node(name)
+        assert isinstance(child, Node)
+        if "${hydra:" in str(child._value()):
+            self.deferred.append(_join(key, name))
+        else:
+            self.problems.append(f"{_join(key, name)}: {str(error).splitlines()[0]}")
 
     def _value(self, value: Any, key: str) -> Any:
         if isinstance(value, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(value)):
@@ -189,13 +213,17 @@ def type_of(node: DictConfig) -> type[Any]:
 
 
 def unknown_names(node: DictConfig) -> list[str]:
-    """The names in a typed node that are no options of its class."""
+    """The names in a typed node that are no options of its class; none if it is still open."""
+    if inspect.isabstract(type_of(node)):
+        return []
     options = {field.name for field in dataclasses.fields(type_of(node))}
     return sorted(str(name) for name in node if name not in options and name != "hydra")
 
 
 def unknown_key(key: str, cls: type[Any]) -> str:
     """The text for a key that the class at this place does not have."""
+    if key == "experiment":
+        return _NOT_GLOBAL
     name = key.rpartition(".")[2]
     known = [field.name for field in dataclasses.fields(cls)]
     if "." in key:

@@ -13,7 +13,8 @@ from torch import nn
 from runwright.checkpoint import find_weights, read_weights, write_bytes
 from runwright.data import Data, Split
 from runwright.errors import UserError
-from runwright.loop import Training, autocast, choose_monitor, evaluate, limit
+from runwright.evaluation import autocast, choose_monitor, evaluate, limit
+from runwright.loop import Training
 from runwright.objective import Objective
 from runwright.pictures import draw_learning_curves
 from runwright.run import Config

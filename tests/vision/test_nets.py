@@ -72,9 +72,11 @@ def test_the_fcn_is_as_wide_as_its_input_by_default() -> None:
     assert (model[1][0].in_features, model[1][0].out_features) == (2352, 2352)
 
 
-def test_a_layer_as_wide_as_a_large_image_is_refused_with_its_size() -> None:
-    with pytest.raises(UserError, match=r"150528 × 150528 weights, 91 GB\. Set model\.hidden_dim"):
-        FcnFactory().build(dims(height=224, width=224))
+def test_a_layer_as_wide_as_a_large_image_is_held_to_ten_million_weights() -> None:
+    model: Any = FcnFactory().build(dims(height=224, width=224))
+    assert model[1][0].weight.shape == (66, 150528)
+    chosen: Any = FcnFactory(hidden_dim=70).build(dims(height=224, width=224))
+    assert chosen[1][0].weight.shape == (70, 150528)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from runwright.errors import UserError, did_you_mean
 from runwright.factory import factory, option
 from runwright.model import ModelFactory
 from runwright.objective import ObjectiveFactory
+from runwright.vision.celeba_attributes import CelebAttr
 from runwright.vision.dims import ImageDims
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ class FcnFactory(ModelFactory[ImageDims]):
 
     num_hidden: int = option(default=1, ge=0, doc="number of hidden layers; 0 is a linear model")
     hidden_dim: int | None = option(
-        default=None, ge=1, doc="width of the hidden layers; null is the width of the input"
+        default=None,
+        ge=1,
+        doc="width of the hidden layers; null is that of the input, at most 10 million weights",
     )
     activation: Activation = option(default=Activation.GELU, doc="nonlinearity after each layer")
     norm: NormType | None = option(default=NormType.LN, doc="normalisation before it")
@@ -220,3 +223,46 @@ class ColoredMNISTDataModule(DataModule[ImageDims, "ImageBatch"]):
         from runwright.vision.cmnist import colored_mnist
 
         return colored_mnist(self, runtime)
+
+
+@factory("celeba")
+class CelebADataModule(DataModule[ImageDims, "ImageBatch"]):
+    """Photographs of faces: one attribute is the class, another makes the groups."""
+
+    default_objective: ClassVar[str | None] = "classification"
+
+    root: Path = option(default=Path("data"), doc="folder with torchvision's folder `celeba`")
+    superclass: CelebAttr = option(default=CelebAttr.SMILING, doc="attribute to be predicted")
+    subclass: CelebAttr = option(
+        default=CelebAttr.MALE, doc="attribute that divides each class into two groups"
+    )
+    default_res: int = option(default=224, ge=8, doc="width and height of the images, in pixels")
+    download: bool = option(default=False, doc="whether torchvision may download CelebA to root")
+    split_seed: int | None = option(
+        default=None, ge=0, doc="seed of a random split; null is the official one"
+    )
+    cache_dir: Path | None = option(
+        default=None, doc="folder of the decoded images; null is root/celeba/cache"
+    )
+    batch_size: int = option(default=64, ge=1, doc="images a batch")
+
+    @override
+    def problems(self) -> Iterator[str]:
+        if self.superclass is self.subclass:
+            yield f"`superclass` and `subclass` must differ, both are {self.superclass.name}"
+
+    @override
+    def expected_dims(self) -> ImageDims:
+        return ImageDims(
+            channels=3,
+            height=self.default_res,
+            width=self.default_res,
+            num_classes=2,
+            num_groups=4,
+        )
+
+    @override
+    def build(self, runtime: "Runtime") -> "Data[ImageDims, ImageBatch]":
+        from runwright.vision.celeba import celeba
+
+        return celeba(self, runtime)

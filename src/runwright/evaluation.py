@@ -1,0 +1,67 @@
+"""Measuring a model on a split, and which measure decides."""
+
+import logging
+from typing import Any, Final, TypeVar
+
+import torch
+from torch import nn
+
+from runwright.batching import FirstBatches
+from runwright.data import Batch, Split
+from runwright.errors import UserError, did_you_mean
+from runwright.objective import Evaluation, Objective
+from runwright.training import Precision, TrainingCfg
+
+log = logging.getLogger(__name__)
+
+B = TypeVar("B", bound=Batch)
+
+_DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """The context in which a forward pass runs in the chosen precision."""
+    return torch.autocast(device.type, dtype=_DTYPES[precision], enabled=precision != "fp32")
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, objective: Objective[B], split: Split[B]) -> Evaluation[B]:
+    """Measure a model on a split; leaves the model in evaluation mode."""
+    model.eval()
+    evaluation = objective.evaluation()
+    for batch in split.batches(epoch=0):
+        evaluation.update(model, batch)
+    return evaluation
+
+
+def choose_monitor(
+    cfg: TrainingCfg, objective: Objective[Any], has_validation: bool
+) -> tuple[str, bool]:
+    """The measure that decides which weights are best, and whether more of it is better.
+
+    Raises:
+        UserError: the measure is unknown, or it is unknown which way is better.
+    """
+    if not has_validation:
+        log.info("There are no validation data: the training loss decides which weights are best.")
+        return "train_loss", False
+    monitor = cfg.monitor or f"val_{objective.monitor}"
+    if cfg.monitor_mode is not None:
+        return monitor, cfg.monitor_mode == "max"
+    known = {f"val_{name}": better for name, better in objective.higher_is_better.items()}
+    if monitor not in known:
+        raise UserError(
+            f"training.monitor: it is not known whether more or less of '{monitor}' is better. "
+            f"Set training.monitor_mode, or use a known measure. {did_you_mean(monitor, known)}"
+        )
+    return monitor, known[monitor]
+
+
+def limit(split: Split[B], to: float | None, option: str) -> Split[B]:
+    """The first batches of a split: a number of them, or a share when `to` is a float."""
+    if to is None:
+        return split
+    count = int(to * split.num_batches) if isinstance(to, float) else to
+    if count < 1:
+        raise UserError(f"{option}={to} leaves no batch of {split.num_batches}.")
+    return FirstBatches(split, count)

@@ -1,0 +1,1 @@
+"""Cartoon faces with CelebA's attributes, to stand in for photographs that are not at hand."""

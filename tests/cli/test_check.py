@@ -1,0 +1,411 @@
+"""`check`: everything is composed and built without data, and all that is wrong comes at once."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+import pytest
+import torch
+
+from runwright import ConfigError, UserError, compose
+from runwright.cli import check, schema
+from runwright.cli.sizes import Misfit, Size, Unmeasured, measure
+from runwright.optimisation import OptimisationCfg
+from runwright.vision.dims import ImageDims
+from runwright.vision.factories import FcnFactory, ResNetFactory, SimpleCNNFactory
+
+REPOSITORY = Path(__file__).parents[2]
+DIMS = ImageDims(channels=3, height=28, width=28, num_classes=10)
+
+# A lab's own domain: tables of numbers.
+MY_LAB = '''
+from typing import ClassVar
+import attrs
+from runwright.data import Batch, DataModule
+from runwright.dims import Dims
+from runwright.factory import factory, option
+from runwright.model import ModelFactory
+from runwright.objective import ObjectiveFactory
+
+@attrs.frozen(kw_only=True)
+class TableDims(Dims):
+    columns: int
+
+@attrs.frozen(kw_only=True)
+class OtherDims(Dims):
+    pass
+
+@factory("table")
+class Table(DataModule[TableDims, Batch]):
+    """A table."""
+    default_objective: ClassVar[str | None] = "squares"
+    columns: int = option(default=3, ge=1, doc="columns")
+    def build(self, runtime): raise AssertionError("no data are read")
+    def expected_dims(self): return TableDims(columns=self.columns)
+
+@factory("late")
+class Late(Table):
+    """A table that is known once it is read."""
+    def expected_dims(self): return None
+
+@factory("named")
+class Named(Table):
+    """A table in a file."""
+    file: str = option(doc="the file")
+
+@factory("squares")
+class Squares(ObjectiveFactory[TableDims, Batch]):
+    """Squared error."""
+    def build(self, dims, device): return None
+
+@factory("line")
+class Line(ModelFactory[TableDims]):
+    """A linear model."""
+    bias: bool = option(default=True, doc="whether there is a bias")
+    def build(self, dims):
+        from torch import nn
+        return nn.Linear(dims.columns, 1, bias=self.bias)
+
+@factory("buggy")
+class Buggy(ModelFactory[TableDims]):
+    """A model with a mistake in its code."""
+    def build(self, dims): return dims.rows
+
+@factory("reader")
+class Reader(ModelFactory[TableDims]):
+    """A model that reads numbers from tensors while it is built."""
+    def build(self, dims):
+        import torch
+        from torch import nn
+        return nn.Dropout(torch.linspace(0, 0.1, 3)[1].item())
+
+@factory("lonely")
+class Lonely(ModelFactory[OtherDims]):
+    """A model for which there are no data."""
+    def build(self, dims): raise AssertionError("never built")
+'''
+
+SOUND = {
+    "config.yaml": "defaults: [config_schema, {dm: table}, {model: line}, _self_]",
+    "dm/wide.yaml": "defaults: [table]\ncolumns: 100",
+    "model/line/unbiased.yaml": "defaults: [line]\nbias: false",
+    "experiment/base.yaml": "# @package _global_\nmodel: {bias: false}",
+    "experiment/sub/wide.yaml": "# @package _global_\ndefaults: [override /dm: wide]\nseed: 3",
+    "hydra/launcher/cluster.yaml": "defaults: [ray]",
+    "hydra/sweeper/lr.yaml": "defaults: [basic]\nparams: {opt.lr: '1e-3,1e-2', model: 'line,cnn'}",
+    "opt/sgd.yaml": "optimizer_cls: SGD",
+}
+
+# File → (content, what is said of it).
+FAULTY = {
+    "dm/bound.yaml": ("defaults: [table]\ncolumns: 0", "dm.columns must be ≥ 1, got 0"),
+    "dm/typo.yaml": ("defaults: [table]\ncolumsn: 1", "Did you mean 'dm.columns'?"),
+    "model/unknown.yaml": ("defaults: [lin]", "Could not load 'model/lin'. Did you mean 'line'?"),
+    "model/buggy.yaml": ("defaults: [buggy]", "The defaults lists lead in a circle"),
+    "model/bare.yaml": (
+        "bias: false",
+        "the file that was chosen does not say which ModelFactory it changes.",
+    ),
+    "model/broken.yaml": ("defaults: [line]\n bias: false", "did not find expected key"),
+    "experiment/bare.yaml": ("seed: 1", "must begin with the line `# @package _global_`"),
+    "experiment/misfit.yaml": (
+        "# @package _global_\ndefaults: [override /model: fcn]",
+        "model=fcn does not fit dm=table",
+    ),
+    "experiment/opt.yaml": (
+        "# @package _global_\nopt: {optimizer_cls: SGDD}",
+        "torch.optim has no 'SGDD'",
+    ),
+    "experiment/sub/two.yaml": (
+        "# @package _global_\nsede: 1\nopt: {lr: high}",
+        "Did you mean 'seed'?",
+    ),
+    "hydra/sweeper/typo.yaml": (
+        "defaults: [basic]\nparams: {opt.lrr: '1,2'}",
+        "nothing has an option 'opt.lrr'. Did you mean 'opt.lr'?",
+    ),
+}
+
+
+def lab(folder: Path, files: dict[str, str]) -> Path:
+    (folder / "my_lab.py").write_text(MY_LAB)
+    for name, content in files.items():
+        path = folder / "conf" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content + "\n")
+    return folder
+
+
+def run_check(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # In a process of its own, because factories are registered for a whole process.
+    return subprocess.run(
+        [sys.executable, "-m", "runwright", "check", "--import", "my_lab", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def cells(report: subprocess.CompletedProcess[str]) -> set[tuple[str, ...]]:
+    return {tuple(line.split()) for line in report.stdout.splitlines()}
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return lab(tmp_path_factory.mktemp("sound"), SOUND)
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    files = SOUND | {name: content for name, (content, _) in FAULTY.items()}
+    return run_check(lab(tmp_path_factory.mktemp("faulty"), files))
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_every_faulty_file_is_named_with_what_is_wrong(
+    faulty: subprocess.CompletedProcess[str], name: str
+) -> None:
+    faults = [fault for fault in flat(faulty.stderr).split(" conf/") if fault.startswith(name)]
+    assert any(FAULTY[name][1] in fault for fault in faults), faulty.stderr
+
+
+def test_all_faults_come_at_once_and_make_the_status_2(
+    faulty: subprocess.CompletedProcess[str],
+) -> None:
+    assert faulty.returncode == 2
+    assert f"{len(FAULTY) + 1} faults" in faulty.stderr  # two in one of the files
+    assert "Traceback" not in faulty.stderr
+    for name in SOUND:
+        assert f"conf/{name}:" not in faulty.stderr
+
+
+@pytest.fixture(scope="module")
+def report(sound: Path) -> subprocess.CompletedProcess[str]:
+    return run_check(sound)
+
+
+def test_a_bug_in_one_factory_is_reported_with_its_line_and_hides_nothing(
+    report: subprocess.CompletedProcess[str],
+) -> None:
+    assert report.returncode == 2
+    assert "1 fault" in report.stderr
+    assert "model=buggy dm=table" in report.stderr
+    assert "AttributeError: 'TableDims' object has no attribute 'rows'" in flat(report.stderr)
+    line = MY_LAB.splitlines().index("    def build(self, dims): return dims.rows") + 1
+    assert f"(my_lab.py, line {line})" in flat(report.stderr)
+    assert ("line", "table") in {row[:2] for row in cells(report)}
+
+
+def test_pairs_experiments_and_yaml_variants_are_measured(
+    report: subprocess.CompletedProcess[str],
+) -> None:
+    rows = cells(report)
+    assert ("line", "table", "4", "16", "B", "64", "B") in rows
+    assert ("line", "wide", "101", "404", "B", "1.58", "KiB") in rows
+    assert ("line/unbiased", "wide", "100", "400", "B", "1.56", "KiB") in rows
+    assert ("sub/wide", "line", "wide", "101", "404", "B", "1.58", "KiB") in rows
+    assert ("opt=sgd", "line", "table", "4", "16", "B", "32", "B") in rows
+    assert ("late", "known", "only", "from", "the", "data") in rows
+
+
+def test_what_cannot_be_checked_is_a_note_not_a_fault(
+    report: subprocess.CompletedProcess[str],
+) -> None:
+    notes = flat(report.stdout)
+    assert "conf/hydra/launcher/cluster.yaml was not checked: it needs a plugin" in notes
+    assert "`pip install hydra-ray-launcher`" in notes
+    assert "dm=named was not checked: dm.file must be given: the file." in notes
+    assert "nothing to choose that fits: model=lonely." in notes
+    assert "reader with table, wide: it cannot be built without memory" in notes
+
+
+def test_an_override_holds_where_there_is_such_an_option(sound: Path) -> None:
+    report = run_check(sound, "dm.columns=7", "model=line", "dm=wide")
+    assert report.returncode == 0, report.stderr
+    assert ("line", "wide", "8", "32", "B", "128", "B") in cells(report)
+    assert "buggy" not in report.stdout
+    assert "No faults:" in report.stdout
+
+
+def test_the_repository_has_no_fault(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    assert check.main([]) == 0
+    out = capsys.readouterr().out
+    rows = {tuple(line.split()[:3]) for line in out.splitlines()}
+    config = compose(["model=cnn"])
+    real = sum(p.numel() for p in config.model.build(DIMS).parameters())
+    assert ("cnn", "cmnist", f"{real:,}") in rows
+    assert "activations come on top" in flat(out)
+
+
+@pytest.fixture
+def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project about digits, whose experiment takes the cnn."""
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    default = "defaults: [config_schema, {dm: cmnist}, {model: fcn}, _self_]\n"
+    (tmp_path / "conf" / "config.yaml").write_text(default)
+    experiment = "# @package _global_\ndefaults: [override /model: cnn]\n"
+    (tmp_path / "conf" / "experiment" / "pixels.yaml").write_text(experiment)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("digits")
+def test_a_pair_that_does_not_fit_is_a_fault_only_where_someone_wrote_it_down(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert check.main(["dm.default_res=8", "dm=cmnist"]) == 2
+    out, err = map(flat, capsys.readouterr())
+    misfit = "model.kernel_size=5 and model.pool_stride=2 leave no pixels"
+    assert f"Does not fit - cnn with cmnist: {misfit}" in out
+    assert f"1. conf/experiment/pixels.yaml: {misfit}" in err
+    assert "1 fault" in err
+
+
+@pytest.mark.usefixtures("digits")
+def test_the_default_pair_must_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check.main(["dm.default_res=8", "dm=cmnist", "model=cnn"]) == 2
+    assert "1. conf/config.yaml, conf/experiment/pixels.yaml: model" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("digits")
+def test_an_override_that_concerns_only_some_is_left_out_of_the_others(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert check.main(["model.kernel_size=3", "dm=cmnist"]) == 0
+    out = capsys.readouterr().out
+    concerned = "model.kernel_size=3 concerns only conf/experiment/pixels.yaml, model=cnn."
+    assert concerned in flat(out)
+    real = compose(["dm=cmnist", "model=cnn", "model.kernel_size=3"]).model.build(DIMS)
+    assert f"{sum(p.numel() for p in real.parameters()):,}" in out
+
+
+@pytest.mark.usefixtures("digits")
+def test_a_file_that_hydra_does_not_read_is_a_fault(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "conf" / "experiment" / "short.yml").write_text("seed: 1\n")
+    assert check.main(["dm=cmnist", "model=cnn"]) == 2
+    assert "conf/experiment/short.yml: Hydra reads no .yml files." in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("digits")
+def test_schemas_out_of_date_are_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    schema.main([])
+    check.main(["dm=cmnist", "model=cnn"])
+    assert "out of date" not in capsys.readouterr().out
+    (tmp_path / ".vscode" / "schemas" / "model.json").write_text("{}")
+    check.main(["dm=cmnist", "model=cnn"])
+    assert ".vscode/schemas is out of date: run `python -m runwright schema`" in flat(
+        capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["dm.defalt_res=64"], "nothing has an option 'dm.defalt_res'. Did you mean 'dm.default_"),
+        (["modle=cnn"], "Did you mean 'model'?"),
+        (["model=cnnn"], "Did you mean 'cnn'?"),
+        (["opt.lr=high", "seed=-1"], "seed must be ≥ 0, got -1"),
+        (["model=cnn,fcn"], "give one value"),
+        (["=3"], "what is before the '=' is missing"),
+        (["--conf", "nowhere"], "--conf nowhere: there is no such folder"),
+        (["--config-name", "confg"], "Did you mean 'config'?"),
+        (["--import", "nowhere"], "There is no module 'nowhere'"),
+        (["--config-class", "runwright.run:Confg"], "has no class 'Confg'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_on_the_command_line_is_refused(
+    monkeypatch: pytest.MonkeyPatch, overrides: list[str], said: str
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    with pytest.raises(UserError) as caught:
+        check.main(overrides)
+    assert said in str(caught.value)
+
+
+def test_all_mistakes_on_the_command_line_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    with pytest.raises(ConfigError) as caught:
+        check.main(["model=cnnn", "opt.lr=-1"])
+    assert len(caught.value.problems) == 2
+
+
+def test_without_a_conf_folder_the_registered_factories_are_checked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert check.main(["dm=cmnist"]) == 0
+    assert "no conf/: " in capsys.readouterr().out
+
+
+def test_a_layer_of_22_billion_parameters_takes_no_memory() -> None:
+    dims = attrs.evolve(DIMS, height=224, width=224, num_classes=2)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    size = measure(FcnFactory(hidden_dim=150_528), dims, OptimisationCfg())
+    assert isinstance(size, Size)
+    assert size.parameters == 150_528 * 150_528 + 5 * 150_528 + 2
+    assert size.training == 4 * size.weights  # the weights, their gradients and two moments
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # KiB
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs", "copies"),
+    [
+        ("SGD", {}, 2),
+        ("SGD", {"momentum": 0.9}, 3),
+        ("RMSprop", {}, 3),
+        ("AdamW", {}, 4),
+        ("AdamW", {"amsgrad": True}, 5),
+    ],
+)
+def test_the_optimisers_state_is_counted(name: str, kwargs: dict[str, object], copies: int) -> None:
+    opt = OptimisationCfg(optimizer_cls=name, optimizer_kwargs=kwargs)
+    size = measure(SimpleCNNFactory(), DIMS, opt)
+    assert isinstance(size, Size)
+    assert size.training is not None
+    assert size.training / size.weights == pytest.approx(copies, rel=0.001)
+
+
+def test_an_optimiser_that_refuses_the_parameters_says_so() -> None:
+    size = measure(SimpleCNNFactory(), DIMS, OptimisationCfg(optimizer_cls="Muon"))
+    assert isinstance(size, Size)
+    assert "only supports 2D parameters" in (size.optimiser_problem or "")
+
+
+def test_a_model_that_leaves_no_pixel_is_a_misfit() -> None:
+    tiny = attrs.evolve(DIMS, height=4, width=4)
+    assert isinstance(measure(SimpleCNNFactory(), tiny, OptimisationCfg()), Misfit)
+
+
+def test_pretrained_weights_are_not_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    outcome = measure(ResNetFactory(weights="DEFAULT"), DIMS, OptimisationCfg())
+    assert outcome == Unmeasured("it starts from weights that would have to be downloaded")
+    assert not list(tmp_path.rglob("*.pth"))
+    assert "Downloading" not in "".join(capsys.readouterr())
+
+
+def test_pretrained_weights_that_are_there_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchvision.models import ResNet18_Weights, resnet18
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = tmp_path / "hub" / "checkpoints" / Path(ResNet18_Weights.DEFAULT.url).name
+    path.parent.mkdir(parents=True)
+    torch.save(resnet18().state_dict(), path)
+    outcome = measure(ResNetFactory(weights="DEFAULT"), DIMS, OptimisationCfg())
+    assert isinstance(outcome, Size)
+    assert outcome.parameters == 11_181_642
