@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from runwright.checkpoint import write_bytes
 from runwright.errors import UserError
+from runwright.extras import require_extra
 from runwright.factory import Settings, option, settings
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class WandbCfg(Settings):
     def preflight(self) -> None:
         if self.mode == "disabled":
             return
-        _import_or_explain("wandb", "wandb")
+        require_extra("wandb", "wandb", f"wandb.mode={self.mode}")
         if self.mode == "online":
             import wandb
 
@@ -258,10 +259,3 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
-
-
-def _import_or_explain(module: str, extra: str) -> None:
-    import importlib.util
-
-    if importlib.util.find_spec(module) is None:
-        raise UserError(f"The package {module} is not installed: `pip install runwright[{extra}]`.")

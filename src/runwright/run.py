@@ -10,6 +10,7 @@ from typing_extensions import override
 from runwright.checkpoint import CheckpointCfg
 from runwright.data import DataModule
 from runwright.dims import accepts
+from runwright.extras import require_extra
 from runwright.factory import CONFIG_GROUPS, Settings, name_of, option, settings, type_argument
 from runwright.logging import WandbCfg
 from runwright.model import ModelFactory
@@ -106,6 +107,8 @@ def _run(config: Config, run_dir: Path) -> float:
 
     for part in (config.dm, config.model, config.objective, config.opt, config.wandb):
         part.preflight()
+    if config.tensorboard:
+        require_extra("tensorboard", "tensorboard", "tensorboard=true")
     device = choose_device(config.gpu)
     seed_everything(config.seed, deterministic=config.deterministic)
     runtime = Runtime(device=device, seed=config.seed, run_dir=run_dir)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from runwright.vision.extra import require_extra
+from runwright.extras import require_extra
 
 _ROOT: Final = Path("data")
 _DESCRIPTION: Final = """\
@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
         UserError: the folder is occupied or cannot be written to.
     """
     args = _parser().parse_args(argv)
-    require_extra("PIL", "simulate celeba")
+    require_extra("PIL", "vision", "simulate celeba")
     from runwright.vision.simulate import simulate_celeba
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

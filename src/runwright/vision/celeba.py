@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from runwright.data import Data
 from runwright.errors import UserError
+from runwright.extras import require_extra
 from runwright.runtime import Runtime
 from runwright.vision.batch import ImageBatch
 from runwright.vision.celeba_layout import (
@@ -27,7 +28,6 @@ from runwright.vision.celeba_layout import (
     read_partition,
 )
 from runwright.vision.dims import ImageDims
-from runwright.vision.extra import require_extra
 from runwright.vision.image_cache import ImageFiles, decoded_images
 from runwright.vision.mapped import MappedImages
 from runwright.vision.pictures import draw_image_grid
@@ -49,7 +49,7 @@ def celeba(options: "CelebADataModule", runtime: Runtime) -> Data[ImageDims, Ima
     Raises:
         UserError: CelebA is missing or broken.
     """
-    require_extra("PIL", "dm=celeba")
+    require_extra("PIL", "vision", "dm=celeba")
     folder = options.root / "celeba"
     if options.download:
         _download(options.root)
@@ -179,7 +179,7 @@ def _download(root: Path) -> None:
         raise UserError(
             f"dm.download=true: {folder} holds what is left of simulated images. Delete it first."
         )
-    require_extra("torchvision", "dm.download=true")
+    require_extra("torchvision", "vision", "dm.download=true")
     from torchvision.datasets import CelebA
 
     log.info("Downloading CelebA to %s …", folder)

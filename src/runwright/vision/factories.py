@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from runwright.data import Data, DataModule
 from runwright.errors import UserError, did_you_mean
+from runwright.extras import require_extra
 from runwright.factory import factory, option
 from runwright.model import ModelFactory
 from runwright.objective import ObjectiveFactory
@@ -94,6 +95,10 @@ class ResNetFactory(ModelFactory[ImageDims]):
     )
 
     @override
+    def preflight(self) -> None:
+        require_extra("torchvision", "vision", "model=resnet")
+
+    @override
     def build(self, dims: ImageDims) -> "nn.Module":
         from runwright.vision.nets import resnet
 
@@ -111,6 +116,7 @@ class TorchvisionFactory(ModelFactory[ImageDims]):
 
     @override
     def preflight(self) -> None:
+        require_extra("torchvision", "vision", "model=torchvision")
         from runwright.vision.nets import torchvision_classifiers
 
         known = torchvision_classifiers()

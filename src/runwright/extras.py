@@ -1,15 +1,16 @@
-"""Packages that only this domain needs."""
+"""Packages that not every user needs: the extras of the installation."""
 
 import importlib.util
 
 from runwright.errors import UserError
 
 
-def require_extra(module: str, needed_by: str) -> None:
-    """Make sure that a package of the extra `vision` is installed.
+def require_extra(module: str, extra: str, needed_by: str) -> None:
+    """Make sure that a module which comes with an extra is installed.
 
     Args:
-        module: what is imported.
+        module: what will be imported.
+        extra: the extra that brings it, `pip install runwright[extra]`.
         needed_by: what it is needed for, in the user's words.
 
     Raises:
@@ -18,5 +19,5 @@ def require_extra(module: str, needed_by: str) -> None:
     if importlib.util.find_spec(module) is None:
         raise UserError(
             f"{needed_by} needs the module {module}, which is not installed. Install it with "
-            "`pip install runwright[vision]`."
+            f"`pip install runwright[{extra}]`."
         )
