@@ -41,16 +41,19 @@ def draw_learning_curves(metrics: Path, path: Path) -> None:
     columns = min(3, len(by_measure))
     rows = math.ceil(len(by_measure) / columns)
     figure = new_figure(4.2 * columns, 3.0 * rows)
-    for index, (measure, splits) in enumerate(sorted(by_measure.items()), start=1):
+    # The loss comes first, what was chosen beforehand last.
+    order = sorted(by_measure, key=lambda name: (name != "loss", name == "learning rate", name))
+    for index, measure in enumerate(order, start=1):
+        splits = by_measure[measure]
         axes = figure.add_subplot(rows, columns, index)
-        for split, style, name in (("train", "-", "training"), ("val", "o-", "validation")):
+        for split, style, name in (("train", "C0-", "training"), ("val", "C1o-", "validation")):
             if points := splits.get(split):
                 steps, values = zip(*points, strict=True)
                 axes.plot(steps, values, style, markersize=3, label=name)
         axes.set_title(measure.replace("_", " "))
         axes.set_xlabel("step")
         axes.grid(alpha=0.3)
-        if len(splits) > 1:
+        if measure != "learning rate":
             axes.legend()
     save_figure(figure, path)
 
