@@ -73,8 +73,7 @@ def runwright_loop(config: Config, epochs: int) -> float:
             device=CPU,
         )
         started = time.perf_counter()
-        with StopRequest() as stop:
-            fitted = training.run(stop)
+        fitted = training.run(StopRequest())
         assert fitted.steps == epochs * 62
         return fitted.steps / (time.perf_counter() - started)
 

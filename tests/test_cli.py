@@ -282,3 +282,98 @@ def test_an_option_can_name_what_hydra_knows_of_the_job(run_main: Run, tmp_path:
     done = run_main(*SMALL, "training.max_steps=1", place, "hydra.run.dir=run")
     assert done.returncode == 0, done.stderr
     assert f"dir: {tmp_path}/run/wandb\n" in (tmp_path / "run" / "config.yaml").read_text()
+
+
+def test_what_can_be_known_before_is_reported_together_and_leaves_no_directory(
+    run_main: Run, tmp_path: Path
+) -> None:
+    done = run_main(
+        "model=cnn",
+        "model.kernel_size=11",
+        "model.pool_stride=3",
+        "objective.class_weights=[1,2]",
+        "hydra.run.dir=run",
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("The configuration has 2 mistakes:\n1. model.kernel_size=11")
+    assert "class_weights has 2 weights for 10 classes" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_run_directory_that_cannot_be_made_is_the_users_mistake(
+    run_main: Run, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = run_main(*SMALL, f"hydra.run.dir={place}")
+    assert done.returncode == 2
+    assert done.stderr.startswith("hydra.run.dir: ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("deleted", ["~seed", "~model", "~dm"])
+def test_what_is_deleted_must_be_given(run_main: Run, deleted: str) -> None:
+    done = run_main(deleted, "model.hidden_dim=3")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_goes_on_when_nobody_reads_its_output(tmp_path: Path, repository: Path) -> None:
+    command = " ".join([sys.executable, str(repository / "main.py"), *SMALL])
+    for redirection in ("| head -1", ">&-", "2>&-"):
+        run_dir = tmp_path / str(len(redirection))
+        subprocess.run(
+            f"{command} hydra.run.dir={run_dir} {redirection}",
+            shell=True,
+            cwd=tmp_path,
+            check=False,
+            capture_output=True,
+        )
+        assert '"finished"' in (run_dir / "result.json").read_text(), redirection
+
+
+def test_help_can_be_printed_in_plain_ascii(run_main: Run) -> None:
+    done = run_main("--help", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert "num_hidden: 1" in done.stdout
+
+
+def test_the_command_to_go_on_survives_blanks_and_umlauts(run_main: Run, tmp_path: Path) -> None:
+    run_dir = tmp_path / "a  b=ü"
+    first = run_main(*SMALL, "training.max_steps=3", f"hydra.run.dir='{run_dir}'")
+    assert first.returncode == 0, first.stderr
+    command = (run_dir / "command.txt").read_text().replace("python ", f"{sys.executable} ", 1)
+    again = subprocess.run(
+        command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "Resuming after step 3 of 3." in again.stdout, again.stderr
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_command_of_a_job_of_a_multirun_continues_that_job(
+    run_main: Run, tmp_path: Path
+) -> None:
+    run_main("--multirun", "seed=1,2", *SMALL, "training.max_steps=3", "hydra.sweep.dir=sweep")
+    command = (tmp_path / "sweep" / "1" / "command.txt").read_text()
+    assert "--multirun" not in command
+    again = subprocess.run(
+        command.replace("python ", f"{sys.executable} ", 1),
+        shell=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Starting a run with seed 2" in again.stdout
+    assert "Resuming after step 3 of 3." in again.stdout, again.stderr
+
+
+def test_what_hydra_sends_to_other_processes_can_be_pickled() -> None:
+    import cloudpickle
+    from hydra.core.singleton import Singleton
+
+    from runwright import compose
+
+    compose(["dm=cmnist", "model=cnn"])
+    state = cloudpickle.loads(cloudpickle.dumps(Singleton.get_state()))
+    assert state

@@ -65,7 +65,7 @@ def test_the_run_directory_explains_the_run(tmp_path: Path) -> None:
     log = (run_dir / "log.txt").read_text()
     assert "Starting a run with seed 42 on the CPU." in log
     assert "Best val_accuracy" in log
-    assert f"hydra.run.dir={run_dir}" in (run_dir / "command.txt").read_text()
+    assert (run_dir / "command.txt").read_text() == f"compose(…).run({str(run_dir)!r})\n"
 
 
 def records(wandb_file: Path) -> list[Record]:

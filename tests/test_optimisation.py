@@ -136,8 +136,8 @@ def test_an_optimiser_goes_on_from_its_flattened_state(name: str) -> None:
     two = model()
     two.load_state_dict(one.state_dict())
     second = cfg.build(two)
-    tensors, plain = flatten_optimizer(first)
-    restore_optimizer(second, {name: value.clone() for name, value in tensors.items()}, plain)
+    tensors, plain = flatten_optimizer(first, one)
+    restore_optimizer(second, two, {name: value.clone() for name, value in tensors.items()}, plain)
     for _ in range(3):
         step(one, first)
         step(two, second)

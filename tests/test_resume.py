@@ -1,5 +1,6 @@
 """A run that was killed and resumed ends exactly like one that was not."""
 
+import csv
 import json
 import re
 import shutil
@@ -166,3 +167,61 @@ def test_two_processes_cannot_write_to_one_run_directory(tmp_path: Path) -> None
         pytest.raises(UserError, match="Another process is writing to"),
     ):
         compose(OVERRIDES).run(tmp_path / "run")
+
+
+def test_changed_grouping_of_the_parameters_keeps_their_moments(killed: Path) -> None:
+    # Without weight decay all parameters are one group, with it two: their order changes.
+    changed = [*OVERRIDES, "opt.weight_decay=0", "checkpoint.save_every=10"]
+    value = compose([*changed, "checkpoint.allow_changes=true"]).run(killed)
+    assert value > 0.8
+
+
+def test_another_measure_to_monitor_starts_anew(
+    killed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = ["training.monitor=val_loss", "checkpoint.allow_changes=true"]
+    value = compose([*OVERRIDES, *changed]).run(killed)
+    assert "val_loss decides from here on" in capsys.readouterr().out
+    with (killed / "metrics.csv").open() as file:
+        losses = [float(r["val_loss"]) for r in csv.DictReader(file) if r["val_loss"]]
+    assert value == min(losses[1:])
+
+
+@pytest.mark.parametrize("change", ["training.ema_decay=null", "training.precision=bf16"])
+def test_a_run_can_be_resumed_with_other_means(killed: Path, change: str) -> None:
+    compose([*OVERRIDES, change, "checkpoint.allow_changes=true"]).run(killed)
+
+
+def test_a_changed_model_is_refused_even_if_changes_are_allowed(killed: Path) -> None:
+    with pytest.raises(UserError, match=r"not of this model, 5 differences"):
+        compose([*OVERRIDES, "model.hidden_dim=33", "checkpoint.allow_changes=true"]).run(killed)
+
+
+def test_what_a_killed_process_left_half_written_is_removed(killed: Path) -> None:
+    folder = killed / "checkpoints"
+    halves = [folder / ".step-00000040.safetensors.77.tmp", folder / "step-00000040.safetensors"]
+    for path in halves:
+        path.write_bytes(b"half")
+    compose([*OVERRIDES, "checkpoint.save_every=10"]).run(killed)
+    assert not halves[0].exists()
+    assert not any(path.name.endswith(".tmp") for path in folder.iterdir())
+
+
+def test_weights_are_not_measured_on_other_data_or_with_another_model(unbroken: Path) -> None:
+    stage = [*OVERRIDES, "stage=validate", f"checkpoint.load={unbroken}"]
+    with pytest.raises(UserError, match=r"dm\.split_seed: 0 → 7"):
+        compose([*stage, "dm.split_seed=7"]).run("other")
+    with pytest.raises(UserError, match=r"model\.activation: GELU → TANH"):
+        compose([*stage, "model.activation=TANH"]).run("other")
+    compose([*stage, "dm.split_seed=7", "checkpoint.allow_changes=true"]).run("other")
+
+
+def test_a_measurement_leaves_the_record_of_the_training_alone(
+    unbroken: Path, tmp_path: Path
+) -> None:
+    run_dir = Path(shutil.copytree(unbroken, tmp_path / "run"))
+    record = (run_dir / "result.json").read_bytes()
+    compose([*OVERRIDES, "stage=validate"]).run(run_dir)
+    with pytest.raises(UserError):
+        compose([*OVERRIDES, "stage=validate", "model.hidden_dim=9"]).run(run_dir)
+    assert (run_dir / "result.json").read_bytes() == record

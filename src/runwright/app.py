@@ -6,6 +6,7 @@ Ctrl-C and 143 after SIGTERM, both with a checkpoint saved.
 
 import gc
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -33,6 +34,9 @@ def main(
     """
     # Importing and composing make many objects and free few: until a job runs, collecting is waste.
     gc.disable()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # where "≥" cannot be printed, "?" will do
+            stream.reconfigure(errors="replace")
     from runwright.commandline import run_command_line
     from runwright.run import Config
 

@@ -26,6 +26,7 @@ from runwright.factory import Settings, option, settings
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 log = logging.getLogger(__name__)
 
@@ -45,19 +46,26 @@ class CheckpointCfg(Settings):
     """When checkpoints are written, and from which one to start."""
 
     save_every: int | None = option(
+        harmless=True,
         default=None,
         ge=1,
         doc="steps between checkpoints; by default as often as costs 1 % of the time",
     )
     keep: int = option(
-        default=2, ge=1, doc="how many checkpoints to keep, beside the best; 1 has no fallback"
+        harmless=True,
+        default=2,
+        ge=1,
+        doc="how many checkpoints to keep, beside the best; 1 has no fallback",
     )
     load: str | None = option(
+        harmless=True,
         default=None,
         doc="weights to start from: a .safetensors file, or a run directory (its best weights)",
     )
     allow_changes: bool = option(
-        default=False, doc="whether a run may be resumed with a changed configuration"
+        harmless=True,
+        default=False,
+        doc="whether a run may be resumed with a changed configuration",
     )
 
 
@@ -148,19 +156,38 @@ class Checkpoints:
     def save(self, step: int, weights: Tensors, state: Tensors, info: Info) -> None:
         """Write the checkpoint of a step, and drop those that are no longer kept."""
         started = time.monotonic()
+        for later in [old for old in self._steps() if old > step]:
+            self._delete(later)  # damaged, or this run would have gone on from there
         name = f"step-{step:08d}"
         self._write_pair(name, weights, state, {**info, "step": step})
         for suffix in (WEIGHTS_SUFFIX, STATE_SUFFIX):
             _alias(self.folder / f"{name}{suffix}", self.folder / f"last{suffix}")
         for old in self._steps()[self.cfg.keep :]:
-            for suffix in (STATE_SUFFIX, WEIGHTS_SUFFIX):
-                (self.folder / f"step-{old:08d}{suffix}").unlink(missing_ok=True)
+            self._delete(old)
         self._last_saved = time.monotonic()
         self._cost = max(self._cost, self._last_saved - started)
 
     def save_best(self, weights: Tensors, info: Info) -> None:
         """Write the weights with the best validation."""
         self._write_pair("best", weights, {}, info)
+
+    def newest(self) -> Path | None:
+        """The file of the newest weights to go on from, or of the best; None if there are none."""
+        names = [*self._names(), "best"]
+        paths = (self.folder / f"{name}{WEIGHTS_SUFFIX}" for name in names)
+        return next((path for path in paths if path.exists()), None)
+
+    def clean(self) -> None:
+        """Delete what a killed process left half-written."""
+        whole = {f"step-{step:08d}{WEIGHTS_SUFFIX}" for step in self._steps()}
+        for path in _listed(self.folder):
+            is_half = path.name.startswith("step-") and not path.name.endswith(STATE_SUFFIX)
+            if path.suffix == ".tmp" or (is_half and path.name not in whole):
+                path.unlink(missing_ok=True)
+
+    def _delete(self, step: int) -> None:
+        for suffix in (STATE_SUFFIX, WEIGHTS_SUFFIX):
+            (self.folder / f"step-{step:08d}{suffix}").unlink(missing_ok=True)
 
     def latest(self) -> Checkpoint | None:
         """The newest checkpoint that is whole; None when none was ever written.
@@ -264,6 +291,32 @@ def _read(path: Path) -> "tuple[dict[str, torch.Tensor], dict[str, str]]":
     except (SafetensorError, OSError) as error:
         raise DamagedCheckpointError(str(error)) from error
     return tensors, metadata
+
+
+def load_into(model: "nn.Module", weights: Tensors, path: Path) -> None:
+    """Load weights into a model.
+
+    Raises:
+        UserError: they are not of this model; names what differs.
+    """
+    own = model.state_dict()
+    clashes = [
+        *(f"missing: {name}" for name in own.keys() - weights.keys()),
+        *(f"unexpected: {name}" for name in weights.keys() - own.keys()),
+        *(
+            f"shape of {name}: {tuple(weights[name].shape)}, not {tuple(own[name].shape)}"
+            for name in own.keys() & weights.keys()
+            if own[name].shape != weights[name].shape
+        ),
+    ]
+    if clashes:
+        shown = "\n  ".join(sorted(clashes)[:20])
+        raise UserError(
+            f"The weights in {path} are not of this model, {len(clashes)} differences:\n  {shown}\n"
+            "Choose the model's options with which they were trained: that run's config.yaml "
+            "has them."
+        )
+    model.load_state_dict(dict(weights))
 
 
 def _alias(target: Path, name: Path) -> None:

@@ -1,6 +1,7 @@
 """The command line: Hydra's, made strict, with exit statuses that mean something."""
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -91,17 +92,28 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
         hydra.multirun(config_name=config_name, task_function=app.job, overrides=overrides)
         return
     failure: list[UserError | RunError] = []
+    started: list[Path] = []
 
     def single_job(composed: DictConfig) -> float | None:
         """Keep what a person can read away from Hydra, which would add to it."""
+        started.append(Path(HydraConfig.get().runtime.output_dir))
         try:
             return app.job(composed)
         except (UserError, RunError) as error:
             failure.append(error)
             return None
 
-    hydra.run(config_name=config_name, task_function=single_job, overrides=overrides)
+    try:
+        hydra.run(config_name=config_name, task_function=single_job, overrides=overrides)
+    except OSError as error:
+        if started:
+            raise
+        raise UserError(f"hydra.run.dir: {error.filename}: {error.strerror}.") from error
     if failure:
+        with contextlib.suppress(
+            OSError
+        ):  # Hydra made it; where nothing ran there is nothing in it
+            started[0].rmdir()
         raise failure[0]
 
 

@@ -36,6 +36,11 @@ CONFIG_NAME: Final = "config"
 
 _KEPT_JOBS: Final = 100
 
+_NO_CONF: Final = (
+    "(There is no conf/{name}.yaml here or above, which would name the usual choices; "
+    "compose(conf=…) takes another folder.)"
+)
+
 
 def search_path(conf: Path | None, config_dir: Path | None = None) -> ConfigSearchPathImpl:
     """Where configurations are looked for: `config_dir` first, then `conf`, then the schema."""
@@ -96,8 +101,10 @@ class StrictConfigLoader(ConfigLoaderImpl):
         try:
             composed = super()._load_configuration(config_name, overrides, run_mode, **kwargs)
             problems = [] if run_mode is RunMode.MULTIRUN else problems_of(composed)
-        except USER_MISTAKES as error:
+        except (*USER_MISTAKES, AttributeError) as error:  # OmegaConf's, below what was deleted
             found = Diagnosis(self, config_name, overrides, run_mode).problems
+            if isinstance(error, AttributeError) and not found:
+                raise
             raise ConfigError(found or [text_of(error)]) from None
         if problems:
             # There may be others that composing did not get to see.
@@ -141,6 +148,11 @@ def compose(
     Raises:
         ConfigError: with everything that is wrong.
     """
+    for one in overrides:
+        if one.lstrip("+~").startswith("hydra"):
+            raise UserError(
+                f"{one}: Hydra's own options have no effect here; give .run() a run_dir."
+            )
     register_domains()
     schema.store(config)
     folder = nearest_conf(config_name) if conf is None else Path(conf).resolve()

@@ -95,7 +95,7 @@ class Diagnosis:
             try:
                 loader._apply_overrides_to_config([one], attempt)
                 composed = attempt
-            except USER_MISTAKES as error:
+            except (*USER_MISTAKES, AttributeError) as error:
                 self.problems.append(_explain_override(one, error, composed))
         if run_mode is not RunMode.MULTIRUN:
             found = problems_of(composed)
@@ -233,8 +233,13 @@ def text_of(error: BaseException) -> str:
 def _explain_override(one: Override, error: Exception, composed: DictConfig) -> str:
     """Hydra's text for an override that does not fit, and the nearest name that would."""
     key = one.key_or_group
+    if isinstance(error, AttributeError):
+        return f"{key}: '{key.rpartition('.')[0]}' was not chosen, so there is nothing below it."
     text = text_of(error)
-    parent = OmegaConf.select(composed, key.rpartition(".")[0]) if "." in key else composed
+    try:
+        parent = OmegaConf.select(composed, key.rpartition(".")[0]) if "." in key else composed
+    except (OmegaConfBaseException, AttributeError):  # below something that was not chosen
+        return text
     cls = OmegaConf.get_type(parent) if OmegaConf.is_config(parent) else None
     known = [str(name) for name in parent] if isinstance(parent, DictConfig) else []
     name = key.rpartition(".")[2]

@@ -42,19 +42,22 @@ def choose_monitor(
     Raises:
         UserError: the measure is unknown, or it is unknown which way is better.
     """
+    known = {f"val_{name}": better for name, better in objective.higher_is_better.items()}
     if not has_validation:
+        if cfg.monitor not in (None, "train_loss"):
+            raise UserError(
+                f"training.monitor={cfg.monitor}: there are no validation data. Leave it out, and "
+                "the training loss decides which weights are best."
+            )
         log.info("There are no validation data: the training loss decides which weights are best.")
         return "train_loss", False
     monitor = cfg.monitor or f"val_{objective.monitor}"
-    if cfg.monitor_mode is not None:
-        return monitor, cfg.monitor_mode == "max"
-    known = {f"val_{name}": better for name, better in objective.higher_is_better.items()}
     if monitor not in known:
         raise UserError(
-            f"training.monitor: it is not known whether more or less of '{monitor}' is better. "
-            f"Set training.monitor_mode, or use a known measure. {did_you_mean(monitor, known)}"
+            f"training.monitor={monitor}: no such thing is measured in a validation. "
+            + did_you_mean(monitor, known)
         )
-    return monitor, known[monitor]
+    return monitor, known[monitor] if cfg.monitor_mode is None else cfg.monitor_mode == "max"
 
 
 def limit(split: Split[B], to: float | None, option: str) -> Split[B]:

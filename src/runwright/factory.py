@@ -49,6 +49,14 @@ _COLLISION = (
     "only at run time; read the option as `self.{name}` and drop the argument."
 )
 _TAKEN = "'{group}={name}' is already {other}. Choose another name for {cls}."
+_RESERVED: Final = frozenset({"defaults", "hydra"})
+_RESERVED_NAME = (
+    "{cls} has an option '{field}', a name that Hydra keeps for itself. Choose another."
+)
+_GROUP_DEFAULT = (
+    "{cls}.{field} has a factory of a group as its default, which nothing could replace then. "
+    "Declare it without a default, and name its usual member in a defaults list."
+)
 _BAD_NAME = "'{name}' cannot be the name of {cls}: use letters, digits, '_', '-' and '.' only."
 
 
@@ -85,6 +93,7 @@ class Option:
     le: float | None = None
     lt: float | None = None
     choices: tuple[str, ...] | None = None
+    harmless: bool = False
 
     @property
     def bounds(self) -> str:
@@ -126,6 +135,7 @@ def option(
     le: float | None = None,
     lt: float | None = None,
     choices: Sequence[str] | None = None,
+    harmless: bool = False,
 ) -> Any:
     """Declare an option of a factory.
 
@@ -138,6 +148,8 @@ def option(
         le: the greatest value allowed.
         lt: what the value must be less than.
         choices: the strings that are allowed, where a type cannot say it.
+        harmless: whether it changes how or where a run is made, but not what it computes; a run
+            may be resumed with another value.
 
     Raises:
         TypeError: `doc` is empty.
@@ -151,6 +163,7 @@ def option(
         le=le,
         lt=lt,
         choices=None if choices is None else tuple(choices),
+        harmless=harmless,
     )
     metadata = {_METADATA_KEY: described}
     if isinstance(default, list | dict):
@@ -211,9 +224,13 @@ def _make(cls: type[T]) -> type[T]:
         is_class_var = get_origin(annotation) is ClassVar or "ClassVar" in str(annotation)
         if is_class_var:
             continue
+        if field in _RESERVED:
+            raise TypeError(_RESERVED_NAME.format(cls=name, field=field))
         declared = cls.__dict__.get(field)
         if not (isinstance(declared, dataclasses.Field) and _METADATA_KEY in declared.metadata):
             raise TypeError(_NO_DOC.format(cls=name, field=field))
+        if getattr(cast("Any", declared).default, "config_group", None) is not None:
+            raise TypeError(_GROUP_DEFAULT.format(cls=name, field=field))
     return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
 
 

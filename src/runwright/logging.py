@@ -5,6 +5,7 @@ import csv
 import io
 import logging
 import math
+import os
 import shutil
 import sys
 import time
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 FILE_ONLY: Final = "runwright.traceback"
 """The logger of what belongs in `log.txt` but not on the console."""
 
+_WANDB_SECONDS: Final = 30
+
 # Where there is no terminal, a line of progress appears at least this often.
 _SECONDS_BETWEEN_LINES = 30.0
 
@@ -41,22 +44,30 @@ _NO_KEY = (
 class WandbCfg(Settings):
     """Weights & Biases; the options of `wandb.init`."""
 
-    name: str | None = option(default=None, doc="name of the run; W&B invents one")
-    dir: str = option(default="./local_logging", doc="directory for W&B's own files")
-    id: str | None = option(default=None, doc="id of the run; a resumed run keeps its own")
-    anonymous: str | None = option(
-        default=None, doc="passed on to wandb.init, where it no longer has an effect"
+    name: str | None = option(harmless=True, default=None, doc="name of the run; W&B invents one")
+    dir: str = option(harmless=True, default="./local_logging", doc="directory for W&B's own files")
+    id: str | None = option(
+        harmless=True, default=None, doc="id of the run; a resumed run keeps its own"
     )
-    project: str | None = option(default="runwright", doc="project that the run belongs to")
-    group: str | None = option(default=None, doc="group that the run belongs to")
-    entity: str | None = option(default=None, doc="user or team; W&B takes your default")
-    tags: list[str] | None = option(default=None, doc="labels of the run")
-    job_type: str | None = option(default=None, doc="kind of the run, e.g. train")
+    anonymous: str | None = option(
+        harmless=True, default=None, doc="passed on to wandb.init, where it no longer has an effect"
+    )
+    project: str | None = option(
+        harmless=True, default="runwright", doc="project that the run belongs to"
+    )
+    group: str | None = option(harmless=True, default=None, doc="group that the run belongs to")
+    entity: str | None = option(
+        harmless=True, default=None, doc="user or team; W&B takes your default"
+    )
+    tags: list[str] | None = option(harmless=True, default=None, doc="labels of the run")
+    job_type: str | None = option(harmless=True, default=None, doc="kind of the run, e.g. train")
     mode: Literal["online", "offline", "disabled"] = option(
-        default="disabled", doc="whether to log to the server, to files, or not at all"
+        harmless=True,
+        default="disabled",
+        doc="whether to log to the server, to files, or not at all",
     )
     resume: Literal["allow", "never", "must", "auto"] | None = option(
-        default=None, doc="what to do when the id exists; a resumed run takes allow"
+        harmless=True, default=None, doc="what to do when the id exists; a resumed run takes allow"
     )
 
     @override
@@ -97,6 +108,9 @@ class WandbCfg(Settings):
         }
         if self.anonymous is not None:
             arguments["anonymous"] = self.anonymous
+        if self.mode == "online" and "WANDB_INIT_TIMEOUT" not in os.environ:
+            log.info("Waiting for the W&B server, at most %d s.", _WANDB_SECONDS)
+            arguments["settings"] = wandb.Settings(init_timeout=_WANDB_SECONDS)
         try:
             return wandb.init(mode=self.mode, **arguments)
         except CommError as error:
@@ -169,7 +183,7 @@ class RunLog:
         self._total_steps = total_steps
         self._first_step = step
         self._started = self._last_line = time.monotonic()
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             from tqdm import tqdm
 
             columns, rows = shutil.get_terminal_size()  # 80 × 24 where a terminal does not know
@@ -227,9 +241,13 @@ def log_to(run_dir: Path) -> Generator[None]:
 
         @override
         def emit(self, record: logging.LogRecord) -> None:
-            if record.name != FILE_ONLY:
+            if record.name == FILE_ONLY or sys.stdout is None:  # a closed stream, as under cron
+                return
+            try:
                 tqdm.write(self.format(record), file=sys.stdout)
                 sys.stdout.flush()
+            except (BrokenPipeError, UnicodeEncodeError, ValueError):
+                pass  # nobody reads any more; log.txt has it all, and the run goes on
 
     ours, root = logging.getLogger("runwright"), logging.getLogger()
     file = logging.FileHandler(run_dir / "log.txt", encoding="utf-8")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from runwright.batching import FirstBatches
-from runwright.checkpoint import Checkpoint, Checkpoints
+from runwright.checkpoint import Checkpoint, Checkpoints, load_into
 from runwright.data import Batch, Data, Split
 from runwright.ema import MovingAverage
 from runwright.errors import RunError, UserError, did_you_mean
@@ -35,8 +35,9 @@ log = logging.getLogger(__name__)
 B = TypeVar("B", bound=Batch)
 
 _NON_FINITE = (
-    "The training loss is {value} at step {step} (learning rate {lr:.3g}). Stopped; the last good "
-    "checkpoint is {checkpoint}. Try a lower opt.lr, a warm-up (opt.warmup) or training.clip_grad."
+    "The {what} is {value} at step {step} (learning rate {lr:.3g}). Stopped; the last good "
+    "checkpoint is {checkpoint}. Look for such values in the data, or try a lower opt.lr, a "
+    "warm-up (opt.warmup) or training.clip_grad."
 )
 
 
@@ -63,13 +64,15 @@ class Progress:
 
     Attributes:
         step: steps done.
-        best: the best value of the monitored measure so far, and `best_step` its step.
+        monitor: the measure that decides which weights are best.
+        best: its best value so far, and `best_step` the step of that.
         validations_without_best: for early stopping.
         unread: the losses since they were last recorded, one list of floats a loss.
         finished: whether the training came to its end.
     """
 
     step: int = 0
+    monitor: str = ""
     best: float | None = None
     best_step: int = 0
     validations_without_best: int = 0
@@ -119,7 +122,7 @@ class Training(Generic[B]):
         self.scaler = torch.amp.GradScaler(device.type, enabled=cfg.precision == "fp16")
         self.ema = MovingAverage(model, cfg.ema_decay) if cfg.ema_decay is not None else None
         self.losses = LossHistory()
-        self.progress = Progress()
+        self.progress = Progress(monitor=self.monitor)
         self.unsaved_best: dict[str, Tensor] | None = None
 
     def run(self, stop: StopRequest) -> Fitted:
@@ -129,6 +132,14 @@ class Training(Generic[B]):
             RunError: the loss is no longer finite.
             KeyboardInterrupt, SystemExit: a stop was requested; a checkpoint has been saved.
         """
+        try:
+            with stop.after_the_step():
+                return self._run(stop)
+        except BaseException:
+            self._save_best()  # what was measured to be good is kept, whatever went wrong since
+            raise
+
+    def _run(self, stop: StopRequest) -> Fitted:
         progress, cfg = self.progress, self.cfg
         self.run_log.begin(step=progress.step, total_steps=self.total_steps)
         self.model.train()
@@ -182,17 +193,28 @@ class Training(Generic[B]):
         return self.model if self.ema is None else self.ema.model
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint; from a finished one only if there are more steps now."""
-        self.model.load_state_dict(dict(checkpoint.weights))
+        """Go on from a checkpoint; from a finished one only if there are more steps now.
+
+        Raises:
+            UserError: the weights are not of this model.
+        """
+        load_into(self.model, checkpoint.weights, checkpoint.path)
         state, info = checkpoint.state, checkpoint.info
         self.progress = Progress(**info["progress"])
         if info["total_steps"] != self.total_steps:
             self.progress.finished = False
+        if self.progress.monitor != self.monitor:
+            log.warning("%s decides from here on, and starts anew.", self.monitor)
+            self.progress.monitor, self.progress.best = self.monitor, None
+            self.progress.validations_without_best = 0
         self.losses.restore(self.progress.unread)
-        restore_optimizer(self.optimizer, _below(state, "optimizer/"), info["optimizer"])
-        self.scaler.load_state_dict(info["scaler"])
+        optimizer = _below(state, "optimizer/")
+        restore_optimizer(self.optimizer, self.model, optimizer, info["optimizer"])
+        if info["scaler"]:  # empty unless the precision was fp16
+            self.scaler.load_state_dict(info["scaler"])
         if self.ema is not None:
-            self.ema.model.load_state_dict(_below(state, "ema/"))
+            average = _below(state, "ema/") or self.model.state_dict()
+            self.ema.model.load_state_dict(average)
         restore_random_state(_below(state, "random/"), self.device)
 
     def _set_lr(self, step: int) -> float:
@@ -221,12 +243,23 @@ class Training(Generic[B]):
             if not math.isfinite(value):
                 behind = (len(values) - 1 - index) // self.cfg.accumulate_grad_batches
                 step = self.progress.step - behind
-                self._fail(value, step, self.peak_lrs[0] * self.lr_factor(step - 1))
+                self._fail(
+                    "training loss", value, step, self.peak_lrs[0] * self.lr_factor(step - 1)
+                )
 
-    def _fail(self, value: float, step: int, lr: float) -> None:
-        kept = self.checkpoints.latest()
-        good = "none, as none was due yet" if kept is None else f"{kept.path}"
-        raise RunError(_NON_FINITE.format(value=value, step=step, lr=lr, checkpoint=good))
+    def _fail(self, what: str, value: float, step: int, lr: float) -> None:
+        self._save_best()
+        good = self.checkpoints.newest() or "none, as none was due yet"
+        raise RunError(
+            _NON_FINITE.format(what=what, value=value, step=step, lr=lr, checkpoint=good)
+        )
+
+    def _save_best(self) -> None:
+        """Write the best weights, if they were not written yet."""
+        if self.unsaved_best is not None:
+            info = {"step": self.progress.best_step, self.monitor: self.progress.best}
+            self.checkpoints.save_best(self.unsaved_best, info)
+            self.unsaved_best = None
 
     def _validate(self, lr: float) -> dict[str, float]:
         assert self.val is not None
@@ -237,7 +270,7 @@ class Training(Generic[B]):
         measures = {f"val_{name}": value for name, value in measured.items()}
         if not math.isfinite(measures["val_loss"]):
             self._check_losses()  # it is likelier that the training went wrong first
-            self._fail(measures["val_loss"], self.progress.step, lr)
+            self._fail("validation loss", measures["val_loss"], self.progress.step, lr)
         self._judge(measures)
         return {"epoch": self.progress.step / self.steps_per_epoch, **measures}
 
@@ -249,9 +282,13 @@ class Training(Generic[B]):
                 + did_you_mean(self.monitor, measures)
             )
         value, progress = measures[self.monitor], self.progress
-        better = progress.best is None or (
-            value > progress.best if self.higher_is_better else value < progress.best
-        )
+        if math.isnan(value):
+            log.warning("%s is undefined at step %d.", self.monitor, progress.step)
+            better = False
+        else:
+            better = progress.best is None or (
+                value > progress.best if self.higher_is_better else value < progress.best
+            )
         if better:
             progress.best, progress.best_step = value, progress.step
             progress.validations_without_best = 0
@@ -259,7 +296,7 @@ class Training(Generic[B]):
             self.unsaved_best = {name: tensor.clone() for name, tensor in weights.items()}
             return
         progress.validations_without_best += 1
-        if progress.validations_without_best == self.cfg.early_stopping:
+        if progress.validations_without_best >= (self.cfg.early_stopping or math.inf):
             log.info(
                 "Stopping early: no new best in %d validations.", progress.validations_without_best
             )
@@ -274,14 +311,11 @@ class Training(Generic[B]):
     def _save(self, lr: float) -> None:
         self._check_losses()
         if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
-            self._fail(math.nan, self.progress.step, lr)
+            self._fail("largest weight", math.nan, self.progress.step, lr)
         progress = self.progress
         progress.unread = self.losses.read()
-        if self.unsaved_best is not None:
-            info = {"step": progress.best_step, self.monitor: progress.best}
-            self.checkpoints.save_best(self.unsaved_best, info)
-            self.unsaved_best = None
-        tensors, plain = flatten_optimizer(self.optimizer)
+        self._save_best()
+        tensors, plain = flatten_optimizer(self.optimizer, self.model)
         state = {f"optimizer/{name}": tensor for name, tensor in tensors.items()}
         state |= {f"random/{name}": t for name, t in random_state(self.device).items()}
         if self.ema is not None:

@@ -96,7 +96,7 @@ class OptimisationCfg(Settings):
             for name, value in (self.optimizer_kwargs or {}).items()
         }
         allowed = inspect.signature(cls).parameters
-        if "fused" in allowed:
+        if "fused" in allowed and not {"foreach", "differentiable"} & kwargs.keys():
             kwargs.setdefault("fused", True)  # one pass over the memory: twice as fast on a CPU too
         if "weight_decay" not in allowed:
             for group in groups:
@@ -104,7 +104,7 @@ class OptimisationCfg(Settings):
         try:
             kept = [group for group in groups if group["params"]]
             return cast("Any", cls)(kept, lr=self.lr, **kwargs)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, IndexError, RuntimeError) as error:
             raise UserError(f"opt.optimizer_cls={self.optimizer_cls}: {error}") from error
 
     def lr_factor(self, total_steps: int) -> Callable[[int], float]:
@@ -144,8 +144,8 @@ class OptimisationCfg(Settings):
             for name, member in vars(torch.optim).items()
             if isinstance(member, type)
             and issubclass(member, torch.optim.Optimizer)
-            # LBFGS calls the model several times a step, which a plain loop does not offer.
-            and member not in (torch.optim.Optimizer, torch.optim.LBFGS)
+            # LBFGS calls the model several times a step, SparseAdam takes sparse gradients only.
+            and member not in (torch.optim.Optimizer, torch.optim.LBFGS, torch.optim.SparseAdam)
         }
         name = self.optimizer_cls.removeprefix(_PREFIX)
         if name not in known:
@@ -176,33 +176,45 @@ def _one_cycle(step: int, total_steps: int) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def flatten_optimizer(optimizer: "Optimizer") -> "tuple[dict[str, Tensor], dict[str, Any]]":
+def flatten_optimizer(
+    optimizer: "Optimizer", model: "nn.Module"
+) -> "tuple[dict[str, Tensor], dict[str, Any]]":
     """The optimiser's state: tensors by `<parameter>/<name>`, and what remains as plain values."""
     import torch
 
     tensors: dict[str, Tensor] = {}
     plain: dict[str, Any] = {}
-    for index, entries in optimizer.state_dict()["state"].items():
-        for name, value in entries.items():
+    for parameter, tensor in model.named_parameters():
+        for name, value in optimizer.state.get(tensor, {}).items():
             kept = tensors if isinstance(value, torch.Tensor) else plain
-            kept[f"{index}/{name}"] = value
+            kept[f"{parameter}/{name}"] = value
     return tensors, plain
 
 
 def restore_optimizer(
-    optimizer: "Optimizer", tensors: "Mapping[str, Tensor]", plain: Mapping[str, Any]
+    optimizer: "Optimizer",
+    model: "nn.Module",
+    tensors: "Mapping[str, Tensor]",
+    plain: Mapping[str, Any],
 ) -> None:
-    """Put back what `flatten_optimizer` returned; the hyperparameters stay as they are."""
+    """Put back what `flatten_optimizer` returned; the hyperparameters stay as they are.
+
+    The state goes by the names of the parameters: their order in the optimiser depends on its
+    options.
+    """
     import torch
 
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    order = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    position = {id(parameter): index for index, parameter in enumerate(order)}
+    parameters = dict(model.named_parameters())
     state: dict[int, dict[str, Any]] = {}
     for key, value in [*tensors.items(), *plain.items()]:
-        index, name = key.split("/", 1)
-        like, entry = parameters[int(index)], value
+        parameter, name = key.rsplit("/", 1)
+        like, entry = parameters[parameter], value
         if isinstance(value, torch.Tensor) and value.shape == like.shape:
             # In the parameter's own memory format: fused optimisers walk both side by side.
             entry = torch.empty_like(like, dtype=value.dtype).copy_(value)
-        state.setdefault(int(index), {})[name] = entry
+        if id(like) in position:
+            state.setdefault(position[id(like)], {})[name] = entry
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})

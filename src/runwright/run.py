@@ -1,7 +1,8 @@
 """The configuration of a run, and the run itself: everything that is built, in order."""
 
+import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +11,7 @@ from typing_extensions import override
 from runwright.checkpoint import CheckpointCfg
 from runwright.data import DataModule
 from runwright.dims import accepts
+from runwright.errors import ConfigError, UserError
 from runwright.extras import require_extra
 from runwright.factory import CONFIG_GROUPS, Settings, name_of, option, settings, type_argument
 from runwright.logging import WandbCfg
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from runwright.loop import Fitted
     from runwright.objective import Objective
     from runwright.runtime import Runtime
+    from runwright.signals import StopRequest
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +45,20 @@ class Config(Settings):
     training: TrainingCfg = option(default=TrainingCfg(), doc="the training loop")
     checkpoint: CheckpointCfg = option(default=CheckpointCfg(), doc="the checkpoints")
     wandb: WandbCfg = option(default=WandbCfg(), doc="Weights & Biases")
-    tensorboard: bool = option(default=False, doc="whether to write TensorBoard files as well")
-    pictures: bool = option(default=True, doc="whether to draw the run's pictures")
+    tensorboard: bool = option(
+        harmless=True, default=False, doc="whether to write TensorBoard files as well"
+    )
+    pictures: bool = option(harmless=True, default=True, doc="whether to draw the run's pictures")
     seed: int = option(default=42, ge=0, doc="seed of every random choice")
-    gpu: int = option(default=0, ge=-1, doc="index of the CUDA device; -1 is the CPU")
+    gpu: int = option(
+        harmless=True, default=0, ge=-1, doc="index of the CUDA device; -1 is the CPU"
+    )
     deterministic: bool = option(
         default=False, doc="whether to use only kernels whose results are equal to the bit"
     )
-    stage: Stage = option(default="fit", doc="train, or measure or apply trained weights")
+    stage: Stage = option(
+        harmless=True, default="fit", doc="train, or measure or apply trained weights"
+    )
 
     @override
     def problems(self) -> Iterator[str]:
@@ -91,24 +100,55 @@ def run(config: Config, run_dir: Path | str | None = None) -> float:
         RunError: the training failed.
     """
     from runwright.rundir import RunDir
+    from runwright.signals import StopRequest
 
-    with RunDir.open(run_dir, config) as directory:
+    _preflight(config)
+    with RunDir.open(run_dir, config) as directory, StopRequest() as stop:
         if config.gpu < 0:
             log.info("Starting a run with seed %d on the CPU.", config.seed)
         else:
             log.info("Starting a run with seed %d and GPU %d.", config.seed, config.gpu)
-        value = _run(config, directory.path)
+        value = _run(config, directory.path, stop)
         directory.finish(value)
+        stop.raise_if_requested()  # in the last step: the run is done, what would follow is not
         return value
 
 
-def _run(config: Config, run_dir: Path) -> float:
-    from runwright.runtime import Runtime, choose_device, seed_everything
+def _preflight(config: Config) -> None:
+    """Find all that can be wrong before a run directory is made and data are read.
+
+    Where the Dims follow from the options, the model is built on the meta device, without memory.
+
+    Raises:
+        ConfigError: with everything that is wrong.
+    """
+    import torch
+
+    problems: list[str] = []
+
+    def attempt(check: Callable[[], object]) -> None:
+        try:
+            check()
+        except UserError as error:
+            problems.append(str(error))
 
     for part in (config.dm, config.model, config.objective, config.opt, config.wandb):
-        part.preflight()
+        attempt(part.preflight)
     if config.tensorboard:
-        require_extra("tensorboard", "tensorboard", "tensorboard=true")
+        attempt(lambda: require_extra("tensorboard", "tensorboard", "tensorboard=true"))
+    dims = config.dm.expected_dims()
+    if dims is not None and not problems:
+        # What does not work on this device (reading a number from a tensor) will for real.
+        with torch.device("meta"), contextlib.suppress(RuntimeError, NotImplementedError):
+            attempt(lambda: config.opt.build(config.model.build(dims)))
+            attempt(lambda: config.objective.build(dims, torch.device("meta")))
+    if problems:
+        raise ConfigError(problems)
+
+
+def _run(config: Config, run_dir: Path, stop: "StopRequest") -> float:
+    from runwright.runtime import Runtime, choose_device, seed_everything
+
     device = choose_device(config.gpu)
     seed_everything(config.seed, deterministic=config.deterministic)
     runtime = Runtime(device=device, seed=config.seed, run_dir=run_dir)
@@ -122,7 +162,7 @@ def _run(config: Config, run_dir: Path) -> float:
         from runwright import stages
 
         return stages.measure_or_predict(config, runtime, data, model, objective)
-    fitted = _fit(config, runtime, data, model, objective)
+    fitted = _fit(config, runtime, data=data, model=model, objective=objective, stop=stop)
     log.info(
         "Best %s: %.4f, at step %d of %d.", fitted.monitor, fitted.value, fitted.step, fitted.steps
     )
@@ -132,17 +172,19 @@ def _run(config: Config, run_dir: Path) -> float:
 def _fit(
     config: Config,
     runtime: "Runtime",
+    *,
     data: "Data[Any, Any]",
     model: "nn.Module",
     objective: "Objective[Any]",
+    stop: "StopRequest",
 ) -> "Fitted":
     from runwright.checkpoint import Checkpoints
     from runwright.logging import RunLog
     from runwright.loop import Training
-    from runwright.signals import StopRequest
 
     run_dir = runtime.run_dir
     checkpoints = Checkpoints(run_dir / "checkpoints", config.checkpoint)
+    checkpoints.clean()
     resumed = checkpoints.latest()
     if resumed is None and config.checkpoint.load is not None:
         from runwright.stages import load_weights
@@ -171,8 +213,7 @@ def _fit(
             log.info("Resuming after step %d of %d.", training.progress.step, training.total_steps)
         elif config.pictures and data.draw_examples is not None:
             data.draw_examples(run_dir / "pictures" / "training_examples.png")
-        with StopRequest() as stop:
-            fitted = training.run(stop)
+        fitted = training.run(stop)
         if config.pictures:
             from runwright.stages import draw_results
 

@@ -19,6 +19,7 @@ import logging
 import math
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -27,13 +28,15 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from filelock import FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.types import RunMode
 
 from runwright import schema
+from runwright.changes import changes, group_members
 from runwright.checkpoint import write_bytes
 from runwright.errors import UserError
-from runwright.factory import Settings, name_of
 from runwright.logging import FILE_ONLY, log_to
 from runwright.run import Config
 
@@ -49,17 +52,6 @@ _PACKAGES: Final = (
     "hydra-core",
     "omegaconf",
     "optuna",
-)
-
-# Options that change how a run is watched or kept, or for how long, but not what it computes.
-_HARMLESS: Final = (
-    "checkpoint.",
-    "wandb.",
-    "tensorboard",
-    "pictures",
-    "stage",
-    "gpu",
-    "training.log_every",
 )
 
 
@@ -81,7 +73,10 @@ class RunDir:
             UserError: another process writes to it, or it belongs to another configuration.
         """
         directory = cls(Path(path) if path is not None else _new_path(), config)
-        directory.path.mkdir(parents=True, exist_ok=True)
+        try:
+            directory.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"hydra.run.dir={directory.path}: {error.strerror}.") from error
         with _locked(directory.path), log_to(directory.path):
             directory._describe()
             try:
@@ -103,6 +98,8 @@ class RunDir:
         self._result("finished", value=None if math.isnan(value) else value)
 
     def _result(self, status: str, **rest: Any) -> None:
+        if self.config.stage != "fit":  # the record of the training is not theirs to change
+            return
         seconds = round(time.time() - self._started, 3)
         record = {"status": status, "stage": self.config.stage, "seconds": seconds, **rest}
         write_bytes(self.path / "result.json", (json.dumps(record, indent=2) + "\n").encode())
@@ -125,16 +122,7 @@ class RunDir:
             write_bytes(self.path / "git.diff", (diff + "\n").encode())
 
     def _refuse_changes(self, recorded: Path) -> None:
-        old = yaml.safe_load(recorded.read_text())
-        old.pop("defaults", None)
-        before = dict(schema.leaves(old))
-        now = dict(schema.leaves(schema.plain_values(self.config)))
-        changed = [
-            f"  {key}: {before.get(key, '(absent)')} → {now.get(key, '(absent)')}"
-            for key in sorted(before.keys() | now.keys())
-            if before.get(key, ...) != now.get(key, ...) and not key.startswith(_HARMLESS)
-        ]
-        if not changed:
+        if not (changed := changes(recorded, self.config)):
             return
         listed = "\n".join(changed)
         if not self.config.checkpoint.allow_changes:
@@ -148,19 +136,13 @@ class RunDir:
 
 def config_yaml(config: Config, path: Path) -> str:
     """The configuration as a primary configuration file that needs no other file."""
+    members = group_members(config)
     defaults: list[Any] = [schema.SCHEMA_NAME]
-    for group in ("dm", "model", "objective"):
-        factory: Settings = getattr(config, group)
-        name = name_of(type(factory))
-        if name is None:
-            raise UserError(
-                f"{group}: {type(factory).__name__} is in no group; decorate it with @factory."
-            )
-        defaults.append({f"override {group}" if group == "objective" else group: name})
+    # The objective and groups of one's own are in the schema's defaults list, or in none.
+    defaults += [{group: name} for group, name in members.items() if group != "objective"]
     # The data bring their objective with them; this file has the last word.
-    ordered = [*(d for d in defaults if "override objective" not in d), "_self_"]
-    ordered += [d for d in defaults if "override objective" in d]
-    values = {"defaults": ordered, **schema.plain_values(config)}
+    defaults += ["_self_", {"override objective": members["objective"]}]
+    values = {"defaults": defaults, **schema.plain_values(config)}
     return (
         "# The whole configuration of this run. It reproduces the run by itself:\n"
         f"#   {_program()} --config-dir {shlex.quote(str(path))} --config-name config\n"
@@ -169,10 +151,19 @@ def config_yaml(config: Config, path: Path) -> str:
 
 
 def resume_command(path: Path) -> str:
-    """The command line, made to continue in the same directory."""
-    arguments = [a for a in sys.argv[1:] if not a.startswith("hydra.run.dir=")]
-    shown = " ".join(shlex.quote(a) for a in arguments)
-    return f"{_program()} {shown} hydra.run.dir={shlex.quote(str(path))}".replace("  ", " ")
+    """The command line that continues in the same directory, or the Python that does."""
+    if not HydraConfig.initialized():
+        return f"compose(…).run({str(path)!r})"
+    hydra = HydraConfig.get()
+    if hydra.mode is RunMode.MULTIRUN:  # this job alone
+        arguments = list(hydra.overrides.task)
+    else:
+        arguments = [a for a in sys.argv[1:] if not a.startswith("hydra.run.dir=")]
+    value = str(path)
+    if not re.fullmatch(r"[A-Za-z0-9_/.\-]+", value):  # Hydra's own quotes, within the shell's
+        value = QuotedString(value, Quote.single).with_quotes()
+    arguments.append(f"hydra.run.dir={value}")
+    return " ".join([_program(), *(shlex.quote(argument) for argument in arguments)])
 
 
 def _program() -> str:

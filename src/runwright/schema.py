@@ -12,7 +12,7 @@ import dataclasses
 import enum
 import inspect
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -76,8 +76,9 @@ class _SchemaNode(ConfigNode):
     """
 
     def __init__(self, name: str, group: str | None, make: Callable[[], DictConfig]) -> None:
-        self._make = cache(make)  # shared with the copies that Hydra makes of this entry
+        self._make = make
         self._node: Any = None
+        self._made: list[DictConfig] = []  # shared with the copies that Hydra makes of this entry
         self.name = f"{name}.yaml"
         self.group = group
         self.package = None
@@ -86,7 +87,11 @@ class _SchemaNode(ConfigNode):
     @property
     def node(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]  # an attribute there
         """The schema; Hydra copies it before it composes into it."""
-        return self._make() if self._node is None else self._node
+        if self._node is not None:
+            return self._node
+        if not self._made:
+            self._made.append(self._make())
+        return self._made[0]
 
     @node.setter
     def node(self, value: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -182,6 +187,8 @@ class Conversion:
 
     def _option(self, node: DictConfig, name: str, key: str) -> Any:
         value = node._get_node(name)
+        if value is None:  # deleted with ~name
+            raise MissingMandatoryValue
         if isinstance(value, ValueNode) and not value._is_interpolation():
             if value._is_missing():
                 raise MissingMandatoryValue

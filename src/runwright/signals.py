@@ -1,8 +1,10 @@
 """Stopping on request: Ctrl-C and SIGTERM end a training after the step that is under way."""
 
+import contextlib
 import logging
 import signal
 import threading
+from collections.abc import Generator
 from types import FrameType, TracebackType
 from typing import Final, Self
 
@@ -12,11 +14,15 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Within this context the first signal is noted, and a second one interrupts at once."""
+    """Within this context SIGINT and SIGTERM end the program in order, and at once.
+
+    Within `after_the_step()` the first of them is only noted, for the loop to act on.
+    """
 
     def __init__(self) -> None:
         """Nothing is requested yet."""
         self.signal: int | None = None
+        self._noting = False
         self._before: dict[signal.Signals, object] = {}
 
     @property
@@ -51,10 +57,20 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # pyright: ignore[reportArgumentType]  # it is what signal.signal returned
 
+    @contextlib.contextmanager
+    def after_the_step(self) -> Generator[None]:
+        """Note the first signal instead of ending the program."""
+        self._noting = True
+        try:
+            yield
+        finally:
+            self._noting = False
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if self.requested:
-            self.raise_if_requested()
+        again = self.requested
         self.signal = number
+        if again or not self._noting:
+            self.raise_if_requested()
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         log.info("%s: stopping after this step; once more stops at once.", name)

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from runwright.checkpoint import find_weights, read_weights, write_bytes
+from runwright.changes import changes
+from runwright.checkpoint import find_weights, load_into, read_weights, write_bytes
 from runwright.data import Data, Split
 from runwright.errors import UserError
 from runwright.evaluation import autocast, choose_monitor, evaluate, limit
@@ -40,6 +41,7 @@ def measure_or_predict(
     """
     name, split = _split(config, data)
     weights = find_weights(Path(config.checkpoint.load or runtime.run_dir))
+    _refuse_other_data_or_model(config, weights)
     load_weights(model, weights)
     if config.stage == "predict":
         with autocast(runtime.device, config.training.precision):
@@ -58,6 +60,30 @@ def measure_or_predict(
     return measures[f"{name}_{monitor.removeprefix('val_')}"]
 
 
+def _refuse_other_data_or_model(config: Config, weights: Path) -> None:
+    """Make sure that weights are measured on the data and with the model of their own run.
+
+    Another split would measure them on what they were trained on, and say nothing of it.
+
+    Raises:
+        UserError: the run on record beside them had other data or another model.
+    """
+    recorded = weights.parent.parent / "config.yaml"
+    if not recorded.exists():
+        return
+    changed = changes(recorded, config, within=("dm", "model"))
+    if not changed:
+        return
+    listed = "\n".join(changed)
+    if not config.checkpoint.allow_changes:
+        raise UserError(
+            f"The weights in {weights} were trained with other data or another model:\n{listed}\n"
+            f"Take that run's configuration, --config-dir {weights.parent.parent} --config-name "
+            "config, or measure them all the same with checkpoint.allow_changes=true."
+        )
+    log.warning("Measuring weights that were trained differently:\n%s", listed)
+
+
 def load_weights(model: nn.Module, location: Path) -> None:
     """Load a model's weights from a file or from a run directory (its best ones).
 
@@ -65,24 +91,7 @@ def load_weights(model: nn.Module, location: Path) -> None:
         UserError: there are none, or they are not of this model; names what differs.
     """
     path = find_weights(location)
-    weights, own = read_weights(path), model.state_dict()
-    clashes = [
-        *(f"missing: {name}" for name in own.keys() - weights.keys()),
-        *(f"unexpected: {name}" for name in weights.keys() - own.keys()),
-        *(
-            f"shape of {name}: {tuple(weights[name].shape)}, not {tuple(own[name].shape)}"
-            for name in own.keys() & weights.keys()
-            if own[name].shape != weights[name].shape
-        ),
-    ]
-    if clashes:
-        shown = "\n  ".join(sorted(clashes)[:20])
-        raise UserError(
-            f"The weights in {path} are not of this model, {len(clashes)} differences:\n  {shown}\n"
-            "Choose the model's options with which they were trained: that run's config.yaml "
-            "has them."
-        )
-    model.load_state_dict(weights)
+    load_into(model, read_weights(path), path)
     log.info("Loaded the weights in %s.", path)
 
 
@@ -109,8 +118,13 @@ def _split(config: Config, data: Data[Any, Any]) -> tuple[str, Split[Any]]:
         wanted = {"validate": "val", "test": "test"}[config.stage]
     split = splits[wanted]
     if split is None:
-        raise UserError(f"stage={config.stage}: these data have no {wanted} split.")
-    return wanted, limit(split, config.training.limit_val_batches, "training.limit_val_batches")
+        raise UserError(
+            f"stage={config.stage}: these data have no {wanted} split. If an option of the data "
+            "keeps one, train with it as well."
+        )
+    if config.stage == "validate":
+        split = limit(split, config.training.limit_val_batches, "training.limit_val_batches")
+    return wanted, split
 
 
 def _predict(model: nn.Module, objective: Objective[Any], split: Split[Any], path: Path) -> None:

@@ -46,7 +46,7 @@ _MAX_BYTES: Final = 16 * 2**30
 
 _MISSING: Final = (
     "dm.source=mnist: there is no MNIST under {root}. Looked for {folder}/train-images-idx3-ubyte "
-    "and its three companions, gzipped or not.\nEither let torchvision fetch them with "
+    "and its three companions, unpacked.\nEither let torchvision fetch them with "
     "dm.download=true, or put the four files there, or use dm.source=bundled."
 )
 

