@@ -14,6 +14,10 @@ AdamW as it comes; and once more with what runwright chooses by itself: kernels 
 channels-last and the fused AdamW ("tuned").
 """
 
+# Lightning is installed for this benchmark alone, so the type checker may not find it.
+# pyright: reportMissingImports=false, reportUntypedBaseClass=false
+# pyright: reportUnknownVariableType=false
+
 import argparse
 import contextlib
 import logging
