@@ -111,3 +111,20 @@ def test_the_confusion_matrix_is_drawn(tmp_path: Path) -> None:
     evaluation.draw(tmp_path, "val")
     assert (tmp_path / "confusion_matrix_val.png").read_bytes().startswith(b"\x89PNG")
     assert evaluation.confusion.sum() == 300
+
+
+def test_logits_of_another_shape_are_refused_with_both_shapes() -> None:
+    batch = random_batch(8)
+    wide = nn.Sequential(nn.Flatten(), nn.Linear(4, 5))
+    with pytest.raises(UserError, match=r"logits of shape \(8, 5\).*not \(8, 4\)"):
+        objective().losses(wide, batch)
+    with pytest.raises(UserError, match=r"logits of shape \(8, 5\)"):
+        objective().evaluation().update(wide, batch)
+
+
+@pytest.mark.parametrize(("name", "value"), [("label", 4), ("label", -1), ("group", 6)])
+def test_labels_and_groups_out_of_range_are_refused(name: str, value: int) -> None:
+    batch = random_batch(8)
+    getattr(batch, name)[3] = value
+    with pytest.raises(UserError, match=f"have a {name} {value}, not in 0"):
+        objective().losses(Pixels(), batch)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
+from runwright.errors import UserError
 from runwright.objective import Evaluation, Objective
 from runwright.vision.batch import ImageBatch
 from runwright.vision.dims import ImageDims
@@ -18,6 +19,34 @@ from runwright.vision.pictures import draw_confusion_matrix
 
 if TYPE_CHECKING:
     from runwright.vision.factories import ClassificationFactory
+
+
+def check_fit(logits: Tensor, batch: ImageBatch, dims: ImageDims) -> None:
+    """Make sure that a model and data of one's own keep to the Dims; for the first batch of a pass.
+
+    Args:
+        logits: what the model returned for the batch.
+        batch: the images, labels and groups.
+        dims: what the data publish.
+
+    Raises:
+        UserError: the shape of the logits, a label or a group does not fit; says which.
+    """
+    expected = (len(batch), dims.num_classes)
+    if tuple(logits.shape) != expected:
+        raise UserError(
+            f"The model returned logits of shape {tuple(logits.shape)} for {len(batch)} images of "
+            f"{dims.num_classes} classes, not {expected}."
+        )
+    for name, values, count in (
+        ("label", batch.label, dims.num_classes),
+        ("group", batch.group, dims.num_groups),
+    ):
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high >= count:
+            raise UserError(
+                f"The data have a {name} {low if low < 0 else high}, not in 0 … {count - 1}."
+            )
 
 
 class Classification(Objective[ImageBatch]):
@@ -38,6 +67,7 @@ class Classification(Objective[ImageBatch]):
         self.dims = dims
         self.device = device
         self.label_smoothing = options.label_smoothing
+        self._has_checked = False
         self.class_weights = (
             None
             if options.class_weights is None
@@ -46,8 +76,12 @@ class Classification(Objective[ImageBatch]):
 
     @override
     def losses(self, model: nn.Module, batch: ImageBatch) -> dict[str, Tensor]:
+        logits = model(batch.image)
+        if not self._has_checked:
+            check_fit(logits, batch, self.dims)
+            self._has_checked = True
         loss = functional.cross_entropy(
-            model(batch.image),
+            logits,
             batch.label,
             weight=self.class_weights,
             label_smoothing=self.label_smoothing,
@@ -78,6 +112,8 @@ class ClassificationEvaluation(Evaluation[ImageBatch]):
 
     def __init__(self, dims: ImageDims, device: torch.device) -> None:
         """Count nothing yet."""
+        self._dims = dims
+        self._has_checked = False
         self._num_classes = dims.num_classes
         # Whole numbers are exact, and so is the sum of losses in float64 where there is one.
         real = torch.float32 if device.type == "mps" else torch.float64
@@ -88,6 +124,9 @@ class ClassificationEvaluation(Evaluation[ImageBatch]):
     @override
     def update(self, model: nn.Module, batch: ImageBatch) -> None:
         logits = model(batch.image).float()
+        if not self._has_checked:
+            check_fit(logits, batch, self._dims)
+            self._has_checked = True
         predicted = logits.argmax(dim=-1)
         self._loss += functional.cross_entropy(logits, batch.label, reduction="sum")
         cell = batch.label * self._num_classes + predicted
