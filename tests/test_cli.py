@@ -1,10 +1,15 @@
 """`main.py` as a person uses it: what it prints, and the status that it ends with."""
 
+import contextlib
+import fcntl
 import os
+import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -91,6 +96,19 @@ def test_a_failure_of_the_run_ends_with_status_1(run_main: Run) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_the_greatest_seed_trains(run_main: Run) -> None:
+    done = run_main(*SMALL, "training.max_steps=2", f"seed={2**64 - 1}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_model_larger_than_the_memory_is_the_users_mistake(run_main: Run) -> None:
+    done = run_main("gpu=-1", f"model.hidden_dim={10**11}")
+    assert done.returncode == 2
+    assert done.stderr.startswith("model=fcn does not fit into memory with these options: ")
+    assert "you tried to allocate 940800000000000 bytes" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_an_unknown_flag_ends_with_status_2(run_main: Run) -> None:
     assert run_main("--mulitrun").returncode == 2
 
@@ -165,10 +183,35 @@ def test_a_typo_in_a_multirun_stops_it_before_the_first_job(run_main: Run, tmp_p
     assert not run_dirs(tmp_path, "multirun")
 
 
-def test_a_job_that_fails_does_not_stop_the_others(run_main: Run, tmp_path: Path) -> None:
-    done = run_main("--multirun", "dm.default_res=9,28", *SMALL, "training.epochs=1")
+def test_jobs_that_cannot_be_built_stop_a_multirun_before_the_first(
+    run_main: Run, tmp_path: Path
+) -> None:
+    done = run_main("--multirun", "model.kernel_size=3,30", "opt.optimizer_cls=SGD,Adan", *SMALL)
     assert done.returncode == 2
-    assert "Job #0 failed: model.kernel_size=5" in done.stderr
+    assert done.stderr.startswith("The configuration has 2 mistakes:")
+    assert "torch.optim has no 'Adan'" in done.stderr
+    assert "(and 1 like it)" in done.stderr
+    assert "model.kernel_size=30 and model.pool_stride=2 leave no pixels" in done.stderr
+    assert "Starting a run" not in done.stdout
+    assert not run_dirs(tmp_path, "multirun")
+
+
+def test_a_measure_that_only_some_jobs_misspell_stops_a_multirun_before_the_first(
+    run_main: Run, tmp_path: Path
+) -> None:
+    done = run_main("--multirun", "training.monitor=val_loss,val_lss", *SMALL)
+    assert done.returncode == 2
+    assert "training.monitor=val_lss: no such thing" in done.stderr
+    assert "Starting a run" not in done.stdout
+    assert not run_dirs(tmp_path, "multirun")
+
+
+def test_a_job_that_fails_does_not_stop_the_others(run_main: Run, tmp_path: Path) -> None:
+    lr = next(one for one in SMALL if one.startswith("opt.lr="))
+    others = [one for one in SMALL if one != lr]
+    done = run_main("--multirun", f"{lr.replace('=', '=1e38,')}", "opt.schedule=constant", *others)
+    assert done.returncode == 1
+    assert "Job #0 failed: The training loss is nan at step 2" in done.stderr
     assert len(list(tmp_path.glob("multirun/*/*/1/checkpoints/last.safetensors"))) == 1
 
 
@@ -206,6 +249,30 @@ def test_help_lists_the_groups_and_describes_every_option(run_main: Run) -> None
     assert all("  # " in line for line in options)
 
 
+@pytest.mark.parametrize(("columns", "width"), [(90, 90), (40, 80), (300, 300)])
+def test_on_a_terminal_help_is_broken_within_its_column(
+    run_main: Run, repository: Path, columns: int, width: int
+) -> None:
+    terminal, inner = pty.openpty()
+    fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    command = [sys.executable, str(repository / "main.py"), "--help"]
+    with subprocess.Popen(command, stdout=inner, env=environment) as process:
+        os.close(inner)
+        shown = b""
+        with contextlib.suppress(OSError):  # what a terminal says at the end, on Linux
+            while part := os.read(terminal, 4096):
+                shown += part
+    os.close(terminal)
+    assert process.returncode == 0
+    options = shown.decode().split("== Config ==")[1].split("\r\n\r\n")[1].split("\r\n")
+    assert max(map(len, options)) <= width
+    assert all(line[34:].startswith("  # ") for line in options)
+    whole = run_main("--help").stdout.split("== Config ==")[1].split("\n\n")[1]
+    unbroken = "\n".join(options).replace(f"\n{'':34}  #", "")
+    assert unbroken == whole
+
+
 def test_help_shows_the_options_of_what_was_chosen(run_main: Run) -> None:
     text = run_main("model=cnn", "--help").stdout
     block = text.split("== Config ==")[1].split("\nmodel:")[1].split("\nobjective:")[0]
@@ -213,6 +280,13 @@ def test_help_shows_the_options_of_what_was_chosen(run_main: Run) -> None:
     assert names == ["kernel_size", "pool_stride", "activation"]
     assert "kernel_size: 5 " in block
     assert "activation: RELU " in block
+
+
+def test_the_help_names_where_the_rest_is_listed(run_main: Run) -> None:
+    assert "--hydra-help lists the rest" in run_main("--help").stdout
+    done = run_main("--hydra-help")
+    assert done.returncode == 0, done.stderr
+    assert "--info" in done.stdout
 
 
 def test_cfg_job_prints_clean_yaml_that_composes_to_the_same(run_main: Run, tmp_path: Path) -> None:
@@ -240,6 +314,19 @@ def test_the_recorded_configuration_reproduces_the_run_by_itself(
         one, two = (tmp_path / run / name for run in ("first", "second"))
         skip = 2 if name == "config.yaml" else 0  # its first lines name the directory
         assert one.read_bytes().split(b"\n")[skip:] == two.read_bytes().split(b"\n")[skip:]
+
+
+def test_text_with_escapes_on_the_command_line_is_reproduced(run_main: Run, tmp_path: Path) -> None:
+    texts = (r'wandb.name="\${x}"', r'wandb.tags=["\???", "\\\${seed} ${seed}"]')
+    first = run_main(*SMALL, "training.max_steps=1", *texts, "hydra.run.dir=first")
+    assert first.returncode == 0, first.stderr
+    text = (tmp_path / "first" / "config.yaml").read_text()
+    assert "\n  name: \\${x}\n" in text
+    assert "\n  - \\???\n  - \\\\\\${seed} 42\n" in text
+    recorded = ("--config-dir", "first", "--config-name", "config", "--cfg", "job", "--resolve")
+    again = run_main(*recorded, "--package", "wandb").stdout
+    assert "\nname: \\${x}\n" in again
+    assert "\n- \\???\n- \\\\\\${seed} 42\n" in again
 
 
 def complete(repository: Path, typed: str) -> list[str]:
@@ -271,6 +358,15 @@ def complete(repository: Path, typed: str) -> list[str]:
         ("model.num", {"model.num_hidden="}),
         ("model=cnn model.ker", {"model.kernel_size="}),
         ("+experiment=", {"+experiment=good_run"}),
+        ("model.activation=", {"model.activation=GELU"}),
+        ("pictures=", {"pictures=true", "pictures=false"}),
+        ("opt.schedule=c", {"opt.schedule=constant", "opt.schedule=cosine"}),
+        ("model.activation=", {"model.activation=GELU", "model.activation=RELU"}),
+        ("model.norm=", {"model.norm=LN", "model.norm=BN", "model.norm=null"}),
+        ("model=resnet model.depth=1", {"model.depth=18", "model.depth=101"}),
+        ("++stage=", {"++stage=fit", "++stage=predict"}),
+        ("seed=", {"seed=42"}),
+        ("opt.lr=-1 model.act", {"model.activation="}),  # the bound is checked by the run
     ],
 )
 def test_the_tabulator_completes(repository: Path, typed: str, expected: set[str]) -> None:
@@ -311,6 +407,17 @@ def test_a_run_directory_that_cannot_be_made_is_the_users_mistake(
     assert "Traceback" not in done.stderr
 
 
+def test_the_home_directory_may_be_written_as_in_a_shell(run_main: Run, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    done = run_main(*SMALL, "hydra.run.dir=~/run", "dm.root=~/data", HOME=str(home))
+    assert done.returncode == 0, done.stderr
+    assert f"root: {home}/data\n" in (home / "run" / "config.yaml").read_text()
+    assert not (tmp_path / "~").exists()
+    many = run_main("-m", *TINY, "gpu=-1", "checkpoint.load=~/a,~/b", HOME=str(home))
+    assert all(f"checkpoint.load={home}/{name}" in many.stdout for name in "ab")
+
+
 @pytest.mark.parametrize("deleted", ["~seed", "~model", "~dm"])
 def test_what_is_deleted_must_be_given(run_main: Run, deleted: str) -> None:
     done = run_main(deleted, "model.hidden_dim=3")
@@ -346,7 +453,7 @@ def test_the_command_to_go_on_survives_blanks_and_umlauts(run_main: Run, tmp_pat
     again = subprocess.run(
         command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert "Resuming after step 3 of 3." in again.stdout, again.stderr
+    assert "This run has finished." in again.stdout, again.stderr
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -364,8 +471,29 @@ def test_the_command_of_a_job_of_a_multirun_continues_that_job(
         text=True,
         check=False,
     )
-    assert "Starting a run with seed 2" in again.stdout
-    assert "Resuming after step 3 of 3." in again.stdout, again.stderr
+    assert "This run has finished." in again.stdout, again.stderr
+    assert f"Run directory: {tmp_path}/sweep/1\n" in again.stdout
+
+
+def test_the_command_of_a_job_composes_from_the_same_files(run_main: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "my files"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text(
+        "defaults: [config_schema, {dm: cmnist}, {model: cnn}, _self_]\nopt: {lr: 0.07}\n"
+    )
+    flags = ["--config-dir", "my files", "--config-name=mine"]
+    options = ["gpu=-1", "pictures=false", "training.max_steps=3"]
+    run_main("--multirun", *flags, "seed=1,2", *options, "hydra.sweep.dir=sweep")
+    command = (tmp_path / "sweep" / "1" / "command.txt").read_text()
+    again = subprocess.run(
+        command.replace("python ", f"{sys.executable} ", 1),
+        shell=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "This run has finished." in again.stdout, again.stderr
 
 
 def test_what_hydra_sends_to_other_processes_can_be_pickled() -> None:

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from runwright import Config, ConfigError, UserError, compose
-from runwright.vision.factories import Activation, FcnFactory, SimpleCNNFactory
+from runwright.run import config_values
+from runwright.vision.factories import (
+    Activation,
+    CelebADataModule,
+    ColoredMNISTDataModule,
+    FcnFactory,
+    SimpleCNNFactory,
+)
 
 CMNIST = ["dm=cmnist", "model=fcn"]
 
@@ -82,9 +89,20 @@ def test_a_key_of_another_model_is_refused_with_the_seeds_text() -> None:
         ("opt.schedule=cosin", "Did you mean 'cosine'?"),
         ("opt.lr=fast", "could not be converted to Float"),
         ("opt.lr=0", "opt.lr must be > 0, got 0"),
+        (f"seed={2**64}", f"seed must be ≥ 0, ≤ {2**64 - 1}, got {2**64}"),
+        ("seed=1" + 400 * "0", "seed must be ≥ 0, ≤ "),
+        ("opt.lr=inf", "opt.lr must be a finite number > 0, got inf"),
         ("gpu=-2", "gpu must be ≥ -1, got -2"),
         ("training.epochs=null", "training.epochs and training.max_steps cannot both be null"),
         ("opt.lr=${optt.lr}", "opt.lr: Interpolation key 'optt.lr' not found"),
+        ("~opt.lr", "~opt.lr: an option cannot be deleted. Give it a value, opt.lr=…, or leave"),
+        (
+            "~wandb.name",
+            "~wandb.name: an option cannot be deleted. Give it a value, wandb.name=… (o",
+        ),
+        ("~seed", "~seed: an option cannot be deleted. Give it a value, seed=…, or leave this out"),
+        ("~opt", "~opt: an option cannot be deleted. Leave this out, and give values to the opti"),
+        ("~opt.lrr", "Did you mean 'opt.lr'?"),
         ("opt.lr=[1", "opt.lr=[1"),
         ("seed=1,2", "--multirun"),
     ],
@@ -92,6 +110,39 @@ def test_a_key_of_another_model_is_refused_with_the_seeds_text() -> None:
 def test_a_mistake_is_named(override: str, expected: str) -> None:
     (problem,) = mistakes(*CMNIST, override)
     assert expected in problem
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("model.actvation=GELU", "Did you mean 'model.activation'? FcnFactory has: num_hidden"),
+        ("model.hidden_di=3", "Did you mean 'model.hidden_dim'? FcnFactory has: num_hidden"),
+        ("trainig.epochs=2", "Did you mean 'training'? Config has: dm, model"),
+        ("dm.labelmap.a=3", "Did you mean 'dm.label_map'? ColoredMNISTDataModule has: root"),
+        ("model[hiden]=3", "Did you mean 'model.num_hidden'? FcnFactory has: num_hidden"),
+    ],
+)
+def test_the_nearest_name_is_said_once_and_with_its_full_key(override: str, expected: str) -> None:
+    (problem,) = mistakes(*CMNIST, override)
+    assert expected in problem
+    assert problem.count("Did you mean") == 1
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("sed=3", "sed=3"),
+        ("sed=3", "++sed=4"),
+        ("+model.hiden=3", "+model.hiden=4"),
+        ("trainig.epochs=2", "trainig.max_steps=3"),
+        ("model=cn", "model=cn"),
+        ("opt.lr=fast", "opt.lr=fast"),
+        ("opt.lr=[1", "opt.lr=[1"),
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_that_is_made_twice_is_listed_once(overrides: tuple[str, str]) -> None:
+    assert len(mistakes(*CMNIST, *overrides)) == 1
 
 
 def test_all_mistakes_are_reported_together() -> None:
@@ -118,6 +169,25 @@ def test_all_mistakes_are_reported_together() -> None:
         "opt.warmup as a share must be ≤ 1, got 2.5",
     ):
         assert key in text
+
+
+def test_null_for_what_is_required_lists_the_choices(conf: Path) -> None:
+    (conf / "model" / "wide.yaml").write_text("defaults: [fcn]\nhidden_dim: 300\n")
+    for key, members in (
+        ("model", {"cnn", "fcn", "resnet", "torchvision", "wide"}),
+        ("dm", {"celeba", "cmnist"}),
+    ):
+        (problem,) = mistakes(f"{key}=null", conf=str(conf))
+        said, _, allowed = problem.removesuffix(".").partition(" Allowed: ")
+        assert said == f"{key}=null: one must be chosen."
+        assert members <= set(allowed.split(", "))  # other tests may have registered more
+
+
+def test_the_members_to_choose_from_include_the_files(conf: Path) -> None:
+    (conf / "model" / "wide.yaml").write_text("defaults: [fcn]\nhidden_dim: 300\n")
+    (problem,) = mistakes("~model", conf=str(conf))
+    offered = problem.rpartition("model=")[2].removesuffix(".").split("|")
+    assert {"cnn", "fcn", "resnet", "torchvision", "wide"} <= set(offered)
 
 
 def test_a_wrong_choice_does_not_draw_wrong_conclusions() -> None:
@@ -165,6 +235,14 @@ def test_broken_yaml_is_the_users_mistake(conf: Path) -> None:
     assert "line" in problem
 
 
+@pytest.mark.parametrize("name", ["model/wide", "config"])
+def test_a_file_in_another_encoding_is_named(conf: Path, name: str) -> None:
+    file = conf / f"{name}.yaml"
+    file.write_bytes("defaults: [fcn]\nnum_hidden: 1  # größer\n".encode("latin-1"))
+    problems = mistakes("model=wide", conf=str(conf)) if "/" in name else mistakes(conf=str(conf))
+    assert problems == (f"{file}, line 2: the file is not in UTF-8. Save it as UTF-8.",)
+
+
 def test_a_primary_configuration_without_the_schema_is_told_how_to_get_it(conf: Path) -> None:
     (conf / "config.yaml").write_text("defaults:\n  - dm: cmnist\n  - model: fcn\n")
     (problem,) = mistakes(conf=str(conf))
@@ -185,6 +263,13 @@ def test_a_missing_folder_is_named() -> None:
 def test_interpolations_between_options_are_resolved() -> None:
     config = compose([*CMNIST, "seed=5", "dm.split_seed=${seed}"])
     assert config.dm.split_seed == 5  # pyright: ignore[reportAttributeAccessIssue]  # cmnist has it
+
+
+def test_a_key_of_a_dictionary_may_be_deleted() -> None:
+    config = compose(
+        [*CMNIST, "opt.optimizer_kwargs={betas: [0.8, 0.9]}", "~opt.optimizer_kwargs.betas"]
+    )
+    assert config.opt.optimizer_kwargs == {}
 
 
 def test_dictionaries_take_any_key() -> None:
@@ -234,3 +319,48 @@ def test_a_file_with_the_wrong_suffix_does_not_hide_the_mistake(conf: Path) -> N
 def test_what_only_a_job_knows_is_left_to_the_job() -> None:
     (problem,) = mistakes(*CMNIST, "wandb.dir=${hydra:runtime.output_dir}/wandb")
     assert problem == "wandb.dir: only a running job knows this."
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize(
+    "override", ["dm.root=~/digits", "dm.root='~/digits'", "++dm.root=~/digits"]
+)
+def test_the_home_directory_may_be_written_as_in_a_shell(home: Path, override: str) -> None:
+    config = compose([*CMNIST, override, "checkpoint.load=~/run"])
+    assert isinstance(config.dm, ColoredMNISTDataModule)
+    assert config.dm.root == home / "digits"
+    assert config.checkpoint.load == home / "run"
+    assert config_values(config)["dm"]["root"] == f"{home}/digits"
+
+
+def test_the_home_directory_may_be_written_so_in_files(conf: Path, home: Path) -> None:
+    (conf / "dm").mkdir()
+    (conf / "dm" / "faces.yaml").write_text("defaults: [celeba]\nroot: ~/faces\ncache_dir: ~\n")
+    (conf / "config.yaml").write_text(
+        "defaults: [config_schema, dm: faces, model: cnn, _self_]\ncheckpoint: {load: ~/run}\n"
+    )
+    config = compose(["dm.cache_dir=~"])
+    assert isinstance(config.dm, CelebADataModule)
+    assert (config.dm.root, config.dm.cache_dir) == (home / "faces", home)
+    assert config.checkpoint.load == home / "run"
+
+
+def test_only_a_tilde_that_begins_a_path_is_a_home_directory(home: Path) -> None:
+    config = compose([*CMNIST, "wandb.name='a,~/b'", "dm.root='x/~/y'"])
+    assert config.wandb.name == "a,~/b"
+    assert isinstance(config.dm, ColoredMNISTDataModule)
+    assert config.dm.root == Path("x/~/y")
+
+
+def test_a_home_directory_that_does_not_exist_is_named(home: Path) -> None:
+    with pytest.raises(UserError, match=r"dm.root=~nobody7/x: there is no home directory ~nobody7"):
+        compose([*CMNIST, "dm.root=~nobody7/x"])
+    assert mistakes(*CMNIST, "dm.root='~nobody7/x'", "opt.lr=-1") == (
+        "dm.root: there is no home directory ~nobody7.",
+        "opt.lr must be > 0, got -1.0",
+    )

@@ -25,6 +25,17 @@ def test_a_new_measure_adds_a_column(tmp_path: Path) -> None:
     assert text == ["step,loss,val", "1,0.5,", "2,,1.0", "3,0.25,2.0"]
 
 
+def test_the_columns_do_not_depend_on_what_is_measured_first(tmp_path: Path) -> None:
+    first, second = {"lr": 0.1, "train_loss": 1.0}, {"val_accuracy": 0.5, "epoch": 1.0}
+    headers: list[str] = []
+    for name, order in (("a.csv", (first, second)), ("b.csv", (second, first))):
+        table = MetricsCsv(tmp_path / name)
+        for step, measures in enumerate(order):
+            table.append({"step": step, **measures})
+        headers.append((tmp_path / name).read_text().splitlines()[0])
+    assert headers == ["step,epoch,lr,train_loss,val_accuracy"] * 2
+
+
 def test_a_resumed_table_loses_the_rows_after_the_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     first = MetricsCsv(path)
@@ -108,6 +119,16 @@ def test_wandb_works_offline_and_a_resumed_run_keeps_its_id(run_main: Run, tmp_p
     assert run_main(*arguments, *longer).returncode == 0
     ids = {path.stem.removeprefix("run-") for path in (tmp_path / "local_logging").rglob("*.wandb")}
     assert len(ids) == 1
+
+
+@pytest.mark.slow
+def test_wandb_may_write_below_the_home_directory(run_main: Run, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    done = run_main(*SMALL, "wandb.mode=offline", "wandb.dir='~/logs'", HOME=str(home))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list((home / "logs").rglob("*.wandb"))
+    assert not (tmp_path / "~").exists()
 
 
 def test_wandb_online_without_a_key_is_refused_before_training(

@@ -12,7 +12,7 @@ from torch import nn
 from runwright import RunError, UserError, compose
 from runwright.batching import FirstBatches, InMemory, epoch_order
 from runwright.checkpoint import read_tensors, read_weights
-from runwright.data import Data
+from runwright.data import Data, DataModule
 from runwright.factory import factory
 from runwright.runtime import Runtime
 from toy_domain import SetBatch, SetDims, SquaredDistance, ToySets
@@ -131,9 +131,41 @@ def test_another_measure_can_be_monitored(tmp_path: Path) -> None:
     assert value == max(column(tmp_path / "max", "val_largest").values())
 
 
-def test_an_unknown_measure_is_refused_before_training(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stage", ["fit", "validate"])
+def test_an_unknown_measure_is_refused_before_a_directory_is_made(
+    tmp_path: Path, stage: str
+) -> None:
     with pytest.raises(UserError, match="Did you mean 'val_largest'"):
-        compose([*SETS, "training.monitor=val_largst"]).run(tmp_path / "run")
+        compose([*SETS, "training.monitor=val_largst", f"stage={stage}"]).run(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@factory("toy_sets_read_first")
+class ReadFirst(DataModule[SetDims, SetBatch]):
+    """Sets to train on and to test; only reading them tells the Dims."""
+
+    default_objective = "set_error"
+
+    def build(self, runtime: Runtime) -> Data[SetDims, SetBatch]:
+        data = ToySets().build(runtime)
+        return Data(dims=data.dims, train=data.train, test=data.val)
+
+
+def test_an_unknown_measure_is_refused_before_it_is_measured(tmp_path: Path) -> None:
+    options = [*SETS, "dm=toy_sets_read_first", "training.epochs=1"]
+    run_dir = tmp_path / "run"
+    compose(options).run(run_dir)
+    with pytest.raises(UserError, match="Did you mean 'val_largest'"):
+        compose([*options, "stage=test", "training.monitor=val_largst"]).run(run_dir)
+    assert not (run_dir / "test.json").exists()
+
+
+def test_a_run_that_monitors_the_training_loss_can_be_tested(tmp_path: Path) -> None:
+    options = [*SETS, "dm=toy_sets_read_first", "training.monitor=train_loss", "training.epochs=1"]
+    run_dir = tmp_path / "run"
+    compose(options).run(run_dir)
+    value = compose([*options, "stage=test"]).run(run_dir)
+    assert value == json.loads((run_dir / "test.json").read_text())["test_loss"]
 
 
 def test_limits_shorten_an_epoch_and_the_validation(tmp_path: Path) -> None:
@@ -148,6 +180,17 @@ def test_overfitting_a_batch_drives_the_loss_down_on_the_same_examples(tmp_path:
     options = [*DIGITS, "training.overfit_batches=1", "training.epochs=60", "opt.lr=0.01"]
     accuracy = compose([*options, "training.val_every=20"]).run(tmp_path / "run")
     assert accuracy == 1.0
+
+
+def test_limits_of_what_is_overfitted_are_refused() -> None:
+    with pytest.raises(UserError, match=r"training\.limit_val_batches must be null"):
+        compose([*DIGITS, "training.overfit_batches=1", "training.limit_val_batches=2"])
+
+
+def test_batch_normalisation_of_lone_examples_is_refused(tmp_path: Path) -> None:
+    config = compose(["dm=cmnist", "model=fcn", "model.norm=BN", "dm.batch_size=1", "gpu=-1"])
+    with pytest.raises(UserError, match=r"of the data \(such as dm\.batch_size=2\)"):
+        config.run(tmp_path / "run")
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -73,7 +73,13 @@ def test_an_unknown_argument_of_the_optimiser_is_refused_with_the_nearest() -> N
 
 
 def test_a_value_that_the_optimiser_refuses_is_the_users_mistake() -> None:
-    with pytest.raises(UserError, match="opt.optimizer_cls=torch.optim.AdamW: Invalid beta"):
+    with pytest.raises(UserError) as caught:
+        OptimisationCfg(optimizer_kwargs={"betas": [0.9]}).build(model())
+    assert str(caught.value) == (
+        "opt.optimizer_kwargs={betas: [0.9]}: torch.optim.AdamW takes no such values (tuple index "
+        "out of range). Its own are {betas: [0.9, 0.999]}."
+    )
+    with pytest.raises(UserError, match=r"opt\.optimizer_kwargs=.*\(Invalid beta parameter"):
         OptimisationCfg(optimizer_kwargs={"betas": [2.0, 0.9]}).build(model())
 
 
@@ -142,3 +148,9 @@ def test_an_optimiser_goes_on_from_its_flattened_state(name: str) -> None:
         step(one, first)
         step(two, second)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
+def test_an_end_that_the_schedule_does_not_know_is_refused(schedule: Schedule) -> None:
+    with pytest.raises(OptionError, match="final_lr_ratio must be 0 with schedule"):
+        OptimisationCfg(schedule=schedule, final_lr_ratio=0.1)

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLE = Path(__file__).parent.parent / "examples" / "own_project"
 
 
@@ -53,3 +55,46 @@ def test_its_options_are_checked_like_all_others(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "Did you mean 'model.size'?" in done.stderr
+
+
+IN_ONE_FILE = '''\
+from torch import nn
+
+from runwright import app
+from runwright.factory import factory, option
+from runwright.model import ModelFactory
+from runwright.vision.dims import ImageDims
+
+
+@factory("one_layer")
+class OneLayer(ModelFactory[ImageDims]):
+    """A linear layer."""
+
+    bias: bool = option(default=True, doc="whether it has a bias")
+
+    def build(self, dims: ImageDims) -> nn.Module:
+        pixels = dims.channels * dims.height * dims.width
+        return nn.Sequential(nn.Flatten(), nn.Linear(pixels, dims.num_classes, bias=self.bias))
+
+
+if __name__ == "__main__":
+    app.main(conf=None, config_name="config_schema")
+'''
+
+
+@pytest.mark.slow
+def test_a_factory_in_the_script_itself_reaches_other_processes(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(IN_ONE_FILE)
+    options = ("+dm=cmnist", "+model=one_layer", "model.bias=true,false", "gpu=-1")
+    short = ("pictures=false", "training.max_steps=3", "hydra.sweep.dir=sweep")
+    done = subprocess.run(
+        [sys.executable, "main.py", "-m", *options, *short, "hydra/launcher=submitit_local"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for number in (0, 1):
+        recorded = (tmp_path / "sweep" / str(number) / "config.yaml").read_text()
+        assert "- model: one_layer" in recorded

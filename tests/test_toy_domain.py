@@ -23,7 +23,7 @@ def test_it_trains_and_its_losses_are_measured(tmp_path: Path) -> None:
     loss = compose([*SETS, "opt.lr=0.01"]).run(tmp_path / "run")
     assert 0 < loss < 1
     header = (tmp_path / "run" / "metrics.csv").read_text().splitlines()[0]
-    assert header == "step,epoch,val_loss,val_largest,lr,train_loss,train_largest"
+    assert header == "step,epoch,lr,train_loss,train_largest,val_loss,val_largest"
 
 
 def test_its_objective_follows_from_its_data() -> None:

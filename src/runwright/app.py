@@ -4,12 +4,17 @@ Its exit status is 0 when all is done, 1 when a run failed, 2 for the user's mis
 Ctrl-C and 143 after SIGTERM, both with a checkpoint saved.
 """
 
+import contextlib
 import gc
 import importlib
 import io
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from runwright.exit_status import DONE, exit_status
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -37,27 +42,50 @@ def main(
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # where "≥" cannot be printed, "?" will do
             stream.reconfigure(errors="replace")
-    from runwright.commandline import run_command_line
-    from runwright.run import Config
 
-    for module in factories:
-        importlib.import_module(module)
-    sys.exit(run_command_line(conf, config_name, config or Config))
+    def command() -> int:
+        from runwright.commandline import run_command_line
+        from runwright.run import Config
+
+        for module in factories:
+            importlib.import_module(module)
+        run_command_line(conf, config_name, config or Config)
+        return DONE
+
+    sys.exit(exit_status(command))
+
+
+class JobsRefusedError(BaseException):
+    """Jobs of a multirun cannot succeed. No Exception: Hydra would go on with the next job."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = problems
+        super().__init__(problems)
 
 
 def job(composed: "DictConfig") -> float:
-    """Run one composed job; what Hydra's launchers call, here or on another machine."""
+    """Run one composed job; what Hydra's launchers call, here or on another machine.
+
+    Raises:
+        JobsRefusedError: this is the first job of a multirun in this process, and of those that
+            wait to be launched some are bound to fail.
+    """
     gc.enable()
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from runwright import composition
+    from runwright import composition, preflight
 
     hydra = HydraConfig.get()
     if GlobalHydra.instance().is_initialized():  # not in a launcher's own process
         loader = GlobalHydra.instance().config_loader()
         assert isinstance(loader, composition.StrictConfigLoader)
+        if hydra.mode is RunMode.MULTIRUN and not loader.has_launched:
+            if problems := preflight.problems_of_jobs(loader):
+                remove_if_empty(Path(hydra.runtime.output_dir))
+                raise JobsRefusedError(problems)
+            loader.waiting.clear()
         loader.has_launched = True
     try:
         return composition.to_config(composed).run(hydra.runtime.output_dir)
@@ -65,3 +93,12 @@ def job(composed: "DictConfig") -> float:
         if hydra.mode is RunMode.MULTIRUN:  # the others go on; Hydra reports the first at the end
             print(f"Job #{hydra.job.num} failed: {error}", file=sys.stderr)
         raise
+    finally:
+        if os.environ.get("RANK", "0") != "0":  # only the main process writes, and to its own
+            remove_if_empty(Path(hydra.runtime.output_dir))
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove the directory that Hydra made for a job of which nothing ran."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()

@@ -1,6 +1,7 @@
 """How a configuration differs from the one that a run directory has on record."""
 
 import dataclasses
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -9,7 +10,7 @@ import yaml
 
 from runwright import schema
 from runwright.errors import UserError
-from runwright.factory import Settings, described, name_of
+from runwright.factory import Settings, choice, described, name_of
 
 
 def changes(recorded: Path, config: Settings, *, within: tuple[str, ...] = ("",)) -> list[str]:
@@ -40,11 +41,11 @@ def changes(recorded: Path, config: Settings, *, within: tuple[str, ...] = ("",)
             f"{error}. Mend the file, or take another hydra.run.dir."
         ) from error
     before = dict(schema.leaves(loaded)) | chosen
-    now = {key: (value, is_usual) for key, value, is_usual in _options(config, "")}
+    now = {key: rest for key, *rest in _options(config, "")}
     lines: list[str] = []
     for key in sorted(before.keys() | now.keys()):
-        value, is_usual = now.get(key, ("(absent)", False))
-        if key in before and before[key] == value:
+        value, is_usual, is_typed = now.get(key, ("(absent)", False, False))
+        if key in before and _same(before[key], value, is_typed):
             continue
         if (key not in before and is_usual) or not key.startswith(within):
             continue
@@ -54,30 +55,47 @@ def changes(recorded: Path, config: Settings, *, within: tuple[str, ...] = ("",)
     return lines
 
 
-def group_members(config: Settings) -> dict[str, str]:
-    """The name of every chosen factory, by the option that holds it.
+def is_record(path: Path) -> bool:
+    """Whether a file is the `config.yaml` of a run directory, be it damaged, and not of another."""
+    if not path.is_file():
+        return False
+    if (path.parent / "environment.json").exists():
+        return True
+    try:
+        loaded: Any = yaml.safe_load(path.read_text())
+        return schema.SCHEMA_NAME in loaded["defaults"]
+    except (OSError, yaml.YAMLError, TypeError, KeyError, UnicodeDecodeError):
+        return False
+
+
+def group_members(settings: Settings, key: str = "") -> dict[str, str]:
+    """The name of every chosen factory, by what chooses it: `model`, or `aug@train_aug`.
 
     Raises:
         UserError: one of them is registered in no group.
     """
     members: dict[str, str] = {}
-    for field in dataclasses.fields(cast("Any", config)):
-        factory = getattr(config, field.name)
-        if isinstance(factory, Settings) and factory.config_group is not None:
-            name = name_of(type(factory))
+    for field in dataclasses.fields(cast("Any", settings)):
+        value = getattr(settings, field.name)
+        if not isinstance(value, Settings):
+            continue
+        full = f"{key}.{field.name}" if key else field.name
+        if value.config_group is not None:
+            name = name_of(type(value))
             if name is None:
                 raise UserError(
-                    f"{field.name}: {type(factory).__name__} is in no group; decorate it with "
-                    "@factory."
+                    f"{full}: {type(value).__name__} is in no group; decorate it with @factory."
                 )
-            members[field.name] = name
+            members[choice(value.config_group, full)] = name
+        members |= group_members(value, full)
     return members
 
 
-def _options(settings: Settings, key: str) -> Iterator[tuple[str, Any, bool]]:
-    """Every option's full key, plain value, and whether that is its default."""
+def _options(settings: Settings, key: str) -> Iterator[tuple[str, Any, bool, bool]]:
+    """Every option's full key, plain value, whether that is its default, and `_is_typed`."""
     if not key:
-        yield from ((group, name, False) for group, name in group_members(settings).items())
+        yield from ((group, name, False, False) for group, name in group_members(settings).items())
+    hints = typing.get_type_hints(type(settings))
     for field in dataclasses.fields(cast("Any", settings)):
         value = getattr(settings, field.name)
         full = f"{key}.{field.name}" if key else field.name
@@ -86,8 +104,40 @@ def _options(settings: Settings, key: str) -> Iterator[tuple[str, Any, bool]]:
             continue
         made = field.default_factory
         default = field.default if made is dataclasses.MISSING else made()
-        for leaf, plain in schema.leaves(schema.plain_values(value), full):
-            yield leaf, plain, value == default
+        is_typed = _is_typed(hints[field.name])
+        is_usual = _same(value, default, is_typed)
+        for leaf, plain in schema.leaves(schema.escaped(schema.plain_values(value)), full):
+            yield leaf, plain, is_usual, is_typed
+
+
+def _is_typed(hint: Any) -> bool:
+    """Whether the type of a number is part of what it says: 1 batch, or 1.0 of them all.
+
+    A plain float may be on record as 1, when it was given so in Python.
+    """
+    return len(_numbers(hint)) > 1
+
+
+def _numbers(hint: Any) -> set[type]:
+    """The types of numbers that a type hint allows, also within containers."""
+    if hint is Any:
+        return {bool, int, float}
+    own = {hint} & {bool, int, float}
+    return own.union(*(_numbers(argument) for argument in typing.get_args(hint)))
+
+
+def _same(one: Any, other: Any, is_typed: bool) -> bool:
+    return _with_types(one) == _with_types(other) if is_typed else one == other
+
+
+def _with_types(value: Any) -> Any:
+    """The value with the type of everything in it, as 1, 1.0 and True are equal by themselves."""
+    if isinstance(value, dict):
+        items = cast("dict[Any, Any]", value).items()
+        return {key: _with_types(member) for key, member in items}
+    if isinstance(value, list):
+        return [_with_types(member) for member in cast("list[Any]", value)]
+    return type(value), value
 
 
 def _harmless(settings: Settings, key: str) -> set[str]:

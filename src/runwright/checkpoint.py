@@ -12,7 +12,6 @@ newest of them under a fixed name, and `best.*` the weights with the best valida
 import hashlib
 import json
 import logging
-import os
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ import attrs
 
 from runwright.errors import UserError
 from runwright.factory import Settings, option, settings
+from runwright.files import alias, write_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -57,8 +57,7 @@ class CheckpointCfg(Settings):
         ge=1,
         doc="how many checkpoints to keep, beside the best; 1 has no fallback",
     )
-    load: str | None = option(
-        harmless=True,
+    load: Path | None = option(
         default=None,
         doc="weights to start from: a .safetensors file, or a run directory (its best weights)",
     )
@@ -121,22 +120,6 @@ def read_tensors(path: Path) -> "tuple[dict[str, torch.Tensor], Info, str]":
     return tensors, json.loads(text), digest
 
 
-def write_bytes(path: Path, *content: bytes | memoryview) -> None:
-    """Write a file so that after a crash there is either the old one or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            for part in content:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 class Checkpoints:
     """The checkpoints of one run."""
 
@@ -146,6 +129,7 @@ class Checkpoints:
         self.cfg = cfg
         self._last_saved = time.monotonic()
         self._cost = _FIRST_AFTER_SECONDS * _SHARE_OF_TIME
+        self._cost_of_best = 0.0
 
     def due(self, step: int) -> bool:
         """Whether a checkpoint should be written after this step."""
@@ -161,21 +145,45 @@ class Checkpoints:
         name = f"step-{step:08d}"
         self._write_pair(name, weights, state, {**info, "step": step})
         for suffix in (WEIGHTS_SUFFIX, STATE_SUFFIX):
-            _alias(self.folder / f"{name}{suffix}", self.folder / f"last{suffix}")
+            alias(self.folder / f"{name}{suffix}", self.folder / f"last{suffix}")
         for old in self._steps()[self.cfg.keep :]:
             self._delete(old)
         self._last_saved = time.monotonic()
-        self._cost = max(self._cost, self._last_saved - started)
+        self._cost = max(self._cost, self._last_saved - started + self._cost_of_best)
+        self._cost_of_best = 0.0
 
     def save_best(self, weights: Tensors, info: Info) -> None:
         """Write the weights with the best validation."""
+        started = time.monotonic()
         self._write_pair("best", weights, {}, info)
+        self._cost_of_best = time.monotonic() - started
+
+    @property
+    def best(self) -> Path:
+        """The file of the best weights, whether it is there or not."""
+        return self.folder / f"best{WEIGHTS_SUFFIX}"
+
+    def best_info(self) -> Info:
+        """The step of the best weights, and the measure; empty when none are whole."""
+        try:
+            return self._read_pair("best").info
+        except DamagedCheckpointError:
+            return {}
+
+    def forget_best(self) -> None:
+        """Delete the best weights, those of another training."""
+        for suffix in (WEIGHTS_SUFFIX, STATE_SUFFIX):
+            (self.folder / f"best{suffix}").unlink(missing_ok=True)
 
     def newest(self) -> Path | None:
         """The file of the newest weights to go on from, or of the best; None if there are none."""
         names = [*self._names(), "best"]
         paths = (self.folder / f"{name}{WEIGHTS_SUFFIX}" for name in names)
         return next((path for path in paths if path.exists()), None)
+
+    def exist(self) -> bool:
+        """Whether there are any to go on from, which `latest` reads; the best are none of them."""
+        return bool(self._names())
 
     def clean(self) -> None:
         """Delete what a killed process left half-written."""
@@ -317,17 +325,6 @@ def load_into(model: "nn.Module", weights: Tensors, path: Path) -> None:
             "has them."
         )
     model.load_state_dict(dict(weights))
-
-
-def _alias(target: Path, name: Path) -> None:
-    """Let `name` be the same file as `target`, replacing what was there at once."""
-    temporary = name.with_name(f".{name.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        temporary.hardlink_to(target)
-    except OSError:  # a file system without hard links
-        temporary.write_bytes(target.read_bytes())
-    temporary.replace(name)
 
 
 def _listed(folder: Path) -> Iterator[Path]:

@@ -1,11 +1,11 @@
-"""The command line: Hydra's, made strict, with exit statuses that mean something."""
+"""The command line: Hydra's, made strict."""
 
 import argparse
-import contextlib
+import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
@@ -17,44 +17,32 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runwright import app, composition, schema
+from runwright.completion import CompletionLoader
 from runwright.errors import ConfigError, RunError, UserError
 from runwright.run import Config
 
-_DONE: Final = 0
-_FAILED: Final = 1
-_MISTAKE: Final = 2
-_INTERRUPTED: Final = 130
 
+def run_command_line(conf: str | None, config_name: str, config: type[Config]) -> None:
+    """Run what `sys.argv` asks for.
 
-def run_command_line(conf: str | None, config_name: str, config: type[Config]) -> int:
-    """Run what `sys.argv` asks for; returns the exit status, see `runwright.app`."""
+    Raises:
+        UserError: also for what Hydra finds wrong.
+        RunError: a run failed.
+    """
     try:
         _command(conf, config_name, config)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return _MISTAKE
     except (HydraException, OmegaConfBaseException) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(ConfigError([str(error)]), file=sys.stderr)
-        return _MISTAKE
-    except RunError as error:
-        print(error, file=sys.stderr)
-        return _FAILED
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return _INTERRUPTED
-    except BrokenPipeError:  # `python main.py --help | head`
-        sys.stderr.close()
-        return _FAILED
+        raise ConfigError([str(error)]) from error
     finally:
         GlobalHydra.instance().clear()
-    return _DONE
 
 
 def _command(conf: str | None, config_name: str, config: type[Config]) -> None:
     parser = get_args_parser()
     args = parser.parse_intermixed_args()
+    args.overrides = [composition.write_out_home(override) for override in args.overrides]
     script = Path(sys.argv[0]).resolve()
     composition.register_domains()
     schema.store(config)
@@ -65,16 +53,18 @@ def _command(conf: str | None, config_name: str, config: type[Config]) -> None:
     name = args.config_name or config_name
 
     if args.help:
-        from runwright.help import help_text
+        from runwright.help import help_text, terminal_width
 
-        print(help_text(hydra, name, args.overrides), end="")
+        print(help_text(hydra, name, args.overrides, width=terminal_width()), end="")
     elif args.hydra_help:
         hydra.hydra_help(config_name=name, args_parser=parser, args=args)
     elif args.cfg:
         _show(hydra, name, args)
     elif args.shell_completion:
+        hydra.config_loader = CompletionLoader(path)
         hydra.shell_completion(config_name=name, overrides=args.overrides)
     elif args.info:
+        logging.raiseExceptions = False  # Hydra logs it all; after `| head`, in tracebacks
         hydra.show_info(args.info, config_name=name, overrides=args.overrides)
     else:
         _launch(hydra, name, args)
@@ -89,7 +79,10 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
     if args.multirun and mode is not RunMode.MULTIRUN:
         overrides = [*overrides, "hydra.mode=MULTIRUN"]
     if args.multirun or mode is RunMode.MULTIRUN:
-        hydra.multirun(config_name=config_name, task_function=app.job, overrides=overrides)
+        try:
+            hydra.multirun(config_name=config_name, task_function=app.job, overrides=overrides)
+        except app.JobsRefusedError as refused:
+            raise ConfigError(refused.problems) from None
         return
     failure: list[UserError | RunError] = []
     started: list[Path] = []
@@ -110,10 +103,7 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
             raise
         raise UserError(f"hydra.run.dir: {error.filename}: {error.strerror}.") from error
     if failure:
-        with contextlib.suppress(
-            OSError
-        ):  # Hydra made it; where nothing ran there is nothing in it
-            started[0].rmdir()
+        app.remove_if_empty(started[0])
         raise failure[0]
 
 
@@ -137,7 +127,7 @@ def _show(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
 
 
 def _existing(folder: str) -> Path:
-    path = Path(folder).resolve()
+    path = schema.home_path(Path(folder)).resolve()
     if not path.is_dir():
         raise UserError(f"--config-dir {folder}: there is no such folder.")
     return path

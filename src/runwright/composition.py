@@ -22,14 +22,9 @@ from omegaconf import DictConfig
 from typing_extensions import override
 
 from runwright import schema
-from runwright.diagnosis import (
-    USER_MISTAKES,
-    Diagnosis,
-    problems_of,
-    text_of,
-    without_hydra,
-)
+from runwright.diagnosis import Diagnosis, problems_of, without_hydra
 from runwright.errors import ConfigError, UserError
+from runwright.explanation import USER_MISTAKES, text_of
 from runwright.run import Config
 
 CONFIG_NAME: Final = "config"
@@ -55,16 +50,23 @@ def search_path(conf: Path | None, config_dir: Path | None = None) -> ConfigSear
 
 
 class StrictConfigLoader(ConfigLoaderImpl):
-    """Hydra's loader, which also refuses what is wrong."""
+    """Hydra's loader, which also refuses what is wrong.
+
+    Attributes:
+        has_launched: whether a job of a multirun was started in this process.
+        waiting: until then, the jobs that were checked, one for all that build the same parts.
+    """
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         """Look for configurations along this path."""
         super().__init__(config_search_path)
         self._checked: dict[tuple[str, ...], DictConfig] = {}
+        self.waiting: dict[str, tuple[list[str], Config]] = {}
         self.has_launched = False
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_checked": {}}  # what goes to another process stays small
+        # What goes to another process stays small.
+        return {**self.__dict__, "_checked": {}, "waiting": {}}
 
     @override
     def load_sweep_config(
@@ -79,8 +81,12 @@ class StrictConfigLoader(ConfigLoaderImpl):
         if key in self._checked:
             return self._checked.pop(key)
         composed = super().load_sweep_config(master_config, sweep_overrides)
-        if not self.has_launched and len(self._checked) < _KEPT_JOBS:
-            self._checked[key] = composed
+        if not self.has_launched:
+            config = schema.Conversion().settings(without_hydra(composed))
+            if isinstance(config, Config):  # None while there are values only the job can know
+                self.waiting.setdefault(_parts(config), (sweep_overrides, config))
+            if len(self._checked) < _KEPT_JOBS:
+                self._checked[key] = composed
         return composed
 
     @override
@@ -100,7 +106,8 @@ class StrictConfigLoader(ConfigLoaderImpl):
     ) -> DictConfig:
         try:
             composed = super()._load_configuration(config_name, overrides, run_mode, **kwargs)
-            problems = [] if run_mode is RunMode.MULTIRUN else problems_of(composed)
+            no_job = run_mode is RunMode.MULTIRUN or config_name is None  # None: --hydra-help
+            problems = [] if no_job else problems_of(composed)
         except (*USER_MISTAKES, AttributeError) as error:  # OmegaConf's, below what was deleted
             found = Diagnosis(self, config_name, overrides, run_mode).problems
             if isinstance(error, AttributeError) and not found:
@@ -112,6 +119,12 @@ class StrictConfigLoader(ConfigLoaderImpl):
                 Diagnosis(self, config_name, overrides, run_mode).problems or problems
             )
         return composed
+
+
+def _parts(config: Config) -> str:
+    """What is checked of a configuration before it is launched, apart from how it is run."""
+    built = (config.dm, config.model, config.objective, config.opt, config.wandb)
+    return repr((*built, config.tensorboard, config.training.monitor))
 
 
 def to_config(composed: DictConfig) -> Config:
@@ -160,7 +173,7 @@ def compose(
         raise UserError(f"conf={conf}: there is no such folder.")
     loader = StrictConfigLoader(search_path(folder))
     composed = loader.load_configuration(
-        config_name, list(overrides), RunMode.RUN, from_shell=False
+        config_name, [write_out_home(o) for o in overrides], RunMode.RUN, from_shell=False
     )
     return to_config(without_hydra(composed))
 
@@ -170,6 +183,27 @@ def nearest_conf(config_name: str = CONFIG_NAME) -> Path | None:
     here = Path.cwd()
     candidates = (folder / "conf" for folder in (here, *here.parents))
     return next((conf for conf in candidates if (conf / f"{config_name}.yaml").is_file()), None)
+
+
+def write_out_home(override: str) -> str:
+    """An override with `~` written out at the beginning of its values.
+
+    A shell leaves alone what follows a `=`, and Hydra's grammar knows `~` only within quotes.
+
+    Raises:
+        UserError: there is no such user.
+    """
+    key, equals, value = override.partition("=")
+    if set("'\"") & set(value):
+        return override
+    try:
+        values = [
+            str(schema.home_path(Path(one))) if one.startswith("~") else one
+            for one in value.split(",")
+        ]
+    except UserError as error:
+        raise UserError(f"{override}: {error}") from error
+    return key + equals + ",".join(values)
 
 
 def register_domains() -> None:

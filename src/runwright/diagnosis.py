@@ -9,41 +9,33 @@ time, leaves out what does not fit, and goes on.
 
 import copy
 import dataclasses
-import enum
-import inspect
-import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
-import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository
-from hydra._internal.defaults_list import create_defaults_list
+from hydra._internal.defaults_list import DefaultsList, create_defaults_list
 from hydra.core.default_element import ResultDefault
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, MissingConfigException
+from hydra.core.override_parser.types import Override, ValueType
+from hydra.errors import ConfigCompositionException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from runwright import schema
-from runwright.errors import did_you_mean, nearest
-
-USER_MISTAKES: Final = (
-    HydraException,
-    OmegaConfBaseException,
-    yaml.YAMLError,
-    RecursionError,
-    ValueError,
+from runwright.errors import UserError, did_you_mean
+from runwright.explanation import (
+    USER_MISTAKES,
+    explain_deletion,
+    explain_key,
+    explain_override,
+    in_defaults,
+    text_of,
+    unknown_part,
 )
+from runwright.quoting import parse_override, several_values
 
-_CIRCLE: Final = (
-    "The defaults lists lead in a circle: a YAML file names itself, perhaps because it has the "
-    "name of what it starts from. A file conf/model/cnn.yaml that begins with `- cnn` needs "
-    "another name."
-)
 _NO_SCHEMA: Final = (
     "The primary configuration has no schema. Begin its defaults list with "
     f"`- {schema.SCHEMA_NAME}`."
@@ -70,68 +62,121 @@ class Diagnosis:
         self._loader = loader
         parsed = self._parse(overrides, run_mode)
         try:
-            wrong_groups = self._wrong_choices(parsed)
+            wrong = self._wrong_choices(parsed)
         except USER_MISTAKES as error:
             self.problems.extend(_wrong_suffixes(loader) or [text_of(error)])
             return
-        usable = [o for o in parsed if o.key_or_group.split(".")[0] not in wrong_groups]
+        usable = [one for one in parsed if not _is_below(_option(one), wrong)]
         try:
-            defaults = create_defaults_list(
-                repo=self._repository,
-                config_name=config_name,
-                overrides_list=usable,
-                prepend_hydra=True,
-                skip_missing=True,  # what was not chosen is found below, together with all else
-            )
+            defaults = self._defaults_list(config_name, usable)
         except USER_MISTAKES as error:
+            if isinstance(error, UnicodeDecodeError):
+                self.problems.extend(_not_in_utf8(loader))
+                return
             # The data look for the group that the schema brings.
             no_schema = "override '/objective@_global_.objective" in str(error)
             self.problems.append(_NO_SCHEMA if no_schema else self._explain_missing(error))
             return
         composed = self._merge(defaults.defaults)
+        choices = dict(defaults.overrides.known_choices)
+        OmegaConf.update(composed, "hydra.runtime.choices", choices, force_add=True)
         OmegaConf.set_struct(composed, True)
+        refused: set[str | None] = set()
         for one in defaults.config_overrides:
+            unknown = unknown_part(one.key_or_group, composed)
+            if unknown in refused:  # it is one mistake, however often it was typed
+                continue
+            refused |= {unknown} - {None}
+            if one.is_delete() and (text := explain_deletion(one, composed)):
+                self.problems.append(text)
+                continue
             attempt = copy.deepcopy(composed)
             try:
                 loader._apply_overrides_to_config([one], attempt)
                 composed = attempt
             except (*USER_MISTAKES, AttributeError) as error:
-                self.problems.append(_explain_override(one, error, composed))
+                self.problems.append(
+                    explain_override(one, error, composed, self._repository.get_group_options)
+                )
         if run_mode is not RunMode.MULTIRUN:
-            found = problems_of(composed)
-            if "dm" in wrong_groups or any(text.startswith("dm must be chosen") for text in found):
-                wrong_groups.add("objective")  # it would follow from the data
-            answered = tuple(f"{group} must be chosen" for group in wrong_groups)
+            found = problems_of(composed, self._repository.get_group_options)
+            if "dm" in wrong or any(text.startswith("dm must be chosen") for text in found):
+                wrong.add("objective")  # it would follow from the data
+            answered = tuple(f"{key} must be chosen" for key in wrong)
             self.problems.extend(text for text in found if not text.startswith(answered))
 
     def _parse(self, overrides: Sequence[str], run_mode: RunMode) -> list[Override]:
         parsed: list[Override] = []
-        for text in overrides:
+        for before, text in zip([None, *overrides], overrides, strict=False):
             try:
-                one = OverridesParser.create().parse_overrides([text])
-                self._loader.validate_sweep_overrides_legal(one, run_mode, from_shell=True)
-            except USER_MISTAKES as error:
+                one = parse_override(text, before=before)
+                if one.value_type is ValueType.SIMPLE_CHOICE_SWEEP and run_mode is RunMode.RUN:
+                    is_choice = self._repository.group_exists(one.key_or_group)
+                    self.problems.append(several_values(text, is_choice=is_choice))
+                    continue
+                self._loader.validate_sweep_overrides_legal([one], run_mode, from_shell=True)
+            except (*USER_MISTAKES, UserError) as error:
                 self.problems.append(text_of(error))
             else:
-                parsed.extend(one)
+                parsed.append(one)
         return parsed
 
     def _wrong_choices(self, overrides: Sequence[Override]) -> set[str]:
-        """The groups for which a member was named that does not exist."""
+        """The options for which a member of their group was named that does not exist."""
         wrong: set[str] = set()
         for one in overrides:
             group = one.key_or_group
-            if one.is_sweep_override() or not self._repository.group_exists(group):
+            if one.is_sweep_override() or one.is_delete():
+                continue
+            if not self._repository.group_exists(group):
                 continue
             value = one.value()
             members = self._repository.get_group_options(group)
             names = cast("list[object]", value if isinstance(value, list) else [value])
             for name in names:
-                if isinstance(name, str) and not self._repository.config_exists(f"{group}/{name}"):
-                    wrong.add(group)
-                    hint = did_you_mean(name, members)
-                    self.problems.append(f"{group}={name}: there is no such {group}. {hint}")
+                if isinstance(name, str) and self._repository.config_exists(f"{group}/{name}"):
+                    continue
+                wrong.add(_option(one))
+                shown = "null" if name is None else str(name)
+                hint = did_you_mean(shown, members)
+                key = one.get_key_element().lstrip("+")
+                if name is None and schema.is_required(_option(one)):
+                    self.problems.append(f"{key}=null: one must be chosen. {hint}")
+                    continue
+                if name is None:
+                    hint += f" To choose none: ~{key}"
+                self.problems.append(f"{key}={shown}: there is no such {group}. {hint}")
         return wrong
+
+    def _defaults_list(self, config_name: str | None, overrides: list[Override]) -> DefaultsList:
+        """What the defaults lists choose, with what is typed.
+
+        Where a choice lacks its "+", or has one too much, that is noted, and it is taken all the
+        same.
+        """
+        try:
+            return create_defaults_list(
+                repo=self._repository,
+                config_name=config_name,
+                overrides_list=overrides,
+                prepend_hydra=True,
+                skip_missing=True,  # what was not chosen is found later, together with all else
+            )
+        except ConfigCompositionException as error:
+            text = text_of(error)
+            for index, one in enumerate(overrides):
+                key, typed = one.get_key_element().lstrip("+"), str(one.input_line)
+                if text.startswith(f"Could not override '{key}'. No match in the defaults list."):
+                    meant = f"+{typed}"
+                elif one.is_add() and text.startswith(f"Multiple values for {key}."):
+                    meant = typed.lstrip("+")
+                    text = f"{typed}: {key} is chosen already. To choose another: {meant}"
+                else:
+                    continue
+                self.problems.append(text)
+                rest = [*overrides[:index], parse_override(meant), *overrides[index + 1 :]]
+                return self._defaults_list(config_name, rest)
+            raise
 
     def _explain_missing(self, error: BaseException) -> str:
         """The text for a defaults list that cannot be followed, with the nearest right name."""
@@ -176,16 +221,16 @@ class Diagnosis:
             try:
                 composed.merge_with(OmegaConf.create(nested))
             except OmegaConfBaseException as error:
-                if text := _explain_key(key, error, composed):
+                if text := explain_key(key, error, composed):
                     self.problems.append(f"In {file}: {text}")
 
 
-def problems_of(composed: DictConfig) -> list[str]:
-    """What is wrong with a composed node."""
+def problems_of(composed: DictConfig, members: schema.Members | None = None) -> list[str]:
+    """What is wrong with a composed node; `members` are those of a group, YAML files too."""
     ours = without_hydra(composed)
     if OmegaConf.get_type(ours) in (dict, None):
         return [_NO_SCHEMA]
-    conversion = schema.Conversion()
+    conversion = schema.Conversion(in_defaults(composed), members)
     conversion.settings(ours)
     return conversion.problems
 
@@ -196,6 +241,15 @@ def without_hydra(composed: DictConfig) -> DictConfig:
     OmegaConf.set_struct(ours, False)
     ours.pop("hydra", None)
     return ours
+
+
+def _option(one: Override) -> str:
+    """The option that an override gives a value to, or a member of its group."""
+    return one.package or one.key_or_group
+
+
+def _is_below(key: str, options: Iterable[str]) -> bool:
+    return any(f"{key}.".startswith(f"{option}.") for option in options)
 
 
 def _typed_nodes(node: DictConfig, key: str = "") -> Iterator[tuple[DictConfig, str]]:
@@ -210,80 +264,27 @@ def _typed_nodes(node: DictConfig, key: str = "") -> Iterator[tuple[DictConfig, 
 
 def _wrong_suffixes(loader: ConfigLoaderImpl) -> list[str]:
     """A text for every file on the search path that Hydra does not read for its suffix."""
-    elements = loader.config_search_path.get_path()
-    folders = [Path(e.path.removeprefix("file://")) for e in elements if e.path.startswith("file:")]
     return [
         f"{file}: only files with the suffix .yaml are read. Rename it to {file.stem}.yaml."
-        for folder in folders
-        for file in sorted(folder.rglob("*.yml"))
+        for file in _files(loader, "*.yml")
     ]
 
 
-def text_of(error: BaseException) -> str:
-    """The text of an error of Hydra's, OmegaConf's or YAML's, with its cause."""
-    if isinstance(error, RecursionError):
-        return _CIRCLE
-    cause = error.__cause__
-    text = str(error).strip()
-    if isinstance(cause, OmegaConfBaseException) and str(cause) not in text:
-        text = f"{text}\n{cause}".strip()
-    return text
+def _not_in_utf8(loader: ConfigLoaderImpl) -> list[str]:
+    """A text for every YAML file on the search path in another encoding."""
+    texts: list[str] = []
+    for file in _files(loader, "*.yaml"):
+        content = file.read_bytes()
+        try:
+            content.decode()
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            texts.append(f"{file}, line {line}: the file is not in UTF-8. Save it as UTF-8.")
+    return texts
 
 
-def _explain_override(one: Override, error: Exception, composed: DictConfig) -> str:
-    """Hydra's text for an override that does not fit, and the nearest name that would."""
-    key = one.key_or_group
-    if isinstance(error, AttributeError):
-        return f"{key}: '{key.rpartition('.')[0]}' was not chosen, so there is nothing below it."
-    text = text_of(error)
-    try:
-        parent = OmegaConf.select(composed, key.rpartition(".")[0]) if "." in key else composed
-    except (OmegaConfBaseException, AttributeError):  # below something that was not chosen
-        return text
-    cls = OmegaConf.get_type(parent) if OmegaConf.is_config(parent) else None
-    known = [str(name) for name in parent] if isinstance(parent, DictConfig) else []
-    name = key.rpartition(".")[2]
-    if cls is None:
-        return text
-    if name in known:
-        hint = _nearest_value(cls, name, one.value())
-        return f"{text}\n{hint}".strip()
-    closest = nearest(name, [name for name in known if name != "hydra"])
-    prefix = key[: len(key) - len(name)]
-    hint = f"Did you mean '{prefix}{closest}'? " if closest else ""
-    return f"{text}\n{hint}{cls.__name__} has: {', '.join(n for n in known if n != 'hydra')}."
-
-
-def _nearest_value(cls: type[Any], name: str, value: object) -> str:
-    """A sentence with the nearest allowed value, for an option that is one of several names."""
-    hint: Any = typing.get_type_hints(cls).get(name)
-    names: list[str] = []
-    for kind in typing.get_args(hint) or (hint,):
-        if isinstance(kind, enum.EnumType):
-            names += list(kind.__members__)  # aliases too
-    if typing.get_origin(hint) is typing.Literal:
-        names = [str(member) for member in typing.get_args(hint)]
-    closest = nearest(str(value), names)
-    return f"Did you mean '{closest}'?" if closest else ""
-
-
-def _explain_key(key: str, error: Exception, composed: DictConfig) -> str | None:
-    """The text for a key in a file that does not fit: unknown, or with a wrong value.
-
-    None where it is not known what would fit, as the file does not say what it changes; that is
-    found when the node is converted.
-    """
-    node, path = composed, ""
-    for name in key.split("."):
-        path = f"{path}.{name}".lstrip(".")
-        if not dataclasses.is_dataclass(OmegaConf.get_type(node)):
-            break
-        if inspect.isabstract(schema.type_of(node)):
-            return None
-        if name not in node:
-            return schema.unknown_key(path, schema.type_of(node))
-        child = node._get_node(name)
-        if not isinstance(child, DictConfig):
-            break
-        node = child
-    return f"{key}: {str(error).splitlines()[0]}"
+def _files(loader: ConfigLoaderImpl, pattern: str) -> Iterator[Path]:
+    """The files of a name like this in the folders of the search path."""
+    for element in loader.config_search_path.get_path():
+        if element.path.startswith("file:"):
+            yield from sorted(Path(element.path.removeprefix("file://")).rglob(pattern))

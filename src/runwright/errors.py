@@ -22,11 +22,11 @@ class ConfigError(UserError):
     """Every mistake of one configuration, reported together.
 
     Attributes:
-        problems: one self-contained text a mistake.
+        problems: one self-contained text a mistake, no two of them equal.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(dict.fromkeys(problems))
         super().__init__(self.problems)  # the arguments, so that the error survives pickling
 
     def __str__(self) -> str:

@@ -1,6 +1,7 @@
 """Measuring a model on a split, and which measure decides."""
 
 import logging
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 import torch
@@ -11,10 +12,13 @@ from runwright.data import Batch, Split
 from runwright.errors import UserError, did_you_mean
 from runwright.objective import Evaluation, Objective
 from runwright.training import Precision, TrainingCfg
+from runwright.world import World
 
 log = logging.getLogger(__name__)
 
 B = TypeVar("B", bound=Batch)
+
+_ALONE: Final = World()
 
 _DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -25,12 +29,20 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, objective: Objective[B], split: Split[B]) -> Evaluation[B]:
-    """Measure a model on a split; leaves the model in evaluation mode."""
+def evaluate(
+    model: nn.Module, objective: Objective[B], split: Split[B], world: World = _ALONE
+) -> Evaluation[B]:
+    """Measure a model on a split; leaves the model in evaluation mode.
+
+    Several processes take some of the batches each, and add up what they counted.
+    """
     model.eval()
     evaluation = objective.evaluation()
-    for batch in split.batches(epoch=0):
+    first = split.num_batches * world.rank // world.size
+    end = split.num_batches * (world.rank + 1) // world.size
+    for batch in islice(split.batches(epoch=0, start=first), end - first):
         evaluation.update(model, batch)
+    evaluation.add_up(world)
     return evaluation
 
 
@@ -58,6 +70,17 @@ def choose_monitor(
             + did_you_mean(monitor, known)
         )
     return monitor, known[monitor] if cfg.monitor_mode is None else cfg.monitor_mode == "max"
+
+
+def measure_to_report(cfg: TrainingCfg, objective: Objective[Any]) -> str:
+    """The measure that a training would monitor, as it is called on any split: `accuracy`.
+
+    Raises:
+        UserError: the measure is unknown, whether there are validation data or not.
+    """
+    if cfg.monitor == "train_loss":  # what decides where there are no validation data
+        return "loss"
+    return choose_monitor(cfg, objective, has_validation=True)[0].removeprefix("val_")
 
 
 def limit(split: Split[B], to: float | None, option: str) -> Split[B]:

@@ -21,7 +21,18 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Final, TypeVar, cast, dataclass_transform, get_args, get_origin
+from types import UnionType
+from typing import (
+    Any,
+    ClassVar,
+    Final,
+    TypeVar,
+    Union,
+    cast,
+    dataclass_transform,
+    get_args,
+    get_origin,
+)
 
 import attrs
 
@@ -99,7 +110,7 @@ class Option:
     def bounds(self) -> str:
         """The bounds as people write them: "≥ 0, < 1"; empty when there are none."""
         limits = (("≥", self.ge), (">", self.gt), ("≤", self.le), ("<", self.lt))
-        return ", ".join(f"{sign} {limit:g}" for sign, limit in limits if limit is not None)
+        return ", ".join(f"{sign} {_written(limit)}" for sign, limit in limits if limit is not None)
 
     def problem(self, value: object) -> str | None:
         """What is wrong with `value` (a number, or a container of numbers), or None."""
@@ -111,11 +122,13 @@ class Option:
             return self._first_problem(cast("Sequence[object]", value))
         if isinstance(value, bool) or not isinstance(value, int | float) or self._holds(value):
             return None
-        return f"must be {self.bounds or 'a finite number'}, got {value}"
+        if not isinstance(value, int) and not math.isfinite(value):
+            return f"must be a finite number{self.bounds and f' {self.bounds}'}, got {value}"
+        return f"must be {self.bounds}, got {value}"
 
     def _holds(self, value: float) -> bool:
         return (
-            math.isfinite(value)
+            (isinstance(value, int) or math.isfinite(value))  # an int may be too large for a float
             and (self.ge is None or value >= self.ge)
             and (self.gt is None or value > self.gt)
             and (self.le is None or value <= self.le)
@@ -124,6 +137,10 @@ class Option:
 
     def _first_problem(self, values: Iterable[object]) -> str | None:
         return next((text for value in values if (text := self.problem(value))), None)
+
+
+def _written(limit: float) -> str:
+    return str(limit) if isinstance(limit, int) else f"{limit:g}"
 
 
 def option(
@@ -183,6 +200,7 @@ class Settings:
     """Base of everything that a configuration holds: frozen, keyword-only, documented options."""
 
     config_group: ClassVar[str | None] = None
+    config_choice: ClassVar[str | None] = None
 
     def __init_subclass__(cls, *, group: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -283,6 +301,7 @@ def _register(group: str, name: str, cls: type[Settings]) -> None:
             _TAKEN.format(group=group, name=name, other=other.__qualname__, cls=cls.__name__)
         )
     members[name] = cls
+    cls.config_choice = name
 
 
 def type_argument(cls: type[Settings], position: int = 0) -> Any:
@@ -305,10 +324,23 @@ def type_argument(cls: type[Settings], position: int = 0) -> Any:
     return None
 
 
+def group_of(hint: Any) -> str | None:
+    """The group whose members an option of this type takes, `Kind` or `Kind | None`, or None."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    groups = (getattr(kind, "config_group", None) for kind in kinds)
+    return next((group for group in groups if group is not None), None)
+
+
 def name_of(cls: type[Settings]) -> str | None:
     """The name under which a factory is registered in its group, or None."""
-    members = CONFIG_GROUPS.get(cls.config_group or "", {})
-    return next((name for name, member in members.items() if member is cls), None)
+    # Its own, not an inherited one. The class knows it, and not only the register: in a process
+    # that a launcher starts, a class of the script itself arrives without the script having run.
+    return cls.__dict__.get("config_choice")
+
+
+def choice(group: str, key: str) -> str:
+    """What chooses a member of a group for the option `key`: `aug`, or `aug@train_aug`."""
+    return group if key == group else f"{group}@{key}"
 
 
 def summary(cls: type[Any]) -> str:

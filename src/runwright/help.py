@@ -6,6 +6,10 @@
 import dataclasses
 import enum
 import json
+import math
+import shutil
+import sys
+import textwrap
 import types
 import typing
 from pathlib import Path
@@ -20,6 +24,7 @@ from runwright.diagnosis import without_hydra
 from runwright.factory import Option, described, name_of, summary
 
 _COLUMN: Final = 34
+_LEAST_WIDTH: Final = 80  # half of which is left for the descriptions
 _MOST_NAMES: Final = 12
 _HEADER: Final = """\
 == Configuration groups ==
@@ -31,21 +36,38 @@ Compose your configuration from those groups (group=option)
 Override anything in the config (foo.bar=value)
 
 {config}
-Other flags: --multirun (-m) runs all combinations of comma-separated values; --cfg job prints the
-configuration as YAML; --info shows where it comes from; --hydra-help lists the rest.
+Other flags: --multirun (-m) runs all combinations of comma-separated values;
+--cfg job prints the configuration as YAML; --info shows where it comes from;
+--hydra-help lists the rest.
 """
 
 
-def help_text(hydra: Hydra, config_name: str, overrides: list[str]) -> str:
-    """The help for the configuration that these overrides make."""
+def help_text(
+    hydra: Hydra, config_name: str, overrides: list[str], *, width: float = math.inf
+) -> str:
+    """The help for the configuration that these overrides make.
+
+    Args:
+        hydra: composes the configuration.
+        config_name: the primary configuration, without `.yaml`.
+        overrides: what the command line changes.
+        width: where to break lines, in characters.
+    """
     composed = hydra.compose_config(
         config_name=config_name, overrides=overrides, run_mode=RunMode.RUN
     )
     groups = hydra.format_config_groups(lambda name: not name.startswith("hydra"))
-    return _HEADER.format(groups=groups, config=_block(without_hydra(composed), 0))
+    return _HEADER.format(groups=groups, config=_block(without_hydra(composed), 0, width))
 
 
-def _block(node: DictConfig, depth: int) -> str:
+def terminal_width() -> float:
+    """Where to break lines: nowhere but on a terminal, so that `| grep` finds all of an option."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return math.inf
+    return max(_LEAST_WIDTH, shutil.get_terminal_size().columns)
+
+
+def _block(node: DictConfig, depth: int, width: float) -> str:
     cls = cast("Any", OmegaConf.get_type(node))
     hints = typing.get_type_hints(cls)
     indent = "  " * depth
@@ -58,17 +80,28 @@ def _block(node: DictConfig, depth: int) -> str:
             chosen = cast("Any", OmegaConf.get_type(value))
             name = name_of(chosen)
             meaning = f"{name}: {summary(chosen)}" if name else option.doc
-            lines.append(_line(f"{indent}{field.name}:", meaning))
-            lines.append(_block(value, depth + 1).rstrip("\n"))
+            lines.append(_line(f"{indent}{field.name}:", meaning, width))
+            lines.append(_block(value, depth + 1, width).rstrip("\n"))
         else:
             shown = _shown(plain[field.name])
             meaning = f"{type_text(hints[field.name], option)}: {option.doc}"
-            lines.append(_line(f"{indent}{field.name}: {shown}", meaning))
+            lines.append(_line(f"{indent}{field.name}: {shown}", meaning, width))
     return "\n".join(line for line in lines if line) + "\n"
 
 
-def _line(left: str, right: str) -> str:
-    return f"{left.ljust(_COLUMN)}  # {right}"
+def _line(left: str, right: str, width: float) -> str:
+    """An option and what it is, broken so that what it is stays in its column."""
+    whole = f"{left.ljust(_COLUMN)}  # {right}"
+    if len(whole) <= width:
+        return whole
+    return textwrap.fill(
+        right,
+        width=int(width),
+        initial_indent=f"{left.ljust(_COLUMN)}  # ",
+        subsequent_indent=f"{'':{_COLUMN}}  # ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _shown(value: Any) -> str:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from typing_extensions import override
 
-from runwright.checkpoint import write_bytes
 from runwright.errors import UserError
 from runwright.extras import require_extra
 from runwright.factory import Settings, option, settings
+from runwright.files import write_bytes
+from runwright.schema import home_path
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -30,6 +31,8 @@ FILE_ONLY: Final = "runwright.traceback"
 """The logger of what belongs in `log.txt` but not on the console."""
 
 _WANDB_SECONDS: Final = 30
+
+_FIRST_COLUMNS: Final = ("step", "epoch", "lr")
 
 # Where there is no terminal, a line of progress appears at least this often.
 _SECONDS_BETWEEN_LINES = 30.0
@@ -92,10 +95,11 @@ class WandbCfg(Settings):
         import wandb
         from wandb.errors import CommError
 
-        Path(self.dir).mkdir(parents=True, exist_ok=True)
+        folder = home_path(Path(self.dir))
+        folder.mkdir(parents=True, exist_ok=True)
         arguments: dict[str, Any] = {
             "name": self.name,
-            "dir": self.dir,
+            "dir": str(folder),
             "id": resumed_id or self.id,
             "project": self.project,
             "group": self.group,
@@ -130,9 +134,23 @@ class MetricsCsv:
                 self.columns = list(csv.DictReader(file).fieldnames or [])
 
     def truncate(self, step: int) -> None:
-        """Drop the rows after a step: a resumed run will write them again."""
+        """Drop the rows after a step: a resumed run will write them again.
+
+        Raises:
+            UserError: the table was changed by other hands.
+        """
         if self.columns:
-            self._rewrite([row for row in self.rows() if int(row["step"]) <= step])
+            try:
+                kept = [row for row in self.rows() if int(row["step"]) <= step]
+            except (KeyError, TypeError, ValueError) as error:
+                raise UserError(
+                    f"{self.path} is not as this run wrote it: every row must have a whole number "
+                    "in the column 'step'. Mend it, or delete it to go on with a new table."
+                ) from error
+            self._rewrite(kept)
+        else:
+            self.columns = ["step"]
+            self._rewrite([])
 
     def rows(self) -> list[dict[str, str]]:
         """All rows so far, but for one that a crash cut short."""
@@ -145,17 +163,24 @@ class MetricsCsv:
         """Add a row; a measure that is new adds a column."""
         if new := [name for name in row if name not in self.columns]:
             rows = self.rows()
-            self.columns.extend(new)
+            self.columns = sorted([*self.columns, *new], key=_column_rank)
             self._rewrite(rows)
         with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, self.columns).writerow(row)
+            csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
 
     def _rewrite(self, rows: Sequence[Mapping[str, str]]) -> None:
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, self.columns)
+        writer = csv.DictWriter(text, self.columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         write_bytes(self.path, text.getvalue().encode())
+
+
+def _column_rank(name: str) -> int:
+    """Where a column stands: the same order, whatever was measured first."""
+    if name in _FIRST_COLUMNS:
+        return _FIRST_COLUMNS.index(name)
+    return len(_FIRST_COLUMNS) + (not name.startswith("train_"))
 
 
 class RunLog:
@@ -231,6 +256,26 @@ class RunLog:
             self.wandb_run.finish(exit_code=int(failed))
 
 
+class NoLog(RunLog):
+    """Records nothing: for the processes that train beside the one that does."""
+
+    @override
+    def begin(self, *, step: int, total_steps: int) -> None:
+        pass
+
+    @override
+    def record(self, step: int, measures: Mapping[str, float]) -> None:
+        pass
+
+    @override
+    def progress(self, step: int, loss: float) -> None:
+        pass
+
+    @override
+    def line(self, step: int, measures: Mapping[str, float]) -> None:
+        pass
+
+
 @contextlib.contextmanager
 def log_to(run_dir: Path) -> Generator[None]:
     """Send this library's messages, and other libraries' warnings, to the console and `log.txt`."""
@@ -249,8 +294,20 @@ def log_to(run_dir: Path) -> Generator[None]:
             except (BrokenPipeError, UnicodeEncodeError, ValueError):
                 pass  # nobody reads any more; log.txt has it all, and the run goes on
 
+    class LogFile(logging.FileHandler):
+        """Says once when the file cannot be written, and no traceback for every line."""
+
+        has_failed = False
+
+        @override
+        def handleError(self, record: logging.LogRecord) -> None:
+            del record
+            if not self.has_failed:
+                print(f"{self.baseFilename} can no longer be written.", file=sys.stderr)
+            self.has_failed = True
+
     ours, root = logging.getLogger("runwright"), logging.getLogger()
-    file = logging.FileHandler(run_dir / "log.txt", encoding="utf-8")
+    file = LogFile(run_dir / "log.txt", encoding="utf-8")
     file.setFormatter(logging.Formatter("[%(asctime)s] %(message)s"))
     handlers = [Console(), file]
     level = ours.level
@@ -263,7 +320,8 @@ def log_to(run_dir: Path) -> Generator[None]:
         for handler in handlers:
             root.removeHandler(handler)
         ours.setLevel(level)
-        file.close()
+        with contextlib.suppress(OSError):  # what is left to write, where there is no room
+            file.close()
 
 
 def duration(seconds: float) -> str:

@@ -5,16 +5,17 @@ step depends on is a function of the step's number and of the state in the last 
 run that was killed and resumed ends with the same weights, to the byte, as one that was not.
 """
 
+import contextlib
 import logging
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import attrs
 import torch
 from torch import Tensor, nn
 
-from runwright.batching import FirstBatches
+from runwright.batching import FirstBatches, part_of
 from runwright.checkpoint import Checkpoint, Checkpoints, load_into
 from runwright.data import Batch, Data, Split
 from runwright.ema import MovingAverage
@@ -23,9 +24,11 @@ from runwright.evaluation import autocast, choose_monitor, evaluate, limit
 from runwright.logging import RunLog
 from runwright.objective import Objective
 from runwright.optimisation import OptimisationCfg, flatten_optimizer, restore_optimizer
+from runwright.reporting import Reporter
 from runwright.runtime import random_state, restore_random_state
 from runwright.signals import StopRequest
 from runwright.training import TrainingCfg
+from runwright.world import World
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -34,10 +37,11 @@ log = logging.getLogger(__name__)
 
 B = TypeVar("B", bound=Batch)
 
+_ALONE: Final = World()
+
 _NON_FINITE = (
-    "The {what} is {value} at step {step} (learning rate {lr:.3g}). Stopped; the last good "
-    "checkpoint is {checkpoint}. Look for such values in the data, or try a lower opt.lr, a "
-    "warm-up (opt.warmup) or training.clip_grad."
+    "The {what} is {value} at step {step} (learning rate {lr:.3g}). Stopped; {saved}. Look for "
+    "such values in the data, or try a lower opt.lr, a warm-up (opt.warmup) or training.clip_grad."
 )
 
 
@@ -50,12 +54,21 @@ class Fitted:
         value: its value at the best validation.
         step: the step of the best validation.
         steps: the steps done.
+        measures: everything that was measured at that step.
+        higher_is_better: whether more of the monitored measure is better.
+        pruned: whether the training was ended because others do better.
     """
 
     monitor: str
     value: float
     step: int
     steps: int
+    measures: dict[str, float]
+    higher_is_better: bool
+    pruned: bool
+
+    def __str__(self) -> str:
+        return f"Best {self.monitor}: {self.value:.4f}, at step {self.step} of {self.steps}."
 
 
 @attrs.define(kw_only=True)
@@ -66,18 +79,22 @@ class Progress:
         step: steps done.
         monitor: the measure that decides which weights are best.
         best: its best value so far, and `best_step` the step of that.
+        best_measures: all that was measured at that step.
         validations_without_best: for early stopping.
         unread: the losses since they were last recorded, one list of floats a loss.
         finished: whether the training came to its end.
+        pruned: whether that is because others do better.
     """
 
     step: int = 0
     monitor: str = ""
     best: float | None = None
     best_step: int = 0
+    best_measures: dict[str, float] = attrs.field(factory=dict[str, float])
     validations_without_best: int = 0
     unread: dict[str, list[float]] = attrs.field(factory=dict[str, list[float]])
     finished: bool = False
+    pruned: bool = False
 
 
 class Training(Generic[B]):
@@ -94,6 +111,8 @@ class Training(Generic[B]):
         checkpoints: Checkpoints,
         run_log: RunLog,
         device: torch.device,
+        reporter: Reporter | None = None,
+        world: World = _ALONE,
     ) -> None:
         """Prepare a training from step 0; `restore` makes it go on from a checkpoint.
 
@@ -106,7 +125,11 @@ class Training(Generic[B]):
         self.checkpoints = checkpoints
         self.run_log = run_log
         self.device = device
-        self.train, self.val = _limited(data, cfg)
+        self.reporter = reporter
+        self.world = world
+        train, self.val = _limited(data, cfg)
+        self.train = part_of(train, world.rank, world.size)
+        self.trained = world.side_by_side(model)
         self.steps_per_epoch = self.train.num_batches // cfg.accumulate_grad_batches
         if self.steps_per_epoch == 0:
             raise UserError(
@@ -115,13 +138,15 @@ class Training(Generic[B]):
             )
         self.total_steps = _total_steps(cfg, self.steps_per_epoch)
         self.val_every = _validation_interval(cfg, self.steps_per_epoch)
+        _refuse_lone_examples(model, data.train)
         self.monitor, self.higher_is_better = choose_monitor(cfg, objective, self.val is not None)
         self.optimizer: Optimizer = opt.build(model)
+        self.optimizer_name = opt.described
         self.peak_lrs: list[float] = [group["lr"] for group in self.optimizer.param_groups]
         self.lr_factor = opt.lr_factor(self.total_steps)
         self.scaler = torch.amp.GradScaler(device.type, enabled=cfg.precision == "fp16")
         self.ema = MovingAverage(model, cfg.ema_decay) if cfg.ema_decay is not None else None
-        self.losses = LossHistory()
+        self.losses = LossHistory(world)
         self.progress = Progress(monitor=self.monitor)
         self.unsaved_best: dict[str, Tensor] | None = None
 
@@ -136,11 +161,13 @@ class Training(Generic[B]):
             with stop.after_the_step():
                 return self._run(stop)
         except BaseException:
-            self._save_best()  # what was measured to be good is kept, whatever went wrong since
+            # What was measured to be good is kept, whatever went wrong since, if it can be.
+            with contextlib.suppress(OSError):
+                self._save_best()
             raise
 
     def _run(self, stop: StopRequest) -> Fitted:
-        progress, cfg = self.progress, self.cfg
+        progress, cfg, world = self.progress, self.cfg, self.world
         self.run_log.begin(step=progress.step, total_steps=self.total_steps)
         self.model.train()
         while progress.step < self.total_steps and not progress.finished:
@@ -148,11 +175,12 @@ class Training(Generic[B]):
             batches = self.train.batches(epoch, start=done * cfg.accumulate_grad_batches)
             for _ in range(min(self.steps_per_epoch - done, self.total_steps - progress.step)):
                 lr = self._set_lr(progress.step)
-                for _ in range(cfg.accumulate_grad_batches):
-                    with autocast(self.device, cfg.precision):
-                        losses = self.objective.losses(self.model, next(batches))
-                    loss = losses["loss"] / cfg.accumulate_grad_batches
-                    self.scaler.scale(loss).backward()
+                for remaining in reversed(range(cfg.accumulate_grad_batches)):
+                    with world.exchanging(self.trained, gradients=remaining == 0):
+                        with autocast(self.device, cfg.precision):
+                            losses = self.objective.losses(self.trained, next(batches))
+                        loss = losses["loss"] / cfg.accumulate_grad_batches
+                        self.scaler.scale(loss).backward()
                     self.losses.add(losses)
                 if cfg.clip_grad is not None:
                     self.scaler.unscale_(self.optimizer)
@@ -174,11 +202,16 @@ class Training(Generic[B]):
                 if measures:
                     self._record(measures)
                 progress.finished |= is_last
-                if progress.finished or stop.requested or self.checkpoints.due(progress.step):
+                stopping, due = world.any(
+                    stop.requested, world.is_main and self.checkpoints.due(progress.step)
+                )
+                if progress.finished or stopping or due:
                     self._save(lr)
                 if progress.finished:
                     break
-                stop.raise_if_requested()
+                if stopping:
+                    stop.agree(world)
+                    stop.raise_if_requested()
         if progress.best is None:
             progress.best, progress.best_step = math.nan, progress.step
         return Fitted(
@@ -186,14 +219,22 @@ class Training(Generic[B]):
             value=progress.best,
             step=progress.best_step,
             steps=progress.step,
+            measures=progress.best_measures,
+            higher_is_better=self.higher_is_better,
+            pruned=progress.pruned,
         )
 
     def evaluated_model(self) -> nn.Module:
         """The model that is validated: the moving average of the weights if there is one."""
         return self.model if self.ema is None else self.ema.model
 
-    def restore(self, checkpoint: Checkpoint) -> None:
+    def restore(self, checkpoint: Checkpoint, *, is_changed: bool = False) -> None:
         """Go on from a checkpoint; from a finished one only if there are more steps now.
+
+        Args:
+            checkpoint: what to go on from.
+            is_changed: whether the options are not those that it was trained with, so that what
+                came after it will not come again.
 
         Raises:
             UserError: the weights are not of this model.
@@ -208,14 +249,40 @@ class Training(Generic[B]):
             self.progress.monitor, self.progress.best = self.monitor, None
             self.progress.validations_without_best = 0
         self.losses.restore(self.progress.unread)
-        optimizer = _below(state, "optimizer/")
-        restore_optimizer(self.optimizer, self.model, optimizer, info["optimizer"])
+        if is_changed:
+            self._take_over_best()
+        if info.get("optimizer_name", self.optimizer_name) == self.optimizer_name:
+            optimizer = _below(state, "optimizer/")
+            restore_optimizer(self.optimizer, self.model, optimizer, info["optimizer"])
+        else:
+            log.warning(
+                "The state of the optimiser starts anew: it was that of %s, and this is %s.",
+                info["optimizer_name"],
+                self.optimizer_name,
+            )
         if info["scaler"]:  # empty unless the precision was fp16
             self.scaler.load_state_dict(info["scaler"])
         if self.ema is not None:
             average = _below(state, "ema/") or self.model.state_dict()
             self.ema.model.load_state_dict(average)
-        restore_random_state(_below(state, "random/"), self.device)
+        generators = _below(state, _random_of(self.world.rank))
+        if not generators or info.get("processes", 1) != self.world.size:
+            log.warning(
+                "The checkpoint is of %d processes, not %d: what is drawn at random in a step "
+                "(dropout, say) is not what it would have been.",
+                info.get("processes", 1),
+                self.world.size,
+            )
+        if generators:
+            restore_random_state(generators, self.device)
+
+    def _take_over_best(self) -> None:
+        """Count the best weights on disk as the best so far, though they are of a later step."""
+        found = self.checkpoints.best_info()
+        value = found.get(self.monitor)
+        if value is not None and found["step"] > self.progress.step:
+            self.progress.best, self.progress.best_step = value, found["step"]
+            log.info("The best weights are of step %d, before the change.", found["step"])
 
     def _set_lr(self, step: int) -> float:
         factor = self.lr_factor(step)
@@ -249,14 +316,13 @@ class Training(Generic[B]):
 
     def _fail(self, what: str, value: float, step: int, lr: float) -> None:
         self._save_best()
-        good = self.checkpoints.newest() or "none, as none was due yet"
-        raise RunError(
-            _NON_FINITE.format(what=what, value=value, step=step, lr=lr, checkpoint=good)
-        )
+        good = self.checkpoints.newest()
+        saved = f"the last good checkpoint is {good}" if good else "no checkpoint was due before it"
+        raise RunError(_NON_FINITE.format(what=what, value=value, step=step, lr=lr, saved=saved))
 
     def _save_best(self) -> None:
         """Write the best weights, if they were not written yet."""
-        if self.unsaved_best is not None:
+        if self.unsaved_best is not None and self.world.is_main:
             info = {"step": self.progress.best_step, self.monitor: self.progress.best}
             self.checkpoints.save_best(self.unsaved_best, info)
             self.unsaved_best = None
@@ -264,7 +330,7 @@ class Training(Generic[B]):
     def _validate(self, lr: float) -> dict[str, float]:
         assert self.val is not None
         with autocast(self.device, self.cfg.precision):
-            evaluation = evaluate(self.evaluated_model(), self.objective, self.val)
+            evaluation = evaluate(self.evaluated_model(), self.objective, self.val, self.world)
         self.model.train()
         measured = evaluation.compute()
         measures = {f"val_{name}": value for name, value in measured.items()}
@@ -291,12 +357,22 @@ class Training(Generic[B]):
             )
         if better:
             progress.best, progress.best_step = value, progress.step
+            progress.best_measures = measures
             progress.validations_without_best = 0
-            weights = self.evaluated_model().state_dict()
-            self.unsaved_best = {name: tensor.clone() for name, tensor in weights.items()}
-            return
-        progress.validations_without_best += 1
-        if progress.validations_without_best >= (self.cfg.early_stopping or math.inf):
+            if self.world.is_main:
+                weights = self.evaluated_model().state_dict()
+                self.unsaved_best = {name: tensor.clone() for name, tensor in weights.items()}
+        else:
+            progress.validations_without_best += 1
+        if self.reporter is not None and not math.isnan(value):
+            progress.pruned = self.reporter.report(progress.step, value)
+        (progress.pruned,) = self.world.any(progress.pruned)
+        if progress.pruned:
+            log.info("Stopping early: others do better (pruned).")
+            progress.finished = True
+        elif not better and progress.validations_without_best >= (
+            self.cfg.early_stopping or math.inf
+        ):
             log.info(
                 "Stopping early: no new best in %d validations.", progress.validations_without_best
             )
@@ -315,16 +391,22 @@ class Training(Generic[B]):
         progress = self.progress
         progress.unread = self.losses.read()
         self._save_best()
+        random = self.world.gathered(random_state(self.device))
+        if not self.world.is_main:
+            return
         tensors, plain = flatten_optimizer(self.optimizer, self.model)
         state = {f"optimizer/{name}": tensor for name, tensor in tensors.items()}
-        state |= {f"random/{name}": t for name, t in random_state(self.device).items()}
+        for rank, generators in enumerate(random):
+            state |= {f"{_random_of(rank)}{name}": t for name, t in generators.items()}
         if self.ema is not None:
             state |= {f"ema/{name}": t for name, t in self.ema.model.state_dict().items()}
         info = {
             "progress": attrs.asdict(progress),
             "optimizer": plain,
+            "optimizer_name": self.optimizer_name,
             "scaler": self.scaler.state_dict(),
             "total_steps": self.total_steps,
+            "processes": self.world.size,
             "wandb_id": None if self.run_log.wandb_run is None else self.run_log.wandb_run.id,
         }
         self.checkpoints.save(progress.step, self.model.state_dict(), state, info)
@@ -333,8 +415,9 @@ class Training(Generic[B]):
 class LossHistory:
     """The losses since they were last recorded, left on the device until they are read."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World = _ALONE) -> None:
         """Start empty."""
+        self._world = world
         self._read: dict[str, list[float]] = {}
         self._on_device: list[dict[str, Tensor]] = []
 
@@ -343,11 +426,16 @@ class LossHistory:
         self._on_device.append({name: value.detach() for name, value in losses.items()})
 
     def read(self) -> dict[str, list[float]]:
-        """Every loss since the last `clear`, in order; waits for the device."""
+        """Every loss since the last `clear`, in order, the mean over the processes.
+
+        Waits for the device, and for the other processes.
+        """
         if self._on_device:
             for name in self._on_device[0]:
-                stacked = torch.stack([losses[name] for losses in self._on_device])
-                values = cast("list[float]", stacked.float().tolist())
+                stacked = torch.stack([losses[name] for losses in self._on_device]).float()
+                self._world.add_up([stacked])
+                stacked /= self._world.size
+                values = cast("list[float]", stacked.tolist())
                 self._read.setdefault(name, []).extend(values)
             self._on_device = []
         return self._read
@@ -371,6 +459,17 @@ def _limited(data: Data[Any, B], cfg: TrainingCfg) -> tuple[Split[B], Split[B] |
     return train, limit(data.val, cfg.limit_val_batches, "training.limit_val_batches")
 
 
+def _refuse_lone_examples(model: nn.Module, train: Split[Any]) -> None:
+    if len(train) // train.num_batches > 1:
+        return
+    if any(isinstance(module, nn.BatchNorm1d) for module in model.modules()):
+        raise UserError(
+            "A training batch has one example, of which batch normalisation takes no variance. "
+            "Use a larger batch size of the data (such as dm.batch_size=2), or a model without "
+            "batch normalisation."
+        )
+
+
 def _total_steps(cfg: TrainingCfg, steps_per_epoch: int) -> int:
     limits = [cfg.max_steps] if cfg.max_steps is not None else []
     if cfg.epochs is not None:
@@ -382,6 +481,11 @@ def _validation_interval(cfg: TrainingCfg, steps_per_epoch: int) -> int:
     if isinstance(cfg.val_every, float):
         return max(1, round(cfg.val_every * steps_per_epoch))
     return cfg.val_every
+
+
+def _random_of(rank: int) -> str:
+    """Where the random generators of a process are in the state."""
+    return f"random/{rank}/" if rank else "random/"
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from runwright.world import World
+
 D_contra = TypeVar("D_contra", bound=Dims, default=Any, contravariant=True)
 B_contra = TypeVar("B_contra", bound=Batch, default=Any, contravariant=True)
 
@@ -31,6 +33,18 @@ class Evaluation(ABC, Generic[B_contra]):
     @abstractmethod
     def compute(self) -> dict[str, float]:
         """Every measure over all batches so far, by name; `loss` is among them."""
+
+    def add_up(self, world: "World") -> None:
+        """Add up what several processes counted, each on other batches.
+
+        Raises:
+            UserError: these measures cannot be added up.
+        """
+        if world.size > 1:
+            raise UserError(
+                f"{type(self).__name__} does not define add_up, so its measures cannot be taken by "
+                f"{world.size} processes together. Train with one process, or define it."
+            )
 
     def draw(self, folder: Path, split: str) -> None:  # optional
         """Write the pictures that belong to these measures of a split, if there are any."""
@@ -68,7 +82,7 @@ class MeanLosses(Evaluation[B_contra]):
         """Nothing is measured yet."""
         self._objective = objective
         self._sums: dict[str, torch.Tensor] = {}
-        self._examples = 0
+        self._examples: torch.Tensor | int = 0
 
     @override
     def update(self, model: "nn.Module", batch: B_contra) -> None:
@@ -78,7 +92,23 @@ class MeanLosses(Evaluation[B_contra]):
 
     @override
     def compute(self) -> dict[str, float]:
-        return {name: value.item() / self._examples for name, value in self._sums.items()}
+        return {name: value.item() / int(self._examples) for name, value in self._sums.items()}
+
+    @override
+    def add_up(self, world: "World") -> None:
+        if world.size == 1:
+            return
+        import torch
+
+        # A process that had no batch does not know the names.
+        names = next(names for names in world.gathered(list(self._sums)) if names)
+        sums = torch.zeros(len(names) + 1, dtype=torch.float64, device=world.device)
+        for index, name in enumerate(names):
+            sums[index] += self._sums.get(name, 0)
+        sums[-1] += self._examples
+        world.add_up([sums])
+        self._sums = dict(zip(names, sums[:-1].unbind(), strict=True))
+        self._examples = sums[-1]
 
 
 @settings

@@ -66,6 +66,11 @@ class OptimisationCfg(Settings):
             yield f"`warmup` as a share must be ≤ 1, got {self.warmup}; steps are a whole number"
         if self.schedule == "one_cycle" and self.warmup:
             yield "`warmup` must be 0 with `schedule`=one_cycle, which has a rise of its own"
+        if self.schedule in ("constant", "one_cycle") and self.final_lr_ratio:
+            yield (
+                f"`final_lr_ratio` must be 0 with `schedule`={self.schedule}, which knows no such "
+                "end; it belongs to cosine and linear"
+            )
         given = set(self.optimizer_kwargs or {})
         for own in sorted(given & {"lr", "weight_decay", "params"}):
             yield f"`optimizer_kwargs` must not have '{own}'; use `{own}`"
@@ -73,6 +78,12 @@ class OptimisationCfg(Settings):
     @override
     def preflight(self) -> None:
         self._optimizer_class()
+
+    @property
+    def described(self) -> str:
+        """The optimiser and what its state depends on, "SGD(momentum=0.9)"."""
+        given = ", ".join(f"{k}={v}" for k, v in sorted((self.optimizer_kwargs or {}).items()))
+        return f"{self.optimizer_cls.removeprefix(_PREFIX)}({given})"
 
     def build(self, model: "nn.Module") -> "Optimizer":
         """Build the optimiser of the model's trainable parameters.
@@ -105,7 +116,7 @@ class OptimisationCfg(Settings):
             kept = [group for group in groups if group["params"]]
             return cast("Any", cls)(kept, lr=self.lr, **kwargs)
         except (TypeError, ValueError, IndexError, RuntimeError) as error:
-            raise UserError(f"opt.optimizer_cls={self.optimizer_cls}: {error}") from error
+            raise UserError(self._refused(cls, error)) from error
 
     def lr_factor(self, total_steps: int) -> Callable[[int], float]:
         """The learning rate as a share of `lr`: a function of the steps done, 0 … total_steps − 1.
@@ -136,6 +147,20 @@ class OptimisationCfg(Settings):
 
         return factor
 
+    def _refused(self, cls: "type[Optimizer]", error: Exception) -> str:
+        """What to tell when an optimiser cannot be built: torch may only name an index."""
+        given = self.optimizer_kwargs
+        if not given:
+            return f"opt.optimizer_cls={self.optimizer_cls}: {error}"
+        parameters = inspect.signature(cls).parameters
+        from runwright.schema import plain_values
+
+        usual = {name: plain_values(parameters[name].default) for name in given}
+        return (
+            f"opt.optimizer_kwargs={_on_one_line(given)}: {_PREFIX}{cls.__name__} takes no such "
+            f"values ({error}). Its own are {_on_one_line(usual)}."
+        )
+
     def _optimizer_class(self) -> "type[Optimizer]":
         import torch
 
@@ -163,6 +188,13 @@ class OptimisationCfg(Settings):
         if self.weight_decay and "weight_decay" not in inspect.signature(cls).parameters:
             raise UserError(f"opt.weight_decay: {name} has no weight decay; set it to 0.")
         return cls
+
+
+def _on_one_line(values: Mapping[str, Any]) -> str:
+    """Values as they are typed: {betas: [0.9, 0.95]}."""
+    import yaml
+
+    return yaml.safe_dump(dict(values), default_flow_style=True, sort_keys=False, width=1e9).strip()
 
 
 def _one_cycle(step: int, total_steps: int) -> float:

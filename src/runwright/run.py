@@ -1,10 +1,10 @@
 """The configuration of a run, and the run itself: everything that is built, in order."""
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from typing_extensions import override
 
@@ -12,7 +12,6 @@ from runwright.checkpoint import CheckpointCfg
 from runwright.data import DataModule
 from runwright.dims import accepts
 from runwright.errors import ConfigError, UserError
-from runwright.extras import require_extra
 from runwright.factory import CONFIG_GROUPS, Settings, name_of, option, settings, type_argument
 from runwright.logging import WandbCfg
 from runwright.model import ModelFactory
@@ -26,10 +25,22 @@ if TYPE_CHECKING:
     from runwright.data import Data
     from runwright.loop import Fitted
     from runwright.objective import Objective
+    from runwright.reporting import Reporter
+    from runwright.rundir import RunDir
     from runwright.runtime import Runtime
     from runwright.signals import StopRequest
+    from runwright.world import World
 
 log = logging.getLogger(__name__)
+
+_FINISHED: Final = (
+    "This run has finished. %s\n"
+    "To train on, ask for more training.epochs or training.max_steps, with "
+    "checkpoint.allow_changes=true. To start anew, take another hydra.run.dir."
+)
+
+MAX_SEED: Final = 2**64 - 1
+"""The greatest seed that torch takes."""
 
 Stage = Literal["fit", "validate", "test", "predict"]
 
@@ -49,7 +60,7 @@ class Config(Settings):
         harmless=True, default=False, doc="whether to write TensorBoard files as well"
     )
     pictures: bool = option(harmless=True, default=True, doc="whether to draw the run's pictures")
-    seed: int = option(default=42, ge=0, doc="seed of every random choice")
+    seed: int = option(default=42, ge=0, le=MAX_SEED, doc="seed of every random choice")
     gpu: int = option(
         harmless=True, default=0, ge=-1, doc="index of the CUDA device; -1 is the CPU"
     )
@@ -83,13 +94,16 @@ class Config(Settings):
         return run(self, run_dir)
 
 
-def run(config: Config, run_dir: Path | str | None = None) -> float:
+def run(
+    config: Config, run_dir: Path | str | None = None, *, reporter: "Reporter | None" = None
+) -> float:
     """Build what the configuration describes, and train, validate, test or predict.
 
     Args:
         config: what to run.
         run_dir: where to write; the run is resumed if there are checkpoints in it. By default a
             new directory under `outputs/`.
+        reporter: is told of every validation, and may end the training.
 
     Returns:
         The monitored measure at the best validation (`stage=fit`), or the measure of the same
@@ -99,103 +113,120 @@ def run(config: Config, run_dir: Path | str | None = None) -> float:
         UserError: something in the configuration or the data must be mended first.
         RunError: the training failed.
     """
+    from runwright import preflight
     from runwright.rundir import RunDir
     from runwright.signals import StopRequest
+    from runwright.world import joined
 
-    _preflight(config)
-    with RunDir.open(run_dir, config) as directory, StopRequest() as stop:
+    if problems := preflight.problems(config):
+        raise ConfigError(problems)
+    with (
+        joined(config.gpu) as world,
+        RunDir.open(run_dir, config, world) as directory,
+        StopRequest() as stop,
+    ):
+        if directory.finished is not None:
+            log.info(_FINISHED, directory.finished)
+            if not (config.pictures and directory.lacks_pictures):
+                return directory.finished.value
         if config.gpu < 0:
             log.info("Starting a run with seed %d on the CPU.", config.seed)
         else:
             log.info("Starting a run with seed %d and GPU %d.", config.seed, config.gpu)
-        value = _run(config, directory.path, stop)
-        directory.finish(value)
+        value = _run(config, directory, stop, world=world, reporter=reporter)
         stop.raise_if_requested()  # in the last step: the run is done, what would follow is not
         return value
 
 
-def _preflight(config: Config) -> None:
-    """Find all that can be wrong before a run directory is made and data are read.
-
-    Where the Dims follow from the options, the model is built on the meta device, without memory.
-
-    Raises:
-        ConfigError: with everything that is wrong.
-    """
-    import torch
-
-    problems: list[str] = []
-
-    def attempt(check: Callable[[], object]) -> None:
-        try:
-            check()
-        except UserError as error:
-            problems.append(str(error))
-
-    for part in (config.dm, config.model, config.objective, config.opt, config.wandb):
-        attempt(part.preflight)
-    if config.tensorboard:
-        attempt(lambda: require_extra("tensorboard", "tensorboard", "tensorboard=true"))
-    dims = config.dm.expected_dims()
-    if dims is not None and not problems:
-        # What does not work on this device (reading a number from a tensor) will for real.
-        with torch.device("meta"), contextlib.suppress(RuntimeError, NotImplementedError):
-            attempt(lambda: config.opt.build(config.model.build(dims)))
-            attempt(lambda: config.objective.build(dims, torch.device("meta")))
-    if problems:
-        raise ConfigError(problems)
-
-
-def _run(config: Config, run_dir: Path, stop: "StopRequest") -> float:
+def _run(
+    config: Config,
+    directory: "RunDir",
+    stop: "StopRequest",
+    *,
+    world: "World",
+    reporter: "Reporter | None",
+) -> float:
     from runwright.runtime import Runtime, choose_device, seed_everything
 
-    device = choose_device(config.gpu)
+    device = choose_device(config.gpu) if world.size == 1 else world.device
     seed_everything(config.seed, deterministic=config.deterministic)
-    runtime = Runtime(device=device, seed=config.seed, run_dir=run_dir)
+    runtime = Runtime(device=device, seed=config.seed, run_dir=directory.path)
 
-    data = config.dm.build(runtime)
-    model = config.model.build(data.dims)
-    log.info("Model architecture:\n%s", model)
-    model = model.to(device)
+    with world.main_first():  # which fills the caches
+        data = config.dm.build(runtime)
+    try:
+        model = config.model.build(data.dims)
+        log.info("Model architecture:\n%s", model)
+        model = model.to(device)
+    except RuntimeError as error:
+        first = str(error).splitlines()[0]
+        if not re.search("allocate|out of memory|Storage size", first):
+            raise
+        raise UserError(
+            f"model={_name(config.model)} does not fit into memory with these options: {first}. "
+            "Choose a smaller model, e.g. fewer or narrower layers."
+        ) from error
+    world.draw_differently(config.seed)
     objective = config.objective.build(data.dims, device)
     if config.stage != "fit":
         from runwright import stages
 
+        if world.size > 1:
+            raise UserError(f"stage={config.stage} is done by one process; leave out torchrun.")
         return stages.measure_or_predict(config, runtime, data, model, objective)
-    fitted = _fit(config, runtime, data=data, model=model, objective=objective, stop=stop)
-    log.info(
-        "Best %s: %.4f, at step %d of %d.", fitted.monitor, fitted.value, fitted.step, fitted.steps
+    fitted = _fit(
+        config,
+        directory,
+        runtime,
+        data=data,
+        model=model,
+        objective=objective,
+        stop=stop,
+        world=world,
+        reporter=reporter,
     )
+    log.info("%s", fitted)
+    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    directory.finish(fitted, parameters=parameters)
     return fitted.value
 
 
 def _fit(
     config: Config,
+    directory: "RunDir",
     runtime: "Runtime",
     *,
     data: "Data[Any, Any]",
     model: "nn.Module",
     objective: "Objective[Any]",
     stop: "StopRequest",
+    world: "World",
+    reporter: "Reporter | None",
 ) -> "Fitted":
     from runwright.checkpoint import Checkpoints
-    from runwright.logging import RunLog
+    from runwright.logging import NoLog, RunLog
     from runwright.loop import Training
 
     run_dir = runtime.run_dir
     checkpoints = Checkpoints(run_dir / "checkpoints", config.checkpoint)
-    checkpoints.clean()
+    with world.main_first():
+        if world.is_main:
+            checkpoints.clean()
     resumed = checkpoints.latest()
     if resumed is None and config.checkpoint.load is not None:
         from runwright.stages import load_weights
 
-        load_weights(model, Path(config.checkpoint.load))
+        load_weights(model, config.checkpoint.load)
     if config.training.compile:
         model.compile()
-    wandb_run = config.wandb.build(
-        config=config_values(config), resumed_id=resumed and resumed.info["wandb_id"]
-    )
-    run_log = RunLog(run_dir, wandb_run=wandb_run, tensorboard=config.tensorboard)
+    if world.is_main:
+        wandb_run = config.wandb.build(
+            config=config_values(config), resumed_id=resumed and resumed.info["wandb_id"]
+        )
+        run_log = RunLog(run_dir, wandb_run=wandb_run, tensorboard=config.tensorboard)
+    else:
+        run_log = NoLog(run_dir)
+    draws = config.pictures and world.is_main
     failed = True
     try:
         training = Training(
@@ -207,14 +238,24 @@ def _fit(
             checkpoints=checkpoints,
             run_log=run_log,
             device=runtime.device,
+            reporter=reporter,
+            world=world,
         )
         if resumed is not None:
-            training.restore(resumed)
-            log.info("Resuming after step %d of %d.", training.progress.step, training.total_steps)
-        elif config.pictures and data.draw_examples is not None:
+            training.restore(resumed, is_changed=bool(directory.changed))
+            step, steps = training.progress.step, training.total_steps
+            has_ended = training.progress.finished or step >= steps
+            if has_ended:
+                log.info("The training had come to its end, after step %d of %d.", step, steps)
+            else:
+                log.info("Resuming after step %d of %d.", step, steps)
+            stands = directory.finished is not None or (has_ended and directory.changed)
+            if not stands:  # nor is a change that nothing is trained with put on record
+                directory.record()
+        elif draws and data.draw_examples is not None:
             data.draw_examples(run_dir / "pictures" / "training_examples.png")
         fitted = training.run(stop)
-        if config.pictures:
+        if draws:
             from runwright.stages import draw_results
 
             draw_results(training, run_dir)

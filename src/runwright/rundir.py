@@ -12,6 +12,7 @@ checkpoints/ pictures/
 
 import contextlib
 import datetime
+import errno
 import functools
 import importlib.metadata
 import json
@@ -26,19 +27,25 @@ import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock, Timeout
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.types import RunMode
 
 from runwright import schema
 from runwright.changes import changes, group_members
-from runwright.checkpoint import write_bytes
-from runwright.errors import UserError
+from runwright.checkpoint import Checkpoints
+from runwright.errors import RunError, UserError
+from runwright.files import write_bytes
 from runwright.logging import FILE_ONLY, log_to
 from runwright.run import Config
+
+if TYPE_CHECKING:
+    from runwright.loop import Fitted
+    from runwright.world import World
 
 log = logging.getLogger(__name__)
 # The console gets the error from the program itself.
@@ -54,95 +61,214 @@ _PACKAGES: Final = (
     "optuna",
 )
 
+_NO_STORAGE: Final = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EIO,
+        errno.ESTALE,
+    }
+)
+
 
 class RunDir:
-    """The directory of one run, locked against other processes while it is open."""
+    """The directory of one run, locked against other processes while it is open.
+
+    Attributes:
+        path: where it is.
+        config: what is to run.
+        finished: what is on record of this training, if it has come to its end before.
+        changed: how the configuration differs from that on record, a line each.
+    """
 
     def __init__(self, path: Path, config: Config) -> None:
         """Use `RunDir.open`, which also locks the directory and opens the log."""
         self.path = path
         self.config = config
+        self.finished: Fitted | None = None
+        self.changed: list[str] = []
+        self._is_recorded = False
+        self._writes = True
+        self._checkpoints = Checkpoints(path / "checkpoints", config.checkpoint)
         self._started = time.time()
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, path: Path | str | None, config: Config) -> Generator["RunDir"]:
+    def open(
+        cls, path: Path | str | None, config: Config, world: "World | None" = None
+    ) -> Generator["RunDir"]:
         """Make or re-open a run directory, and record in it what is about to run.
+
+        Of several processes the main one does so, and the others learn where it is.
 
         Raises:
             UserError: another process writes to it, or it belongs to another configuration.
+            RunError: it cannot be written, e.g. because the disk is full; also later on.
         """
+        if world is not None and not world.is_main:
+            where, finished, changed = world.from_main(None) or ("", None, [])
+            directory = cls(Path(where), config)
+            directory.finished, directory.changed = finished, changed
+            directory._writes = False
+            yield directory
+            return
         directory = cls(Path(path) if path is not None else _new_path(), config)
         try:
             directory.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"hydra.run.dir={directory.path}: {error.strerror}.") from error
-        with _locked(directory.path), log_to(directory.path):
-            directory._describe()
+        directory._refuse_if_read_only()
+        with (
+            _explained(directory.path, directory._checkpoints),
+            _locked(directory.path),
+            log_to(directory.path),
+        ):
+            directory._compare()
+            if world is not None:
+                world.from_main(
+                    (str(directory.path.resolve()), directory.finished, directory.changed)
+                )
             try:
                 yield directory
             except BaseException as error:
                 stopped = isinstance(error, KeyboardInterrupt | SystemExit)
                 if not stopped:
                     _file_log.exception("The run failed.")
-                elif any(directory.path.glob("checkpoints/*.safetensors")):
+                elif directory._checkpoints.exist():
                     log.info("A checkpoint is saved. To go on: %s", resume_command(directory.path))
                 status = "interrupted" if stopped else "failed"
-                directory._result(status, error=f"{type(error).__name__}: {error}")
+                with contextlib.suppress(OSError):  # it may be why the run failed
+                    directory._result(status, error=f"{type(error).__name__}: {error}")
                 raise
             finally:
                 log.info("Run directory: %s", directory.path)
 
-    def finish(self, value: float) -> None:
-        """Record that the run came to its end, and with which value."""
-        self._result("finished", value=None if math.isnan(value) else value)
+    @property
+    def lacks_pictures(self) -> bool:
+        """Whether the pictures of a finished training were not drawn."""
+        return not (self.path / "pictures" / "learning_curves.png").exists()
+
+    def finish(self, fitted: "Fitted", *, parameters: int) -> None:
+        """Record that the training came to its end, and what it came to."""
+        self._result(
+            "pruned" if fitted.pruned else "finished",
+            monitor=fitted.monitor,
+            monitor_mode="max" if fitted.higher_is_better else "min",
+            value=None if math.isnan(fitted.value) else fitted.value,
+            step=fitted.step,
+            steps=fitted.steps,
+            measures={k: None if math.isnan(v) else v for k, v in fitted.measures.items()},
+            parameters=parameters,
+        )
 
     def _result(self, status: str, **rest: Any) -> None:
-        if self.config.stage != "fit":  # the record of the training is not theirs to change
+        # The record of a training is not another stage's to change, nor that of a run which could
+        # not be resumed, and it stands once it is whole.
+        if self.config.stage != "fit" or not self._is_recorded:
             return
         seconds = round(time.time() - self._started, 3)
         record = {"status": status, "stage": self.config.stage, "seconds": seconds, **rest}
         write_bytes(self.path / "result.json", (json.dumps(record, indent=2) + "\n").encode())
 
-    def _describe(self) -> None:
+    def _compare(self) -> None:
+        """Compare what is to run with what is on record, and record it if it begins anew."""
         recorded = self.path / "config.yaml"
-        has_checkpoints = any(self.path.glob("checkpoints/*.safetensors"))
-        if has_checkpoints and recorded.exists():
-            if self.config.stage == "fit":
-                self._refuse_changes(recorded)
-            else:
+        is_training = self.config.stage == "fit"
+        can_resume = self._checkpoints.exist()
+        holds_weights = can_resume or self._checkpoints.best.exists()
+        if holds_weights and recorded.exists():
+            if not is_training:
                 return  # a measurement does not replace the record of the training
-        if self.config.stage == "fit" and not has_checkpoints:
-            (self.path / "metrics.csv").unlink(missing_ok=True)
-        write_bytes(recorded, config_yaml(self.config, self.path).encode())
-        write_bytes(self.path / "command.txt", (resume_command(self.path) + "\n").encode())
-        environment = json.dumps(_environment() | _machine(), indent=2) + "\n"
-        write_bytes(self.path / "environment.json", environment.encode())
-        if diff := _git("diff", "HEAD"):
-            write_bytes(self.path / "git.diff", (diff + "\n").encode())
+            self.changed = changes(recorded, self.config)
+            if self.changed:
+                self._refuse_unless_allowed(can_resume=can_resume)
+            elif (finished := _finished(self.path / "result.json")) is not None:
+                self.finished = finished
+                return  # its record stands
+            elif not can_resume:
+                log.warning("Only the best weights are left of this run: starting anew.")
+        if not can_resume:
+            if is_training:
+                (self.path / "metrics.csv").unlink(missing_ok=True)
+            self.record()
 
-    def _refuse_changes(self, recorded: Path) -> None:
-        if not (changed := changes(recorded, self.config)):
+    def record(self) -> None:
+        """Record what is about to run; of a resumed run once it is sure that it can be resumed."""
+        if not self._writes:
             return
-        listed = "\n".join(changed)
-        if not self.config.checkpoint.allow_changes:
-            raise UserError(
-                f"{self.path} holds a run with another configuration:\n{listed}\n"
-                "Take another hydra.run.dir, or resume it all the same with "
-                "checkpoint.allow_changes=true."
+        self._is_recorded = True
+        if self.config.stage == "fit":
+            (self.path / "result.json").unlink(missing_ok=True)  # of what goes on from here
+        write_bytes(self.path / "config.yaml", config_yaml(self.config, self.path).encode())
+        write_bytes(self.path / "command.txt", (resume_command(self.path) + "\n").encode())
+        text = json.dumps(environment() | _machine(), indent=2) + "\n"
+        write_bytes(self.path / "environment.json", text.encode())
+        if diff := _git("diff", "HEAD"):
+            write_bytes(self.path / "git.diff", diff + b"\n")
+        else:
+            (self.path / "git.diff").unlink(missing_ok=True)
+
+    def _refuse_if_read_only(self) -> None:
+        if os.access(self.path, os.W_OK | os.X_OK):
+            return
+        way = "Take another one."
+        if self.config.stage != "fit" and self._checkpoints.newest() is not None:
+            way = (
+                "The weights in it can be used from elsewhere: give "
+                f"checkpoint.load={self.path} and another hydra.run.dir."
             )
-        log.warning("Resuming with a changed configuration:\n%s", listed)
+        raise UserError(f"hydra.run.dir={self.path}: nothing can be written there. {way}")
+
+    def _refuse_unless_allowed(self, *, can_resume: bool) -> None:
+        listed = "\n".join(self.changed)
+        if not self.config.checkpoint.allow_changes:
+            held = "a run" if can_resume else "the best weights of a run"
+            way = "resume it all the same" if can_resume else "start anew in their place"
+            raise UserError(
+                f"{self.path} holds {held} with another configuration:\n{listed}\n"
+                f"Take another hydra.run.dir, or {way} with checkpoint.allow_changes=true."
+            )
+        if can_resume:
+            log.warning("Resuming with a changed configuration:\n%s", listed)
+        else:
+            log.warning("Starting anew with a changed configuration:\n%s", listed)
+            self._checkpoints.forget_best()
+
+
+def _finished(result: Path) -> "Fitted | None":
+    """How the training on record ended; None unless it came to its end."""
+    from runwright.loop import Fitted
+
+    try:
+        record: dict[str, Any] = json.loads(result.read_text())
+        if record["status"] not in ("finished", "pruned"):
+            return None
+        return Fitted(
+            monitor=record["monitor"],
+            value=math.nan if record["value"] is None else record["value"],
+            step=record["step"],
+            steps=record["steps"],
+            measures={k: math.nan if v is None else v for k, v in record["measures"].items()},
+            higher_is_better=record["monitor_mode"] == "max",
+            pruned=record["status"] == "pruned",
+        )
+    except (OSError, ValueError, KeyError, TypeError):  # none yet, or not one of ours
+        return None
 
 
 def config_yaml(config: Config, path: Path) -> str:
     """The configuration as a primary configuration file that needs no other file."""
     members = group_members(config)
     defaults: list[Any] = [schema.SCHEMA_NAME]
-    # The objective and groups of one's own are in the schema's defaults list, or in none.
+    # The objective is in the schema's defaults list already.
     defaults += [{group: name} for group, name in members.items() if group != "objective"]
     # The data bring their objective with them; this file has the last word.
     defaults += ["_self_", {"override objective": members["objective"]}]
-    values = {"defaults": defaults, **schema.plain_values(config)}
+    values = {"defaults": defaults, **schema.escaped(schema.plain_values(config))}
     return (
         "# The whole configuration of this run. It reproduces the run by itself:\n"
         f"#   {_program()} --config-dir {shlex.quote(str(path))} --config-name config\n"
@@ -156,7 +282,7 @@ def resume_command(path: Path) -> str:
         return f"compose(…).run({str(path)!r})"
     hydra = HydraConfig.get()
     if hydra.mode is RunMode.MULTIRUN:  # this job alone
-        arguments = list(hydra.overrides.task)
+        arguments = [*_config_flags(), *hydra.overrides.task]
     else:
         arguments = [a for a in sys.argv[1:] if not a.startswith("hydra.run.dir=")]
     value = str(path)
@@ -166,6 +292,15 @@ def resume_command(path: Path) -> str:
     return " ".join([_program(), *(shlex.quote(argument) for argument in arguments)])
 
 
+def _config_flags() -> list[str]:
+    """The flags of the command line that say where the configuration comes from."""
+    args, _ = get_args_parser().parse_known_args(sys.argv[1:])
+    given = {
+        f"--config-{name}": getattr(args, f"config_{name}") for name in ("path", "dir", "name")
+    }
+    return [argument for flag, value in given.items() if value for argument in (flag, value)]
+
+
 def _program() -> str:
     return f"python {sys.argv[0]}" if sys.argv[0].endswith(".py") else "python main.py"
 
@@ -173,6 +308,22 @@ def _program() -> str:
 def _new_path() -> Path:
     now = datetime.datetime.now().astimezone()
     return Path("outputs") / now.strftime("%Y-%m-%d") / now.strftime("%H-%M-%S-%f")
+
+
+@contextlib.contextmanager
+def _explained(path: Path, checkpoints: Checkpoints) -> Generator[None]:
+    """Say of a storage that fails what became of the run, and how to go on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_STORAGE:
+            raise
+        are_saved = checkpoints.exist()
+        kept = "The checkpoints are whole" if are_saved else "There is no checkpoint yet"
+        raise RunError(
+            f"{error.filename or path}: {error.strerror}. {kept}. When it can be written again, "
+            f"go on with: {resume_command(path)}"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -192,8 +343,8 @@ def _locked(path: Path) -> Generator[None]:
 
 
 @functools.cache
-def _environment() -> dict[str, Any]:
-    """What stays the same in a process: it is looked up once, also for a hundred jobs."""
+def environment() -> dict[str, Any]:
+    """Versions, machine and git commit; looked up once in a process, also for a hundred jobs."""
     versions: dict[str, str] = {}
     for package in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -203,8 +354,8 @@ def _environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "host": platform.node(),
         "packages": versions,
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_uncommitted_changes": (_git("status", "--porcelain") or "").splitlines(),
+        "git_commit": _text(_git("rev-parse", "HEAD")) or None,
+        "git_uncommitted_changes": _text(_git("status", "--porcelain")).splitlines(),
     }
 
 
@@ -212,18 +363,24 @@ def _machine() -> dict[str, Any]:
     names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "SLURM_JOB_ID", "SLURM_ARRAY_TASK_ID")
     return {
         "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "process": os.getpid(),
         "argv": sys.argv,
         "working_directory": str(Path.cwd()),
         "environment": {name: os.environ[name] for name in names if name in os.environ},
     }
 
 
-def _git(*arguments: str) -> str | None:
+def _git(*arguments: str) -> bytes | None:
     """The output of a git command on the code that runs; None outside a repository."""
     folder = Path(sys.argv[0]).resolve().parent if sys.argv[0].endswith(".py") else Path.cwd()
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(
-            ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True
+            ["git", *arguments], cwd=folder, capture_output=True, timeout=10, check=True
         )
-        return done.stdout.rstrip("\n")
+        return done.stdout.rstrip(b"\n")
     return None
+
+
+def _text(output: bytes | None) -> str:
+    """What git said as text; files and names may be in any encoding."""
+    return (output or b"").decode(errors="replace")

@@ -11,19 +11,31 @@ the composition is done, and reports every mistake that it finds.
 import dataclasses
 import enum
 import inspect
-from collections.abc import Callable, Iterator
+import re
+import typing
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 from hydra.core.config_store import ConfigNode, ConfigStore
 from omegaconf import MISSING, DictConfig, ListConfig, Node, OmegaConf, ValueNode
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from runwright.errors import nearest
-from runwright.factory import CONFIG_GROUPS, OptionError, Settings, described
+from runwright.errors import UserError, nearest
+from runwright.factory import (
+    CONFIG_GROUPS,
+    OptionError,
+    Settings,
+    choice,
+    described,
+    group_of,
+)
 
 SCHEMA_NAME: Final = "config_schema"
+
+Members: TypeAlias = Callable[[str], Collection[str]]
+"""The names of the members of a group."""
 
 HYDRA_SETTINGS: Final[dict[str, Any]] = {
     # Two runs that start in the same second must not share a directory.
@@ -94,7 +106,7 @@ class _SchemaNode(ConfigNode):
         return self._made[0]
 
     @node.setter
-    def node(self, value: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def node(self, value: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # an attribute there
         self._node = value
 
 
@@ -152,10 +164,19 @@ class Conversion:
         deferred: keys whose values only a running job knows, `${hydra:…}`.
     """
 
-    def __init__(self) -> None:
-        """Nothing is wrong yet."""
+    def __init__(
+        self, in_defaults: Collection[str] | None = None, members: Members | None = None
+    ) -> None:
+        """Nothing is wrong yet.
+
+        Args:
+            in_defaults: what the defaults list chooses, e.g. `model`: another member needs no "+".
+            members: the members of a group, YAML files too; by default the factories.
+        """
         self.problems: list[str] = []
         self.deferred: list[str] = []
+        self._in_defaults = in_defaults
+        self._members = members
 
     def settings(self, node: DictConfig, key: str = "") -> Settings | None:
         """The frozen object of a typed node, or None when something is wrong or deferred."""
@@ -168,11 +189,13 @@ class Conversion:
         values: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
             try:
-                value = self._option(node, field.name, key)
+                value = _from_home(self._option(node, field.name, key))
             except MissingMandatoryValue:
-                self.problems.append(_missing(_join(key, field.name), field))
+                self.problems.append(self._missing(_join(key, field.name), field, cls))
             except OmegaConfBaseException as error:
                 self._note(node, field.name, key, error)
+            except UserError as error:
+                self.problems.append(f"{_join(key, field.name)}: {error}")
             else:
                 values[field.name] = value
                 if text := described(field).problem(value):
@@ -184,6 +207,13 @@ class Conversion:
         except OptionError as error:
             self.problems.extend(error.texts(key))
             return None
+
+    def _missing(self, key: str, field: "dataclasses.Field[Any]", cls: type[Any]) -> str:
+        group = group_of(typing.get_type_hints(cls)[field.name])
+        if group is None:
+            return f"{key} must be given: {described(field).doc}."
+        ways = ways_to_choose(key, group, self._in_defaults, self._members)
+        return f"{key} must be chosen ({described(field).doc}): {ways}."
 
     def _option(self, node: DictConfig, name: str, key: str) -> Any:
         value = node._get_node(name)
@@ -211,6 +241,27 @@ class Conversion:
         return OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
 
 
+def _from_home(value: Any) -> Any:
+    """The value with `~` in paths written out: nobody else does it for those in YAML files."""
+    if isinstance(value, list):
+        return [_from_home(member) for member in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {k: _from_home(member) for k, member in cast("dict[Any, Any]", value).items()}
+    return home_path(value) if isinstance(value, Path) else value
+
+
+def home_path(path: Path) -> Path:
+    """The path with a leading `~` or `~user` written out.
+
+    Raises:
+        UserError: there is no such user.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise UserError(f"there is no home directory {path.parts[0]}.") from error
+
+
 def type_of(node: DictConfig) -> type[Any]:
     """The settings class of a typed node."""
     cls = OmegaConf.get_type(node)
@@ -233,6 +284,11 @@ def unknown_key(key: str, cls: type[Any]) -> str:
         return _NOT_GLOBAL
     name = key.rpartition(".")[2]
     known = [field.name for field in dataclasses.fields(cls)]
+    if name in CONFIG_GROUPS:
+        hints = typing.get_type_hints(cls)
+        places = [f"+{choice(name, field)}=…" for field in known if group_of(hints[field]) == name]
+        if places:
+            return f"{key} is not an option: its members are chosen with {' or '.join(places)}."
     if "." in key:
         closest = nearest(name, known)
         hint = f" Did you mean '{_join(key.rpartition('.')[0], closest)}'?" if closest else ""
@@ -247,11 +303,28 @@ def _allowed(names: list[str]) -> str:
     return f"It has: {', '.join(names)}." if names else "It has no options."
 
 
-def _missing(key: str, field: "dataclasses.Field[Any]") -> str:
-    members = CONFIG_GROUPS.get(field.name, {}) if "." not in key else {}
-    if members:
-        return f"{key} must be chosen ({described(field).doc}): {key}={'|'.join(sorted(members))}."
-    return f"{key} must be given: {described(field).doc}."
+def is_required(key: str) -> bool:
+    """Whether the whole configuration needs a value for this option of its own."""
+    root = ConfigStore.instance().repo[f"{SCHEMA_NAME}.yaml"].node
+    hint = typing.get_type_hints(type_of(root)).get(key)
+    return hint is not None and type(None) not in typing.get_args(hint)
+
+
+def ways_to_choose(
+    key: str, group: str, in_defaults: Collection[str] | None, members: Members | None = None
+) -> str:
+    """What to type to choose a member of a group for the option `key`: "+aug=flip|noise".
+
+    Args:
+        key: the option.
+        group: its group.
+        in_defaults: what the defaults list chooses, if that is known.
+        members: the members of a group, YAML files too; by default the factories.
+    """
+    chosen_by = choice(group, key)
+    sign = "" if in_defaults is None or chosen_by in in_defaults else "+"
+    names = CONFIG_GROUPS.get(group, {}) if members is None else members(group)
+    return f"{sign}{chosen_by}={'|'.join(sorted(names))}"
 
 
 def _join(key: str, name: str | None) -> str:
@@ -276,11 +349,31 @@ def plain_values(value: Any) -> Any:
 
 
 def to_yaml(node: Any, *, resolve: bool = False) -> str:
-    """A composed node as YAML that any reader understands: names for enums, text for paths."""
+    """A composed node as YAML that any reader understands: names for enums, text for paths.
+
+    Args:
+        node: the node, or plain values with the escapes that OmegaConf reads.
+        resolve: whether to put values in the place of interpolations.
+    """
     plain: Any = node
     if OmegaConf.is_config(node):
         plain = OmegaConf.to_container(node, resolve=resolve, enum_to_str=True)
+        plain = escaped(plain_values(plain)) if resolve else plain
     return OmegaConf.to_yaml(OmegaConf.create(plain_values(plain)))
+
+
+def escaped(plain: Any) -> Any:
+    """Plain values as OmegaConf reads them back: a "${" that is text, a "???" that is a value."""
+    if isinstance(plain, dict):
+        items = cast("dict[Any, Any]", plain).items()
+        return {key: escaped(member) for key, member in items}
+    if isinstance(plain, list):
+        return [escaped(member) for member in cast("list[Any]", plain)]
+    if not isinstance(plain, str):
+        return plain
+    if re.fullmatch(r"\\*\?\?\?", plain):
+        return f"\\{plain}"
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", plain)  # a backslash before it stands for two
 
 
 def leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,8 @@
-"""Stopping on request: Ctrl-C and SIGTERM end a training after the step that is under way."""
+"""Stopping on request: Ctrl-C and SIGTERM end a training after the step that is under way.
+
+On a cluster SIGUSR2 announces that the job's time is up or that another job takes its place. It
+ends the training likewise, with an exit status that says that the job is to be queued again.
+"""
 
 import contextlib
 import logging
@@ -6,11 +10,17 @@ import signal
 import threading
 from collections.abc import Generator
 from types import FrameType, TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
+
+if TYPE_CHECKING:
+    from runwright.world import World
 
 log = logging.getLogger(__name__)
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+
+REQUEUE: Final = 128 + signal.SIGUSR2
+"""The exit status of a run that saved a checkpoint in order to be queued again."""
 
 
 class StopRequest:
@@ -35,17 +45,23 @@ class StopRequest:
 
         Raises:
             KeyboardInterrupt: after Ctrl-C.
-            SystemExit: after SIGTERM, with status 143.
+            SystemExit: after SIGTERM, with status 143, and after SIGUSR2, with 140.
         """
         if self.signal == signal.SIGINT:
             raise KeyboardInterrupt
         if self.signal is not None:
             raise SystemExit(128 + self.signal)
 
+    def agree(self, world: "World") -> None:
+        """Take over what another process was asked, if this one was asked nothing."""
+        self.signal = max(one or 0 for one in world.gathered(self.signal)) or None
+
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
-                self._before[number] = signal.signal(number, self._note)
+                # Where nobody waits for SIGUSR2 it stays what it is: the end.
+                if number != signal.SIGUSR2 or callable(signal.getsignal(number)):
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(
@@ -68,6 +84,9 @@ class StopRequest:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
+        if {self.signal, number} == {signal.SIGTERM, signal.SIGUSR2}:
+            self.signal = signal.SIGUSR2  # Slurm sends both when it takes a job's place away
+            return
         again = self.requested
         self.signal = number
         if again or not self._noting:

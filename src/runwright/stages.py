@@ -1,6 +1,7 @@
 """What a run does beside training: measure, predict, load weights, draw the results."""
 
 import csv
+import io
 import json
 import logging
 import math
@@ -10,11 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from runwright.changes import changes
-from runwright.checkpoint import find_weights, load_into, read_weights, write_bytes
+from runwright.changes import changes, is_record
+from runwright.checkpoint import find_weights, load_into, read_weights
 from runwright.data import Data, Split
 from runwright.errors import UserError
-from runwright.evaluation import autocast, choose_monitor, evaluate, limit
+from runwright.evaluation import autocast, evaluate, limit, measure_to_report
+from runwright.files import replacing, write_bytes
 from runwright.loop import Training
 from runwright.objective import Objective
 from runwright.pictures import draw_learning_curves
@@ -37,10 +39,11 @@ def measure_or_predict(
         The monitored measure, or NaN after `predict`.
 
     Raises:
-        UserError: there are no weights or no such split.
+        UserError: there are no weights, no such split or no such measure.
     """
+    monitored = measure_to_report(config.training, objective)
     name, split = _split(config, data)
-    weights = find_weights(Path(config.checkpoint.load or runtime.run_dir))
+    weights = find_weights(config.checkpoint.load or runtime.run_dir)
     _refuse_other_data_or_model(config, weights)
     load_weights(model, weights)
     if config.stage == "predict":
@@ -56,8 +59,7 @@ def measure_or_predict(
         evaluation.draw(runtime.run_dir / "pictures", name)
     for measure, value in measures.items():
         log.info("%s %.4f", measure, value)
-    monitor, _ = choose_monitor(config.training, objective, has_validation=True)
-    return measures[f"{name}_{monitor.removeprefix('val_')}"]
+    return measures[f"{name}_{monitored}"]
 
 
 def _refuse_other_data_or_model(config: Config, weights: Path) -> None:
@@ -68,8 +70,11 @@ def _refuse_other_data_or_model(config: Config, weights: Path) -> None:
     Raises:
         UserError: the run on record beside them had other data or another model.
     """
-    recorded = weights.parent.parent / "config.yaml"
-    if not recorded.exists():
+    # Where a link leads to is where they were trained, unless that is a mere store of files.
+    places = (weights.resolve(), weights.absolute())
+    records = (place.parent.parent / "config.yaml" for place in places)
+    recorded = next((path for path in records if is_record(path)), None)
+    if recorded is None:
         return
     changed = changes(recorded, config, within=("dm", "model"))
     if not changed:
@@ -78,8 +83,8 @@ def _refuse_other_data_or_model(config: Config, weights: Path) -> None:
     if not config.checkpoint.allow_changes:
         raise UserError(
             f"The weights in {weights} were trained with other data or another model:\n{listed}\n"
-            f"Take that run's configuration, --config-dir {weights.parent.parent} --config-name "
-            "config, or measure them all the same with checkpoint.allow_changes=true."
+            f"Take that run's configuration, --config-dir {recorded.parent} --config-name config, "
+            "or measure them all the same with checkpoint.allow_changes=true."
         )
     log.warning("Measuring weights that were trained differently:\n%s", listed)
 
@@ -130,8 +135,9 @@ def _split(config: Config, data: Data[Any, Any]) -> tuple[str, Split[Any]]:
 def _predict(model: nn.Module, objective: Objective[Any], split: Split[Any], path: Path) -> None:
     rows = 0
     model.eval()
-    with torch.no_grad(), path.open("w", newline="") as file:
-        writer = csv.writer(file)
+    with torch.no_grad(), replacing(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        writer = csv.writer(text, lineterminator="\n")
         for batch in split.batches(epoch=0):
             columns = objective.predict(model, batch)
             if rows == 0:
@@ -139,4 +145,5 @@ def _predict(model: nn.Module, objective: Objective[Any], split: Split[Any], pat
             for values in zip(*(column.tolist() for column in columns.values()), strict=True):
                 writer.writerow([rows, *values])
                 rows += 1
+        text.detach()  # all of it is in the file now, which stays open
     log.info("Wrote %d predictions to %s.", rows, path)

@@ -65,3 +65,7 @@ class TrainingCfg(Settings):
             value = getattr(self, name)
             if isinstance(value, float) and value > 1:
                 yield f"`{name}` as a share must be ≤ 1, got {value}; a number of steps is whole"
+        if self.overfit_batches is not None:
+            for name in ("limit_train_batches", "limit_val_batches"):
+                if getattr(self, name) is not None:
+                    yield f"`{name}` must be null with `overfit_batches`, which takes its place"

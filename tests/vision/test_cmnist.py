@@ -10,11 +10,15 @@ import torch
 from runwright.batching import InMemory
 from runwright.data import Data
 from runwright.errors import UserError
+from runwright.factory import OptionError
 from runwright.runtime import Runtime
 from runwright.vision.batch import ImageBatch
-from runwright.vision.cmnist import PALETTE, bundled_digits, choose_colors
+from runwright.vision.cmnist import bundled_digits, choose_colors
 from runwright.vision.dims import ImageDims
 from runwright.vision.factories import ColoredMNISTDataModule
+from runwright.vision.palette import PALETTE
+
+RGB = np.array(list(PALETTE.values()), dtype=np.float32) / np.float32(255)
 
 
 def build(seed: int = 0, **options: Any) -> Data[ImageDims, ImageBatch]:
@@ -43,6 +47,11 @@ def test_the_default_has_4000_training_and_1000_validation_images() -> None:
     assert batch.image.dtype == torch.float32
     assert 0 <= float(batch.image.min()) < float(batch.image.max()) <= 1
     assert data.dims == ImageDims(channels=3, height=28, width=28, num_classes=10, num_groups=100)
+
+
+def test_the_groups_to_validate_on_are_as_small_as_the_readme_says() -> None:
+    sizes = torch.bincount(examples(build(), "val").group, minlength=100)
+    assert (int(sizes.min()), int(sizes.max()), int(sizes.sum())) == (3, 18, 1000)
 
 
 def test_no_image_is_in_two_splits() -> None:
@@ -93,7 +102,7 @@ def test_the_group_names_class_and_colour_and_the_image_has_that_colour() -> Non
     batch = examples(build(binarize=True), "train")
     assert torch.equal(batch.group // 10, batch.label)
     brightest = batch.image.amax(dim=(2, 3))
-    expected = torch.from_numpy(PALETTE)[batch.group % 10]
+    expected = torch.from_numpy(RGB)[batch.group % 10]
     torch.testing.assert_close(brightest, expected)
 
 
@@ -115,7 +124,7 @@ def test_background_and_black_choose_what_is_coloured(
     meaning = {
         "black": torch.zeros(4000, 3),
         "white": torch.ones(4000, 3),
-        "colour": torch.from_numpy(PALETTE)[batch.group % 10],
+        "colour": torch.from_numpy(RGB)[batch.group % 10],
     }
     torch.testing.assert_close(batch.image[:, :, 0, 0], meaning[corner_is])
     ink = plain.image.amax(dim=1, keepdim=True) > 0
@@ -146,7 +155,13 @@ def test_a_label_map_merges_digits_and_leaves_others_out() -> None:
 def test_colours_can_be_chosen_from_the_palette() -> None:
     batch = examples(build(colors=[7, 2], num_colors=2, binarize=True), "train")
     shown = np.unique(batch.image.amax(dim=(2, 3)).numpy(), axis=0)
-    np.testing.assert_allclose(shown, np.unique(PALETTE[[2, 7]], axis=0))
+    np.testing.assert_allclose(shown, np.unique(RGB[[2, 7]], axis=0))
+
+
+def test_a_colour_that_is_named_twice_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"colors must name each colour once, got \[4, 7, 4\]"):
+        build(colors=[4, 7, 4], num_colors=3)
+    assert build(colors=[4], num_colors=1).dims.num_groups == 10
 
 
 def test_the_dims_that_follow_from_the_options_are_those_of_the_data() -> None:
@@ -188,7 +203,7 @@ def test_images_that_do_not_fit_in_memory_are_refused_before_they_are_made() -> 
 
 
 def test_a_batch_larger_than_the_training_split_is_refused() -> None:
-    with pytest.raises(UserError, match=r"Use dm\.batch_size=4000 or less"):
+    with pytest.raises(UserError, match=r"\(such as dm\.batch_size=4000\)"):
         build(batch_size=5000)
 
 

@@ -1,6 +1,7 @@
 """Every network builds for every shape that it can take, and says so where it cannot."""
 
 import itertools
+import re
 from typing import Any
 
 import pytest
@@ -130,13 +131,41 @@ def test_torchvisions_classifiers_are_chosen_by_name(name: str, channels: int) -
 
 
 def test_an_unknown_classifier_is_refused_before_any_data_are_read() -> None:
-    with pytest.raises(UserError, match="Did you mean 'mobilenet_v3_large'"):
+    with pytest.raises(UserError) as caught:
         TorchvisionFactory(name="mobilenet_v3_larg").preflight()
+    assert str(caught.value).startswith(
+        "model.name=mobilenet_v3_larg: torchvision has no classifier of this name. "
+        "Did you mean 'mobilenet_v3_large'? Allowed: alexnet, "
+    )
+
+
+@pytest.mark.parametrize("factory", [ResNetFactory, TorchvisionFactory])
+def test_unknown_weights_are_refused_with_those_that_there_are(
+    factory: type[ResNetFactory | TorchvisionFactory],
+) -> None:
+    with pytest.raises(UserError) as caught:
+        factory(weights="IMAGENET1K_V9").build(dims())
+    assert re.fullmatch(
+        r"model\.weights=IMAGENET1K_V9: torchvision has no such weights of \w+\. "
+        r"Did you mean 'IMAGENET1K_V1'\? Allowed: DEFAULT, IMAGENET1K_V1\.",
+        str(caught.value),
+    )
 
 
 def test_an_image_too_small_for_a_classifier_is_refused_in_one_sentence() -> None:
-    with pytest.raises(UserError, match=r"cannot take images of 8×8 pixels.*default_res"):
-        TorchvisionFactory(name="alexnet").build(dims(height=8, width=8))
+    with pytest.raises(UserError) as caught:
+        TorchvisionFactory(name="inception_v3").build(dims())
+    assert str(caught.value) == (
+        "model.name=inception_v3 cannot take images of 28×28 pixels: Calculated padded input size "
+        "per channel: (1 x 1). Kernel size: (3 x 3). Kernel size can't be greater than actual "
+        "input size. Use images of another size (dm.default_res), usually larger ones, or another "
+        "model."
+    )
+
+
+def test_an_image_that_a_transformer_cannot_divide_is_refused_too() -> None:
+    with pytest.raises(UserError, match=r"of 30×30 pixels: .*indivisible by patch size\. Use"):
+        TorchvisionFactory(name="vit_b_16").build(dims(height=30, width=30))
 
 
 def test_every_registered_model_says_which_dims_it_accepts() -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -128,3 +129,30 @@ def test_labels_and_groups_out_of_range_are_refused(name: str, value: int) -> No
     getattr(batch, name)[3] = value
     with pytest.raises(UserError, match=f"have a {name} {value}, not in 0"):
         objective().losses(Pixels(), batch)
+
+
+def test_the_worst_group_is_named_above_the_confusion_matrix() -> None:
+    dims = ImageDims(
+        channels=1,
+        height=1,
+        width=2,
+        num_classes=2,
+        num_groups=3,
+        class_names=("cat", "dog"),
+        group_names=("cat, at home", "dog, at home", "dog, outside"),
+    )
+    batch = ImageBatch(
+        image=torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [1.0, 0.0]]).view(4, 1, 1, 2),
+        label=torch.tensor([0, 1, 1, 1]),
+        group=torch.tensor([0, 1, 2, 2]),
+    )
+    evaluation = ClassificationFactory().build(dims, CPU).evaluation()
+    evaluation.update(Pixels(), batch)
+    assert evaluation.title() == (
+        "accuracy 0.750 of 4 images\nworst group, 0.500 of 2: dog, outside"
+    )
+    assert evaluation.compute()["worst_group_accuracy"] == 0.5
+    without_groups = attrs.evolve(dims, num_groups=1, group_names=("all",))
+    evaluation = ClassificationFactory().build(without_groups, CPU).evaluation()
+    evaluation.update(Pixels(), attrs.evolve(batch, group=torch.zeros(4, dtype=torch.int64)))
+    assert evaluation.title() == "accuracy 0.750 of 4 images"

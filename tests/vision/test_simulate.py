@@ -249,6 +249,14 @@ def test_real_data_are_never_overwritten(tmp_path: Path, content: str) -> None:
     assert pictures(tmp_path) == {real.name: b"real"}
 
 
+def test_the_root_may_be_below_the_home_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert main(["simulate", "celeba", "--root=~/data", "--num-images", "2"]) == 0
+    assert (tmp_path / "home" / "data" / "celeba").is_dir()
+
+
 def test_a_root_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"cannot be written to .*file"):

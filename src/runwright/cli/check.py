@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
         The exit status: 2 when there is a fault.
 
     Raises:
-        UserError: an argument is wrong, or an override that nothing has an option for.
+        UserError: an argument is wrong, or an override spoils the default.
     """
     started = time.perf_counter()
     args = _parser().parse_intermixed_args(argv)

@@ -5,6 +5,7 @@ What the user gives on the command line holds for every composition that has suc
 
 import contextlib
 import dataclasses
+import re
 from typing import Any, Final, cast
 
 import yaml
@@ -24,10 +25,11 @@ from runwright.cli.sizes import explain
 from runwright.diagnosis import without_hydra
 from runwright.errors import ConfigError, UserError, nearest
 from runwright.factory import CONFIG_GROUPS
+from runwright.quoting import parse_override
 from runwright.run import Config
 
 # What the schema says of an option without a default.
-_MUST_BE_GIVEN: Final = " must be given: "
+_MUST_BE_GIVEN: Final = re.compile(r" must be (given: |chosen \()")
 
 _CIRCLE: Final = (
     "The defaults lists lead in a circle. A YAML file cannot build on something of its own name: "
@@ -69,7 +71,7 @@ class Compositions:
         """Compose everything.
 
         Raises:
-            UserError: an override of the command line applies to nothing, or spoils the default.
+            UserError: an override of the command line spoils the default.
         """
         usual = self._usual()
         chosen = self._choices.values()
@@ -153,15 +155,16 @@ class Compositions:
         return self._strict.repository.group_exists(key.partition("@")[0])
 
     def _report_overrides(self) -> None:
-        """Refuse what applies nowhere, and note what does not apply everywhere."""
+        """Find what applies nowhere, and note what does not apply everywhere."""
         wrong = [text for text in self._keys if not self._holds[text]]
         if wrong and self._nodes:
-            keys = [(text, self._keys[text]) for text in wrong]
-            raise ConfigError(
-                [f"{text}: nothing has an option '{key}'.{self._hint(key)}" for text, key in keys]
-            )
+            for text in wrong:
+                key = self._keys[text]
+                self._findings.fault(text, f"nothing has an option '{key}'.{self._hint(key)}")
         for text, left_out in self._left_out.items():
             holds = self._holds[text]
+            if text in wrong:
+                continue
             if left_out and len(left_out) <= len(holds):
                 self._findings.note(f"{text} does not concern {listed(left_out)}.")
             elif left_out:
@@ -195,7 +198,7 @@ class Compositions:
                 continue
             path = f"{case.group}/{case.name}" if case.group else case.name
             for problem in error.problems:
-                if _MUST_BE_GIVEN in problem and not case.is_file and case.group:
+                if _MUST_BE_GIVEN.search(problem) and not case.is_file and case.group:
                     self._findings.note(f"{case.place} was not checked: {problem}")
                 else:  # the place already says which file it is
                     self._findings.fault(case.place, problem.removeprefix(f"In {path}.yaml: "))
@@ -242,12 +245,7 @@ def _keys(composed: Composed) -> set[str]:
 
 
 def _parse(text: str) -> Override:
-    try:
-        override = OverridesParser.create().parse_override(text)
-    except HydraException as error:
-        raise UserError(f"{text}: {error}") from error
-    if not override.key_or_group:
-        raise UserError(f"{text}: what is before the '=' is missing.")
+    override = parse_override(text)
     if override.is_sweep_override():
         raise UserError(f"{text}: give one value; without it, all members of a group are checked.")
     return override

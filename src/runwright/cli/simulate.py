@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from runwright.extras import require_extra
+from runwright.schema import home_path
 
 _ROOT: Final = Path("data")
 _DESCRIPTION: Final = """\
@@ -57,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     celeba.add_argument(
-        "--root", type=Path, default=_ROOT, help="folder to make the folder `celeba` in"
+        "--root", type=_folder, default=_ROOT, help="folder to make the folder `celeba` in"
     )
     celeba.add_argument("--num-images", type=_positive, default=2000, help="how many faces to draw")
     celeba.add_argument("--seed", type=_not_negative, default=0, help="seed of the faces")
@@ -69,6 +70,10 @@ def _parser() -> argparse.ArgumentParser:
         "0.86 as in CelebA, where 2 %% of the men are blond and 24 %% of the women",
     )
     return parser
+
+
+def _folder(text: str) -> Path:
+    return home_path(Path(text))
 
 
 def _positive(text: str) -> int:

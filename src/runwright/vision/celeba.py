@@ -24,6 +24,7 @@ from runwright.vision.celeba_layout import (
     NUM_IMAGES,
     PARTITION,
     SIMULATED,
+    next_step,
     read_attributes,
     read_partition,
 )
@@ -74,21 +75,22 @@ def celeba(options: "CelebADataModule", runtime: Runtime) -> Data[ImageDims, Ima
             device=runtime.device,
         )
 
+    dims = options.expected_dims()
     eval_batch = max(1, min(500, _EVAL_PIXELS // options.default_res**2))
     train = split(_TRAIN, options.batch_size, runtime.seed)
     val, test = (split(part, eval_batch, None) for part in (_VAL, _TEST))
     return Data(
-        dims=options.expected_dims(),
+        dims=dims,
         train=train,
         val=val if len(val) else None,
         test=test if len(test) else None,
-        draw_examples=lambda path: _draw_examples(train, path),
+        draw_examples=lambda path: _draw_examples(train, dims, path),
     )
 
 
-def _draw_examples(train: MappedImages, path: Path) -> None:
+def _draw_examples(train: MappedImages, dims: ImageDims, path: Path) -> None:
     examples = train.gather(torch.arange(min(40, len(train))))
-    draw_image_grid(attrs.evolve(examples, image=examples.image / 255), path)
+    draw_image_grid(attrs.evolve(examples, image=examples.image / 255), dims, path)
 
 
 def _partition(options: "CelebADataModule", official: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -113,20 +115,25 @@ def _image_files(folder: Path, names: Sequence[str]) -> ImageFiles:
     if missing := [name for name in names if name not in found]:
         raise UserError(
             f"{len(missing):,} of the {len(names):,} images that {folder / ATTRIBUTES} lists are "
-            f"not in {folder / IMAGES}: {_first(missing)}. Unpack {IMAGES}.zip again; it is at "
-            f"{HOMEPAGE}."
+            f"not in {folder / IMAGES}: {_first(missing)}. "
+            + next_step(folder, f"Unpack {IMAGES}.zip again; it is at {HOMEPAGE}.")
         )
     if len(found) > len(names):
         unlisted = sorted(found.keys() - set(names))
         raise UserError(
             f"{len(unlisted):,} of the {len(found):,} images in {folder / IMAGES} are not listed "
-            f"in {folder / ATTRIBUTES}: {_first(unlisted)}. The two belong to different releases, "
-            f"or the list is cut short; both are at {HOMEPAGE}."
+            f"in {folder / ATTRIBUTES}: {_first(unlisted)}. "
+            + next_step(
+                folder,
+                "The two belong to different releases, or the list is cut short; both are at "
+                f"{HOMEPAGE}.",
+            )
         )
     return ImageFiles(
         folder=folder / IMAGES,
         names=tuple(names),
         stamps=tuple(found[name] for name in names),
+        next_step=next_step(folder, "Unpack or download them again."),
     )
 
 
@@ -147,10 +154,11 @@ def _require(folder: Path, root: Path) -> None:
     missing = _missing(folder)
     if not missing:
         return
+    count = "" if (folder / SIMULATED).exists() else f"{NUM_IMAGES:,} "
     needed = {
         ATTRIBUTES: "the attributes of every image",
         PARTITION: "which are for training, validation and testing",
-        f"{IMAGES}/": f"the {NUM_IMAGES:,} images, aligned and cropped, as JPEG files",
+        f"{IMAGES}/": f"the {count}images, aligned and cropped, as JPEG files",
     }
     state = {name: "missing" if name.rstrip("/") in missing else "found" for name in needed}
     listed = "\n".join(f"  {state[name]:8}{name:25}{what}" for name, what in needed.items())
@@ -158,10 +166,11 @@ def _require(folder: Path, root: Path) -> None:
     if missing == [IMAGES] and archive.exists():
         advice = f"Unpack the images: unzip {archive} -d {folder}"
     else:
-        advice = (
+        advice = next_step(
+            folder,
             f"Get them from {HOMEPAGE}, or let torchvision fetch them with dm.download=true.\n"
             "To try things out without CelebA, draw a small stand-in, cartoon faces with the same "
-            f"attributes: python -m runwright simulate celeba --root {root}"
+            f"attributes: python -m runwright simulate celeba --root {root}",
         )
     raise UserError(f"dm=celeba looked in {folder.resolve()}:\n{listed}\n{advice}")
 

@@ -1,6 +1,12 @@
 """The attributes that CelebA's authors labelled every face with."""
 
 import enum
+from typing import Final
+
+# The words that make an attribute what a face is or does; all others are what it has.
+_QUALITIES: Final = frozenset(
+    ("Attractive", "Bald", "Blurry", "Chubby", "Hair", "Open", "Smiling", "Wearing", "Young")
+)
 
 
 class CelebAttr(enum.Enum):
@@ -49,3 +55,14 @@ class CelebAttr(enum.Enum):
 
     # A shorter name for the most used of them; Python makes it an alias of BLOND_HAIR.
     BLOND = "Blond_Hair"  # noqa: PIE796  # the alias is meant
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What faces without and with the attribute are called: ("not smiling", "smiling")."""
+        words = self.value.split("_")
+        name = " ".join(words).lower().replace("o clock", "o'clock")
+        if self is CelebAttr.MALE:
+            return "female", name
+        if self is CelebAttr.NO_BEARD:
+            return "beard", name
+        return f"{'not' if _QUALITIES & set(words) else 'no'} {name}", name

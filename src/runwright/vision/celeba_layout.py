@@ -1,5 +1,7 @@
 """Reading and writing CelebA's own files, as torchvision lays them out under `root/celeba`."""
 
+import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -28,7 +30,30 @@ _LANDMARK_COLUMNS: Final = " ".join(
     for point in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
     for axis in "xy"
 )
-_AGAIN: Final = f"Get it again from {HOMEPAGE}."
+_DRAWN: Final = re.compile(r"^What was drawn: (.*)$", re.MULTILINE)
+
+
+def next_step(folder: Path, real: str) -> str:
+    """What to do about files that are missing or broken.
+
+    Args:
+        folder: where they should be.
+        real: the advice for the real CelebA; simulated images are to be drawn again instead.
+    """
+    marker = folder / SIMULATED
+    if not marker.exists():
+        return real
+    command = ["python", "-m", "runwright", "simulate", "celeba", "--root", str(folder.parent)]
+    if drawn := _DRAWN.search(marker.read_text(errors="replace")):
+        command += drawn[1].split()
+    return (
+        f"The images are simulated: delete {folder} and draw them again with\n"
+        f"  {shlex.join(command)}"
+    )
+
+
+def _again(path: Path) -> str:
+    return next_step(path.parent, f"Get it again from {HOMEPAGE}.")
 
 
 def read_attributes(
@@ -47,18 +72,18 @@ def read_attributes(
     if len(lines) < 3 or not lines[0].strip().isdecimal():
         raise UserError(
             f"{path} is broken: it should begin with the number of images, then the names of the "
-            f"40 attributes, then a line for each image. {_AGAIN}"
+            f"40 attributes, then a line for each image. {_again(path)}"
         )
     columns = lines[1].split()
     if absent := [a.value for a in CelebAttr if a.value not in columns]:
         raise UserError(
             f"{path} is broken: its second line names {len(columns)} attributes and lacks "
-            f"{', '.join(absent)}. {_AGAIN}"
+            f"{', '.join(absent)}. {_again(path)}"
         )
     if len(lines) - 2 != int(lines[0]):
         raise UserError(
             f"{path} is broken: it announces {int(lines[0]):,} images and lists "
-            f"{len(lines) - 2:,}. {_AGAIN}"
+            f"{len(lines) - 2:,}. {_again(path)}"
         )
     taken = [columns.index(attribute.value) + 1 for attribute in wanted]
     values: dict[str, list[bool]] = {}
@@ -67,13 +92,13 @@ def read_attributes(
         if len(row) != len(columns) + 1 or row[0] in values:
             raise UserError(
                 f"{path} is broken: line {number} should be the name of another image and "
-                f"{len(columns)} values, and is '{line[:60]}'. {_AGAIN}"
+                f"{len(columns)} values, and is '{line[:60]}'. {_again(path)}"
             )
         chosen = [row[column] for column in taken]
         if not {"-1", "1"}.issuperset(chosen):
             raise UserError(
                 f"{path} is broken: line {number} has {', '.join(chosen)} where there should be 1 "
-                f"or -1. {_AGAIN}"
+                f"or -1. {_again(path)}"
             )
         values[row[0]] = [value == "1" for value in chosen]
     return list(values), np.array(list(values.values()))
@@ -94,14 +119,14 @@ def read_partition(folder: Path, names: Sequence[str]) -> NDArray[np.int64]:
             case _:
                 raise UserError(
                     f"{path} is broken: line {number} should be the name of an image and 0, 1 or "
-                    f"2, and is '{line[:60]}'. {_AGAIN}"
+                    f"2, and is '{line[:60]}'. {_again(path)}"
                 )
     if part_of.keys() != set(names):
         differing = sorted(part_of.keys() ^ set(names))
         raise UserError(
             f"{path} lists {len(part_of):,} images and {folder / ATTRIBUTES} {len(names):,}; "
-            f"{len(differing):,} are in one of them only, the first is {differing[0]}. They belong "
-            f"together; get both from {HOMEPAGE}."
+            f"{len(differing):,} are in one of them only, the first is {differing[0]}. "
+            + next_step(folder, f"They belong together; get both from {HOMEPAGE}.")
         )
     return np.array([part_of[name] for name in names], dtype=np.int64)
 
@@ -110,7 +135,7 @@ def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}. {_AGAIN}") from error
+        raise UserError(f"{path} cannot be read: {error}. {_again(path)}") from error
 
 
 def write_lists(

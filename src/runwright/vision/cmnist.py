@@ -18,26 +18,13 @@ from runwright.extras import require_extra
 from runwright.runtime import Runtime
 from runwright.vision.batch import ImageBatch
 from runwright.vision.dims import ImageDims
+from runwright.vision.palette import PALETTE
 from runwright.vision.pictures import draw_image_grid
 
 if TYPE_CHECKING:
     from runwright.vision.factories import ColoredMNISTDataModule
 
-PALETTE: Final = np.array(
-    [
-        (230, 25, 75),  # red
-        (60, 180, 75),  # green
-        (40, 100, 255),  # blue
-        (255, 225, 25),  # yellow
-        (245, 130, 48),  # orange
-        (145, 30, 180),  # purple
-        (70, 240, 240),  # cyan
-        (240, 50, 230),  # magenta
-        (128, 128, 128),  # grey
-        (170, 110, 40),  # brown
-    ],
-    dtype=np.float32,
-) / np.float32(255)
+_RGB: Final = np.array(list(PALETTE.values()), dtype=np.float32) / np.float32(255)
 
 # ITU-R BT.601: the luminance of red, green and blue.
 _LUMINANCE: Final = (0.299, 0.587, 0.114)
@@ -99,7 +86,7 @@ def colored_mnist(
         test=InMemory(batches["test"], batch_size=_EVAL_BATCH, shuffle_seed=None)
         if len(parts["test"].digits)
         else None,
-        draw_examples=lambda path: draw_image_grid(train.select(slice(0, 40)), path),
+        draw_examples=lambda path: draw_image_grid(train.select(slice(0, 40)), dims, path),
     )
 
 
@@ -144,8 +131,7 @@ def _colored(
         labels = np.array([options.label_map[digit] for digit in labels.tolist()], dtype=np.int64)
     correlation = options.correlation if is_train else options.test_correlation
     colors = choose_colors(labels, options.num_colors, correlation, rng)
-    palette = PALETTE[options.colors if options.colors is not None else range(options.num_colors)]
-    rgb = palette[colors]
+    rgb = _RGB[options.palette()][colors]
     if options.scale:
         rgb = np.clip(rng.normal(rgb, options.scale), 0, 1).astype(np.float32)
 

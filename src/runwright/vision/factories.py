@@ -15,6 +15,7 @@ from runwright.model import ModelFactory
 from runwright.objective import ObjectiveFactory
 from runwright.vision.celeba_attributes import CelebAttr
 from runwright.vision.dims import ImageDims
+from runwright.vision.palette import PALETTE
 
 if TYPE_CHECKING:
     import torch
@@ -121,7 +122,10 @@ class TorchvisionFactory(ModelFactory[ImageDims]):
 
         known = torchvision_classifiers()
         if self.name not in known:
-            raise UserError(f"model.name={self.name}: {did_you_mean(self.name, known)}")
+            raise UserError(
+                f"model.name={self.name}: torchvision has no classifier of this name. "
+                + did_you_mean(self.name, known)
+            )
 
     @override
     def build(self, dims: ImageDims) -> "nn.Module":
@@ -211,6 +215,12 @@ class ColoredMNISTDataModule(DataModule[ImageDims, "ImageBatch"]):
     def problems(self) -> Iterator[str]:
         if self.colors is not None and len(self.colors) != self.num_colors:
             yield f"`colors` names {len(self.colors)}, but `num_colors` is {self.num_colors}"
+        if self.colors is not None and len(set(self.colors)) < len(self.colors):
+            # Images that look alike would be counted as two groups.
+            yield (
+                f"`colors` must name each colour once, got {self.colors}; for fewer colours lower "
+                "`num_colors` too"
+            )
         if self.label_map is not None:
             if wrong := sorted(set(self.label_map) - set(range(10))):
                 yield f"`label_map` has {wrong}, which are not digits 0 … 9"
@@ -224,14 +234,24 @@ class ColoredMNISTDataModule(DataModule[ImageDims, "ImageBatch"]):
 
     @override
     def expected_dims(self) -> ImageDims:
-        num_classes = 10 if self.label_map is None else len(set(self.label_map.values()))
+        if self.label_map is None:
+            classes = tuple(str(digit) for digit in range(10))
+        else:
+            classes = tuple(f"class {number}" for number in sorted(set(self.label_map.values())))
+        colors = [list(PALETTE)[color] for color in self.palette()]
         return ImageDims(
             channels=1 if self.greyscale else 3,
             height=self.default_res,
             width=self.default_res,
-            num_classes=num_classes,
-            num_groups=num_classes * self.num_colors,
+            num_classes=len(classes),
+            num_groups=len(classes) * self.num_colors,
+            class_names=classes,
+            group_names=tuple(f"{name}, {color}" for name in classes for color in colors),
         )
+
+    def palette(self) -> list[int]:
+        """The chosen colours, as positions in the palette."""
+        return list(range(self.num_colors)) if self.colors is None else self.colors
 
     @override
     def build(self, runtime: "Runtime") -> "Data[ImageDims, ImageBatch]":
@@ -278,6 +298,12 @@ class CelebADataModule(DataModule[ImageDims, "ImageBatch"]):
             width=self.default_res,
             num_classes=2,
             num_groups=4,
+            class_names=self.superclass.names,
+            group_names=tuple(
+                f"{name}, {other}"
+                for name in self.superclass.names
+                for other in self.subclass.names
+            ),
         )
 
     @override

@@ -40,11 +40,13 @@ class ImageFiles:
         folder: where they are.
         names: their names; the order is that of the decoded images.
         stamps: size in bytes and time of the last change in ns, of each.
+        next_step: what the user should do when some of them are broken.
     """
 
     folder: Path
     names: tuple[str, ...]
     stamps: tuple[tuple[int, int], ...]
+    next_step: str
 
 
 def decoded_images(files: ImageFiles, res: int, cache_dir: Path) -> NDArray[np.uint8]:
@@ -100,7 +102,24 @@ def _decode(files: ImageFiles, res: int, path: Path) -> None:
         with partial.open("rb") as file:
             os.fsync(file.fileno())  # a crash of the machine must not leave a file with holes
         partial.replace(path)
-    log.info("The decoded images are kept in %s.", path)
+    log.info("%s", _kept(path))
+
+
+def _kept(path: Path) -> str:
+    """Where the images are now, and what else fills the folder: nothing is deleted unasked."""
+    text = f"The decoded images are kept in {path} ({_size(path)})."
+    older: list[str] = []
+    for other in sorted(path.parent.glob("*px-*.npy")):
+        with contextlib.suppress(FileNotFoundError):  # somebody deletes it just now
+            if other != path:
+                older.append(f"  {other.name}  {_size(other)}")
+    if older:
+        text += " Older ones beside it may be deleted; what is needed is decoded again:"
+    return "\n".join([text, *older])
+
+
+def _size(path: Path) -> str:
+    return f"{path.stat().st_size / 2**20:,.1f} MiB"
 
 
 def _make_empty_array(path: Path, shape: tuple[int, ...]) -> int:
@@ -150,7 +169,7 @@ def _broken_images(files: ImageFiles, broken: dict[int, str]) -> str:
             f"{len(broken):,} of the {len(files.names):,} images in {files.folder} are broken:",
             *shown,
             *([f"  … and {rest} more"] if rest else []),
-            "Unpack or download them again.",
+            files.next_step,
         ]
     )
 

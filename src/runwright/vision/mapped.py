@@ -11,16 +11,14 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from runwright.batching import epoch_order
-from runwright.data import Split
-from runwright.errors import UserError
+from runwright.batching import Batched
 from runwright.vision.batch import ImageBatch
 
 # How many batches are gathered before they are asked for.
 _AHEAD: Final = 2
 
 
-class MappedImages(Split[ImageBatch]):
+class MappedImages(Batched[ImageBatch]):
     """Some rows of an array of uint8 images, normalised to [-1, 1] on the training device.
 
     While a batch is trained on, one background thread copies the rows of the next ones out of the
@@ -38,7 +36,7 @@ class MappedImages(Split[ImageBatch]):
         shuffle_seed: int | None,
         device: torch.device,
     ) -> None:
-        """Cut the images at `rows` into batches.
+        """Cut the images at `rows` into batches; see `Batched`.
 
         Args:
             images: (N, C, H, W), of all splits.
@@ -46,48 +44,27 @@ class MappedImages(Split[ImageBatch]):
             labels: (K,), their classes.
             groups: (K,), their groups.
             batch_size: images a batch.
-            shuffle_seed: shuffles anew in every epoch, and drops the last, smaller batch; None
-                keeps the order and all images.
+            shuffle_seed: what the order of each epoch depends on, or None to keep it.
             device: where the batches are wanted.
 
         Raises:
             UserError: shuffled images do not fill one batch.
         """
-        if shuffle_seed is not None and len(rows) < batch_size:
-            raise UserError(
-                f"The training split has {len(rows)} images, fewer than one batch "
-                f"(dm.batch_size={batch_size}). Use dm.batch_size={len(rows)} or less."
-            )
+        super().__init__(len(rows), batch_size=batch_size, shuffle_seed=shuffle_seed)
         self.images = images
         self.rows = rows
         self.labels = torch.from_numpy(labels)
         self.groups = torch.from_numpy(groups)
-        self.batch_size = batch_size
-        self.shuffle_seed = shuffle_seed
         self.device = device
 
     @override
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    @override
-    def num_batches(self) -> int:
-        full, rest = divmod(len(self.rows), self.batch_size)
-        return full if self.shuffle_seed is not None else full + (rest > 0)
-
-    @override
     def batches(self, epoch: int, start: int = 0) -> Iterator[ImageBatch]:
-        if self.shuffle_seed is None:
-            order = torch.arange(len(self.rows))
-        else:
-            order = epoch_order(len(self.rows), seed=self.shuffle_seed, epoch=epoch)
+        order = self.order(epoch)
         background = ThreadPoolExecutor(1, thread_name_prefix="image-batches")
         gathered: deque[Future[ImageBatch]] = deque()
         try:
-            for number in range(start, self.num_batches):
-                chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
-                gathered.append(background.submit(self.gather, chosen))
+            for cut in self.cuts(start):
+                gathered.append(background.submit(self.gather, order[cut]))
                 if len(gathered) > _AHEAD:
                     yield self._on_device(gathered.popleft().result())
             while gathered:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import torch
 from torch import nn
 
-from runwright.errors import UserError
+from runwright.errors import UserError, did_you_mean
 from runwright.vision.dims import ImageDims
 
 if TYPE_CHECKING:
@@ -142,8 +142,16 @@ def torchvision_classifier(name: str, weights: str | None, dims: ImageDims) -> n
         else:
             model = builder(weights=weights)
             _replace_last_linear(model, dims.num_classes)
-    except (ValueError, KeyError, OSError) as error:
-        raise UserError(f"model={name} with weights={weights}: {error}") from error
+    except KeyError as error:
+        known = models.get_model_weights(name).__members__
+        raise UserError(
+            f"model.weights={weights}: torchvision has no such weights of {name}. "
+            + did_you_mean(str(weights), known)
+        ) from error
+    except OSError as error:
+        raise UserError(f"model.weights={weights} of {name} cannot be had: {error}") from error
+    except (ValueError, AssertionError) as error:
+        raise _cannot_take(name, dims, error) from error
     if dims.channels != 3:
         _replace_first_conv(model, dims.channels)
     _try_shape(name, model, dims)
@@ -152,13 +160,14 @@ def torchvision_classifier(name: str, weights: str | None, dims: ImageDims) -> n
 
 def _replace_first_conv(model: nn.Module, channels: int) -> None:
     modules = _modules(model)
-    name, old = next((n, m) for n, m in modules if isinstance(m, nn.Conv2d))
+    name, first = next((n, m) for n, m in modules if isinstance(m, nn.Conv2d))
+    old = cast("Any", first)  # torch declares its sizes as tuples of any length, and takes pairs
     new = nn.Conv2d(
         channels,
         old.out_channels,
-        kernel_size=tuple(old.kernel_size),  # pyright: ignore[reportArgumentType]  # two of them
-        stride=tuple(old.stride),  # pyright: ignore[reportArgumentType]
-        padding=tuple(old.padding),  # pyright: ignore[reportArgumentType]
+        kernel_size=old.kernel_size,
+        stride=old.stride,
+        padding=old.padding,
         bias=old.bias is not None,
     )
     model.set_submodule(name, new)
@@ -196,8 +205,12 @@ def _try_shape(name: str, model: nn.Module, dims: ImageDims) -> None:
     try:
         imaginary(torch.empty(shape, device="meta"))
     except (RuntimeError, AssertionError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"model={name} cannot take images of {dims.height}×{dims.width} pixels: {reason} "
-            "Use larger images (dm.default_res) or another model."
-        ) from error
+        raise _cannot_take(name, dims, error) from error
+
+
+def _cannot_take(name: str, dims: ImageDims, error: Exception) -> UserError:
+    reason = str(error).splitlines()[0].rstrip(".! ")
+    return UserError(
+        f"model.name={name} cannot take images of {dims.height}×{dims.width} pixels: {reason}. "
+        "Use images of another size (dm.default_res), usually larger ones, or another model."
+    )

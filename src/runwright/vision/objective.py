@@ -16,6 +16,7 @@ from runwright.objective import Evaluation, Objective
 from runwright.vision.batch import ImageBatch
 from runwright.vision.dims import ImageDims
 from runwright.vision.pictures import draw_confusion_matrix
+from runwright.world import World, relative_weight
 
 if TYPE_CHECKING:
     from runwright.vision.factories import ClassificationFactory
@@ -86,6 +87,8 @@ class Classification(Objective[ImageBatch]):
             weight=self.class_weights,
             label_smoothing=self.label_smoothing,
         )
+        if self.class_weights is not None and model.training:
+            loss = loss * relative_weight(self.class_weights[batch.label].sum())
         return {"loss": loss}
 
     @override
@@ -136,6 +139,10 @@ class ClassificationEvaluation(Evaluation[ImageBatch]):
         self._by_group[0].scatter_add_(0, batch.group, correct)
         self._by_group[1].scatter_add_(0, batch.group, ones)
 
+    @override
+    def add_up(self, world: World) -> None:
+        world.add_up([self._loss, self._confusion, self._by_group])
+
     @property
     def confusion(self) -> NDArray[np.int64]:
         """Counts of shape (num_classes, num_classes): row the true class, column the predicted."""
@@ -150,15 +157,36 @@ class ClassificationEvaluation(Evaluation[ImageBatch]):
         # has none and does not count.
         denominators = confusion.sum(axis=0) + confusion.sum(axis=1)
         f1 = 2 * hits[denominators > 0] / denominators[denominators > 0]
-        correct, count = self._by_group.cpu().numpy()
-        present = count > 0
         return {
             "loss": float(self._loss) / total,
             "accuracy": float(hits.sum() / total),
             "macro_f1": float(f1.mean()),
-            "worst_group_accuracy": float((correct[present] / count[present]).min()),
+            "worst_group_accuracy": self._worst_group()[0],
         }
+
+    def _worst_group(self) -> tuple[float, int, int]:
+        """Accuracy, number and size of the group with the lowest accuracy; the first of equals."""
+        correct, count = self._by_group.cpu().numpy()
+        present = np.flatnonzero(count)
+        accuracies = correct[present] / count[present]
+        worst = int(accuracies.argmin())
+        return float(accuracies[worst]), int(present[worst]), int(count[present[worst]])
 
     @override
     def draw(self, folder: Path, split: str) -> None:
-        draw_confusion_matrix(self.confusion, folder / f"confusion_matrix_{split}.png")
+        draw_confusion_matrix(
+            self.confusion,
+            [self._dims.class_name(number) for number in range(self._num_classes)],
+            self.title(),
+            folder / f"confusion_matrix_{split}.png",
+        )
+
+    def title(self) -> str:
+        """The accuracy, and in which group it is worst: what stands above the confusion matrix."""
+        confusion = self.confusion
+        correct = confusion.trace() / max(1, confusion.sum())
+        title = f"accuracy {correct:.3f} of {confusion.sum()} images"
+        if self._dims.num_groups == 1:
+            return title
+        accuracy, group, size = self._worst_group()
+        return f"{title}\nworst group, {accuracy:.3f} of {size}: {self._dims.group_name(group)}"

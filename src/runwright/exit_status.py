@@ -1,0 +1,68 @@
+"""How the program ends: what a user is told of an exception, and the exit status."""
+
+import os
+import select
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TextIO
+
+from runwright.errors import RunError, UserError
+
+DONE: Final = 0
+FAILED: Final = 1
+MISTAKE: Final = 2
+INTERRUPTED: Final = 130
+
+
+def exit_status(command: Callable[[], int]) -> int:
+    """Do what a command line asks for, and say in a sentence what stopped it, if anything did.
+
+    Args:
+        command: returns the exit status of what it came to the end of.
+
+    Returns:
+        The exit status. Exceptions that are bugs pass through.
+    """
+    try:
+        try:
+            return _told(command)
+        finally:
+            if sys.stdout is not None:  # a closed stream, as under cron
+                sys.stdout.flush()  # to find here that nobody reads, and not when Python ends
+    except BrokenPipeError:
+        streams = (stream for stream in (sys.stdout, sys.stderr) if stream is not None)
+        unread = [stream for stream in streams if _is_unread(stream)]
+        if not unread:
+            raise  # of another pipe: a bug
+        with Path(os.devnull).open("w") as nowhere:  # where Python writes the rest at its end
+            for stream in unread:
+                os.dup2(nowhere.fileno(), stream.fileno())
+        return FAILED
+
+
+def _told(command: Callable[[], int]) -> int:
+    try:
+        return command()
+    except UserError as error:
+        print(f"{_who()}{error}", file=sys.stderr)
+        return MISTAKE
+    except RunError as error:
+        print(f"{_who()}{error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _who() -> str:
+    """Which of several processes that train together this is; nothing for the main one."""
+    rank = os.environ.get("RANK", "0")
+    return "" if rank == "0" else f"Process {rank}: "
+
+
+def _is_unread(stream: TextIO) -> bool:
+    """Whether a stream is a pipe that nobody reads any more, as after `| head`."""
+    poll = select.poll()
+    poll.register(stream, 0)  # errors and hang-ups are reported in any case
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))

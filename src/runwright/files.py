@@ -1,0 +1,54 @@
+"""Writing files so that a crash leaves the old one or the new one, never half of one."""
+
+import contextlib
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Generator[BinaryIO]:
+    """A file to write to that takes the place of `path` once all is written without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_bytes(path: Path, *content: bytes | memoryview) -> None:
+    """Write a file so that after a crash there is either the old one or the new one, whole."""
+    with replacing(path) as file:
+        for part in content:
+            file.write(part)
+
+
+def alias(target: Path, name: Path) -> None:
+    """Let `name` be the same file as `target`, replacing what was there at once."""
+    temporary = name.with_name(f".{name.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        temporary.hardlink_to(target)
+    except OSError:  # a file system without hard links
+        write_bytes(name, target.read_bytes())
+        return
+    temporary.replace(name)
+    _sync_folder(name.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the folder's entries on the disk too; without it a power cut can undo the renaming."""
+    with contextlib.suppress(OSError):  # some systems and file systems cannot
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,81 @@
+"""Overrides that Hydra's grammar does not take as they were meant, and how to write them."""
+
+import shlex
+from typing import Final
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import GrammarParseError
+
+from runwright.errors import UserError
+
+_FORM: Final = "An override is written key=value, without blanks around the '='."
+
+
+def parse_override(text: str, *, before: str | None = None) -> Override:
+    """Read an override.
+
+    Args:
+        text: the override.
+        before: the one before it on the command line.
+
+    Raises:
+        UserError: Hydra's grammar does not take it; says how to quote it.
+    """
+    try:
+        parsed = _parsed(text)
+    except HydraException as error:
+        raise UserError(f"{error}\n{_next_step(text, before)}") from error
+    if not parsed.key_or_group:
+        raise UserError(f"{text}: what is before the '=' is missing. {_FORM}")
+    return parsed
+
+
+def several_values(text: str, *, is_choice: bool) -> str:
+    """The message for values with commas between them, where only one can be taken.
+
+    Args:
+        text: the override.
+        is_choice: whether it chooses a member of a group, which has no other meaning.
+    """
+    said = f"{text}: these are several values. To run with each of them, add --multirun."
+    if is_choice:
+        return said
+    key, _, value = text.partition("=")
+    as_list = shlex.quote(f"{key}=[{value}]")
+    return f"{said} As a list they are written {as_list}, as one text {quoted(key, value)}."
+
+
+def quoted(key: str, value: str) -> str:
+    """An override whose value is text: in quotes for Hydra, within quotes for the shell."""
+    try:
+        OmegaConf.create([value])
+    except GrammarParseError:  # a "${" that begins no interpolation
+        value = value.replace("${", r"\${")
+    return shlex.quote(f"{key}={QuotedString(value, Quote.double).with_quotes()}")
+
+
+def _next_step(text: str, before: str | None) -> str:
+    key, equals, value = text.partition("=")
+    if equals and _is_read(f"{key}=1"):
+        said = f"If {value} is meant as text, quote it, and all of it again for the shell:"
+        return f"{said} {quoted(key, value)}"
+    if equals or not before or not before.partition("=")[2]:
+        return _FORM
+    whole = f"{before} {text}"  # the shell ends an argument at a blank
+    written = shlex.quote(whole) if _is_read(whole) else quoted(*whole.split("=", 1))
+    return f"{_FORM} If {text} belongs to what is before it, quote both together: {written}"
+
+
+def _is_read(text: str) -> bool:
+    try:
+        _parsed(text)
+    except HydraException:
+        return False
+    return True
+
+
+def _parsed(text: str) -> Override:
+    return OverridesParser.create().parse_overrides([text])[0]

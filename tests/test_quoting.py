@@ -1,0 +1,49 @@
+"""How to quote a value that Hydra's grammar does not take: what is advised is right."""
+
+import shlex
+
+import pytest
+
+from runwright import ConfigError, compose
+
+CMNIST = ["dm=cmnist", "model=fcn"]
+
+
+def refused(*overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        compose([*CMNIST, *overrides])
+    return caught.value.problems[-1]
+
+
+def test_the_next_step_is_to_quote_for_hydra_and_for_the_shell() -> None:
+    problem = refused("wandb.name=a=b")
+    assert problem.endswith(
+        "If a=b is meant as text, quote it, and all of it again for the shell: 'wandb.name=\"a=b\"'"
+    )
+
+
+@pytest.mark.parametrize(
+    "value", ["a=b", "it's", 'say "a=b"', "a#b", "grün", "f(x)", "${x", "[a", "a=\\", "a,b"]
+)
+def test_what_is_advised_gives_the_text_that_was_typed(value: str) -> None:
+    problem = refused(f"wandb.name={value}").removesuffix(".")
+    (override,) = shlex.split(problem[problem.rindex(" 'wandb.name=") :])
+    assert compose([*CMNIST, override]).wandb.name == value
+
+
+def test_what_the_shell_took_apart_at_a_blank_is_quoted_together() -> None:
+    assert refused("wandb.name=a", "b").endswith("quote both together: 'wandb.name=a b'")
+    assert refused("wandb.tags=[a,", "b]").endswith("quote both together: 'wandb.tags=[a, b]'")
+
+
+def test_several_values_of_one_run_are_explained() -> None:
+    assert refused("wandb.tags=a,b") == (
+        "wandb.tags=a,b: these are several values. To run with each of them, add --multirun. As a "
+        "list they are written 'wandb.tags=[a,b]', as one text 'wandb.tags=\"a,b\"'."
+    )
+    assert refused("model=cnn,fcn").endswith("add --multirun.")
+
+
+@pytest.mark.parametrize("override", ["=3", "seed", "seed =3", "~a~b"])
+def test_what_has_no_key_or_no_value_is_shown_the_form(override: str) -> None:
+    assert "An override is written key=value, without blanks around the '='." in refused(override)

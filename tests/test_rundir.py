@@ -1,0 +1,162 @@
+"""The run directory: what it records, and what becomes of it when the storage fails."""
+
+import dataclasses
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runwright import Config, UserError, compose
+from runwright.changes import changes
+from runwright.optimisation import OptimisationCfg
+from runwright.rundir import config_yaml
+
+LIKE_AN_INTERPOLATION = ("${seed}", r"\${seed}", r"a \\${x} ${", "$")
+LIKE_NOTHING_GIVEN = ("???", r"\???", r"\\???", "a???", "~", "null", "")
+LIKE_YAML = ("1e-3", "a: b", "- a", "#a", " a ", "it's", '"', "\\", "a\nb", "grün")
+COMMAND = (
+    *("dm=cmnist", "model=fcn", "model.hidden_dim=64", "gpu=-1", "pictures=false"),
+    *("training.epochs=2", "training.limit_train_batches=4", "checkpoint.save_every=2"),
+)
+
+
+@pytest.mark.parametrize("text", [*LIKE_AN_INTERPOLATION, *LIKE_NOTHING_GIVEN, *LIKE_YAML])
+def test_any_text_is_read_back_from_the_record_as_it_was(text: str, tmp_path: Path) -> None:
+    opt = OptimisationCfg(optimizer_kwargs={"a": text, "b": [text]})
+    config = dataclasses.replace(compose(["dm=cmnist", "model=cnn"]), opt=opt)
+    recorded = tmp_path / "config.yaml"
+    recorded.write_text(config_yaml(config, tmp_path))
+    assert compose(conf=tmp_path) == config
+    assert changes(recorded, config) == []
+
+
+def changed(recorded: Config, now: Config, folder: Path) -> list[str]:
+    (folder / "config.yaml").write_text(config_yaml(recorded, folder))
+    return [line.strip() for line in changes(folder / "config.yaml", now)]
+
+
+@pytest.mark.parametrize(
+    ("key", "number", "share"),
+    [
+        *((f"training.{key}", "1", "1.0") for key in ("val_every", "limit_train_batches")),
+        *(("training.limit_val_batches", "1", "1.0"), ("opt.warmup", "1", "1.0")),
+        ("opt.optimizer_kwargs.amsgrad", "1", "True"),
+    ],
+)
+def test_a_number_in_place_of_a_share_is_a_change(
+    key: str, number: str, share: str, tmp_path: Path
+) -> None:
+    options = ["dm=cmnist", "model=cnn", "opt.schedule=cosine"]
+    sign = "+" if "kwargs" in key else ""
+    one, other = (compose([*options, f"{sign}{key}={value}"]) for value in (number, share))
+    assert changed(one, one, tmp_path) == changed(other, other, tmp_path) == []
+    assert changed(one, other, tmp_path) == [f"{key}: {number} → {share}"]
+    assert changed(other, one, tmp_path) == [f"{key}: {share} → {number}"]
+
+
+def test_a_number_that_can_only_be_meant_as_a_float_is_no_change(tmp_path: Path) -> None:
+    one = dataclasses.replace(compose(["dm=cmnist", "model=cnn"]), opt=OptimisationCfg(lr=1))
+    assert changed(one, compose(["dm=cmnist", "model=cnn", "opt.lr=1.0"]), tmp_path) == []
+
+
+def limited(repository: Path, run_dir: Path, kibibytes: int | str, *more: str) -> tuple[int, str]:
+    """Run where no file can be larger than this; exit status and messages on stderr."""
+    command = [sys.executable, str(repository / "main.py"), *COMMAND, f"hydra.run.dir={run_dir}"]
+    command += more
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f {kibibytes}; exec {shlex.join(command)}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+def test_a_full_disk_ends_the_run_with_the_way_to_go_on(tmp_path: Path, repository: Path) -> None:
+    run_dir = tmp_path / "run"
+    status, error = limited(repository, run_dir, 64)
+    assert status == 1
+    assert "Traceback" not in error
+    assert "File too large. There is no checkpoint yet. When it can be written again" in error
+    assert f"hydra.run.dir={run_dir}" in error
+    assert json.loads((run_dir / "result.json").read_text())["status"] == "failed"
+    assert not list(run_dir.rglob("*.tmp"))
+    assert limited(repository, run_dir, "unlimited")[0] == 0
+    unbroken = tmp_path / "unbroken"
+    assert limited(repository, unbroken, "unlimited")[0] == 0
+    left, right = (d / "checkpoints" / "last.safetensors" for d in (run_dir, unbroken))
+    assert left.read_bytes() == right.read_bytes()
+
+
+def test_half_a_table_of_predictions_is_not_left_behind(tmp_path: Path, repository: Path) -> None:
+    run_dir = tmp_path / "run"
+    compose(COMMAND).run(run_dir)
+    table = run_dir / "predictions_val.csv"
+    assert limited(repository, run_dir, 16, "stage=predict")[0] == 1
+    assert not table.exists()
+    assert not list(run_dir.rglob("*.tmp"))
+    assert limited(repository, run_dir, "unlimited", "stage=predict")[0] == 0
+    assert table.stat().st_size > 16 * 1024
+    assert table.read_text().startswith("index,label,group,prediction,probability_0,")
+
+
+def without_privileges(repository: Path, *arguments: str) -> tuple[int, str]:
+    """Run as a user whom the modes of files bind, which root is not; exit status and stderr."""
+    prefix: list[str] = []
+    if os.geteuid() == 0:
+        if (setpriv := shutil.which("setpriv")) is None:
+            pytest.skip("root may write everywhere, and there is no setpriv to give that up")
+        prefix = [setpriv, "--bounding-set=-dac_override"]
+    done = subprocess.run(
+        [*prefix, sys.executable, str(repository / "main.py"), *COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """The directory of a finished run where nothing can be written."""
+    run_dir = tmp_path / "run"
+    compose(COMMAND).run(run_dir)
+    folders = [run_dir, run_dir / "checkpoints"]
+    for folder in folders:
+        folder.chmod(0o555)
+    yield run_dir
+    for folder in folders:
+        folder.chmod(0o755)
+
+
+def test_weights_in_a_read_only_place_are_measured_from_elsewhere(
+    read_only: Path, tmp_path: Path, repository: Path
+) -> None:
+    status, error = without_privileges(repository, "stage=validate", f"hydra.run.dir={read_only}")
+    assert status == 2
+    assert error == (
+        f"hydra.run.dir={read_only}: nothing can be written there. The weights in it can be used "
+        f"from elsewhere: give checkpoint.load={read_only} and another hydra.run.dir.\n"
+    )
+    elsewhere = [f"checkpoint.load={read_only}", f"hydra.run.dir={tmp_path / 'other'}"]
+    assert without_privileges(repository, "stage=validate", *elsewhere) == (0, "")
+    status, error = without_privileges(repository, f"hydra.run.dir={read_only}")
+    assert (status, error.endswith("nothing can be written there. Take another one.\n")) == (
+        2,
+        True,
+    )
+
+
+def test_a_table_that_was_changed_by_hand_is_refused(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    compose([*COMMAND, "training.max_steps=4"]).run(run_dir)
+    (run_dir / "metrics.csv").write_text("a,b\n1,2\n")
+    longer = compose([*COMMAND, "checkpoint.allow_changes=true"])
+    with pytest.raises(UserError, match=r"metrics.csv is not as this run wrote it"):
+        longer.run(run_dir)
