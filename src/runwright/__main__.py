@@ -4,43 +4,34 @@ import importlib
 import sys
 from typing import Final
 
-from runwright.errors import RunError, UserError, nearest
+from runwright.errors import nearest
+from runwright.exit_status import DONE, MISTAKE, exit_status
 
 COMMANDS: Final = {
     "check": "try all combinations of factories without data",
+    "results": "show runs as a table, and which is best",
     "schema": "write a JSON schema of the YAML files, for editors",
     "simulate": "draw data to try things out with",
 }
 """Name → what it does. Each is a module of `runwright.cli` with a `main(argv) -> int`."""
 
-_DONE: Final = 0
-_FAILED: Final = 1
-_MISTAKE: Final = 2
-_INTERRUPTED: Final = 130
-
 
 def main(argv: list[str]) -> int:
     """Run a command; `argv` is what follows `python -m runwright`. Returns the exit status."""
+    return exit_status(lambda: _command(argv))
+
+
+def _command(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(_usage(), file=sys.stdout if argv else sys.stderr)
-        return _DONE if argv else _MISTAKE
+        return DONE if argv else MISTAKE
     name, *rest = argv
     if name not in COMMANDS:
         closest = nearest(name, COMMANDS)
         hint = f" Did you mean '{closest}'?" if closest else ""
         print(f"There is no command '{name}'.{hint}\n\n{_usage()}", file=sys.stderr)
-        return _MISTAKE
-    try:
-        return importlib.import_module(f"runwright.cli.{name}").main(rest)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return _MISTAKE
-    except RunError as error:
-        print(error, file=sys.stderr)
-        return _FAILED
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return _INTERRUPTED
+        return MISTAKE
+    return importlib.import_module(f"runwright.cli.{name}").main(rest)
 
 
 def _usage() -> str:
