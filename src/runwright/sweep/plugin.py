@@ -1,0 +1,40 @@
+"""The plugin that Hydra knows; imports nothing heavy until a sweep starts."""
+
+from typing import Any
+
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+from typing_extensions import override
+
+from runwright.extras import require_extra
+from runwright.sweep import options
+
+options.store()
+
+
+class RunwrightSweeper(Sweeper):
+    """`hydra/sweeper=runwright`: see `runwright.sweep.options` for what it takes."""
+
+    def __init__(self, **chosen: Any) -> None:
+        """Take the options as Hydra composed them."""
+        plain: dict[str, Any] = {
+            name: OmegaConf.to_container(value, resolve=True)
+            if OmegaConf.is_config(value)
+            else value
+            for name, value in chosen.items()
+        }
+        self._options = options.SweeperConf(**plain)
+
+    @override
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self._hydra = (hydra_context, config)
+
+    @override
+    def sweep(self, arguments: list[str]) -> None:
+        require_extra("optuna", "sweep", "hydra/sweeper=runwright")
+        from runwright.sweep.sweep import Sweep
+
+        Sweep(self._options, *self._hydra).run(arguments)

@@ -1,0 +1,192 @@
+"""The slots of a sweep: each runs one trial after the other, and waits for no other.
+
+Where the launcher is Hydra's basic one and there is one slot, trials run in this very process.
+With more slots each has a process of its own, which is kept from trial to trial. Every other
+launcher (joblib, submitit) is given one trial at a time, from a thread a slot.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Protocol, TypeAlias, cast
+
+import attrs
+import cloudpickle
+from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
+from runwright.sweep.trial import TrialJob
+
+
+@attrs.frozen(kw_only=True)
+class Assignment:
+    """A trial to be launched.
+
+    Attributes:
+        number: the trial's.
+        overrides: its command line.
+        job: the task function.
+    """
+
+    number: int
+    overrides: list[str]
+    job: TrialJob
+
+
+@attrs.frozen(kw_only=True)
+class Ended:
+    """How launching a trial ended.
+
+    Attributes:
+        error: what went wrong, or None.
+    """
+
+    error: str | None = None
+
+
+Next: TypeAlias = Callable[[], Assignment | None]
+Done: TypeAlias = Callable[[Assignment, Ended], None]
+
+
+class Slot(Protocol):
+    """Runs a trial and waits for its end."""
+
+    def run(self, assignment: Assignment) -> Ended:
+        """Run one trial."""
+        ...
+
+    def close(self) -> None:
+        """No more trials follow."""
+        ...
+
+
+def work_through(slots: int, new_slot: Callable[[], Slot], next_trial: Next, done: Done) -> None:
+    """Keep every slot busy until there are no more trials.
+
+    Raises:
+        BaseException: the first error that is not of a single trial.
+    """
+    if slots == 1:
+        _work(new_slot, next_trial, done)
+        return
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            _work(new_slot, next_trial, done)
+        except BaseException as error:  # noqa: BLE001  # handed to the main thread
+            errors.append(error)
+
+    # Daemons: after Ctrl-C nobody waits for a thread that waits for a cluster.
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(slots)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def _work(new_slot: Callable[[], Slot], next_trial: Next, done: Done) -> None:
+    with contextlib.closing(new_slot()) as slot:
+        while (assignment := next_trial()) is not None:
+            done(assignment, slot.run(assignment))
+
+
+@attrs.frozen(kw_only=True)
+class LauncherSlot:
+    """Hands every trial to a launcher of its own, as Hydra configures it."""
+
+    hydra_context: HydraContext
+    config: DictConfig
+
+    def run(self, assignment: Assignment) -> Ended:
+        """Launch one trial and wait for it."""
+        launcher = Plugins.instance().instantiate_launcher(
+            config=self.config, hydra_context=self.hydra_context, task_function=assignment.job
+        )
+        return _launch(launcher, assignment)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class ProcessSlot:
+    """A process that runs trials with Hydra's basic launcher, and is replaced when it dies."""
+
+    def __init__(self, hydra_context: HydraContext, config: DictConfig) -> None:
+        """Start the process when the first trial comes."""
+        # Hydra's and OmegaConf's registers hold functions that only cloudpickle can send.
+        self._start_with = cloudpickle.dumps((hydra_context, config, Singleton.get_state()))
+        self._process: SpawnProcess | None = None
+        self._connection: Connection | None = None
+
+    def run(self, assignment: Assignment) -> Ended:
+        """Run one trial in the process."""
+        connection, process = self._started()
+        try:
+            connection.send(assignment)
+            return connection.recv()
+        except (EOFError, ConnectionResetError, BrokenPipeError):
+            process.join()
+            self._connection = None
+            code = process.exitcode or 0
+            how = signal.Signals(-code).name if code < 0 else f"status {code}"
+            return Ended(error=f"its process ended with {how}")
+
+    def close(self) -> None:
+        """End the process."""
+        if self._connection is not None and self._process is not None:
+            self._connection.close()
+            self._process.join()
+
+    def _started(self) -> tuple[Connection, SpawnProcess]:
+        if self._connection is None or self._process is None:
+            context = multiprocessing.get_context("spawn")
+            ours, theirs = context.Pipe()
+            self._connection = cast("Connection", ours)
+            self._process = context.Process(target=_serve, args=(theirs, self._start_with))
+            self._process.start()
+            theirs.close()  # so that the end of the process is the end of the connection
+        return self._connection, self._process
+
+
+def _serve(connection: Connection, start_with: bytes) -> None:
+    """Run the trials that arrive, until nobody sends any more."""
+    from hydra.core.utils import setup_globals
+
+    hydra_context, config, singletons = cloudpickle.loads(start_with)
+    Singleton.set_state(singletons)
+    setup_globals()
+    # Several runs side by side would be unreadable; each has its own log.txt.
+    sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  # as long as the process
+    with contextlib.suppress(KeyboardInterrupt, EOFError, BrokenPipeError):
+        for assignment in _received(connection):
+            launcher = Plugins.instance().instantiate_launcher(
+                config=config, hydra_context=hydra_context, task_function=assignment.job
+            )
+            connection.send(_launch(launcher, assignment))
+
+
+def _received(connection: Connection) -> Iterator[Assignment]:
+    while True:
+        yield connection.recv()
+
+
+def _launch(launcher: Launcher, assignment: Assignment) -> Ended:
+    try:
+        (returned,) = launcher.launch([assignment.overrides], initial_job_idx=assignment.number)
+        _ = returned.return_value  # raises what the job raised
+    except Exception as error:  # noqa: BLE001  # a trial that fails does not end the sweep
+        return Ended(error=str(error) or type(error).__name__)
+    return Ended()

@@ -1,0 +1,247 @@
+"""The study: where its trials are kept, and what keeps them alive.
+
+A trial is RUNNING from the moment that it is given out until its own process tells how it ended,
+so what is told survives the process that started the sweep. Meanwhile whoever looks after it gives
+signs of life. A trial without them is taken up again, by one sweeper only, in its old directory.
+"""
+
+# Atomic changes of a trial's state are the storage's own business.
+# pyright: reportPrivateUsage=false
+
+import contextlib
+import os
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from typing import Any, Final, cast
+
+import optuna
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from runwright.errors import UserError
+
+ALIVE: Final = "alive"
+"""User attribute: the last sign of life, as (seconds since 1970, host, process)."""
+
+DIRECTORY: Final = "directory"
+"""User attribute: where the trial's run is."""
+
+RETRY_OF: Final = "retry_of"
+"""User attribute: the numbers of the trials that this one continues."""
+
+REPLACED: Final = "replaced"
+"""User attribute of the study, with a number behind it: that trial does not count."""
+
+_STALE_AFTER: Final = 3
+
+
+def open_storage(where: str) -> BaseStorage:
+    """Open what `hydra.sweeper.storage` names: a journal file, or a database by its URL.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    try:
+        if "://" in where:
+            return _open_database(where)
+        path = Path(where)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Of the two locks the one that also works on network file systems (NFS 3 and later).
+        return JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
+    except ImportError as error:
+        raise UserError(
+            f"hydra.sweeper.storage={where} needs a package that is not installed: {error}. "
+            "For PostgreSQL: `pip install psycopg[binary]` and postgresql+psycopg://…"
+        ) from error
+    except Exception as error:  # every database has errors of its own
+        raise UserError(f"hydra.sweeper.storage={where} cannot be opened: {error}") from error
+
+
+def _open_database(url: str) -> RDBStorage:
+    """Open a database; of several processes that find it empty, one makes the tables."""
+    from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+
+    for _ in range(5):
+        with contextlib.suppress(IntegrityError, OperationalError, ProgrammingError):
+            return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+        time.sleep(0.5)
+    return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+
+
+def trials(study: optuna.Study, *states: TrialState) -> list[FrozenTrial]:
+    """The trials in these states, as they are in the storage now."""
+    return study.get_trials(deepcopy=False, states=states or None)
+
+
+def trial_of(study: optuna.Study, number: int) -> FrozenTrial:
+    """A trial as it is in the storage now."""
+    return study.get_trials(deepcopy=False)[number]
+
+
+def running(study: optuna.Study, number: int) -> optuna.Trial:
+    """A trial that was given out, to report to.
+
+    Raises:
+        UserError: it has ended.
+    """
+    frozen = trial_of(study, number)
+    if frozen.state is not TrialState.RUNNING:
+        raise UserError(
+            f"Trial {number} of the study '{study.study_name}' is {frozen.state.name}: it has "
+            "ended, or another process continues it."
+        )
+    return optuna.Trial(study, frozen._trial_id)
+
+
+def give_sign_of_life(study: optuna.Study, number: int) -> None:
+    """Note that somebody looks after a trial."""
+    sign = [time.time(), socket.gethostname(), os.getpid()]
+    with contextlib.suppress(UpdateFinishedTrialError):
+        study._storage.set_trial_user_attr(trial_of(study, number)._trial_id, ALIVE, sign)
+
+
+@contextlib.contextmanager
+def kept_alive(study: optuna.Study, number: int, every: float) -> Generator[None]:
+    """Give signs of life of a trial from a thread, while the context lasts."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while True:
+            # A storage out of reach for a moment must not end a training.
+            with contextlib.suppress(Exception):
+                give_sign_of_life(study, number)
+            if ended.wait(every):
+                return
+
+    thread = threading.Thread(target=beat, daemon=True, name=f"alive-{number}")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=every)
+
+
+def is_dead(trial: FrozenTrial, every: float) -> bool:
+    """Whether nobody looks after a running trial any more."""
+    sign: Any = trial.user_attrs.get(ALIVE)
+    if sign is None:  # given out a moment ago, or by other hands than a sweeper's
+        started = trial.datetime_start
+        since = 0.0 if started is None else time.time() - started.timestamp()
+        return since > _STALE_AFTER * every
+    at, host, process = cast("tuple[float, str, int]", sign)
+    if host == socket.gethostname() and not _is_running(process):
+        return True
+    return time.time() - at > _STALE_AFTER * every
+
+
+def take_up_again(study: optuna.Study, dead: FrozenTrial, retries: int | None) -> bool:
+    """Queue what a dead trial was to do, with what it had reported, in the same directory.
+
+    Of several sweepers that notice, one does so.
+
+    Args:
+        study: the study.
+        dead: the trial.
+        retries: how often this is done at most; None is without end.
+
+    Returns:
+        Whether this one did.
+    """
+    history = [*dead.user_attrs.get(RETRY_OF, []), dead.number]
+    if retries is not None and len(history) > retries:
+        fail(study, dead.number, "its process died")
+        return False
+    replace(study, dead.number)  # first, so that it never counts beside the one that follows
+    if not fail(study, dead.number, "its process died; another trial continues it"):
+        return False
+    kept = {name: value for name, value in dead.user_attrs.items() if name != ALIVE}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        study.add_trial(
+            create_trial(
+                state=TrialState.WAITING,
+                params=dead.params,
+                distributions=dead.distributions,
+                user_attrs={**kept, RETRY_OF: history},
+                system_attrs=dead.system_attrs,
+                intermediate_values=dead.intermediate_values,
+            )
+        )
+    return True
+
+
+def fail(study: optuna.Study, number: int, why: str) -> bool:
+    """End a running trial as failed, unless somebody else has ended it; whether this one did."""
+    trial_id = trial_of(study, number)._trial_id
+    with contextlib.suppress(UpdateFinishedTrialError):
+        study._storage.set_trial_user_attr(trial_id, "error", why)
+        study._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+        return True
+    return False
+
+
+def replace(study: optuna.Study, number: int) -> None:
+    """Note that a trial does not count: another one continues it, or it was one too many."""
+    study.set_user_attr(f"{REPLACED}:{number}", True)
+
+
+def replaced(study: optuna.Study) -> set[int]:
+    """The numbers of the trials that do not count."""
+    prefix = f"{REPLACED}:"
+    return {int(n.removeprefix(prefix)) for n in study.user_attrs if n.startswith(prefix)}
+
+
+def counting(study: optuna.Study, found: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials among these that count."""
+    gone = replaced(study)
+    return [trial for trial in found if trial.number not in gone]
+
+
+def load(where: str, name: str, **parts: Any) -> optuna.Study:
+    """Open a study that exists."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return optuna.load_study(study_name=name, storage=open_storage(where), **parts)
+
+
+def create(
+    where: str, name: str, directions: list[str], sampler: BaseSampler, pruner: Any
+) -> optuna.Study:
+    """Open a study, or make it.
+
+    Raises:
+        UserError: there is one of that name which optimises in another direction.
+    """
+    study = optuna.create_study(
+        study_name=name,
+        storage=open_storage(where),
+        sampler=sampler,
+        pruner=pruner,
+        directions=cast("Any", directions),
+        load_if_exists=True,
+    )
+    recorded = [direction.name.lower() for direction in study.directions]
+    if recorded != directions:
+        raise UserError(
+            f"hydra.sweeper.study_name={name}: the study of that name in {where} is to "
+            f"{' and '.join(recorded)}, not to {' and '.join(directions)}. Take another name."
+        )
+    return study
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

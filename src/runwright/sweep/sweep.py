@@ -1,0 +1,287 @@
+"""A sweep from start to end: check the space, give out trials, write down what was found."""
+
+import contextlib
+import functools
+import importlib
+import logging
+import shlex
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import optuna
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.types import HydraContext
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, GridSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from runwright import preflight
+from runwright.composition import StrictConfigLoader
+from runwright.errors import ConfigError, RunError, UserError, did_you_mean
+from runwright.sweep import study as studies
+from runwright.sweep.checks import check, directions
+from runwright.sweep.options import SweeperConf
+from runwright.sweep.results import write_results
+from runwright.sweep.slots import Assignment, Ended, LauncherSlot, ProcessSlot, Slot, work_through
+from runwright.sweep.space import SearchSpace
+from runwright.sweep.trial import TrialJob
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+
+log = logging.getLogger(__name__)
+
+_FEWEST_TO_JUDGE: Final = 5
+_OURS: Final = ("optuna.*", "hydra_plugins.hydra_optuna_sweeper.*")
+
+
+class Sweep:
+    """One sweeper at work on a study, perhaps beside others."""
+
+    def __init__(
+        self, options: SweeperConf, hydra_context: HydraContext, config: DictConfig
+    ) -> None:
+        """Take the options, and what is needed to launch jobs."""
+        self.options = options
+        self.hydra_context = hydra_context
+        self.config = config
+        self.folder = Path(config.hydra.sweep.dir)
+        self.storage: str = self.options.storage or str((self.folder / "study.log").resolve())
+        self.study_name: str = self.options.study_name or self.folder.name
+        self._asking = threading.Lock()
+        self._own: set[int] = set()
+        self._deadline = time.monotonic() + (self.options.timeout or float("inf"))
+        self._stopped_because: str | None = None
+        self._interrupted = False
+
+    def run(self, arguments: list[str]) -> None:
+        """Work on the study until it has all its trials.
+
+        Raises:
+            ConfigError: the options, or a corner of the search space, cannot work.
+            RunError: too many trials failed.
+        """
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        check(self.options)
+        self.space = SearchSpace.parse(
+            self.options.params or {}, self.options.when or {}, arguments
+        )
+        self.extend = self._custom_search_space()
+        ways = self._check_corners()
+        self.sampler = self._sampler()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # the user chose it by name
+            self.pruner: BasePruner = instantiate(self.options.pruner, _execution_whitelist_=_OURS)
+        self.n_trials: int = self.options.n_trials
+        if isinstance(self.sampler, GridSampler):
+            self.n_trials = min(self.n_trials, self.space.size() or self.n_trials)
+        self._save_composed()
+        self.study = studies.create(self.storage, self.study_name, ways, self.sampler, self.pruner)
+        self._enqueue()
+        log.info(
+            "Study '%s' in %s: %d of %d trials to go.",
+            self.study_name,
+            self.storage,
+            self.n_trials - len(self._ended()),
+            self.n_trials,
+        )
+        try:
+            work_through(self.options.n_jobs, self._new_slot(), self._next, self._done)
+        except BaseException:
+            self._interrupted = True
+            log.info("To go on: %s", self._resume_command())
+            raise
+        write_results(self.study, self.folder, self._command)
+        if self._stopped_because is not None:
+            raise RunError(self._stopped_because)
+
+    def _check_corners(self) -> list[str]:
+        """Compose, check and build the corners of the space; returns the study's directions."""
+        loader = self.hydra_context.config_loader
+        assert isinstance(loader, StrictConfigLoader)
+        problems: dict[str, str] = {}
+        corners = self.space.corners()
+        for values in corners:
+            overrides = self.space.overrides(values)
+            try:
+                loader.load_sweep_config(self.config, overrides)
+            except ConfigError as error:
+                for problem in error.problems:
+                    problems.setdefault(problem, " ".join(overrides))
+        found = [f"{problem}\n   Trial: {where}" for problem, where in problems.items()]
+        found += preflight.problems_of_jobs(loader)
+        if found:
+            raise ConfigError(found)
+        log.info("%d corners of the search space are in order.", len(corners))
+        configs = [config for _, config in loader.waiting.values()]
+        loader.waiting.clear()
+        loader.has_launched = True
+        return directions(self.options, preflight.directions(configs[0]) if configs else {})
+
+    def _sampler(self) -> BaseSampler:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            sampler: Any = instantiate(self.options.sampler, _execution_whitelist_=_OURS)
+        # A grid is the one sampler that has to know the space beforehand.
+        if isinstance(sampler, functools.partial):
+            sampler = cast("Callable[..., BaseSampler]", sampler)(self.space.grid())
+        return cast("BaseSampler", sampler)
+
+    def _custom_search_space(self) -> Callable[[DictConfig, optuna.Trial], None] | None:
+        name: str | None = self.options.custom_search_space
+        if name is None:
+            return None
+        module, _, function = name.rpartition(".")
+        try:
+            return getattr(importlib.import_module(module), function)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise UserError(f"hydra.sweeper.custom_search_space={name}: {error}.") from error
+
+    def _save_composed(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, self.folder / "multirun.yaml")
+
+    def _enqueue(self) -> None:
+        """Queue what was given by hand; what the study has had already is left out.
+
+        Raises:
+            ConfigError: an option in it is not sampled.
+        """
+        by_hand: list[dict[str, Any]] = self.options.enqueue or []
+        problems = [
+            f"hydra.sweeper.enqueue[{index}]: '{name}' is not in the search space. "
+            + did_you_mean(name, self.space.known())
+            for index, values in enumerate(by_hand)
+            for name in sorted(values.keys() - self.space.known())
+        ]
+        if problems:
+            raise ConfigError(problems)
+        for values in by_hand:
+            self.study.enqueue_trial(values, skip_if_exists=True)
+
+    def _new_slot(self) -> Callable[[], Slot]:
+        is_basic = self.config.hydra.launcher._target_.endswith("BasicLauncher")
+        kind = ProcessSlot if is_basic and self.options.n_jobs > 1 else LauncherSlot
+        return lambda: kind(hydra_context=self.hydra_context, config=self.config)
+
+    def _ended(self) -> list[FrozenTrial]:
+        done = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        return studies.counting(self.study, studies.trials(self.study, *done))
+
+    def _next(self) -> Assignment | None:
+        """The next trial to run; waits while others might leave one to be taken up."""
+        while True:
+            with self._asking:
+                is_stopped = self._interrupted or self._stopped_because is not None
+                if is_stopped or time.monotonic() > self._deadline:
+                    return None
+                running = self._take_up_the_dead()
+                if len(self._ended()) + len(running) < self.n_trials:
+                    if (assignment := self._ask()) is not None:
+                        return assignment
+                    continue
+                if all(trial.number in self._own for trial in running):
+                    return None
+            time.sleep(min(5.0, self.options.heartbeat / 4))
+
+    def _take_up_the_dead(self) -> list[FrozenTrial]:
+        """Queue what others left; returns the trials that run, or wait to."""
+        living: list[FrozenTrial] = []
+        for trial in studies.trials(self.study, TrialState.RUNNING):
+            is_own = trial.number in self._own
+            if not is_own and studies.is_dead(trial, self.options.heartbeat):
+                if studies.take_up_again(self.study, trial, self.options.retries):
+                    log.info("Trial %d: nobody looks after it; taken up again.", trial.number)
+            else:
+                living.append(trial)
+        return living
+
+    def _ask(self) -> Assignment | None:
+        """Take the next trial; None when another sweeper was faster to take the last one."""
+        trial = self.study.ask()
+        before = studies.trials(self.study)[: trial.number]
+        if len(studies.counting(self.study, before)) >= self.n_trials:
+            studies.replace(self.study, trial.number)
+            studies.fail(self.study, trial.number, "one too many: another sweeper had the last")
+            return None
+        studies.give_sign_of_life(self.study, trial.number)
+        self._own.add(trial.number)
+        values = self.space.suggest(trial)
+        if self.extend is not None:
+            self.extend(self.config, trial)
+            values |= trial.params
+        overrides = self.space.overrides(values)
+        directory = trial.user_attrs.get(studies.DIRECTORY)
+        if directory is None:
+            trial.set_user_attr(studies.DIRECTORY, str((self.folder / str(trial.number)).resolve()))
+            trial.set_user_attr("overrides", overrides)
+        else:
+            path = QuotedString(directory, Quote.single).with_quotes()
+            overrides = [*overrides, f"hydra.sweep.subdir={path}"]
+        return Assignment(
+            number=trial.number,
+            overrides=overrides,
+            job=TrialJob(
+                storage=self.storage,
+                study=self.study_name,
+                number=trial.number,
+                pruner=self.pruner,
+                seeds=tuple(self.options.seeds or ()),
+                measures=tuple(self.options.measures or ()),
+                heartbeat=self.options.heartbeat,
+            ),
+        )
+
+    def _done(self, assignment: Assignment, ended: Ended) -> None:
+        if self._interrupted:
+            return
+        with self._asking:
+            self._own.discard(assignment.number)
+            trial = studies.trial_of(self.study, assignment.number)
+            if trial.state is TrialState.RUNNING:  # its process could not tell how it ended
+                again = studies.take_up_again(self.study, trial, self.options.retries)
+                consequence = "taken up again" if again else "given up"
+                log.warning("Trial %d died, %s: %s", trial.number, consequence, ended.error)
+                return
+            log.info("%s", self._line(trial, ended))
+            failed = [t for t in self._ended() if t.state is TrialState.FAIL]
+            count = len(self._ended())
+            too_few = count < min(_FEWEST_TO_JUDGE, self.n_trials)
+            if not too_few and len(failed) / max(1, count) > self.options.max_failure_rate:
+                self._stopped_because = (
+                    f"{len(failed)} of {count} trials failed, more than "
+                    f"hydra.sweeper.max_failure_rate={self.options.max_failure_rate}. The last: "
+                    f"{ended.error or failed[-1].user_attrs.get('error')}\n"
+                    f"When it is mended, go on with: {self._resume_command()}"
+                )
+
+    def _line(self, trial: FrozenTrial, ended: Ended) -> str:
+        state = {
+            TrialState.COMPLETE: "done",
+            TrialState.PRUNED: "pruned",
+            TrialState.FAIL: "failed",
+        }[trial.state]
+        line = f"Trial {trial.number} {state}"
+        if trial.values is not None:
+            line += ": " + ", ".join(f"{value:.4f}" for value in trial.values)
+        if ended.error is not None:
+            line += f": {ended.error}"
+        with contextlib.suppress(ValueError, RuntimeError):
+            best = self.study.best_trial
+            line += f" (best: {best.value:.4f} in trial {best.number})"
+        return line
+
+    def _command(self, overrides: list[str]) -> str:
+        arguments = [shlex.quote(one) for one in overrides]
+        return " ".join([f"python {shlex.quote(sys.argv[0])}", *arguments])
+
+    def _resume_command(self) -> str:
+        arguments = [one for one in sys.argv[1:] if not one.startswith("hydra.sweep.dir=")]
+        return self._command([*arguments, f"hydra.sweep.dir={self.folder}"])

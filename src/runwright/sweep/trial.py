@@ -1,0 +1,134 @@
+"""A trial in its own process: runs, reports every validation, and tells how it ended."""
+
+import dataclasses
+import gc
+import json
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import attrs
+import optuna
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from optuna.pruners import BasePruner
+from optuna.trial import TrialState
+
+from runwright import composition
+from runwright.errors import UserError
+from runwright.run import Config, run
+from runwright.signals import REQUEUE
+from runwright.sweep import study as studies
+
+
+@attrs.frozen(kw_only=True)
+class TrialJob:
+    """What a launcher runs for one trial: a task function that knows which trial it is.
+
+    Attributes:
+        storage: where the study is.
+        study: its name.
+        number: the trial's.
+        pruner: decides, from what was reported, whether the trial goes on.
+        seeds: the run's seeds; empty for the one that is configured.
+        measures: what the values of the trial are; empty for what the run returns.
+        heartbeat: seconds between signs of life.
+    """
+
+    storage: str
+    study: str
+    number: int
+    pruner: BasePruner
+    seeds: tuple[int, ...]
+    measures: tuple[str, ...]
+    heartbeat: float
+
+    def __call__(self, composed: DictConfig) -> list[float]:
+        """Run the trial; returns its values."""
+        gc.enable()
+        study = studies.load(self.storage, self.study, pruner=self.pruner)
+        trial = studies.running(study, self.number)
+        run_dir = Path(HydraConfig.get().runtime.output_dir)
+        with studies.kept_alive(study, self.number, self.heartbeat):
+            try:
+                values, pruned = self._run(composition.to_config(composed), run_dir, trial)
+            except Exception as error:
+                studies.fail(study, self.number, f"{type(error).__name__}: {error}")
+                raise
+            except BaseException as end:  # stopped from outside: somebody else may go on at once
+                if isinstance(end, SystemExit) and end.code == REQUEUE:
+                    raise  # this very job is queued again, and goes on with the trial
+                left = studies.trial_of(study, self.number)
+                studies.take_up_again(study, left, retries=None)
+                raise
+        if pruned:
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            study.tell(trial, values)
+        return values
+
+    def _run(self, config: Config, run_dir: Path, trial: optuna.Trial) -> tuple[list[float], bool]:
+        """The values, and whether the trial was pruned."""
+        if not self.seeds:
+            run(config, run_dir, reporter=Validations(trial))
+            return _outcome(run_dir, self.measures)
+        outcomes: list[list[float]] = []
+        for index, seed in enumerate(self.seeds):
+            of_seed = run_dir / f"seed_{seed}"
+            run(dataclasses.replace(config, seed=seed), of_seed)
+            outcomes.append(_outcome(of_seed, self.measures)[0])
+            if len(self.measures) <= 1:
+                _report(trial, outcomes[-1][0], index)
+                is_last = index + 1 == len(self.seeds)
+                if not is_last and trial.should_prune():
+                    return _means(outcomes), True
+        return _means(outcomes), False
+
+
+class Validations:
+    """Reports the validations of a run to its trial."""
+
+    def __init__(self, trial: optuna.Trial) -> None:
+        """Report to this trial."""
+        self._trial = trial
+        self._has_one_value = len(trial.study.directions) == 1
+
+    def report(self, step: int, value: float) -> bool:
+        """Report a validation; returns whether the trial is pruned."""
+        if not self._has_one_value:  # Optuna prunes by one value only
+            return False
+        _report(self._trial, value, step)
+        return bool(self._trial.should_prune())  # some pruners answer in NumPy's bool
+
+
+def _report(trial: optuna.Trial, value: float, step: int) -> None:
+    with warnings.catch_warnings():
+        # A run that goes on from its last checkpoint comes by here a second time.
+        warnings.filterwarnings("ignore", message="The reported value is ignored")
+        trial.report(value, step)
+
+
+def _outcome(run_dir: Path, measures: tuple[str, ...]) -> tuple[list[float], bool]:
+    """What a run that has ended came to: its values, and whether it was pruned.
+
+    Raises:
+        UserError: a measure was not measured; names those that were.
+    """
+    result: dict[str, Any] = json.loads((run_dir / "result.json").read_text())
+    known = {**result["measures"], "parameters": result["parameters"]}
+    known[result["monitor"]] = result["value"]
+    values: list[float] = []
+    for measure in measures or (result["monitor"],):
+        if measure not in known:
+            raise UserError(
+                f"hydra.sweeper.measures: nothing called '{measure}' is measured. Allowed: "
+                f"{', '.join(sorted(known))}."
+            )
+        value = known[measure]
+        values.append(math.nan if value is None else float(value))
+    return values, result["status"] == "pruned"
+
+
+def _means(outcomes: list[list[float]]) -> list[float]:
+    return [sum(values) / len(values) for values in zip(*outcomes, strict=True)]

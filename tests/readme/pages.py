@@ -1,0 +1,91 @@
+"""What the pages of the documentation show: commands, their output, files.
+
+In a block of the kind `console`, lines after `$ ` are commands, and what follows is their output;
+`…` stands for any characters, and on a line of its own for any lines. The commands run in
+order, in one copy of the project. A block after `<!-- file: PATH -->` is the content of that file.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+REPOSITORY = Path(__file__).parents[2]
+ANY = "…"
+
+
+@attrs.frozen
+class Shown:
+    """A command and the output that is shown for it."""
+
+    command: str
+    output: str
+
+
+def shown_commands(page: str) -> list[Shown]:
+    """Every command of a page, in order."""
+    found: list[Shown] = []
+    for block in re.findall(r"```console\n(.*?)```", page, flags=re.DOTALL):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, output = part.partition("\n")
+            found.append(Shown(command, output))
+    return found
+
+
+def shown_files(page: str) -> list[tuple[str, str]]:
+    """Every file that a page shows: its path and its content."""
+    return re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", page, flags=re.DOTALL)
+
+
+def as_pattern(output: str) -> str:
+    """A regular expression for an output as it is shown."""
+    pattern = ""
+    for line in output.splitlines():
+        if line == ANY:
+            pattern += r"(?:.*\n)*?"
+        else:
+            pattern += r".*?".join(re.escape(piece) for piece in line.split(ANY)) + r"\n"
+    return pattern
+
+
+def copy_of_project(folder: Path) -> Path:
+    """A copy of what a clone holds."""
+    copy = folder / "runwright"
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.splitlines():
+        if (REPOSITORY / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, copy / name)
+    return copy
+
+
+def check(shown: Shown, project: Path, env: Mapping[str, str] | None = None) -> None:
+    """Run a command in a copy of the project, and compare what it prints with what is shown."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        shown.command,
+        shell=True,
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "PATH": path, **(env or {})},
+    )
+    assert "Traceback" not in done.stdout
+    assert re.fullmatch(as_pattern(shown.output), done.stdout) or not shown.output, done.stdout
+    is_mistake = "Did you mean" in shown.output or "Could not" in shown.output
+    is_mistake |= "leave no pixels" in shown.output
+    assert done.returncode == (2 if is_mistake else 0), done.stdout

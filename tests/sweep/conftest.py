@@ -1,0 +1,57 @@
+"""A sweep as a person starts it, in this process: torch is imported once for all of them."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from conftest import REPOSITORY
+from runwright.commandline import run_command_line
+from runwright.exit_status import DONE, exit_status
+from runwright.factory import name_of
+from runwright.run import Config
+from runwright.sweep.study import load
+from toy_domain import ToySets
+
+SETS = (
+    f"dm={name_of(ToySets)}",
+    "model=set_encoder",
+    "gpu=-1",
+    "pictures=false",
+    "training.epochs=2",
+)
+
+Sweep = Callable[..., int]
+
+
+@pytest.fixture
+def sweep(monkeypatch: pytest.MonkeyPatch) -> Sweep:
+    """Run `python main.py --multirun hydra/sweeper=runwright …`; returns its exit status."""
+
+    def run(*arguments: str) -> int:
+        flags = ["--multirun", "hydra/sweeper=runwright", "hydra.sweep.dir=sweep", *SETS]
+        monkeypatch.setattr(sys, "argv", [str(REPOSITORY / "main.py"), *flags, *arguments])
+
+        def command() -> int:
+            run_command_line("conf", "config", Config)
+            return DONE
+
+        return exit_status(command)
+
+    return run
+
+
+def study(folder: str | Path = "sweep", name: str | None = None) -> optuna.Study:
+    """The study of a sweep directory."""
+    folder = Path(folder)
+    return load(str(folder / "study.log"), name or folder.name)
+
+
+def close(opened: optuna.Study) -> None:
+    """Close a study's connections to a database, which otherwise end with a warning."""
+    storage: Any = opened._storage  # pyright: ignore[reportPrivateUsage]  # there is no other way
+    storage.remove_session()
+    storage._backend.engine.dispose()

@@ -1,0 +1,117 @@
+"""Sweeps that are killed, and sweeps that share a study."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from conftest import REPOSITORY, SMALL
+from runwright import compose
+from runwright.sweep.study import replaced
+from sweep.conftest import study
+
+pytestmark = pytest.mark.slow
+
+OPTIONS = (
+    *("model=cnn", *SMALL, "training.epochs=8", "checkpoint.save_every=10"),
+    *("hydra/sweeper=runwright", "hydra/sweeper/pruner=none", "hydra.sweeper.heartbeat=2"),
+    *("opt.lr=interval(1e-3, 3e-3)", "hydra.sweeper.sampler.seed=1"),
+)
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    options = [one for one in OPTIONS if not (one.startswith("opt.lr=") and "interval" not in one)]
+    command = [sys.executable, str(REPOSITORY / "main.py"), "-m", *options, *arguments]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def wait_for_checkpoint(folder: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("*/checkpoints/last.state.safetensors")):
+        assert time.monotonic() < deadline, "no trial wrote a checkpoint"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "number"), [(1, signal.SIGINT), (2, signal.SIGINT), (2, signal.SIGKILL)]
+)
+def test_a_sweep_that_was_stopped_goes_on_with_its_trials(
+    tmp_path: Path, jobs: int, number: signal.Signals
+) -> None:
+    arguments = (
+        "hydra.sweeper.n_trials=3",
+        f"hydra.sweeper.n_jobs={jobs}",
+        "hydra.sweep.dir=sweep",
+    )
+    first = start(*arguments)
+    wait_for_checkpoint(tmp_path / "sweep")
+    os.killpg(first.pid, number)
+    said, _ = first.communicate(timeout=60)
+    if number == signal.SIGINT:
+        assert first.returncode == 130
+        assert "To go on: " in said
+        assert "Traceback" not in said
+    second = start(*arguments)
+    said, _ = second.communicate(timeout=300)
+    assert second.returncode == 0, said
+    found = study(tmp_path / "sweep")
+    complete = [trial for trial in found.trials if trial.state is TrialState.COMPLETE]
+    assert len(complete) == 3
+    again = [trial for trial in complete if "retry_of" in trial.user_attrs]
+    assert again
+    assert {number for trial in again for number in trial.user_attrs["retry_of"]} == replaced(found)
+    # It went on exactly: an unbroken run of the same configuration ends with the same weights.
+    trial = again[0]
+    run_dir = Path(trial.user_attrs["directory"])
+    assert "Resuming after step" in (run_dir / "log.txt").read_text()
+    value = compose(["dm=cmnist", *trial.user_attrs["overrides"]]).run(tmp_path / "unbroken")
+    assert value == trial.value
+    left, right = (
+        folder / "checkpoints" / "last.safetensors" for folder in (run_dir, tmp_path / "unbroken")
+    )
+    assert left.read_bytes() == right.read_bytes()
+    # Every validation once, those before the interruption included.
+    rows = (run_dir / "metrics.csv").read_text().count("\n") - 1
+    assert len(trial.intermediate_values) == 8
+    assert rows >= 8
+
+
+def test_two_sweepers_share_the_trials_of_a_study(tmp_path: Path) -> None:
+    shared = ("hydra.sweeper.storage=sqlite:///study.db", "hydra.sweeper.study_name=shared")
+    both = [
+        start("hydra.sweeper.n_trials=5", f"hydra.sweep.dir={name}", *shared) for name in ("a", "b")
+    ]
+    for process in both:
+        said, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+    done = {name: len(list((tmp_path / name).glob("*/result.json"))) for name in ("a", "b")}
+    assert sum(done.values()) == 5
+    assert min(done.values()) >= 1
+    results = [
+        json.loads(path.read_text())["status"] for path in tmp_path.glob("[ab]/*/result.json")
+    ]
+    assert results == ["finished"] * 5
+
+
+def test_a_trial_whose_process_is_killed_is_taken_up_by_the_same_sweep(tmp_path: Path) -> None:
+    sweep = start("hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=2", "hydra.sweep.dir=sweep")
+    wait_for_checkpoint(tmp_path / "sweep")
+    lists = Path(f"/proc/{sweep.pid}/task").glob("*/children")  # a list a thread
+    children = [pid for one in lists for pid in one.read_text().split()]
+    workers = [
+        pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    os.kill(int(workers[0]), signal.SIGKILL)
+    said, _ = sweep.communicate(timeout=300)
+    assert sweep.returncode == 0, said
+    assert "died, taken up again: its process ended with SIGKILL" in said
+    complete = [t for t in study(tmp_path / "sweep").trials if t.state is TrialState.COMPLETE]
+    assert len(complete) == 2

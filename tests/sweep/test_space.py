@@ -1,0 +1,107 @@
+"""What a search space samples, and what is refused in it."""
+
+import optuna
+import pytest
+
+from runwright.errors import ConfigError
+from runwright.sweep.space import SearchSpace
+
+PARAMS = {
+    "opt.lr": "tag(log, interval(1.e-5, 1.e-3))",
+    "model.num_hidden": "range(1, 4)",
+    "model.norm": "LN,BN",
+}
+
+
+def sampled(space: SearchSpace, number: int = 30) -> list[dict[str, object]]:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    return [space.suggest(study.ask()) for _ in range(number)]
+
+
+def test_every_kind_of_range_is_sampled_within_its_bounds() -> None:
+    space = SearchSpace.parse(PARAMS, {}, ["training.epochs=2", "~wandb"])
+    for values in sampled(space):
+        assert 1e-5 <= values["opt.lr"] <= 1e-3  # pyright: ignore[reportOperatorIssue]
+        assert values["model.num_hidden"] in {1, 2, 3}
+        assert values["model.norm"] in {"LN", "BN"}
+    overrides = space.overrides({"opt.lr": 1e-5, "model.norm": "LN"})
+    assert overrides == ["opt.lr=1e-05", "model.norm=LN", "training.epochs=2", "~wandb"]
+
+
+def test_the_command_line_fixes_what_the_file_would_sample() -> None:
+    space = SearchSpace.parse(PARAMS, {}, ["model.num_hidden=2"])
+    assert "model.num_hidden" not in space.distributions
+    assert space.fixed == {"model.num_hidden": "2"}
+
+
+def test_the_command_line_searches_what_the_file_would_fix() -> None:
+    space = SearchSpace.parse({"model.num_hidden": "2"}, {}, ["model.num_hidden=range(1,4)"])
+    assert "model.num_hidden" in space.distributions
+    assert space.fixed == {}
+
+
+def test_an_option_is_not_searched_and_fixed_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"opt\.lr is on the command line twice"):
+        SearchSpace.parse({}, {}, ["opt.lr=interval(0.1, 1)", "opt.lr=0.2"])
+
+
+def test_conditions_hold_where_their_value_was_sampled_also_below_each_other() -> None:
+    when = {
+        "model=fcn": {"model.norm": "LN,BN", "model.hidden_dim": "range(10, 20)"},
+        "model.norm=BN": {"dm.batch_size": "32,64"},
+        "model=cnn": {"model.kernel_size": "3,5"},
+    }
+    space = SearchSpace.parse({"model": "fcn,cnn"}, when, [])
+    seen = set[frozenset[str]]()
+    for values in sampled(space, 60):
+        seen.add(frozenset(values))
+        assert ("model.kernel_size" in values) == (values["model"] == "cnn")
+        assert ("dm.batch_size" in values) == (values.get("model.norm") == "BN")
+    assert len(seen) == 3
+
+
+def test_a_condition_on_what_the_command_line_fixes_holds_always() -> None:
+    space = SearchSpace.parse({}, {"model=cnn": {"model.kernel_size": "3,5"}}, ["model=cnn"])
+    assert {values["model.kernel_size"] for values in sampled(space)} == {3, 5}
+
+
+def test_all_corners_are_tried_where_they_are_few() -> None:
+    space = SearchSpace.parse(PARAMS, {"model.norm=BN": {"dm.batch_size": "32,64"}}, [])
+    corners = space.corners()
+    assert len(corners) == 2 * 2 * (1 + 2)
+    assert {values["opt.lr"] for values in corners} == {1e-5, 1e-3}
+    assert {values["model.num_hidden"] for values in corners} == {1, 3}
+
+
+def test_every_end_and_every_choice_is_tried_where_corners_are_many() -> None:
+    params = {f"option_{i}": "range(0, 10)" for i in range(12)} | {"choice": "a,b,c,d,e"}
+    corners = SearchSpace.parse(params, {}, []).corners()
+    assert len(corners) <= 64
+    for i in range(12):
+        assert {values[f"option_{i}"] for values in corners} == {0, 9}
+    assert {values["choice"] for values in corners} == set("abcde")
+
+
+@pytest.mark.parametrize(
+    ("params", "when", "message"),
+    [
+        ({"a": "1,2"}, {"a=3": {"b": "1,2"}}, "'a' is never 3, but one of: 1, 2"),
+        ({"a": "1,2"}, {"c=3": {"b": "1,2"}}, "'c' is neither sampled nor on the command line"),
+        ({"a": "1,2"}, {"a": {"b": "1,2"}}, "must be of the form option=value"),
+        ({"a": "1,2"}, {"a=1": {"a": "1,2"}}, "'a' is sampled in every trial already"),
+        ({"a": "range(1, 1)"}, {}, "must contain at least one value"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(
+    params: dict[str, str], when: dict[str, dict[str, str]], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        SearchSpace.parse(params, when, [])
+
+
+def test_a_grid_takes_no_continuous_option() -> None:
+    with pytest.raises(ConfigError, match=r"params\.opt\.lr: a grid needs values"):
+        SearchSpace.parse(PARAMS, {}, []).grid()
+    space = SearchSpace.parse({"a": "1,2", "b": "range(1, 4)", "c": "range(0, 1, 0.25)"}, {}, [])
+    assert space.grid() == {"a": [1, 2], "b": [1, 2, 3], "c": [0.0, 0.25, 0.5, 0.75]}
+    assert space.size() == 24

@@ -1,0 +1,218 @@
+"""Sweeps, from the command line to what they leave behind."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import yaml
+from optuna.trial import TrialState
+
+from conftest import Run
+from runwright import compose
+from runwright.logging import RunLog
+from runwright.signals import REQUEUE
+from sweep.conftest import Sweep, study
+
+LRS = "opt.lr=tag(log, interval(1e-4, 1e-1))"
+
+
+def result(number: int) -> dict[str, object]:
+    return json.loads(Path("sweep", str(number), "result.json").read_text())
+
+
+def test_a_sweep_leaves_its_trials_results_and_pictures(sweep: Sweep) -> None:
+    assert sweep("hydra.sweeper.n_trials=4", LRS) == 0
+    trials = study().trials
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
+    for trial in trials:
+        assert trial.value == result(trial.number)["value"]
+        assert result(trial.number)["status"] == "finished"
+    found = yaml.safe_load(Path("sweep/optimization_results.yaml").read_text())
+    best = min(trials, key=lambda trial: trial.value or 0)
+    assert found["name"] == "optuna"
+    assert found["best_params"] == best.params
+    assert (found["best_value"], found["best_trial"]) == (best.value, best.number)
+    assert Path(found["best_directory"]) == Path("sweep", str(best.number)).resolve()
+    names = {path.name for path in Path("sweep/pictures").iterdir()}
+    assert names >= {
+        "history.png",
+        "importances.png",
+        "intermediate_values.png",
+        "parallel_coordinates.png",
+        "slices.png",
+    }
+
+
+def test_every_validation_is_reported(sweep: Sweep) -> None:
+    assert sweep("hydra.sweeper.n_trials=1", LRS, "training.epochs=3") == 0
+    reported = study().trials[0].intermediate_values
+    assert list(reported) == [8, 16, 24]
+    rows = Path("sweep/0/metrics.csv").read_text().splitlines()
+    column = rows[0].split(",").index("val_loss")
+    assert [float(row.split(",")[column]) for row in rows[1:] if row.split(",")[column]] == list(
+        reported.values()
+    )
+
+
+def test_a_trial_that_does_badly_is_pruned_and_not_failed(sweep: Sweep) -> None:
+    status = sweep(
+        "hydra.sweeper.n_trials=3",
+        "hydra.sweeper.pruner.n_startup_trials=1",
+        "opt.lr=interval(1e-9, 1e-1)",
+        "hydra.sweeper.enqueue=[{opt.lr: 0.05}, {opt.lr: 1e-9}, {opt.lr: 0.04}]",
+    )
+    assert status == 0
+    states = [trial.state for trial in study().trials]
+    assert states[:2] == [TrialState.COMPLETE, TrialState.PRUNED]
+    assert result(1)["status"] == "pruned"
+    assert result(1)["steps"] == 8  # the first validation of two
+    assert Path("sweep/1/checkpoints/last.safetensors").exists()
+
+
+def test_the_same_command_goes_on_where_it_was(sweep: Sweep) -> None:
+    assert sweep("hydra.sweeper.n_trials=2", LRS) == 0
+    before = {number: Path(f"sweep/{number}/metrics.csv").read_bytes() for number in range(2)}
+    assert sweep("hydra.sweeper.n_trials=5", LRS) == 0
+    assert [trial.number for trial in study().trials] == [0, 1, 2, 3, 4]
+    assert before == {n: Path(f"sweep/{n}/metrics.csv").read_bytes() for n in before}
+    assert sweep("hydra.sweeper.n_trials=5", LRS) == 0
+    assert len(study().trials) == 5
+
+
+def test_the_mean_over_seeds_is_the_value_of_a_trial(sweep: Sweep) -> None:
+    assert sweep("hydra.sweeper.n_trials=2", LRS, "hydra.sweeper.seeds=[1,2,3]") == 0
+    for trial in study().trials:
+        values = [
+            json.loads(Path(f"sweep/{trial.number}/seed_{seed}/result.json").read_text())["value"]
+            for seed in (1, 2, 3)
+        ]
+        assert trial.value == pytest.approx(sum(values) / 3)
+        assert list(trial.intermediate_values.values()) == values
+
+
+def test_seeds_are_compared_one_by_one_with_the_best_trial(sweep: Sweep) -> None:
+    status = sweep(
+        "hydra/sweeper/pruner=wilcoxon",
+        "hydra.sweeper.n_trials=2",
+        "hydra.sweeper.seeds=[1,2,3,4,5,6]",
+        "opt.lr=interval(1e-9, 1e-1)",
+        "hydra.sweeper.enqueue=[{opt.lr: 0.05}, {opt.lr: 1e-9}]",
+    )
+    assert status == 0
+    assert study().trials[1].state is TrialState.PRUNED
+    assert len(list(Path("sweep/1").glob("seed_*"))) < 6
+
+
+def test_several_measures_give_a_front(sweep: Sweep) -> None:
+    status = sweep(
+        "hydra/sweeper/pruner=none",
+        "hydra.sweeper.n_trials=4",
+        "hydra.sweeper.measures=[val_loss,parameters]",
+        "dm.features=2,3,4,6",
+    )
+    assert status == 0
+    found = yaml.safe_load(Path("sweep/optimization_results.yaml").read_text())
+    assert [direction.name for direction in study().directions] == ["MINIMIZE", "MINIMIZE"]
+    assert found["solutions"]
+    for solution in found["solutions"]:
+        recorded = result(solution["best_trial"])
+        assert solution["values"] == [recorded["value"], recorded["parameters"]]
+    assert Path("sweep/pictures/pareto_front.png").exists()
+
+
+def test_after_the_timeout_no_trial_is_started(sweep: Sweep) -> None:
+    assert sweep("hydra.sweeper.n_trials=500", "hydra.sweeper.timeout=2", LRS) == 0
+    assert 1 <= len(study().trials) < 500
+
+
+def test_a_sweep_in_which_most_trials_fail_stops(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = sweep("hydra.sweeper.n_trials=20", "opt.lr=1e38,1e37")
+    assert status == 1
+    assert len(study().trials) == 5
+    assert study().trials[0].state is TrialState.FAIL
+    assert "The training loss is" in study().trials[0].user_attrs["error"]
+    assert "5 of 5 trials failed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "messages"),
+    [
+        (
+            ["opt.lr=interval(0, 1)", "dm.features=range(-1, 3)"],
+            ["opt.lr must be > 0, got 0", "dm.features must be ≥ 1, got -1", "Trial: opt.lr=0"],
+        ),
+        (
+            ["opt.optimizer_cls=SGD,Adan"],
+            ["torch.optim has no 'Adan'", "opt.optimizer_cls=Adan"],
+        ),
+        ([LRS, "hydra.sweeper.direction=maximize"], ["what the run returns less is better"]),
+        ([LRS, "hydra.sweeper.direction=minimise"], ["Did you mean 'minimize'?"]),
+        ([LRS, "hydra.sweeper.n_trials=0"], ["hydra.sweeper.n_trials must be ≥ 1, got 0"]),
+        ([LRS, "hydra/sweeper/pruner=wilcoxon"], ["give hydra.sweeper.seeds"]),
+        ([LRS, "hydra.sweeper.enqueue=[{opt.lt: 1}]"], ["Did you mean 'opt.lr'?"]),
+        (
+            [LRS, "hydra.sweeper.measures=[val_loss,parameters]"],
+            ["with several there is no pruning"],
+        ),
+        ([LRS, "dm.featrues=1,2"], ["Key 'featrues' not in 'ToySets'", "ToySets has: features"]),
+        ([LRS, "hydra.sweeper.storage=mysql://nowhere/x"], ["hydra.sweeper.storage=mysql"]),
+    ],
+)
+def test_a_sweep_that_must_fail_fails_before_the_first_trial(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str], arguments: list[str], messages: list[str]
+) -> None:
+    assert sweep(*arguments) == 2
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    for message in messages:
+        assert message in error
+    assert not list(Path().glob("sweep/0"))
+
+
+def test_the_best_command_gives_the_best_value_again(sweep: Sweep) -> None:
+    assert sweep("hydra.sweeper.n_trials=2", LRS) == 0
+    found = yaml.safe_load(Path("sweep/optimization_results.yaml").read_text())
+    overrides = found["best_command"].split()[2:]
+    assert compose(overrides).run("again") == found["best_value"]
+
+
+def test_a_trial_whose_job_is_queued_again_stays_its_own(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.signal(signal.SIGUSR2, signal.default_int_handler)  # submitit has one there
+    line = RunLog.line
+
+    def line_and_signal(self: RunLog, step: int, measures: dict[str, float]) -> None:
+        line(self, step, measures)
+        os.kill(os.getpid(), signal.SIGUSR2)
+
+    monkeypatch.setattr(RunLog, "line", line_and_signal)
+    try:
+        with pytest.raises(SystemExit) as end:
+            sweep("hydra.sweeper.n_trials=1", LRS)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert end.value.code == REQUEUE
+    assert [trial.state for trial in study().trials] == [TrialState.RUNNING]
+
+
+@pytest.mark.slow
+def test_the_search_of_the_readme_runs_side_by_side(run_main: Run, tmp_path: Path) -> None:
+    done = run_main(
+        "--multirun",
+        "hydra/sweeper=fcn_params_pruned",
+        "hydra.sweep.dir=sweep",
+        "hydra.sweeper.n_trials=6",
+        "model.hidden_dim=16",
+        "training.epochs=2",
+        "pictures=false",
+        "gpu=-1",
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(study(tmp_path / "sweep", "fcn_params_pruned").trials) == 6
+    assert "Traceback" not in done.stderr
