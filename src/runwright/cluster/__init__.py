@@ -1,0 +1,1 @@
+"""Slurm, and several processes that train one model."""

@@ -1,0 +1,235 @@
+"""Submitting an array of jobs to Slurm, and watching it."""
+
+import datetime
+import json
+import logging
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+from hydra.core.utils import JobReturn, JobRuntime, JobStatus, filter_overrides
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+from runwright.cluster import queue
+from runwright.cluster.job import Job, fill_cache
+from runwright.cluster.options import SlurmConf
+from runwright.errors import RunError, UserError
+from runwright.files import write_bytes
+from runwright.rundir import environment
+
+if TYPE_CHECKING:
+    import submitit
+
+log = logging.getLogger(__name__)
+
+# How long a result may take to appear on a network file system after its job has ended.
+_GRACE_SECONDS: Final = 10.0
+_ARGUMENTS: Final = frozenset({"timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node", "name"})
+_ARGUMENTS_TOO: Final = frozenset({"tasks_per_node", "nodes", "stderr_to_stdout"})
+_OURS: Final = frozenset(
+    {"_target_", "submitit_folder", "python", "max_num_timeout", "detached", "poll_every"}
+)
+# submitit changes the environment while it submits; slots of a sweep do so side by side.
+_submitting = threading.Lock()
+
+
+def launch(
+    options: SlurmConf,
+    job_overrides: Sequence[list[str]],
+    first: int,
+    *,
+    hydra_context: HydraContext,
+    task_function: TaskFunction,
+    config: DictConfig,
+) -> list[JobReturn]:
+    """Submit the jobs as one array and, unless detached, wait for all of them.
+
+    A job that fails or is killed is reported at once, and the others go on.
+
+    Raises:
+        UserError: there is no Slurm here, or it refuses the jobs.
+    """
+    sweep_dir = Path(str(config.hydra.sweep.dir)).resolve()
+    sweep_dir.mkdir(parents=True, exist_ok=True)
+    jobs: list[Job] = []
+    for number, overrides in enumerate(job_overrides, start=first):
+        log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
+        composed = hydra_context.config_loader.load_sweep_config(config, overrides)
+        with open_dict(composed):
+            composed.hydra.sweep.dir = str(sweep_dir)
+            composed.hydra.job.num = number
+            composed.hydra.job.id = f"job_id_for_{number}"
+        fill_cache(composed)
+        jobs.append(
+            Job(
+                composed=composed,
+                hydra_context=hydra_context,
+                task_function=task_function,
+                name=JobRuntime.instance().get("name"),
+                argv=[str(Path(sys.argv[0]).resolve()), *sys.argv[1:]],
+            )
+        )
+    submitted = _submit(options, jobs)
+    arrays = {job.job_id.partition("_")[0] for job in submitted}
+    _record(sweep_dir, submitted, job_overrides, first)
+    log.info(
+        "Submitted %d jobs as array %s; logs are in %s.",
+        len(jobs),
+        ", ".join(sorted(arrays)),
+        submitted[0].paths.folder,
+    )
+    if options.detached:
+        log.info("To see how they do: python -m runwright results %s", sweep_dir)
+        return [_returned(None) for _ in submitted]
+    try:
+        return Watch(submitted, first, options.poll_every).until_all_ended()
+    except KeyboardInterrupt:
+        log.info(
+            "The jobs go on. To see how they do: python -m runwright results %s\nTo end them: %s",
+            sweep_dir,
+            queue.cancel_hint(arrays),
+        )
+        raise
+
+
+def _submit(options: SlurmConf, jobs: Sequence[Job]) -> "list[submitit.Job[JobReturn]]":
+    import submitit
+    from submitit.core.utils import FailedJobError
+
+    if shutil.which("sbatch") is None:
+        raise UserError(
+            "hydra/launcher: there is no Slurm on this machine (no command `sbatch`). Submit from "
+            "a machine of the cluster, or leave out hydra/launcher to run the jobs here."
+        )
+    executor = submitit.AutoExecutor(
+        folder=options.submitit_folder,
+        cluster="slurm",
+        slurm_max_num_timeout=options.max_num_timeout,
+        slurm_python=options.python,
+    )
+    plain = _ARGUMENTS | _ARGUMENTS_TOO
+    chosen: dict[str, Any] = {
+        name if name in plain else f"slurm_{name}": value
+        for name, value in vars(options).items()
+        if name not in _OURS and value is not None
+    }
+    with _submitting:
+        executor.update_parameters(**chosen)
+        try:
+            with executor.batch():
+                return [executor.submit(job) for job in jobs]
+        except FailedJobError as error:
+            raise UserError(f"hydra.launcher: Slurm refuses the jobs.\n{error}") from error
+
+
+def _record(
+    sweep_dir: Path,
+    submitted: "Sequence[submitit.Job[JobReturn]]",
+    job_overrides: Sequence[list[str]],
+    first: int,
+) -> None:
+    """Write down what was submitted, with which code, beside what was submitted before."""
+    path = sweep_dir / "submissions.json"
+    earlier: list[Any] = json.loads(path.read_text()) if path.exists() else []
+    jobs = [
+        {"number": number, "job": job.job_id, "overrides": overrides}
+        for number, (job, overrides) in enumerate(
+            zip(submitted, job_overrides, strict=True), start=first
+        )
+    ]
+    entry = {
+        "submitted": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "argv": sys.argv,
+        **environment(),
+        "jobs": jobs,
+    }
+    write_bytes(path, (json.dumps([*earlier, entry], indent=2) + "\n").encode())
+
+
+@attrs.define
+class Watch:
+    """Waits for jobs, and notices those that are gone without a result.
+
+    Attributes:
+        jobs: what was submitted.
+        first: the number of the first.
+        poll_every: seconds between looks at the queue.
+    """
+
+    jobs: "list[submitit.Job[JobReturn]]"
+    first: int
+    poll_every: float
+
+    def until_all_ended(self) -> list[JobReturn]:
+        """Wait for every job; those that failed hold what is raised when they are looked at."""
+        returned: dict[int, JobReturn] = {}
+        gone_since: dict[int, float] = {}
+        looked = time.monotonic()
+        while len(returned) < len(self.jobs):
+            for index, job in enumerate(self.jobs):
+                if index not in returned and job.paths.result_pickle.exists():
+                    returned[index] = self._ended(index)
+            if len(returned) == len(self.jobs):
+                break
+            now = time.monotonic()
+            if now - looked >= self.poll_every:
+                looked = now
+                self._note_the_gone(returned, gone_since)
+            for index, since in gone_since.items():
+                if index not in returned and now - since > _GRACE_SECONDS:
+                    returned[index] = self._died(index)
+            time.sleep(min(0.5, self.poll_every / 4))
+        return [returned[index] for index in range(len(self.jobs))]
+
+    def _note_the_gone(self, returned: dict[int, JobReturn], gone_since: dict[int, float]) -> None:
+        ids = {index: job.job_id for index, job in enumerate(self.jobs) if index not in returned}
+        waiting = queue.in_queue({job_id.partition("_")[0] for job_id in ids.values()})
+        if waiting is None:
+            return
+        for index, job_id in ids.items():
+            if job_id in waiting:
+                gone_since.pop(index, None)
+            else:
+                gone_since.setdefault(index, time.monotonic())
+
+    def _ended(self, index: int) -> JobReturn:
+        job, number = self.jobs[index], self.first + index
+        try:
+            returned: JobReturn = job.results()[0]
+        except Exception as error:  # noqa: BLE001  # whatever the job sent
+            return self._failed(index, _last_line_of_traceback(str(error)))
+        if returned.status is JobStatus.FAILED:
+            log.warning("Job #%d (%s) failed; its log: %s", number, job.job_id, job.paths.stderr)
+        return returned
+
+    def _died(self, index: int) -> JobReturn:
+        return self._failed(index, f"it ended without a result: {queue.how_ended(self._id(index))}")
+
+    def _failed(self, index: int, what: str) -> JobReturn:
+        job, number = self.jobs[index], self.first + index
+        message = f"Job #{number} ({job.job_id}): {what}. Its log: {job.paths.stderr}"
+        log.warning("%s", message)
+        return _returned(RunError(message))
+
+    def _id(self, index: int) -> str:
+        return self.jobs[index].job_id
+
+
+def _last_line_of_traceback(text: str) -> str:
+    """What was raised, from submitit's report, which sets the traceback between dashes."""
+    parts = text.split("\n---")
+    lines = (parts[1] if len(parts) > 1 else text).strip().splitlines()
+    return lines[-1].strip() if lines else "it failed without a word"
+
+
+def _returned(value: Exception | None) -> JobReturn:
+    returned = JobReturn()
+    returned.status = JobStatus.COMPLETED if value is None else JobStatus.FAILED
+    returned.return_value = value
+    return returned

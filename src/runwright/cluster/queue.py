@@ -1,0 +1,75 @@
+"""What Slurm says of jobs: whether they are still in the queue, and how they ended."""
+
+import logging
+import subprocess
+from collections.abc import Collection, Iterable
+from typing import Final
+
+log = logging.getLogger(__name__)
+
+_SECONDS: Final = 30
+# States in which a job is in the queue's listing although it has come to its end.
+_ENDED: Final = frozenset(
+    {
+        "BOOT_FAIL",
+        "CANCELLED",
+        "COMPLETED",
+        "DEADLINE",
+        "FAILED",
+        "NODE_FAIL",
+        "OUT_OF_MEMORY",
+        "TIMEOUT",
+    }
+)
+
+
+def in_queue(arrays: Iterable[str]) -> set[str] | None:
+    """The jobs of these arrays, as "12_3", that wait, run, or will run again.
+
+    Returns:
+        None when Slurm does not answer.
+    """
+    waiting: set[str] = set()
+    for array in arrays:
+        done = _run("squeue", "--noheader", "--array", "--jobs", array, "--format", "%i %T")
+        if done is None:
+            return None
+        if done.returncode != 0:
+            if "Invalid job id" in done.stderr:  # so long ended that Slurm has forgotten it
+                continue
+            log.warning("squeue: %s", done.stderr.strip())
+            return None
+        for line in done.stdout.splitlines():
+            job, _, state = line.strip().partition(" ")
+            if state not in _ENDED:
+                waiting.add(job)
+    return waiting
+
+
+def how_ended(job: str) -> str:
+    """The state in which a job ended, and its exit code, by Slurm's accounting or its memory."""
+    done = _run("sacct", "--noheader", "--parsable2", "-X", "-j", job, "-o", "State,ExitCode")
+    if done is not None and done.returncode == 0 and done.stdout.strip():
+        state, _, code = done.stdout.strip().splitlines()[-1].partition("|")
+        return f"{state}, exit code {code}" if state == "FAILED" else state
+    done = _run("scontrol", "show", "job", job)
+    if done is not None and done.returncode == 0:
+        parts = (part.partition("=") for part in done.stdout.split())
+        fields = {name: value for name, _, value in parts}
+        return f"{fields.get('JobState', 'gone')}, exit code {fields.get('ExitCode', 'unknown')}"
+    return "gone from the queue without a result"
+
+
+def cancel_hint(arrays: Collection[str]) -> str:
+    """The command that cancels these arrays."""
+    return f"scancel {' '.join(sorted(arrays))}"
+
+
+def _run(*command: str) -> "subprocess.CompletedProcess[str] | None":
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        log.warning("%s: %s", command[0], error)
+        return None

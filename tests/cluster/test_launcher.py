@@ -1,0 +1,176 @@
+"""`hydra/launcher=slurm/…`: jobs run what was composed, make way and come back, and are watched."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cluster.slurm import Slurm
+from conftest import REPOSITORY, SMALL
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+# About ten seconds of training, so that there is a middle to be interrupted in.
+LONG = (
+    *("model.hidden_dim=128", "gpu=-1", "pictures=false", "dm.batch_size=32"),
+    *("training.epochs=40", "training.val_every=250", "training.log_every=250"),
+)
+
+
+def submit(slurm: Slurm, *arguments: str, main: Path | None = None) -> subprocess.Popen[str]:
+    """`python main.py --multirun hydra/launcher=slurm/cpu …`, in the working directory."""
+    script = str(main or REPOSITORY / "main.py")
+    launcher = ("--multirun", "hydra/launcher=slurm/cpu", "hydra.launcher.poll_every=1")
+    return subprocess.Popen(
+        [sys.executable, script, *launcher, "hydra.sweep.dir=sweep", *arguments],
+        env={**os.environ, **slurm.env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for_text(path: Path, text: str, timeout: float = 120) -> None:
+    deadline = time.monotonic() + timeout
+    while not path.exists() or text not in path.read_text():
+        assert time.monotonic() < deadline, f"{path} does not say '{text}'"
+        time.sleep(0.1)
+
+
+def array_of(slurm: Slurm) -> str:
+    (array,) = {job.partition("_")[0] for job in slurm.squeue()}
+    return array
+
+
+def unbroken(tmp_path: Path, *options: str) -> bytes:
+    """The last weights of a run that nobody interrupts."""
+    run_dir = tmp_path / "unbroken"
+    command = [sys.executable, str(REPOSITORY / "main.py"), *options, f"hydra.run.dir={run_dir}"]
+    subprocess.run(command, check=True, capture_output=True)
+    return (run_dir / "checkpoints" / "last.safetensors").read_bytes()
+
+
+def last_weights(number: int) -> bytes:
+    return Path(f"sweep/{number}/checkpoints/last.safetensors").read_bytes()
+
+
+def test_a_job_makes_way_and_goes_on_exactly(slurm: Slurm, tmp_path: Path) -> None:
+    submitted = submit(slurm, "seed=1,2", *LONG)
+    wait_for_text(Path("sweep/0/log.txt"), "step 250/")
+    slurm.sbatch("sleep 2", "--partition=high", "--exclusive")
+    said, _ = submitted.communicate(timeout=240)
+    assert submitted.returncode == 0, said
+    log = Path("sweep/0/log.txt").read_text()
+    assert "SIGUSR2: stopping after this step" in log
+    assert "Resuming after step" in log
+    assert last_weights(0) == unbroken(tmp_path, "seed=1", *LONG)
+
+
+def test_a_job_at_its_time_limit_is_queued_again(slurm: Slurm) -> None:
+    limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=50")
+    submitted = submit(slurm, "seed=1", *LONG, "training.epochs=400", *limit)
+    said, _ = submitted.communicate(timeout=400)
+    assert submitted.returncode == 0, said
+    log = Path("sweep/0/log.txt").read_text()
+    assert "SIGUSR2: stopping after this step" in log
+    assert "Resuming after step" in log
+    assert json.loads(Path("sweep/0/result.json").read_text())["status"] == "finished"
+
+
+def test_a_killed_job_is_reported_and_the_others_go_on(slurm: Slurm) -> None:
+    submitted = submit(slurm, "seed=1,2", *LONG)
+    wait_for_text(Path("sweep/0/log.txt"), "step 250/")
+    wait_for_text(Path("sweep/1/log.txt"), "step 250/")
+    environment = json.loads(Path("sweep/0/environment.json").read_text())
+    os.kill(environment["process"], signal.SIGKILL)
+    killed = time.monotonic()
+    assert submitted.stdout is not None
+    line = next(line for line in submitted.stdout if "ended without a result" in line)
+    assert time.monotonic() - killed < 60
+    assert "Job #0 (" in line
+    assert "FAILED" in line
+    assert Path(line.split("Its log: ")[1].strip()).exists()
+    said, _ = submitted.communicate(timeout=120)
+    assert submitted.returncode == 1
+    assert json.loads(Path("sweep/1/result.json").read_text())["status"] == "finished"
+    assert "Traceback" not in said
+
+
+def test_a_cancelled_job_saves_a_checkpoint_and_is_reported(slurm: Slurm) -> None:
+    submitted = submit(slurm, "seed=1", *LONG)
+    wait_for_text(Path("sweep/0/log.txt"), "step 250/")
+    slurm.scancel(array_of(slurm))
+    said, _ = submitted.communicate(timeout=120)
+    assert submitted.returncode == 1
+    assert "CANCELLED" in said
+    assert "A checkpoint is saved." in Path("sweep/0/log.txt").read_text()
+    assert json.loads(Path("sweep/0/result.json").read_text())["status"] == "interrupted"
+
+
+def test_edits_after_the_submission_do_not_reach_a_queued_job(slurm: Slurm, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(REPOSITORY / "conf", project / "conf")
+    shutil.copy(REPOSITORY / "main.py", project)
+    held = "+hydra.launcher.additional_parameters.hold=true"
+    detached = "hydra.launcher.detached=true"
+    submitted = submit(
+        slurm, "seed=1,2", *SMALL, held, detached, "+experiment=good", main=project / "main.py"
+    )
+    submitted.communicate(timeout=120)
+    assert submitted.returncode == 2  # a typo is found before anything is submitted
+    assert not slurm.squeue()
+    submitted = submit(slurm, "seed=1,2", *SMALL, held, detached, main=project / "main.py")
+    said, _ = submitted.communicate(timeout=120)
+    assert submitted.returncode == 0, said
+    assert "python -m runwright results" in said
+    array = array_of(slurm)
+    primary = project / "conf" / "config.yaml"
+    primary.write_text(primary.read_text() + "\ntraining:\n  epochs: 50\nno_such_key: 1\n")
+    subprocess.run(["scontrol", "release", array], env={**os.environ, **slurm.env}, check=True)
+    slurm.wait_for(array, "COMPLETED", timeout=120)
+    for number in (0, 1):
+        assert "epochs: 2\n" in Path(f"sweep/{number}/config.yaml").read_text()
+        assert json.loads(Path(f"sweep/{number}/result.json").read_text())["status"] == "finished"
+    record = json.loads(Path("sweep/submissions.json").read_text())
+    assert [job["job"] for job in record[0]["jobs"]] == [f"{array}_0", f"{array}_1"]
+    shown = subprocess.run(
+        [sys.executable, "-m", "runwright", "results", "sweep"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "2 finished" in shown.stdout
+
+
+def test_the_tasks_of_a_job_train_one_model_and_make_way_together(
+    slurm: Slurm, tmp_path: Path
+) -> None:
+    tasks = "hydra.launcher.tasks_per_node=2"
+    submitted = submit(slurm, "seed=1", *LONG, "training.epochs=20", tasks)
+    wait_for_text(Path("sweep/0/log.txt"), "step 250/")
+    slurm.sbatch("sleep 1", "--partition=high", "--exclusive")
+    said, _ = submitted.communicate(timeout=240)
+    assert submitted.returncode == 0, said
+    log = Path("sweep/0/log.txt").read_text()
+    assert "Resuming after step" in log
+    assert log.count("Model architecture") == 2  # once a start, not once a task
+    run_dir = tmp_path / "unbroken"
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    script = (str(REPOSITORY / "main.py"), "seed=1", *LONG, "training.epochs=20")
+    command = [sys.executable, *torchrun, *script, f"hydra.run.dir={run_dir}"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert last_weights(0) == (run_dir / "checkpoints" / "last.safetensors").read_bytes()
+
+
+def test_what_slurm_refuses_is_the_users_mistake(slurm: Slurm) -> None:
+    submitted = submit(slurm, "seed=1", *SMALL, "hydra.launcher.partition=nowhere")
+    said, _ = submitted.communicate(timeout=60)
+    assert submitted.returncode == 2
+    assert "invalid partition specified: nowhere" in said
+    assert "Traceback" not in said

@@ -1,0 +1,110 @@
+"""Sweeps over Slurm and PostgreSQL: they prune, survive their own end, and share their work."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from cluster.slurm import Slurm
+from conftest import REPOSITORY, SMALL
+from runwright.sweep.study import load
+from sweep.conftest import close, study
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+OPTIONS = (
+    *(
+        "model=cnn",
+        *(one for one in SMALL if not one.startswith("opt.lr=")),
+        "training.epochs=4",
+        "hydra/sweeper=runwright",
+    ),
+    *("hydra.sweeper.sampler.seed=1", "hydra.sweeper.heartbeat=2"),
+)
+SLURM = ("hydra/launcher=slurm/cpu", "hydra.launcher.poll_every=1")
+
+
+def start(*arguments: str, **env: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(REPOSITORY / "main.py"), "--multirun", *OPTIONS, *arguments]
+    return subprocess.Popen(
+        command,
+        env={**os.environ, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    said, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, said
+    return said
+
+
+def test_a_sweep_over_slurm_prunes(slurm: Slurm) -> None:
+    lrs = "hydra.sweeper.enqueue=[{opt.lr: 2e-3},{opt.lr: 3e-3},{opt.lr: 1e-8},{opt.lr: 2e-8}]"
+    pruner = ("hydra.sweeper.pruner.n_startup_trials=2", "hydra.sweeper.n_jobs=2")
+    counts = ("hydra.sweeper.n_trials=4", "hydra.sweep.dir=sweep", "opt.lr=interval(1e-8,3e-3)")
+    said = finish(start(lrs, *pruner, *counts, *SLURM, **slurm.env))
+    states = [trial.state for trial in study().trials]
+    assert states[:2] == [TrialState.COMPLETE] * 2, said
+    assert TrialState.PRUNED in states[2:], said
+    assert TrialState.FAIL not in states, said
+
+
+def test_a_sweep_whose_starter_is_killed_loses_no_trial(slurm: Slurm) -> None:
+    arguments = (
+        *("hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=2"),
+        *("hydra.sweep.dir=sweep", "opt.lr=interval(1e-3,3e-3)", *SLURM),
+    )
+    first = start(*arguments, **slurm.env)
+    deadline = time.monotonic() + 120
+    while not list(Path("sweep").glob("*/metrics.csv")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    finish(start(*arguments, **slurm.env))
+    complete = [t for t in study().trials if t.state is TrialState.COMPLETE]
+    # The jobs went on without it and told how they ended: nothing was run a second time.
+    assert len(complete) == 3
+    assert len({trial.user_attrs["directory"] for trial in complete}) == 3
+
+
+def test_a_trial_whose_job_is_killed_is_taken_up_again(slurm: Slurm) -> None:
+    arguments = (
+        *("hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=1", "training.epochs=20"),
+        *("hydra.sweep.dir=sweep", "opt.lr=interval(1e-3,3e-3)", "checkpoint.save_every=20"),
+    )
+    sweep = start(*arguments, *SLURM, **slurm.env)
+    deadline = time.monotonic() + 120
+    while not Path("sweep/0/checkpoints/last.state.safetensors").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process = json.loads(Path("sweep/0/environment.json").read_text())["process"]
+    os.kill(process, signal.SIGKILL)
+    said = finish(sweep)
+    assert "died, taken up again" in said
+    assert "Resuming after step" in Path("sweep/0/log.txt").read_text()
+
+
+def test_two_sweepers_share_a_study_in_postgresql(postgresql: str) -> None:
+    shared = (f"hydra.sweeper.storage={postgresql}", "hydra.sweeper.study_name=shared_by_two")
+    counts = ("hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=5", "opt.lr=interval(1e-3,3e-3)")
+    both = [start(*shared, *counts, f"hydra.sweep.dir={name}") for name in ("a", "b")]
+    for process in both:
+        finish(process)
+    done = [len(list(Path(name).glob("*/result.json"))) for name in ("a", "b")]
+    assert sum(done) == 5
+    assert min(done) >= 1
+    found = load(postgresql, "shared_by_two")
+    complete = found.get_trials(states=(TrialState.COMPLETE,))
+    assert len(complete) == 5
+    close(found)
