@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from runwright.files import alias, write_bytes
@@ -25,6 +26,14 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
     assert "OSError" in done.stderr
     assert json.loads(path.read_text()) == {"old": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_threads_that_write_the_same_file_do_not_meet(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda n: write_bytes(path, b"%d" % n), range(200)))
+    assert 0 <= int(path.read_bytes()) < 200
+    assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
 
 
 def test_an_alias_is_the_same_file_and_replaces_the_old_one(tmp_path: Path) -> None:

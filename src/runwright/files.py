@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import Generator
 from pathlib import Path
 from typing import BinaryIO
@@ -11,7 +12,7 @@ from typing import BinaryIO
 def replacing(path: Path) -> Generator[BinaryIO]:
     """A file to write to that takes the place of `path` once all is written without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     try:
         with temporary.open("wb") as file:
             yield file
@@ -33,7 +34,7 @@ def write_bytes(path: Path, *content: bytes | memoryview) -> None:
 
 def alias(target: Path, name: Path) -> None:
     """Let `name` be the same file as `target`, replacing what was there at once."""
-    temporary = name.with_name(f".{name.name}.{os.getpid()}.tmp")
+    temporary = _temporary(name)
     temporary.unlink(missing_ok=True)
     try:
         temporary.hardlink_to(target)
@@ -42,6 +43,11 @@ def alias(target: Path, name: Path) -> None:
         return
     temporary.replace(name)
     _sync_folder(name.parent)
+
+
+def _temporary(path: Path) -> Path:
+    """A name beside the file that no other process or thread takes."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -137,8 +137,8 @@ def test_edits_after_the_submission_do_not_reach_a_queued_job(slurm: Slurm, tmp_
     for number in (0, 1):
         assert "epochs: 2\n" in Path(f"sweep/{number}/config.yaml").read_text()
         assert json.loads(Path(f"sweep/{number}/result.json").read_text())["status"] == "finished"
-    record = json.loads(Path("sweep/submissions.json").read_text())
-    assert [job["job"] for job in record[0]["jobs"]] == [f"{array}_0", f"{array}_1"]
+    record = json.loads(Path(f"sweep/submissions/{array}.json").read_text())
+    assert [job["job"] for job in record["jobs"]] == [f"{array}_0", f"{array}_1"]
     shown = subprocess.run(
         [sys.executable, "-m", "runwright", "results", "sweep"],
         capture_output=True,

@@ -134,9 +134,10 @@ def _record(
     job_overrides: Sequence[list[str]],
     first: int,
 ) -> None:
-    """Write down what was submitted, with which code, beside what was submitted before."""
-    path = sweep_dir / "submissions.json"
-    earlier: list[Any] = json.loads(path.read_text()) if path.exists() else []
+    """Write down what was submitted, and with which code, in a file for each submission.
+
+    The slots of a sweep submit side by side, so no file is written by two of them.
+    """
     jobs = [
         {"number": number, "job": job.job_id, "overrides": overrides}
         for number, (job, overrides) in enumerate(
@@ -149,7 +150,11 @@ def _record(
         **environment(),
         "jobs": jobs,
     }
-    write_bytes(path, (json.dumps([*earlier, entry], indent=2) + "\n").encode())
+    path = sweep_dir / "submissions" / f"{submitted[0].job_id.partition('_')[0]}.json"
+    try:
+        write_bytes(path, (json.dumps(entry, indent=2) + "\n").encode())
+    except OSError as error:  # the jobs are under way, and must be looked after all the same
+        log.warning("What was submitted could not be recorded in %s: %s", path, error)
 
 
 @attrs.define
