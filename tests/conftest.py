@@ -13,10 +13,28 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).parent.parent
 
+# Folders whose tests stay together.
+_LONG = ("cluster", "readme")
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 # A run of a second: a small model, few batches, no pictures.
 SMALL = ("gpu=-1", "model=cnn", "opt.lr=0.002", "training.epochs=2", "pictures=false")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the files over pytest-xdist's workers, the long ones first.
+
+    The tests of a file share what is costly to make; those of `tests/cluster` share one cluster.
+    """
+
+    def group(item: pytest.Item) -> str:
+        folder = item.path.parent.name
+        return folder if folder in _LONG else str(item.path)
+
+    items.sort(key=lambda item: group(item) not in _LONG)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,15 @@ class Kind(Settings, ABC, group="kind_of_this_test"):
     def build(self, size: int) -> int: ...
 
 
+@pytest.fixture(autouse=True)
+def forgets_factories() -> Iterator[None]:
+    """What a test registers is gone after it, so that no other finds groups it does not know."""
+    before = {group: dict(named) for group, named in CONFIG_GROUPS.items()}
+    yield
+    CONFIG_GROUPS.clear()
+    CONFIG_GROUPS.update(before)
+
+
 def test_a_factory_is_frozen_keyword_only_and_registered() -> None:
     @factory("square")
     class Square(Kind):
