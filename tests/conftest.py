@@ -22,6 +22,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("gpu=-1", "model=cnn", "opt.lr=0.002", "training.epochs=2", "pictures=false")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spread the files over pytest-xdist's workers, the long ones first.
 
@@ -30,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     def group(item: pytest.Item) -> str:
         folder = item.path.parent.name
-        return folder if folder in _LONG else str(item.path)
+        return folder if folder in _LONG else item.path.stem
 
     items.sort(key=lambda item: group(item) not in _LONG)
     for item in items:
