@@ -437,6 +437,10 @@ def test_a_run_goes_on_when_nobody_reads_its_output(tmp_path: Path, repository: 
             capture_output=True,
         )
         assert '"finished"' in (run_dir / "result.json").read_text(), redirection
+    many = f"{command} --multirun seed=1,2 hydra.sweep.dir=sweep | head -1"
+    done = subprocess.run(many, shell=True, cwd=tmp_path, check=False, capture_output=True)
+    assert '"finished"' in (tmp_path / "sweep" / "1" / "result.json").read_text()
+    assert b"Traceback" not in done.stderr
 
 
 def test_help_can_be_printed_in_plain_ascii(run_main: Run) -> None:

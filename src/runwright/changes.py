@@ -38,7 +38,7 @@ def changes(recorded: Path, config: Settings, *, within: tuple[str, ...] = ("",)
     except (OSError, yaml.YAMLError, AttributeError, KeyError, UnicodeDecodeError) as error:
         raise UserError(
             f"{recorded} cannot be read, so it is not known what this run directory holds: "
-            f"{error}. Mend the file, or take another hydra.run.dir."
+            f"{error}. Mend the file, or take another directory."
         ) from error
     before = dict(schema.leaves(loaded)) | chosen
     now = {key: rest for key, *rest in _options(config, "")}

@@ -79,6 +79,7 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
     if args.multirun and mode is not RunMode.MULTIRUN:
         overrides = [*overrides, "hydra.mode=MULTIRUN"]
     if args.multirun or mode is RunMode.MULTIRUN:
+        logging.raiseExceptions = False  # after `| head` the jobs go on, unseen
         try:
             hydra.multirun(config_name=config_name, task_function=app.job, overrides=overrides)
         except app.JobsRefusedError as refused:

@@ -126,9 +126,17 @@ class Diagnosis:
         wrong: set[str] = set()
         for one in overrides:
             group = one.key_or_group
-            if one.is_sweep_override() or one.is_delete():
+            if one.is_sweep_override() or not self._repository.group_exists(group):
                 continue
-            if not self._repository.group_exists(group):
+            if one.is_delete():
+                if schema.is_required(_option(one)):
+                    wrong.add(_option(one))
+                    choices = "|".join(self._repository.get_group_options(group))
+                    key = one.get_key_element()
+                    self.problems.append(
+                        f"{key}: one must be chosen. Leave this out, or choose another: "
+                        f"{key.lstrip('~')}={choices}"
+                    )
                 continue
             value = one.value()
             members = self._repository.get_group_options(group)

@@ -45,6 +45,7 @@ CONFIG_GROUPS: Final[dict[str, dict[str, "type[Settings]"]]] = {}
 """Every registered factory: group → name → class. `@factory` fills it."""
 
 _METADATA_KEY: Final = "runwright"
+_MAX_INT: Final = 2**63 - 1
 
 _NO_DOC = (
     "{cls}.{field} has no description. Declare it as `{field}: … = option(default=…, doc='…')`."
@@ -123,8 +124,10 @@ class Option:
         if isinstance(value, bool) or not isinstance(value, int | float) or self._holds(value):
             return None
         if not isinstance(value, int) and not math.isfinite(value):
-            return f"must be a finite number{self.bounds and f' {self.bounds}'}, got {value}"
-        return f"must be {self.bounds}, got {value}"
+            demand = f"a finite number{self.bounds and f' {self.bounds}'}"
+        else:
+            demand = self.bounds if self._fits(value) or self.le else "a number of 64 bits"
+        return f"must be {demand}, got {value}"
 
     def _holds(self, value: float) -> bool:
         return (
@@ -133,7 +136,12 @@ class Option:
             and (self.gt is None or value > self.gt)
             and (self.le is None or value <= self.le)
             and (self.lt is None or value < self.lt)
+            and self._fits(value)
         )
+
+    def _fits(self, value: float) -> bool:
+        """Whether torch and NumPy can hold it; a greater bound says that it is for others."""
+        return not isinstance(value, int) or abs(value) <= max(_MAX_INT, self.le or 0)
 
     def _first_problem(self, values: Iterable[object]) -> str | None:
         return next((text for value in values if (text := self.problem(value))), None)
