@@ -30,8 +30,9 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
 
 def test_threads_that_write_the_same_file_do_not_meet(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
+    contents = [b"%d" % number for number in range(200)]
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda n: write_bytes(path, b"%d" % n), range(200)))
+        list(threads.map(write_bytes, [path] * len(contents), contents))
     assert 0 <= int(path.read_bytes()) < 200
     assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
 

@@ -1,11 +1,9 @@
 """Several processes train one model as one process would."""
 
-import csv
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,12 +12,17 @@ import torch
 from conftest import REPOSITORY
 from runwright.batching import InMemory, part_of
 from runwright.errors import UserError
-from toy_domain import SetBatch
-
-OPTIONS = (
-    *("model=cnn", "gpu=-1", "pictures=false", "opt.lr=0.002", "seed=3"),
-    *("training.epochs=2", "training.log_every=10", "training.limit_train_batches=30"),
+from torchrun import (
+    OPTIONS,
+    finish,
+    kill,
+    last_weights,
+    measures,
+    processes_of,
+    start,
+    wait_for_checkpoint,
 )
+from toy_domain import SetBatch
 
 
 def split(batch_size: int) -> InMemory[SetBatch]:
@@ -40,41 +43,6 @@ def test_the_parts_of_a_batch_are_the_batch_at_any_start() -> None:
 def test_a_batch_that_cannot_be_divided_is_refused() -> None:
     with pytest.raises(UserError, match=r"dm\.batch_size=5 cannot be divided equally among 2"):
         part_of(split(5), 0, 2)
-
-
-def start(*arguments: str, processes: int = 2) -> subprocess.Popen[str]:
-    torchrun = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}")
-    script = (str(REPOSITORY / "main.py"), *OPTIONS, *arguments)
-    return subprocess.Popen(
-        [sys.executable, *torchrun, *script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "TORCH_NCCL_ASYNC_ERROR_HANDLING": "1"},
-    )
-
-
-def finish(process: subprocess.Popen[str], status: int = 0) -> str:
-    said, _ = process.communicate(timeout=240)
-    assert process.returncode == status, said
-    return said
-
-
-def measures(run_dir: str) -> list[dict[str, float]]:
-    with Path(run_dir, "metrics.csv").open(newline="") as file:
-        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
-
-
-def last_weights(run_dir: str) -> bytes:
-    return Path(run_dir, "checkpoints", "last.safetensors").read_bytes()
-
-
-def wait_for_checkpoint(run_dir: str) -> None:
-    deadline = time.monotonic() + 120
-    while not Path(run_dir, "checkpoints", "last.state.safetensors").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.slow
@@ -103,10 +71,7 @@ def test_killed_processes_go_on_exactly() -> None:
     finish(start("hydra.run.dir=whole", *longer))
     killed = start("hydra.run.dir=killed", *longer)
     wait_for_checkpoint("killed")
-    os.killpg(killed.pid, signal.SIGKILL)
-    for pid in _processes_of("hydra.run.dir=killed"):  # torchrun gives them sessions of their own
-        os.kill(pid, signal.SIGKILL)
-    killed.communicate()
+    kill(killed, "killed")
     said = finish(start("hydra.run.dir=killed", *longer))
     assert "Resuming after step" in said
     assert last_weights("killed") == last_weights("whole")
@@ -119,29 +84,17 @@ def test_a_process_that_dies_ends_all_and_leaves_no_stray_directory() -> None:
     wait_for_checkpoint("run")
     others = [
         pid
-        for pid in _processes_of("hydra.run.dir=run")
+        for pid in processes_of("hydra.run.dir=run")
         if b"\0RANK=1\0" in Path(f"/proc/{pid}/environ").read_bytes()
     ]
     os.kill(others[0], signal.SIGKILL)
     said, _ = process.communicate(timeout=120)
     assert process.returncode != 0
     assert "SIGKILL" in said
-    assert not _processes_of("hydra.run.dir=run")
+    assert not processes_of("hydra.run.dir=run")
 
 
 @pytest.mark.slow
 def test_what_cannot_be_divided_ends_all_with_one_message() -> None:
     said, _ = start("dm.batch_size=63").communicate(timeout=120)
     assert "dm.batch_size=63 cannot be divided equally among 2 processes" in said
-
-
-def _processes_of(argument: str) -> list[int]:
-    found: list[int] = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            arguments = (folder / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if argument.encode() in arguments and b"torch.distributed.run" not in arguments:
-            found.append(int(folder.name))
-    return found

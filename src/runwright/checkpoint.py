@@ -324,7 +324,9 @@ def load_into(model: "nn.Module", weights: Tensors, path: Path) -> None:
             "Choose the model's options with which they were trained: that run's config.yaml "
             "has them."
         )
-    model.load_state_dict(dict(weights))
+    from runwright.sharding import part_like
+
+    model.load_state_dict({name: part_like(weights[name], own[name]) for name in own})
 
 
 def _listed(folder: Path) -> Iterator[Path]:

@@ -1,6 +1,7 @@
 """Measuring a model on a split, and which measure decides."""
 
 import logging
+import math
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -11,6 +12,7 @@ from runwright.batching import FirstBatches
 from runwright.data import Batch, Split
 from runwright.errors import UserError, did_you_mean
 from runwright.objective import Evaluation, Objective
+from runwright.sharding import is_sharded
 from runwright.training import Precision, TrainingCfg
 from runwright.world import World
 
@@ -42,6 +44,9 @@ def evaluate(
     end = split.num_batches * (world.rank + 1) // world.size
     for batch in islice(split.batches(epoch=0, start=first), end - first):
         evaluation.update(model, batch)
+    if is_sharded(model) and end - first < math.ceil(split.num_batches / world.size):
+        # The others have one batch more, for which they need this process's part of the model.
+        objective.evaluation().update(model, next(iter(split.batches(epoch=0))))
     evaluation.add_up(world)
     return evaluation
 

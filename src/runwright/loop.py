@@ -15,6 +15,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
+from runwright import sharding
 from runwright.batching import FirstBatches, part_of
 from runwright.checkpoint import Checkpoint, Checkpoints, load_into
 from runwright.data import Batch, Data, Split
@@ -129,7 +130,11 @@ class Training(Generic[B]):
         self.world = world
         train, self.val = _limited(data, cfg)
         self.train = part_of(train, world.rank, world.size)
-        self.trained = world.side_by_side(model)
+        self.ema = MovingAverage(model, cfg.ema_decay) if cfg.ema_decay is not None else None
+        sharded = cfg.parallel == "fsdp"
+        self.trained = world.side_by_side(model, sharded=sharded)
+        if self.ema is not None and sharded:
+            world.side_by_side(self.ema.model, sharded=True)
         self.steps_per_epoch = self.train.num_batches // cfg.accumulate_grad_batches
         if self.steps_per_epoch == 0:
             raise UserError(
@@ -145,7 +150,6 @@ class Training(Generic[B]):
         self.peak_lrs: list[float] = [group["lr"] for group in self.optimizer.param_groups]
         self.lr_factor = opt.lr_factor(self.total_steps)
         self.scaler = torch.amp.GradScaler(device.type, enabled=cfg.precision == "fp16")
-        self.ema = MovingAverage(model, cfg.ema_decay) if cfg.ema_decay is not None else None
         self.losses = LossHistory(world)
         self.progress = Progress(monitor=self.monitor)
         self.unsaved_best: dict[str, Tensor] | None = None
@@ -263,8 +267,8 @@ class Training(Generic[B]):
         if info["scaler"]:  # empty unless the precision was fp16
             self.scaler.load_state_dict(info["scaler"])
         if self.ema is not None:
-            average = _below(state, "ema/") or self.model.state_dict()
-            self.ema.model.load_state_dict(average)
+            average = _below(state, "ema/") or dict(checkpoint.weights)
+            load_into(self.ema.model, average, checkpoint.path)
         generators = _below(state, _random_of(self.world.rank))
         if not generators or info.get("processes", 1) != self.world.size:
             log.warning(
@@ -359,8 +363,8 @@ class Training(Generic[B]):
             progress.best, progress.best_step = value, progress.step
             progress.best_measures = measures
             progress.validations_without_best = 0
+            weights = sharding.whole(self.evaluated_model().state_dict())
             if self.world.is_main:
-                weights = self.evaluated_model().state_dict()
                 self.unsaved_best = {name: tensor.clone() for name, tensor in weights.items()}
         else:
             progress.validations_without_best += 1
@@ -392,14 +396,15 @@ class Training(Generic[B]):
         progress.unread = self.losses.read()
         self._save_best()
         random = self.world.gathered(random_state(self.device))
+        tensors, plain = flatten_optimizer(self.optimizer, self.model)
+        weights, tensors = sharding.whole(self.model.state_dict()), sharding.whole(tensors)
+        average = {} if self.ema is None else sharding.whole(self.ema.model.state_dict())
         if not self.world.is_main:
             return
-        tensors, plain = flatten_optimizer(self.optimizer, self.model)
         state = {f"optimizer/{name}": tensor for name, tensor in tensors.items()}
         for rank, generators in enumerate(random):
             state |= {f"{_random_of(rank)}{name}": t for name, t in generators.items()}
-        if self.ema is not None:
-            state |= {f"ema/{name}": t for name, t in self.ema.model.state_dict().items()}
+        state |= {f"ema/{name}": tensor for name, tensor in average.items()}
         info = {
             "progress": attrs.asdict(progress),
             "optimizer": plain,
@@ -409,7 +414,7 @@ class Training(Generic[B]):
             "processes": self.world.size,
             "wandb_id": None if self.run_log.wandb_run is None else self.run_log.wandb_run.id,
         }
-        self.checkpoints.save(progress.step, self.model.state_dict(), state, info)
+        self.checkpoints.save(progress.step, weights, state, info)
 
 
 class LossHistory:

@@ -236,6 +236,8 @@ def restore_optimizer(
     """
     import torch
 
+    from runwright.sharding import part_like
+
     order = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     position = {id(parameter): index for index, parameter in enumerate(order)}
     parameters = dict(model.named_parameters())
@@ -245,7 +247,8 @@ def restore_optimizer(
         like, entry = parameters[parameter], value
         if isinstance(value, torch.Tensor) and value.shape == like.shape:
             # In the parameter's own memory format: fused optimisers walk both side by side.
-            entry = torch.empty_like(like, dtype=value.dtype).copy_(value)
+            part = part_like(value, like)
+            entry = torch.empty_like(like, dtype=value.dtype).copy_(part)
         if id(like) in position:
             state.setdefault(position[id(like)], {})[name] = entry
     groups = optimizer.state_dict()["param_groups"]

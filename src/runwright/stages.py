@@ -22,6 +22,7 @@ from runwright.objective import Objective
 from runwright.pictures import draw_learning_curves
 from runwright.run import Config
 from runwright.runtime import Runtime
+from runwright.sharding import is_sharded
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +108,9 @@ def draw_results(training: Training[Any], run_dir: Path) -> None:
     if training.val is None or not best.exists():
         return
     model = training.evaluated_model()
+    if is_sharded(model):  # no process has all of it
+        log.info("To draw the pictures of a sharded model's validation, take stage=validate.")
+        return
     last = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(read_weights(best))
     with autocast(training.device, training.cfg.precision):

@@ -8,6 +8,7 @@ from typing_extensions import override
 from runwright.factory import Settings, option, settings
 
 Precision = Literal["fp32", "bf16", "fp16"]
+Parallel = Literal["ddp", "fsdp"]
 
 
 @settings
@@ -29,6 +30,10 @@ class TrainingCfg(Settings):
     )
     clip_grad: float | None = option(
         default=None, gt=0, doc="largest norm of the gradient; longer ones are scaled down"
+    )
+    parallel: Parallel = option(
+        default="ddp",
+        doc="with several processes: each holds the whole model (ddp), or a part of it (fsdp)",
     )
     compile: bool = option(default=False, doc="whether torch.compile the model")
     ema_decay: float | None = option(
@@ -61,6 +66,8 @@ class TrainingCfg(Settings):
     def problems(self) -> Iterator[str]:
         if self.epochs is None and self.max_steps is None:
             yield "`epochs` and `max_steps` cannot both be null: the training would never end"
+        if self.parallel == "fsdp" and self.precision == "fp16":
+            yield "`precision`=fp16 does not go with `parallel`=fsdp; take bf16"
         for name in ("val_every", "limit_train_batches", "limit_val_batches"):
             value = getattr(self, name)
             if isinstance(value, float) and value > 1:

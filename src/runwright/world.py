@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from runwright import sharding
 from runwright.errors import UserError
 
 if TYPE_CHECKING:
@@ -90,17 +91,33 @@ class World:
         if not self.is_main:
             torch.manual_seed(seed + self.rank)
 
-    def side_by_side(self, model: nn.Module) -> nn.Module:
-        """The model as it is trained: its gradients are the means over the processes."""
+    def side_by_side(self, model: nn.Module, *, sharded: bool = False) -> nn.Module:
+        """The model as it is trained: its gradients are the means over the processes.
+
+        Args:
+            model: what is trained; it is changed in place if it is sharded.
+            sharded: whether each process holds a part of it only.
+
+        Raises:
+            UserError: it cannot be sharded.
+        """
         if self.size == 1:
             return model
         if self.device.type == "cuda":
             model = cast("nn.Module", nn.SyncBatchNorm.convert_sync_batchnorm(model))
         elif any(isinstance(module, _BATCH_NORMS) for module in model.modules()):
+            if sharded:
+                raise UserError(
+                    "training.parallel=fsdp: on CPUs batch normalisation would have other "
+                    "statistics in every process. Take a model without it, or ddp."
+                )
             log.warning(
                 "Batch normalisation takes its statistics from each process's share of a batch: "
                 "on CPUs torch cannot put them together."
             )
+        if sharded:
+            sharding.shard(model, self.device, self.size)
+            return model
         return DistributedDataParallel(model)
 
     def exchanging(
@@ -109,6 +126,7 @@ class World:
         """Whether the backward pass exchanges gradients: only the last of a step need do so."""
         if isinstance(model, DistributedDataParallel) and not gradients:
             return model.no_sync()
+        sharding.exchange_gradients(model, now=gradients)
         return contextlib.nullcontext()
 
     @contextlib.contextmanager

@@ -1,0 +1,98 @@
+"""Models of which every process holds a part: torch's FSDP2.
+
+Weights, gradients and the optimiser's state are divided among the processes; a module's weights are
+put together while it computes. On disk everything is whole, so a training may be resumed with
+another number of processes, or with none of this.
+
+Importing FSDP2 takes half a second, so nothing here does before a model is divided.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+def shard(model: nn.Module, device: "torch.device", processes: int) -> None:
+    """Divide a model's weights among the processes, in place.
+
+    Every block that is a member of a `ModuleList` or `Sequential` is put together by itself when
+    its turn comes; what lies outside of these stays together for the whole forward pass.
+    """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh(device.type, (processes,))
+    for block in _blocks(model):
+        fully_shard(block, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Whether every process holds a part of the model only."""
+    if not _any_is():
+        return False
+    from torch.distributed.fsdp import FSDPModule
+
+    return isinstance(model, FSDPModule)
+
+
+def exchange_gradients(model: nn.Module, *, now: bool) -> None:
+    """Whether the next backward pass exchanges gradients, or leaves that to a later one."""
+    if not _any_is():
+        return
+    from torch.distributed.fsdp import FSDPModule
+
+    if isinstance(model, FSDPModule):
+        model.set_requires_gradient_sync(now)
+
+
+def whole(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+    """Every divided tensor put together, on the CPU; all processes must ask at the same time."""
+    if not _any_is():
+        return dict(tensors)
+    from torch.distributed.tensor import DTensor
+
+    return {
+        name: tensor.full_tensor().cpu() if isinstance(tensor, DTensor) else tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def part_like(whole_tensor: "Tensor", like: "Tensor") -> "Tensor":
+    """This process's part of a tensor that is to take the place of `like`; all of it if that is."""
+    if not _any_is():
+        return whole_tensor
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    if not isinstance(like, DTensor):
+        return whole_tensor
+    return distribute_tensor(
+        whole_tensor.to(like.device),
+        like.device_mesh,
+        like.placements,
+        src_data_rank=None,  # every process has read all of it
+    )
+
+
+def _any_is() -> bool:
+    """Whether a model may have been divided in this process."""
+    return "torch.distributed.fsdp" in sys.modules
+
+
+def _blocks(model: nn.Module) -> Iterator[nn.Module]:
+    """The modules to divide by themselves, the inner ones first."""
+    uses = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
+    for container in reversed(list(model.modules())):
+        if isinstance(container, nn.ModuleList | nn.Sequential):
+            for block in container:
+                own = list(block.parameters())
+                # Weights that are also used elsewhere must be there when that is computed.
+                if own and all(uses[id(parameter)] == 1 for parameter in own):
+                    yield block
