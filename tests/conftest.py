@@ -13,7 +13,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).parent.parent
 
-# Folders whose tests stay together.
 _LONG = ("cluster", "readme")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -22,20 +21,9 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("gpu=-1", "model=cnn", "opt.lr=0.002", "training.epochs=2", "pictures=false")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spread the files over pytest-xdist's workers, the long ones first.
-
-    The tests of a file share what is costly to make; those of `tests/cluster` share one cluster.
-    """
-
-    def group(item: pytest.Item) -> str:
-        folder = item.path.parent.name
-        return folder if folder in _LONG else item.path.stem
-
-    items.sort(key=lambda item: group(item) not in _LONG)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
+    """Begin with the files that take longest, for pytest-xdist gives out whole files in order."""
+    items.sort(key=lambda item: item.path.parent.name not in _LONG)
 
 
 @pytest.fixture(scope="session")

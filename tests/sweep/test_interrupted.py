@@ -33,11 +33,13 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_for_checkpoint(folder: Path) -> None:
+def wait_for_checkpoint(folder: Path) -> Path:
+    """The directory of the first trial that has one."""
     deadline = time.monotonic() + 120
-    while not list(folder.glob("*/checkpoints/last.state.safetensors")):
+    while not (found := list(folder.glob("*/checkpoints/last.state.safetensors"))):
         assert time.monotonic() < deadline, "no trial wrote a checkpoint"
         time.sleep(0.05)
+    return found[0].parents[1]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def test_a_sweep_that_was_stopped_goes_on_with_its_trials(
         "hydra.sweep.dir=sweep",
     )
     first = start(*arguments)
-    wait_for_checkpoint(tmp_path / "sweep")
+    run_dir = wait_for_checkpoint(tmp_path / "sweep")
     os.killpg(first.pid, number)
     said, _ = first.communicate(timeout=60)
     if number == signal.SIGINT:
@@ -69,8 +71,7 @@ def test_a_sweep_that_was_stopped_goes_on_with_its_trials(
     assert again
     assert {number for trial in again for number in trial.user_attrs["retry_of"]} == replaced(found)
     # It went on exactly: an unbroken run of the same configuration ends with the same weights.
-    trial = again[0]
-    run_dir = Path(trial.user_attrs["directory"])
+    (trial,) = [one for one in again if one.user_attrs["directory"] == str(run_dir)]
     assert "Resuming after step" in (run_dir / "log.txt").read_text()
     value = compose(["dm=cmnist", *trial.user_attrs["overrides"]]).run(tmp_path / "unbroken")
     assert value == trial.value
