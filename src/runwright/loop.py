@@ -9,7 +9,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 import torch
@@ -23,8 +23,10 @@ from runwright.ema import MovingAverage
 from runwright.errors import RunError, UserError, did_you_mean
 from runwright.evaluation import autocast, choose_monitor, evaluate, limit
 from runwright.logging import RunLog
+from runwright.losses import LossHistory
 from runwright.objective import Objective
 from runwright.optimisation import OptimisationCfg, flatten_optimizer, restore_optimizer
+from runwright.progress import Fitted, Progress
 from runwright.reporting import Reporter
 from runwright.runtime import random_state, restore_random_state
 from runwright.signals import StopRequest
@@ -44,58 +46,6 @@ _NON_FINITE = (
     "The {what} is {value} at step {step} (learning rate {lr:.3g}). Stopped; {saved}. Look for "
     "such values in the data, or try a lower opt.lr, a warm-up (opt.warmup) or training.clip_grad."
 )
-
-
-@attrs.frozen(kw_only=True)
-class Fitted:
-    """How a training ended.
-
-    Attributes:
-        monitor: the measure that decided which weights are best.
-        value: its value at the best validation.
-        step: the step of the best validation.
-        steps: the steps done.
-        measures: everything that was measured at that step.
-        higher_is_better: whether more of the monitored measure is better.
-        pruned: whether the training was ended because others do better.
-    """
-
-    monitor: str
-    value: float
-    step: int
-    steps: int
-    measures: dict[str, float]
-    higher_is_better: bool
-    pruned: bool
-
-    def __str__(self) -> str:
-        return f"Best {self.monitor}: {self.value:.4f}, at step {self.step} of {self.steps}."
-
-
-@attrs.define(kw_only=True)
-class Progress:
-    """What a resumed run must know beside tensors; saved with every checkpoint.
-
-    Attributes:
-        step: steps done.
-        monitor: the measure that decides which weights are best.
-        best: its best value so far, and `best_step` the step of that.
-        best_measures: all that was measured at that step.
-        validations_without_best: for early stopping.
-        unread: the losses since they were last recorded, one list of floats a loss.
-        finished: whether the training came to its end.
-        pruned: whether that is because others do better.
-    """
-
-    step: int = 0
-    monitor: str = ""
-    best: float | None = None
-    best_step: int = 0
-    best_measures: dict[str, float] = attrs.field(factory=dict[str, float])
-    validations_without_best: int = 0
-    unread: dict[str, list[float]] = attrs.field(factory=dict[str, list[float]])
-    finished: bool = False
-    pruned: bool = False
 
 
 class Training(Generic[B]):
@@ -415,43 +365,6 @@ class Training(Generic[B]):
             "wandb_id": None if self.run_log.wandb_run is None else self.run_log.wandb_run.id,
         }
         self.checkpoints.save(progress.step, weights, state, info)
-
-
-class LossHistory:
-    """The losses since they were last recorded, left on the device until they are read."""
-
-    def __init__(self, world: World = _ALONE) -> None:
-        """Start empty."""
-        self._world = world
-        self._read: dict[str, list[float]] = {}
-        self._on_device: list[dict[str, Tensor]] = []
-
-    def add(self, losses: dict[str, Tensor]) -> None:
-        """Note the losses of one batch, without waiting for the device."""
-        self._on_device.append({name: value.detach() for name, value in losses.items()})
-
-    def read(self) -> dict[str, list[float]]:
-        """Every loss since the last `clear`, in order, the mean over the processes.
-
-        Waits for the device, and for the other processes.
-        """
-        if self._on_device:
-            for name in self._on_device[0]:
-                stacked = torch.stack([losses[name] for losses in self._on_device]).float()
-                self._world.add_up([stacked])
-                stacked /= self._world.size
-                values = cast("list[float]", stacked.tolist())
-                self._read.setdefault(name, []).extend(values)
-            self._on_device = []
-        return self._read
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._read = {}
-
-    def restore(self, losses: dict[str, list[float]]) -> None:
-        """Go on from what `read` returned."""
-        self._read = dict(losses)
 
 
 def _limited(data: Data[Any, B], cfg: TrainingCfg) -> tuple[Split[B], Split[B] | None]:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from runwright.data import Data
-    from runwright.loop import Fitted
     from runwright.objective import Objective
+    from runwright.progress import Fitted
     from runwright.reporting import Reporter
     from runwright.rundir import RunDir
     from runwright.runtime import Runtime

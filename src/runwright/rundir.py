@@ -14,6 +14,7 @@ import contextlib
 import datetime
 import errno
 import functools
+import hashlib
 import importlib.metadata
 import json
 import logging
@@ -41,10 +42,10 @@ from runwright.checkpoint import Checkpoints
 from runwright.errors import RunError, UserError
 from runwright.files import write_bytes
 from runwright.logging import FILE_ONLY, log_to
+from runwright.progress import Fitted
 from runwright.run import Config
 
 if TYPE_CHECKING:
-    from runwright.loop import Fitted
     from runwright.world import World
 
 log = logging.getLogger(__name__)
@@ -152,7 +153,7 @@ class RunDir:
         """Whether the pictures of a finished training were not drawn."""
         return not (self.path / "pictures" / "learning_curves.png").exists()
 
-    def finish(self, fitted: "Fitted", *, parameters: int) -> None:
+    def finish(self, fitted: Fitted, *, parameters: int) -> None:
         """Record that the training came to its end, and what it came to."""
         self._result(
             "pruned" if fitted.pruned else "finished",
@@ -239,10 +240,8 @@ class RunDir:
             self._checkpoints.forget_best()
 
 
-def _finished(result: Path) -> "Fitted | None":
+def _finished(result: Path) -> Fitted | None:
     """How the training on record ended; None unless it came to its end."""
-    from runwright.loop import Fitted
-
     try:
         record: dict[str, Any] = json.loads(result.read_text())
         if record["status"] not in ("finished", "pruned"):
@@ -357,6 +356,18 @@ def environment() -> dict[str, Any]:
         "git_commit": _text(_git("rev-parse", "HEAD")) or None,
         "git_uncommitted_changes": _text(_git("status", "--porcelain")).splitlines(),
     }
+
+
+def code_version() -> str | None:
+    """The commit of the working directory, with a digest of what is not committed.
+
+    None where there is no repository.
+    """
+    commit = _text(_git("rev-parse", "--short=10", "HEAD"))
+    if not commit:
+        return None
+    diff = _git("diff", "HEAD")
+    return f"{commit}+{hashlib.sha256(diff).hexdigest()[:8]}" if diff else commit
 
 
 def _machine() -> dict[str, Any]:

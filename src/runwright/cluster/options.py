@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
+from runwright.plugin_options import store_options
 
 
 @dataclass
@@ -58,10 +58,4 @@ class SlurmConf:
 
 def store() -> None:
     """Let Hydra find it."""
-    ConfigStore.instance().store(
-        group="hydra/launcher",
-        name="runwright_slurm",
-        node=SlurmConf,
-        provider="runwright",
-        replace=True,
-    )
+    store_options("hydra/launcher", "runwright_slurm", SlurmConf)

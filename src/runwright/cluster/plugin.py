@@ -6,11 +6,12 @@ from typing import Any
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from typing_extensions import override
 
 from runwright.cluster import options
 from runwright.extras import require_extra
+from runwright.plugin_options import chosen_options
 
 options.store()
 
@@ -20,13 +21,7 @@ class SlurmLauncher(Launcher):
 
     def __init__(self, **chosen: Any) -> None:
         """Take the options as Hydra composed them."""
-        plain: dict[str, Any] = {
-            name: OmegaConf.to_container(value, resolve=True)
-            if OmegaConf.is_config(value)
-            else value
-            for name, value in chosen.items()
-        }
-        self._options = options.SlurmConf(**plain)
+        self._options = chosen_options(options.SlurmConf, chosen)
 
     _hydra: dict[str, Any]
 

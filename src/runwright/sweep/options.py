@@ -7,10 +7,9 @@ be named.
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-PROVIDER: Final = "runwright"
+from runwright.plugin_options import store_options
 
 
 @dataclass
@@ -119,11 +118,6 @@ PRUNERS: Final[dict[str, type]] = {
 
 def store() -> None:
     """Let Hydra find all this."""
-    config_store = ConfigStore.instance()
-    config_store.store(
-        group="hydra/sweeper", name="runwright", node=SweeperConf, provider=PROVIDER, replace=True
-    )
-    for name, node in PRUNERS.items():
-        config_store.store(
-            group="hydra/sweeper/pruner", name=name, node=node, provider=PROVIDER, replace=True
-        )
+    store_options("hydra/sweeper", "runwright", SweeperConf)
+    for name, cls in PRUNERS.items():
+        store_options("hydra/sweeper/pruner", name, cls)

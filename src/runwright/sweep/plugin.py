@@ -4,10 +4,11 @@ from typing import Any
 
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from typing_extensions import override
 
 from runwright.extras import require_extra
+from runwright.plugin_options import chosen_options
 from runwright.sweep import options
 
 options.store()
@@ -18,13 +19,7 @@ class RunwrightSweeper(Sweeper):
 
     def __init__(self, **chosen: Any) -> None:
         """Take the options as Hydra composed them."""
-        plain: dict[str, Any] = {
-            name: OmegaConf.to_container(value, resolve=True)
-            if OmegaConf.is_config(value)
-            else value
-            for name, value in chosen.items()
-        }
-        self._options = options.SweeperConf(**plain)
+        self._options = chosen_options(options.SweeperConf, chosen)
 
     @override
     def setup(
