@@ -105,6 +105,43 @@ def test_seeds_are_compared_one_by_one_with_the_best_trial(sweep: Sweep) -> None
     assert len(list(Path("sweep/1").glob("seed_*"))) < 6
 
 
+def test_an_option_is_searched_only_beside_the_choice_that_has_it(sweep: Sweep) -> None:
+    space = Path("conf/hydra/sweeper/schedules.yaml")
+    space.parent.mkdir(parents=True)
+    space.write_text(
+        "defaults: [runwright, override sampler: random]\n"
+        "sampler: {seed: 1}\n"
+        "params: {opt.schedule: 'constant,cosine'}\n"
+        "when:\n"
+        "  opt.schedule=cosine: {opt.final_lr_ratio: 'interval(0.1,0.5)'}\n"
+    )
+    found = ("--config-dir", str(Path("conf").resolve()), "hydra/sweeper=schedules")
+    assert sweep(*found, "hydra.sweeper.n_trials=6") == 0
+    chosen = {trial.number: trial.params for trial in study().trials}
+    assert {values["opt.schedule"] for values in chosen.values()} == {"constant", "cosine"}
+    for number, values in chosen.items():
+        assert ("opt.final_lr_ratio" in values) == (values["opt.schedule"] == "cosine")
+        recorded = Path(f"sweep/{number}/config.yaml").read_text()
+        assert f"final_lr_ratio: {values.get('opt.final_lr_ratio', 0.0)}\n" in recorded
+
+
+def test_a_function_can_suggest_values_that_depend_on_others(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("spaces.py").write_text(
+        "def decay(config, trial):\n"
+        "    largest = trial.params['opt.lr'] / 10\n"
+        "    trial.suggest_float('opt.weight_decay', largest / 2, largest)\n"
+    )
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    custom = "hydra.sweeper.custom_search_space=spaces.decay"
+    assert sweep(LRS, custom, "hydra.sweeper.n_trials=3") == 0
+    for trial in study().trials:
+        rate, decay = trial.params["opt.lr"], trial.params["opt.weight_decay"]
+        assert rate / 20 <= decay <= rate / 10
+        assert f"weight_decay: {decay}\n" in Path(f"sweep/{trial.number}/config.yaml").read_text()
+
+
 def test_several_measures_give_a_front(sweep: Sweep) -> None:
     status = sweep(
         "hydra/sweeper/pruner=none",

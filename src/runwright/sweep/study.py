@@ -15,6 +15,7 @@ import threading
 import time
 import warnings
 from collections.abc import Generator, Iterable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -40,6 +41,7 @@ REPLACED: Final = "replaced"
 """User attribute of the study, with a number behind it: that trial does not count."""
 
 _STALE_AFTER: Final = 3
+_QUIET_AFTER: Final = 1.5
 
 
 def open_storage(where: str) -> BaseStorage:
@@ -129,17 +131,53 @@ def kept_alive(study: optuna.Study, number: int, every: float) -> Generator[None
         thread.join(timeout=every)
 
 
+@contextlib.contextmanager
+def looked_after(study: optuna.Study, own: AbstractSet[int], every: float) -> Generator[None]:
+    """Give signs of life of those trials whose jobs do not: they wait in a cluster's queue.
+
+    Where the job gives its own, this keeps silent: the last sign must be of the process that
+    decides whether the trial lives.
+
+    Args:
+        study: the study.
+        own: the numbers of the trials; others may add to it and take from it meanwhile.
+        every: seconds between signs.
+    """
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(every):
+            for number in tuple(own):
+                with contextlib.suppress(Exception):  # the storage is out of reach for a moment
+                    if _quiet_for(trial_of(study, number)) > _QUIET_AFTER * every:
+                        give_sign_of_life(study, number)
+
+    thread = threading.Thread(target=look, daemon=True, name="looked-after")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=every)
+
+
 def is_dead(trial: FrozenTrial, every: float) -> bool:
     """Whether nobody looks after a running trial any more."""
     sign: Any = trial.user_attrs.get(ALIVE)
-    if sign is None:  # given out a moment ago, or by other hands than a sweeper's
-        started = trial.datetime_start
-        since = 0.0 if started is None else time.time() - started.timestamp()
-        return since > _STALE_AFTER * every
-    at, host, process = cast("tuple[float, str, int]", sign)
-    if host == socket.gethostname() and not _is_running(process):
-        return True
-    return time.time() - at > _STALE_AFTER * every
+    if sign is not None:
+        _, host, process = cast("tuple[float, str, int]", sign)
+        if host == socket.gethostname() and not _is_running(process):
+            return True
+    return _quiet_for(trial) > _STALE_AFTER * every
+
+
+def _quiet_for(trial: FrozenTrial) -> float:
+    """Seconds since the last sign of life, or since the trial was given out."""
+    sign: Any = trial.user_attrs.get(ALIVE)
+    if sign is not None:
+        return time.time() - sign[0]
+    started = trial.datetime_start
+    return 0.0 if started is None else time.time() - started.timestamp()
 
 
 def take_up_again(study: optuna.Study, dead: FrozenTrial, retries: int | None) -> bool:

@@ -93,7 +93,8 @@ class Sweep:
             self.n_trials,
         )
         try:
-            work_through(self.options.n_jobs, self._new_slot(), self._next, self._done)
+            with studies.looked_after(self.study, self._own, self.options.heartbeat):
+                work_through(self.options.n_jobs, self._new_slot(), self._next, self._done)
         except BaseException:
             self._interrupted = True
             log.info("To go on: %s", self._resume_command())
