@@ -76,17 +76,18 @@ def job(composed: "DictConfig") -> float:
     from hydra.types import RunMode
 
     from runwright import composition, preflight
+    from runwright.errors import ConfigError
 
     hydra = HydraConfig.get()
     if GlobalHydra.instance().is_initialized():  # not in a launcher's own process
         loader = GlobalHydra.instance().config_loader()
         assert isinstance(loader, composition.StrictConfigLoader)
-        if hydra.mode is RunMode.MULTIRUN and not loader.has_launched:
-            if problems := preflight.problems_of_jobs(loader):
+        if hydra.mode is RunMode.MULTIRUN:
+            try:
+                preflight.check_jobs(loader)
+            except ConfigError as error:
                 remove_if_empty(Path(hydra.runtime.output_dir))
-                raise JobsRefusedError(problems)
-            loader.waiting.clear()
-        loader.has_launched = True
+                raise JobsRefusedError(error.problems) from None
     try:
         return composition.to_config(composed).run(hydra.runtime.output_dir)
     except Exception as error:

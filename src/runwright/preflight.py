@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from runwright.errors import UserError
+from runwright.errors import ConfigError, UserError
 from runwright.extras import require_extra
 
 if TYPE_CHECKING:
@@ -48,6 +48,20 @@ def problems(config: "Config") -> list[str]:
         with torch.device("meta"), contextlib.suppress(RuntimeError, NotImplementedError):
             attempt(check)
     return found
+
+
+def check_jobs(loader: "StrictConfigLoader") -> None:
+    """Check the jobs of a multirun that wait to be launched, unless some have been launched.
+
+    Raises:
+        ConfigError: with everything that is wrong.
+    """
+    if loader.has_launched:
+        return
+    if found := problems_of_jobs(loader):
+        raise ConfigError(found)
+    loader.waiting.clear()
+    loader.has_launched = True
 
 
 def problems_of_jobs(loader: "StrictConfigLoader") -> list[str]:

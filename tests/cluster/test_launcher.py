@@ -117,6 +117,9 @@ def test_edits_after_the_submission_do_not_reach_a_queued_job(slurm: Slurm, tmp_
     project = tmp_path / "project"
     shutil.copytree(REPOSITORY / "conf", project / "conf")
     shutil.copy(REPOSITORY / "main.py", project)
+    for command in ("init --quiet", "add .", "commit --quiet --message=first"):
+        author = ("-c", "user.name=A", "-c", "user.email=a@b.org")
+        subprocess.run(["git", *author, *command.split()], cwd=project, check=True)
     held = "+hydra.launcher.additional_parameters.hold=true"
     detached = "hydra.launcher.detached=true"
     submitted = submit(
@@ -137,6 +140,8 @@ def test_edits_after_the_submission_do_not_reach_a_queued_job(slurm: Slurm, tmp_
     for number in (0, 1):
         assert "epochs: 2\n" in Path(f"sweep/{number}/config.yaml").read_text()
         assert json.loads(Path(f"sweep/{number}/result.json").read_text())["status"] == "finished"
+        log = Path(f"sweep/.submitit/{array}_{number}/{array}_{number}_0_log.out").read_text()
+        assert "The code is not what it was when this job was submitted: " in log
     record = json.loads(Path(f"sweep/submissions/{array}.json").read_text())
     assert [job["job"] for job in record["jobs"]] == [f"{array}_0", f"{array}_1"]
     shown = subprocess.run(
@@ -166,6 +171,33 @@ def test_the_tasks_of_a_job_train_one_model_and_make_way_together(
     command = [sys.executable, *torchrun, *script, f"hydra.run.dir={run_dir}"]
     subprocess.run(command, check=True, capture_output=True)
     assert last_weights(0) == (run_dir / "checkpoints" / "last.safetensors").read_bytes()
+
+
+def test_a_job_that_takes_too_much_memory_is_reported(slurm: Slurm) -> None:
+    submitted = submit(slurm, "seed=1", *LONG, "training.epochs=4000", "hydra.launcher.mem_gb=0.2")
+    said, _ = submitted.communicate(timeout=240)
+    assert submitted.returncode == 1
+    assert "Job #0 (" in said
+    assert "OUT_OF_MEMORY" in said
+    assert "Its log: " in said
+
+
+def test_jobs_that_cannot_be_built_are_not_submitted(slurm: Slurm) -> None:
+    submitted = submit(slurm, "seed=1,2", "model=cnn", "model.kernel_size=31")
+    said, _ = submitted.communicate(timeout=60)
+    assert submitted.returncode == 2
+    assert "leave no pixels" in said
+    assert "Submitted" not in said
+
+
+@pytest.mark.parametrize("sweeper", ["runwright", "optuna"])
+def test_a_search_cannot_be_submitted_and_left(slurm: Slurm, sweeper: str) -> None:
+    search = (f"hydra/sweeper={sweeper}", "opt.lr=interval(1e-4,1e-3)")
+    submitted = submit(slurm, *search, *SMALL, "hydra.launcher.detached=true")
+    said, _ = submitted.communicate(timeout=60)
+    assert "hydra.launcher.detached=true: this sweeper has to wait" in said
+    assert submitted.returncode == 2
+    assert not slurm.squeue()
 
 
 def test_what_slurm_refuses_is_the_users_mistake(slurm: Slurm) -> None:

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from cluster.slurm import Slurm
 from conftest import REPOSITORY, SMALL
-from runwright.sweep.study import load
+from runwright.sweep.study import is_dead, load
 from sweep.conftest import close, study
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -59,6 +59,14 @@ def test_a_sweep_over_slurm_prunes(slurm: Slurm) -> None:
     assert TrialState.FAIL not in states, said
 
 
+def test_hydras_own_launcher_for_slurm_does_too(slurm: Slurm) -> None:
+    launcher = ("hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=10")
+    counts = ("hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=2")
+    space = ("hydra.sweep.dir=sweep", "opt.lr=interval(1e-3,3e-3)")
+    said = finish(start(*launcher, *counts, *space, **slurm.env))
+    assert [trial.state for trial in study().trials] == [TrialState.COMPLETE] * 3, said
+
+
 def test_a_sweep_whose_starter_is_killed_loses_no_trial(slurm: Slurm) -> None:
     arguments = (
         *("hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=2"),
@@ -93,6 +101,45 @@ def test_a_trial_whose_job_is_killed_is_taken_up_again(slurm: Slurm) -> None:
     said = finish(sweep)
     assert "died, taken up again" in said
     assert "Resuming after step" in Path("sweep/0/log.txt").read_text()
+
+
+def test_a_trial_that_waits_in_the_queue_is_looked_after(slurm: Slurm) -> None:
+    arguments = (
+        *("hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=1", "hydra.sweep.dir=sweep"),
+        *("opt.lr=interval(1e-3,3e-3)", "+hydra.launcher.additional_parameters.hold=true"),
+    )
+    sweep = start(*arguments, *SLURM, **slurm.env)
+    deadline = time.monotonic() + 120
+    while not slurm.squeue():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(8)  # another sweeper would take up a trial that is silent for 6 seconds
+    (waiting,) = study().trials
+    assert not is_dead(waiting, every=2)
+    (job,) = slurm.squeue()
+    subprocess.run(["scontrol", "release", job], env={**os.environ, **slurm.env}, check=True)
+    finish(sweep)
+    (trial,) = study().trials
+    assert trial.state is TrialState.COMPLETE
+
+
+def test_a_trial_that_makes_way_stays_the_same_trial(slurm: Slurm) -> None:
+    arguments = (
+        *("hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=1", "training.epochs=20"),
+        *("hydra.sweep.dir=sweep", "opt.lr=interval(1e-3,3e-3)"),
+    )
+    sweep = start(*arguments, *SLURM, **slurm.env)
+    deadline = time.monotonic() + 120
+    while not Path("sweep/0/metrics.csv").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    # Longer than a trial may be without signs of life, were nobody looking after it.
+    slurm.sbatch("sleep 10", "--partition=high", "--exclusive")
+    finish(sweep)
+    assert "Resuming after step" in Path("sweep/0/log.txt").read_text()
+    (trial,) = study().trials
+    assert trial.state is TrialState.COMPLETE
+    assert len(trial.intermediate_values) == 20
 
 
 def test_two_sweepers_share_a_study_in_postgresql(postgresql: str) -> None:

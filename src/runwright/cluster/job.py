@@ -1,8 +1,9 @@
 """A job on the cluster: runs what was composed when it was submitted."""
 
 import contextlib
-import copy
+import logging
 import os
+import pickle
 import signal
 import sys
 import time
@@ -10,10 +11,12 @@ from typing import Any, Final
 
 import attrs
 from hydra.core.utils import JobReturn, JobRuntime, run_job, setup_globals
-from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from runwright.rundir import code_version
 from runwright.signals import REQUEUE
+
+log = logging.getLogger(__name__)
 
 _SECONDS_TO_REQUEUE: Final = 120
 
@@ -23,18 +26,18 @@ class Job:
     """What submitit sends to the cluster and calls there.
 
     Attributes:
-        composed: the whole configuration, Hydra's part included.
-        hydra_context: what Hydra hands to every job.
-        task_function: runs the application's part.
+        composed: the whole configuration, Hydra's part included, pickled: a tenth of the size.
+        shared: what Hydra hands to every job and what runs the application's part, pickled.
         name: the program's, as Hydra knows it.
         argv: the command line that submitted.
+        code: the version of the code at the submission.
     """
 
-    composed: DictConfig
-    hydra_context: HydraContext
-    task_function: TaskFunction
+    composed: bytes
+    shared: bytes
     name: str
     argv: list[str]
+    code: str | None
 
     def __call__(self) -> JobReturn:
         """Run the job; returns what Hydra's launchers return."""
@@ -43,20 +46,27 @@ class Job:
         setup_globals()
         JobRuntime.instance().set("name", self.name)
         sys.argv = list(self.argv)
+        hydra_context, task_function = pickle.loads(self.shared)
+        composed: DictConfig = pickle.loads(self.composed)
+        if (now := code_version()) != self.code:
+            log.warning(
+                "The code is not what it was when this job was submitted: %s then, %s now.",
+                self.code,
+                now,
+            )
         environment = submitit.JobEnvironment()
         if environment.num_tasks > 1:  # as torchrun would say it
             submitit.helpers.TorchDistributedEnvironment().export(
                 set_cuda_visible_devices=False, overwrite=True
             )
-        composed = copy.deepcopy(self.composed)  # what is queued again is as it was submitted
         with open_dict(composed.hydra.job):
             composed.hydra.job.id = environment.job_id
         if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):
             os.environ.setdefault("OMP_NUM_THREADS", cpus)  # not one thread a core of the machine
         try:
             return run_job(
-                hydra_context=self.hydra_context,
-                task_function=self.task_function,
+                hydra_context=hydra_context,
+                task_function=task_function,
                 config=composed,
                 job_dir_key="hydra.sweep.dir",
                 job_subdir_key="hydra.sweep.subdir",

@@ -3,6 +3,7 @@
 import datetime
 import json
 import logging
+import pickle
 import shutil
 import sys
 import threading
@@ -12,16 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
+import cloudpickle
 from hydra.core.utils import JobReturn, JobRuntime, JobStatus, filter_overrides
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from runwright import preflight
 from runwright.cluster import queue
 from runwright.cluster.job import Job, fill_cache
 from runwright.cluster.options import SlurmConf
+from runwright.composition import StrictConfigLoader
 from runwright.errors import RunError, UserError
 from runwright.files import write_bytes
-from runwright.rundir import environment
+from runwright.rundir import code_version, environment
 
 if TYPE_CHECKING:
     import submitit
@@ -53,14 +57,20 @@ def launch(
     A job that fails or is killed is reported at once, and the others go on.
 
     Raises:
-        UserError: there is no Slurm here, or it refuses the jobs.
+        UserError: there is no Slurm here, it refuses the jobs, or some cannot be built.
     """
+    _refuse_detached_sweep(options, config)
     sweep_dir = Path(str(config.hydra.sweep.dir)).resolve()
     sweep_dir.mkdir(parents=True, exist_ok=True)
+    loader = hydra_context.config_loader
+    assert isinstance(loader, StrictConfigLoader)
+    # The same for all jobs, and larger than a job: written out once.
+    shared = cloudpickle.dumps((hydra_context, task_function))
+    code = code_version()
     jobs: list[Job] = []
     for number, overrides in enumerate(job_overrides, start=first):
         log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
-        composed = hydra_context.config_loader.load_sweep_config(config, overrides)
+        composed = loader.load_sweep_config(config, overrides)
         with open_dict(composed):
             composed.hydra.sweep.dir = str(sweep_dir)
             composed.hydra.job.num = number
@@ -68,13 +78,14 @@ def launch(
         fill_cache(composed)
         jobs.append(
             Job(
-                composed=composed,
-                hydra_context=hydra_context,
-                task_function=task_function,
+                composed=pickle.dumps(composed),
+                shared=shared,
                 name=JobRuntime.instance().get("name"),
                 argv=[str(Path(sys.argv[0]).resolve()), *sys.argv[1:]],
+                code=code,
             )
         )
+    preflight.check_jobs(loader)
     submitted = _submit(options, jobs)
     arrays = {job.job_id.partition("_")[0] for job in submitted}
     _record(sweep_dir, submitted, job_overrides, first)
@@ -96,6 +107,15 @@ def launch(
             queue.cancel_hint(arrays),
         )
         raise
+
+
+def _refuse_detached_sweep(options: SlurmConf, config: DictConfig) -> None:
+    if options.detached and not config.hydra.sweeper._target_.endswith("BasicSweeper"):
+        raise UserError(
+            "hydra.launcher.detached=true: this sweeper has to wait for what its trials come to. "
+            "Leave it out. When the sweep is interrupted its jobs go on, and the same command with "
+            "the same hydra.sweep.dir continues it (with hydra/sweeper=runwright)."
+        )
 
 
 def _submit(options: SlurmConf, jobs: Sequence[Job]) -> "list[submitit.Job[JobReturn]]":
