@@ -20,7 +20,7 @@ import yaml
 
 APP = Path(__file__).parent / "waiting_app.py"
 COMMON = (
-    *("+dm=line", "+model=waiting", "gpu=-1", "pictures=false", "training.epochs=60"),
+    *("+dm=line", "+model=waiting", "gpu=-1", "pictures=false", "training.epochs=180"),
     *("opt.schedule=constant", "opt.lr=tag(log, interval(1e-4, 1e-1))"),
     "model.seconds=tag(log, interval(0.002, 0.1))",
     *("hydra/sweeper/sampler=random", "hydra.sweeper.sampler.seed=0"),

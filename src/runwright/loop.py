@@ -319,7 +319,9 @@ class Training(Generic[B]):
         else:
             progress.validations_without_best += 1
         if self.reporter is not None and not math.isnan(value):
-            progress.pruned = self.reporter.report(progress.step, value)
+            others_do_better = self.reporter.report(progress.step, value)
+            # At the last step there is nothing left to save.
+            progress.pruned = others_do_better and progress.step < self.total_steps
         (progress.pruned,) = self.world.any(progress.pruned)
         if progress.pruned:
             log.info("Stopping early: others do better (pruned).")

@@ -104,13 +104,9 @@ def test_two_sweepers_share_the_trials_of_a_study(tmp_path: Path) -> None:
 
 def test_a_trial_whose_process_is_killed_is_taken_up_by_the_same_sweep(tmp_path: Path) -> None:
     sweep = start("hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=2", "hydra.sweep.dir=sweep")
-    wait_for_checkpoint(tmp_path / "sweep")
-    lists = Path(f"/proc/{sweep.pid}/task").glob("*/children")  # a list a thread
-    children = [pid for one in lists for pid in one.read_text().split()]
-    workers = [
-        pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
-    os.kill(int(workers[0]), signal.SIGKILL)
+    run_dir = wait_for_checkpoint(tmp_path / "sweep")
+    process = json.loads((run_dir / "environment.json").read_text())["process"]
+    os.kill(process, signal.SIGKILL)
     said, _ = sweep.communicate(timeout=300)
     assert sweep.returncode == 0, said
     assert "died, taken up again: its process ended with SIGKILL" in said

@@ -10,10 +10,10 @@ from sweep.conftest import study
 
 pytestmark = pytest.mark.slow
 
-# One long trial, and three short ones that another slot can do meanwhile.
+# One long trial, and two short ones that another slot can do meanwhile.
 UNEVEN = (
-    "hydra.sweeper.enqueue=[{training.max_steps: 600}, {training.max_steps: 1}, "
-    "{training.max_steps: 2}, {training.max_steps: 3}]"
+    "hydra.sweeper.enqueue=[{training.max_steps: 2000}, {training.max_steps: 1}, "
+    "{training.max_steps: 2}]"
 )
 
 
@@ -21,9 +21,9 @@ UNEVEN = (
 def test_no_trial_waits_for_the_slowest(run_main: Run, tmp_path: Path, launcher: str) -> None:
     done = run_main(
         *("--multirun", "hydra/sweeper=runwright", f"hydra/launcher={launcher}"),
-        *("hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=4", "hydra.sweeper.n_jobs=2"),
-        *("hydra.sweep.dir=sweep", "training.max_steps=range(1,1000)", UNEVEN),
-        *(*SMALL, "training.epochs=100", "training.val_every=50"),
+        *("hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=2"),
+        *("hydra.sweep.dir=sweep", "training.max_steps=range(1,3000)", UNEVEN),
+        *(*SMALL, "training.epochs=100", "training.val_every=1000"),
         timeout=300,
     )
     assert done.returncode == 0, done.stderr

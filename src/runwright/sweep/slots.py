@@ -13,7 +13,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol, TypeAlias, cast
 
@@ -128,7 +129,7 @@ class ProcessSlot:
         """Start the process when the first trial comes."""
         # Hydra's and OmegaConf's registers hold functions that only cloudpickle can send.
         self._start_with = cloudpickle.dumps((hydra_context, config, Singleton.get_state()))
-        self._process: SpawnProcess | None = None
+        self._process: BaseProcess | None = None
         self._connection: Connection | None = None
 
     def run(self, assignment: Assignment) -> Ended:
@@ -150,15 +151,27 @@ class ProcessSlot:
             self._connection.close()
             self._process.join()
 
-    def _started(self) -> tuple[Connection, SpawnProcess]:
+    def _started(self) -> tuple[Connection, BaseProcess]:
         if self._connection is None or self._process is None:
-            context = multiprocessing.get_context("spawn")
+            context = _processes()
             ours, theirs = context.Pipe()
             self._connection = cast("Connection", ours)
             self._process = context.Process(target=_serve, args=(theirs, self._start_with))
             self._process.start()
             theirs.close()  # so that the end of the process is the end of the connection
         return self._connection, self._process
+
+
+def _processes() -> ForkServerContext | SpawnContext:
+    """How processes are made: where that can be done, forked from one that has imported torch.
+
+    Eight that import it by themselves take half a minute of two cores before the first step.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["runwright.stages", "runwright.sweep.trial"])
+    return context
 
 
 def _serve(connection: Connection, start_with: bytes) -> None:
