@@ -250,6 +250,7 @@ def _start_mariadb(servers: Servers, port: int) -> None:
     options = (
         "--no-defaults",
         f"--datadir={servers.folder / 'mariadb'}",
+        f"--tmpdir={servers.folder}",  # two that share one lose each other's temporary tables
         f"--user={_user()}",
         "--innodb-log-file-size=8M",  # of 96 MB
     )

@@ -59,6 +59,18 @@ def test_a_sweep_over_slurm_prunes(slurm: Slurm) -> None:
     assert TrialState.FAIL not in states, said
 
 
+def test_a_launcher_that_is_refused_ends_the_sweep_which_can_go_on(slurm: Slurm) -> None:
+    counts = ("hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=2")
+    space = (*counts, "hydra.sweep.dir=sweep", "opt.lr=interval(1e-3,3e-3)", *SLURM)
+    refused = start(*space, "hydra.launcher.partition=nowhere", **slurm.env)
+    said, _ = refused.communicate(timeout=120)
+    assert refused.returncode == 2, said
+    assert "invalid partition specified: nowhere" in said
+    finish(start(*space, **slurm.env))
+    complete = [trial for trial in study().trials if trial.state is TrialState.COMPLETE]
+    assert len(complete) == 2
+
+
 def test_hydras_own_launcher_for_slurm_does_too(slurm: Slurm) -> None:
     launcher = ("hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=10")
     counts = ("hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=2")

@@ -22,6 +22,9 @@ _ENDED: Final = frozenset(
     }
 )
 
+# Exit codes, as status:signal, of jobs that were killed; which it is depends on who killed them.
+_KILLED: Final = frozenset({"0:9", "9:0", "137:0"})
+
 
 def in_queue(arrays: Iterable[str]) -> set[str] | None:
     """The jobs of these arrays, as "12_3", that wait, run, or will run again.
@@ -51,13 +54,24 @@ def how_ended(job: str) -> str:
     done = _run("sacct", "--noheader", "--parsable2", "-X", "-j", job, "-o", "State,ExitCode")
     if done is not None and done.returncode == 0 and done.stdout.strip():
         state, _, code = done.stdout.strip().splitlines()[-1].partition("|")
-        return f"{state}, exit code {code}" if state == "FAILED" else state
+        return _told(state, code)
     done = _run("scontrol", "show", "job", job)
     if done is not None and done.returncode == 0:
         parts = (part.partition("=") for part in done.stdout.split())
         fields = {name: value for name, _, value in parts}
-        return f"{fields.get('JobState', 'gone')}, exit code {fields.get('ExitCode', 'unknown')}"
+        return _told(fields.get("JobState", "gone"), fields.get("ExitCode", "unknown"))
     return "gone from the queue without a result"
+
+
+def _told(state: str, code: str) -> str:
+    if state == "OUT_OF_MEMORY":
+        return f"{state}; ask for more with hydra.launcher.mem_gb"
+    if code in _KILLED:
+        return (
+            f"{state}, killed with SIGKILL (exit code {code}): perhaps for the memory that it "
+            "took, see hydra.launcher.mem_gb"
+        )
+    return f"{state}, exit code {code}" if state == "FAILED" else state
 
 
 def cancel_hint(arrays: Collection[str]) -> str:

@@ -26,6 +26,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
+from runwright.errors import ConfigError, UserError
 from runwright.sweep.trial import TrialJob
 
 
@@ -50,9 +51,11 @@ class Ended:
 
     Attributes:
         error: what went wrong, or None.
+        refusal: what the launcher cannot do, for this trial as for any other.
     """
 
     error: str | None = None
+    refusal: UserError | None = None
 
 
 Next: TypeAlias = Callable[[], Assignment | None]
@@ -199,7 +202,18 @@ def _received(connection: Connection) -> Iterator[Assignment]:
 def _launch(launcher: Launcher, assignment: Assignment) -> Ended:
     try:
         (returned,) = launcher.launch([assignment.overrides], initial_job_idx=assignment.number)
-        _ = returned.return_value  # raises what the job raised
+    except UserError as error:
+        # A combination that is refused is this trial's; the rest would meet every trial.
+        is_of_trial = isinstance(error, ConfigError)
+        return Ended(error=_text(error), refusal=None if is_of_trial else error)
     except Exception as error:  # noqa: BLE001  # a trial that fails does not end the sweep
-        return Ended(error=str(error) or type(error).__name__)
+        return Ended(error=_text(error))
+    try:
+        _ = returned.return_value  # raises what the job raised
+    except Exception as error:  # noqa: BLE001  # likewise
+        return Ended(error=_text(error))
     return Ended()
+
+
+def _text(error: Exception) -> str:
+    return str(error) or type(error).__name__

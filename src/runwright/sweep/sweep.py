@@ -59,6 +59,7 @@ class Sweep:
         self._own: set[int] = set()
         self._deadline = time.monotonic() + (self.options.timeout or float("inf"))
         self._stopped_because: str | None = None
+        self._refusal: UserError | None = None
         self._interrupted = False
 
     def run(self, arguments: list[str]) -> None:
@@ -66,6 +67,7 @@ class Sweep:
 
         Raises:
             ConfigError: the options, or a corner of the search space, cannot work.
+            UserError: the launcher cannot launch anything.
             RunError: too many trials failed.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -99,6 +101,8 @@ class Sweep:
             self._interrupted = True
             log.info("To go on: %s", self._resume_command())
             raise
+        if self._refusal is not None:
+            raise self._refusal
         write_results(self.study, self.folder, self._command)
         if self._stopped_because is not None:
             raise RunError(self._stopped_because)
@@ -181,7 +185,7 @@ class Sweep:
         while True:
             with self._asking:
                 is_stopped = self._interrupted or self._stopped_because is not None
-                if is_stopped or time.monotonic() > self._deadline:
+                if is_stopped or self._refusal is not None or time.monotonic() > self._deadline:
                     return None
                 running = self._take_up_the_dead()
                 if len(self._ended()) + len(running) < self.n_trials:
@@ -242,6 +246,9 @@ class Sweep:
 
     def _done(self, assignment: Assignment, ended: Ended) -> None:
         if self._interrupted:
+            return
+        if ended.refusal is not None:  # the trial is taken up when the sweep goes on
+            self._refusal = ended.refusal
             return
         with self._asking:
             self._own.discard(assignment.number)
