@@ -21,6 +21,11 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("gpu=-1", "model=cnn", "opt.lr=0.002", "training.epochs=2", "pictures=false")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, because tests of servers wait a lot; at most four."""
+    return min(4, (os.cpu_count() or 1) + 1)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, for pytest-xdist gives out whole files in order."""
     items.sort(key=lambda item: item.path.parent.name not in _LONG)

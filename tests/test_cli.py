@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 import termios
-import time
 from pathlib import Path
 
 import pytest
@@ -34,19 +33,6 @@ TINY = ("model.hidden_dim=10", "training.epochs=1", "pictures=false")
 
 def run_dirs(tmp_path: Path, kind: str = "outputs") -> list[Path]:
     return sorted(path.parent for path in (tmp_path / kind).rglob("config.yaml"))
-
-
-@pytest.mark.slow
-def test_the_default_command_trains_real_digits_above_90_percent(run_main: Run) -> None:
-    started = time.monotonic()
-    done = run_main()
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("Starting a run with seed 42 and GPU 0.\n")
-    accuracy = re.search(r"Best val_accuracy: (0\.\d+)", done.stdout)
-    assert accuracy is not None
-    assert float(accuracy[1]) > 0.90
-    assert re.search(r"Run directory: \S*outputs/\d{4}-\d\d-\d\d/", done.stdout)
-    assert time.monotonic() - started < 120  # a busy machine; alone it takes a quarter of that
 
 
 @pytest.mark.slow

@@ -34,6 +34,7 @@ from runwright.explanation import (
     text_of,
     unknown_part,
 )
+from runwright.factory import Settings
 from runwright.quoting import parse_override, several_values
 
 _NO_SCHEMA: Final = (
@@ -235,12 +236,21 @@ class Diagnosis:
 
 def problems_of(composed: DictConfig, members: schema.Members | None = None) -> list[str]:
     """What is wrong with a composed node; `members` are those of a group, YAML files too."""
+    return convert(composed, members)[1]
+
+
+def convert(
+    composed: DictConfig, members: schema.Members | None = None
+) -> tuple[Settings | None, list[str]]:
+    """The frozen configuration of a composed node, and what is wrong with the node.
+
+    There is none either while there are values that only the job can know.
+    """
     ours = without_hydra(composed)
     if OmegaConf.get_type(ours) in (dict, None):
-        return [_NO_SCHEMA]
+        return None, [_NO_SCHEMA]
     conversion = schema.Conversion(in_defaults(composed), members)
-    conversion.settings(ours)
-    return conversion.problems
+    return conversion.settings(ours), conversion.problems
 
 
 def without_hydra(composed: DictConfig) -> DictConfig:

@@ -74,7 +74,7 @@ def test_a_job_makes_way_and_goes_on_exactly(slurm: Slurm, tmp_path: Path) -> No
 
 def test_a_job_at_its_time_limit_is_queued_again(slurm: Slurm) -> None:
     limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=50")
-    submitted = submit(slurm, "seed=1", *LONG, "training.epochs=400", *limit)
+    submitted = submit(slurm, "seed=1", *LONG, "training.epochs=150", *limit)
     said, _ = submitted.communicate(timeout=400)
     assert submitted.returncode == 0, said
     log = Path("sweep/0/log.txt").read_text()
