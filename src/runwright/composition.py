@@ -72,8 +72,9 @@ class StrictConfigLoader(ConfigLoaderImpl):
         self.has_launched = False
 
     def __getstate__(self) -> dict[str, Any]:
-        # What goes to another process stays small.
-        return {**self.__dict__, "_checked": {}, "_converted": None, "waiting": {}}
+        # What goes to another process stays small; that one launches nothing.
+        held: dict[str, Any] = {"_checked": {}, "_converted": None, "waiting": {}}
+        return {**self.__dict__, **held, "has_launched": True}
 
     @override
     def load_sweep_config(

@@ -13,6 +13,7 @@ import pytest
 
 from cluster.slurm import Slurm
 from conftest import REPOSITORY, SMALL
+from test_own_project import IN_ONE_FILE
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -171,6 +172,18 @@ def test_the_tasks_of_a_job_train_one_model_and_make_way_together(
     command = [sys.executable, *torchrun, *script, f"hydra.run.dir={run_dir}"]
     subprocess.run(command, check=True, capture_output=True)
     assert last_weights(0) == (run_dir / "checkpoints" / "last.safetensors").read_bytes()
+
+
+def test_a_factory_in_the_script_itself_reaches_the_jobs(slurm: Slurm, tmp_path: Path) -> None:
+    script = tmp_path / "main.py"
+    script.write_text(IN_ONE_FILE)
+    options = ("+dm=cmnist", "+model=one_layer", "model.bias=true,false", "gpu=-1")
+    launcher = ("hydra/launcher=runwright_slurm", "pictures=false", "training.max_steps=3")
+    submitted = submit(slurm, *options, *launcher, main=script)
+    said, _ = submitted.communicate(timeout=240)
+    assert submitted.returncode == 0, said
+    for number in (0, 1):
+        assert "- model: one_layer" in Path(f"sweep/{number}/config.yaml").read_text()
 
 
 def test_a_job_that_takes_too_much_memory_is_reported(slurm: Slurm) -> None:

@@ -3,7 +3,6 @@
 import datetime
 import json
 import logging
-import pickle
 import shutil
 import sys
 import threading
@@ -78,7 +77,7 @@ def launch(
         fill_cache(composed)
         jobs.append(
             Job(
-                composed=pickle.dumps(composed),
+                composed=cloudpickle.dumps(composed),
                 shared=shared,
                 name=JobRuntime.instance().get("name"),
                 argv=[str(Path(sys.argv[0]).resolve()), *sys.argv[1:]],
