@@ -102,6 +102,18 @@ def test_two_sweepers_share_the_trials_of_a_study(tmp_path: Path) -> None:
     assert results == ["finished"] * 5
 
 
+def test_a_sweep_in_which_every_trial_is_killed_has_failed(tmp_path: Path) -> None:
+    counts = ("hydra.sweeper.n_trials=1", "hydra.sweeper.n_jobs=2", "hydra.sweeper.retries=0")
+    sweep = start(*counts, "hydra.sweep.dir=sweep")
+    run_dir = wait_for_checkpoint(tmp_path / "sweep")
+    process = json.loads((run_dir / "environment.json").read_text())["process"]
+    os.kill(process, signal.SIGKILL)
+    said, _ = sweep.communicate(timeout=120)
+    assert sweep.returncode == 1, said
+    assert "given up: its process ended with SIGKILL" in said
+    assert "1 of 1 trials failed, more than hydra.sweeper.max_failure_rate" in said
+
+
 def test_a_trial_whose_process_is_killed_is_taken_up_by_the_same_sweep(tmp_path: Path) -> None:
     sweep = start("hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=2", "hydra.sweep.dir=sweep")
     run_dir = wait_for_checkpoint(tmp_path / "sweep")

@@ -210,6 +210,24 @@ def test_a_sweep_that_must_fail_fails_before_the_first_trial(
     assert not list(Path().glob("sweep/0"))
 
 
+def test_a_sweep_started_by_several_processes_is_refused(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert sweep(LRS) == 2
+    assert "Leave out torchrun" in capsys.readouterr().err
+    assert not Path("sweep").exists()
+
+
+def test_trials_of_several_processes_are_refused(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tasks = ("hydra/launcher=runwright_slurm", "hydra.launcher.tasks_per_node=2")
+    assert sweep(LRS, *tasks) == 2
+    assert "hydra.launcher.tasks_per_node=2" in capsys.readouterr().err
+    assert not Path("sweep").exists()
+
+
 def test_the_best_command_gives_the_best_value_again(sweep: Sweep) -> None:
     assert sweep("hydra.sweeper.n_trials=2", LRS) == 0
     found = yaml.safe_load(Path("sweep/optimization_results.yaml").read_text())

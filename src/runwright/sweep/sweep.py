@@ -4,6 +4,7 @@ import contextlib
 import functools
 import importlib
 import logging
+import os
 import shlex
 import sys
 import threading
@@ -72,6 +73,7 @@ class Sweep:
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         check(self.options)
+        self._refuse_several_processes()
         self.space = SearchSpace.parse(
             self.options.params or {}, self.options.when or {}, arguments
         )
@@ -106,6 +108,24 @@ class Sweep:
         write_results(self.study, self.folder, self._command)
         if self._stopped_because is not None:
             raise RunError(self._stopped_because)
+
+    def _refuse_several_processes(self) -> None:
+        """Every process of a trial would tell the study how it ended."""
+        of_launcher = {
+            name: OmegaConf.select(self.config, f"hydra.launcher.{name}", default=1) or 1
+            for name in ("tasks_per_node", "nodes")
+        }
+        for name, value in of_launcher.items():
+            if value > 1:
+                raise UserError(
+                    f"hydra.launcher.{name}={value}: a trial of hydra/sweeper=runwright is trained "
+                    "by one process. Leave it out."
+                )
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise UserError(
+                "hydra/sweeper=runwright: a sweep is started by one process. Leave out torchrun; "
+                "hydra.sweeper.n_jobs runs several trials at a time."
+            )
 
     def _check_corners(self) -> list[str]:
         """Compose, check and build the corners of the space; returns the study's directions."""
@@ -257,7 +277,9 @@ class Sweep:
                 again = studies.take_up_again(self.study, trial, self.options.retries)
                 consequence = "taken up again" if again else "given up"
                 log.warning("Trial %d died, %s: %s", trial.number, consequence, ended.error)
-                return
+                if again:
+                    return
+                trial = studies.trial_of(self.study, assignment.number)
             log.info("%s", self._line(trial, ended))
             failed = [t for t in self._ended() if t.state is TrialState.FAIL]
             count = len(self._ended())
