@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 from runwright import Config, UserError, compose
 from runwright.changes import changes
 from runwright.optimisation import OptimisationCfg
+from runwright.run import run
 from runwright.rundir import config_yaml
 
 LIKE_AN_INTERPOLATION = ("${seed}", r"\${seed}", r"a \\${x} ${", "$")
@@ -160,3 +162,19 @@ def test_a_table_that_was_changed_by_hand_is_refused(tmp_path: Path) -> None:
     longer = compose([*COMMAND, "checkpoint.allow_changes=true"])
     with pytest.raises(UserError, match=r"metrics.csv is not as this run wrote it"):
         longer.run(run_dir)
+
+
+class StopAtTheEnd:
+    def report(self, step: int, value: float) -> bool:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return False
+
+
+def test_a_training_that_is_stopped_in_its_last_step_is_on_record_as_finished(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = compose(["dm=cmnist", "model=cnn", "gpu=-1", "training.max_steps=2"])
+    with pytest.raises(SystemExit):  # what would follow the run is not done
+        run(config, tmp_path / "run", reporter=StopAtTheEnd())
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "finished"
+    assert "To go on" not in capsys.readouterr().out

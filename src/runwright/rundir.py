@@ -93,6 +93,7 @@ class RunDir:
         self.finished: Fitted | None = None
         self.changed: list[str] = []
         self._is_recorded = False
+        self._is_whole = False
         self._writes = True
         self._checkpoints = Checkpoints(path / "checkpoints", config.checkpoint)
         self._started = time.time()
@@ -139,7 +140,7 @@ class RunDir:
                 stopped = isinstance(error, KeyboardInterrupt | SystemExit)
                 if not stopped:
                     _file_log.exception("The run failed.")
-                elif directory._checkpoints.exist():
+                elif directory._checkpoints.exist() and not directory._is_whole:
                     log.info("A checkpoint is saved. To go on: %s", resume_command(directory.path))
                 status = "interrupted" if stopped else "failed"
                 with contextlib.suppress(OSError):  # it may be why the run failed
@@ -165,11 +166,12 @@ class RunDir:
             measures={k: None if math.isnan(v) else v for k, v in fitted.measures.items()},
             parameters=parameters,
         )
+        self._is_whole = True
 
     def _result(self, status: str, **rest: Any) -> None:
         # The record of a training is not another stage's to change, nor that of a run which could
         # not be resumed, and it stands once it is whole.
-        if self.config.stage != "fit" or not self._is_recorded:
+        if self.config.stage != "fit" or not self._is_recorded or self._is_whole:
             return
         seconds = round(time.time() - self._started, 3)
         record = {"status": status, "stage": self.config.stage, "seconds": seconds, **rest}
