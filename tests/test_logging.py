@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from wandb.proto.wandb_internal_pb2 import Record
 
-from conftest import SMALL, Run
+from conftest import SMALL
 from runwright import compose
 from runwright.logging import MetricsCsv, duration
 
@@ -77,90 +76,6 @@ def test_the_run_directory_explains_the_run(tmp_path: Path) -> None:
     assert "Starting a run with seed 42 on the CPU." in log
     assert "Best val_accuracy" in log
     assert (run_dir / "command.txt").read_text() == f"compose(…).run({str(run_dir)!r})\n"
-
-
-def records(wandb_file: Path) -> list[Record]:
-    """Read a run's file: a LevelDB log, records cut into fragments within blocks of 32 KiB."""
-    content, position, pending = wandb_file.read_bytes(), 7, b""  # after W&B's own header
-    found: list[Record] = []
-    while position + 7 <= len(content):
-        if (left := 32768 - position % 32768) < 7:
-            position += left
-            continue
-        length = int.from_bytes(content[position + 4 : position + 6], "little")
-        kind = content[position + 6]  # 1 whole, 2 first, 3 middle, 4 last
-        pending += content[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):
-            record = Record()
-            record.ParseFromString(pending)
-            found.append(record)
-            pending = b""
-    return found
-
-
-@pytest.mark.slow
-def test_wandb_works_offline_and_a_resumed_run_keeps_its_id(run_main: Run, tmp_path: Path) -> None:
-    arguments = [*DIGITS, "wandb.mode=offline", "hydra.run.dir=run", "wandb.tags=[a,b]"]
-    done = run_main(*arguments, "opt.schedule=constant")
-    assert done.returncode == 0, done.stdout + done.stderr
-    (first,) = (tmp_path / "local_logging").rglob("*.wandb")
-    logged = [
-        {".".join(item.nested_key) or item.key: item.value_json for item in record.history.item}
-        for record in records(first)
-        if record.HasField("history")
-    ]
-    accuracies = [float(row["val_accuracy"]) for row in logged if "val_accuracy" in row]
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert max(accuracies) == result["value"]
-    config = next(r.run for r in records(first) if r.HasField("run"))
-    assert {"dm", "model", "opt"} <= {item.key for item in config.config.update}
-    longer = ["training.epochs=2", "checkpoint.allow_changes=true", "opt.schedule=constant"]
-    assert run_main(*arguments, *longer).returncode == 0
-    ids = {path.stem.removeprefix("run-") for path in (tmp_path / "local_logging").rglob("*.wandb")}
-    assert len(ids) == 1
-
-
-@pytest.mark.slow
-def test_wandb_may_write_below_the_home_directory(run_main: Run, tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    done = run_main(*SMALL, "wandb.mode=offline", "wandb.dir='~/logs'", HOME=str(home))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert list((home / "logs").rglob("*.wandb"))
-    assert not (tmp_path / "~").exists()
-
-
-def test_wandb_online_without_a_key_is_refused_before_training(
-    run_main: Run, tmp_path: Path
-) -> None:
-    done = run_main(
-        *DIGITS,
-        "wandb.mode=online",
-        HOME=str(tmp_path),
-        NETRC=str(tmp_path / "none"),
-        WANDB_API_KEY="",
-    )
-    assert done.returncode == 2
-    assert "needs an API key and there is none" in done.stderr
-    assert "wandb.mode=offline" in done.stderr
-    assert "Model architecture" not in done.stdout
-
-
-@pytest.mark.slow
-def test_an_unreachable_wandb_server_does_not_stop_the_training(
-    run_main: Run, tmp_path: Path
-) -> None:
-    done = run_main(
-        *DIGITS,
-        "wandb.mode=online",
-        HOME=str(tmp_path),
-        WANDB_API_KEY="0" * 40,
-        WANDB_BASE_URL="http://127.0.0.1:9",
-        WANDB_INIT_TIMEOUT="5",
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Best val_accuracy" in done.stdout
 
 
 @pytest.mark.slow

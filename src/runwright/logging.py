@@ -5,121 +5,32 @@ import csv
 import io
 import logging
 import math
-import os
 import shutil
 import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
 from runwright.errors import UserError
-from runwright.extras import require_extra
-from runwright.factory import Settings, option, settings
 from runwright.files import write_bytes
-from runwright.schema import home_path
 
 if TYPE_CHECKING:
     from tqdm import tqdm
-    from wandb.sdk.wandb_run import Run as WandbRun
+
+    from runwright.wandb_log import WandbLog
 
 log = logging.getLogger(__name__)
 
 FILE_ONLY: Final = "runwright.traceback"
 """The logger of what belongs in `log.txt` but not on the console."""
 
-_WANDB_SECONDS: Final = 30
-
 _FIRST_COLUMNS: Final = ("step", "epoch", "lr")
 
 # Where there is no terminal, a line of progress appears at least this often.
 _SECONDS_BETWEEN_LINES = 30.0
-
-_NO_KEY = (
-    "wandb.mode=online needs an API key and there is none. Run `wandb login` once, or set "
-    "WANDB_API_KEY, or use wandb.mode=offline and `wandb sync` later."
-)
-
-
-@settings
-class WandbCfg(Settings):
-    """Weights & Biases; the options of `wandb.init`."""
-
-    name: str | None = option(harmless=True, default=None, doc="name of the run; W&B invents one")
-    dir: str = option(harmless=True, default="./local_logging", doc="directory for W&B's own files")
-    id: str | None = option(
-        harmless=True, default=None, doc="id of the run; a resumed run keeps its own"
-    )
-    anonymous: str | None = option(
-        harmless=True, default=None, doc="passed on to wandb.init, where it no longer has an effect"
-    )
-    project: str | None = option(
-        harmless=True, default="runwright", doc="project that the run belongs to"
-    )
-    group: str | None = option(harmless=True, default=None, doc="group that the run belongs to")
-    entity: str | None = option(
-        harmless=True, default=None, doc="user or team; W&B takes your default"
-    )
-    tags: list[str] | None = option(harmless=True, default=None, doc="labels of the run")
-    job_type: str | None = option(harmless=True, default=None, doc="kind of the run, e.g. train")
-    mode: Literal["online", "offline", "disabled"] = option(
-        harmless=True,
-        default="disabled",
-        doc="whether to log to the server, to files, or not at all",
-    )
-    resume: Literal["allow", "never", "must", "auto"] | None = option(
-        harmless=True, default=None, doc="what to do when the id exists; a resumed run takes allow"
-    )
-
-    @override
-    def preflight(self) -> None:
-        if self.mode == "disabled":
-            return
-        require_extra("wandb", "wandb", f"wandb.mode={self.mode}")
-        if self.mode == "online":
-            import wandb
-
-            if not wandb.login(prompt=False, verify=False):  # looks for a key, asks no server
-                raise UserError(_NO_KEY)
-
-    def build(self, *, config: Mapping[str, Any], resumed_id: str | None) -> "WandbRun | None":
-        """Start the W&B run, or return None when it is disabled.
-
-        Where the server cannot be reached the run is logged offline, and says so: a failure of
-        the network must not stop a training.
-        """
-        if self.mode == "disabled":
-            return None
-        import wandb
-        from wandb.errors import CommError
-
-        folder = home_path(Path(self.dir))
-        folder.mkdir(parents=True, exist_ok=True)
-        arguments: dict[str, Any] = {
-            "name": self.name,
-            "dir": str(folder),
-            "id": resumed_id or self.id,
-            "project": self.project,
-            "group": self.group,
-            "entity": self.entity,
-            "tags": self.tags,
-            "job_type": self.job_type,
-            "resume": "allow" if resumed_id else self.resume,
-            "config": dict(config),
-            "reinit": "create_new",
-        }
-        if self.anonymous is not None:
-            arguments["anonymous"] = self.anonymous
-        if self.mode == "online" and "WANDB_INIT_TIMEOUT" not in os.environ:
-            log.info("Waiting for the W&B server, at most %d s.", _WANDB_SECONDS)
-            arguments["settings"] = wandb.Settings(init_timeout=_WANDB_SECONDS)
-        try:
-            return wandb.init(mode=self.mode, **arguments)
-        except CommError as error:
-            log.warning("W&B cannot be reached (%s): logging offline; `wandb sync` later.", error)
-            return wandb.init(mode="offline", **arguments)
 
 
 class MetricsCsv:
@@ -187,11 +98,11 @@ class RunLog:
     """Everything that a run records while it trains."""
 
     def __init__(
-        self, run_dir: Path, *, wandb_run: "WandbRun | None" = None, tensorboard: bool = False
+        self, run_dir: Path, *, wandb_log: "WandbLog | None" = None, tensorboard: bool = False
     ) -> None:
         """Record in `run_dir`, and in W&B and TensorBoard when they are given."""
         self.metrics = MetricsCsv(run_dir / "metrics.csv")
-        self.wandb_run = wandb_run
+        self._wandb = wandb_log
         self._tensorboard: Any = None
         if tensorboard:
             from torch.utils.tensorboard.writer import SummaryWriter
@@ -201,6 +112,11 @@ class RunLog:
         self._total_steps = 0
         self._started = self._last_line = time.monotonic()
         self._first_step = 0
+
+    @property
+    def wandb_id(self) -> str | None:
+        """W&B's id of the run, if it is told of it."""
+        return None if self._wandb is None else self._wandb.id
 
     def begin(self, *, step: int, total_steps: int) -> None:
         """The training starts, or goes on, after this step."""
@@ -219,8 +135,8 @@ class RunLog:
     def record(self, step: int, measures: Mapping[str, float]) -> None:
         """Record what was measured at a step."""
         self.metrics.append({"step": step, **measures})
-        if self.wandb_run is not None:
-            self.wandb_run.log(dict(measures), step=step)
+        if self._wandb is not None:
+            self._wandb.record(step, measures)
         if self._tensorboard is not None:
             for name, value in measures.items():
                 self._tensorboard.add_scalar(name, value, step)
@@ -252,8 +168,8 @@ class RunLog:
             self._bar = None
         if self._tensorboard is not None:
             self._tensorboard.close()
-        if self.wandb_run is not None:
-            self.wandb_run.finish(exit_code=int(failed))
+        if self._wandb is not None:
+            self._wandb.close(failed=failed)
 
 
 class NoLog(RunLog):

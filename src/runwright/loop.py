@@ -364,7 +364,7 @@ class Training(Generic[B]):
             "scaler": self.scaler.state_dict(),
             "total_steps": self.total_steps,
             "processes": self.world.size,
-            "wandb_id": None if self.run_log.wandb_run is None else self.run_log.wandb_run.id,
+            "wandb_id": self.run_log.wandb_id,
         }
         self.checkpoints.save(progress.step, weights, state, info)
 

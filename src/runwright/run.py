@@ -13,11 +13,11 @@ from runwright.data import DataModule
 from runwright.dims import accepts
 from runwright.errors import ConfigError, UserError
 from runwright.factory import CONFIG_GROUPS, Settings, name_of, option, settings, type_argument
-from runwright.logging import WandbCfg
 from runwright.model import ModelFactory
 from runwright.objective import ObjectiveFactory
 from runwright.optimisation import OptimisationCfg
 from runwright.training import TrainingCfg
+from runwright.wandb_log import WandbCfg
 
 if TYPE_CHECKING:
     from torch import nn
@@ -185,9 +185,6 @@ def _run(
         world=world,
         reporter=reporter,
     )
-    log.info("%s", fitted)
-    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    directory.finish(fitted, parameters=parameters)
     return fitted.value
 
 
@@ -220,10 +217,10 @@ def _fit(
     if config.training.compile:
         model.compile()
     if world.is_main:
-        wandb_run = config.wandb.build(
+        wandb_log = config.wandb.build(
             config=config_values(config), resumed_id=resumed and resumed.info["wandb_id"]
         )
-        run_log = RunLog(run_dir, wandb_run=wandb_run, tensorboard=config.tensorboard)
+        run_log = RunLog(run_dir, wandb_log=wandb_log, tensorboard=config.tensorboard)
     else:
         run_log = NoLog(run_dir)
     draws = config.pictures and world.is_main
@@ -259,6 +256,9 @@ def _fit(
             from runwright.stages import draw_results
 
             draw_results(training, run_dir)
+        log.info("%s", fitted)
+        parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        directory.finish(fitted, parameters=parameters)
         failed = False
     finally:
         run_log.close(failed=failed)

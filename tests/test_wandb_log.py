@@ -1,0 +1,240 @@
+"""What W&B is told, and what happens to a run when W&B fails."""
+
+import contextlib
+import gzip
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Generator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from typing_extensions import override
+from wandb.proto.wandb_internal_pb2 import Record
+
+from conftest import SMALL, Run
+
+DIGITS = ["dm=cmnist", *SMALL, "training.epochs=1"]
+
+
+def records(wandb_file: Path) -> list[Record]:
+    """Read a run's file: a LevelDB log, records cut into fragments within blocks of 32 KiB."""
+    content, position, pending = wandb_file.read_bytes(), 7, b""  # after W&B's own header
+    found: list[Record] = []
+    while position + 7 <= len(content):
+        if (left := 32768 - position % 32768) < 7:
+            position += left
+            continue
+        length = int.from_bytes(content[position + 4 : position + 6], "little")
+        kind = content[position + 6]  # 1 whole, 2 first, 3 middle, 4 last
+        pending += content[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):
+            record = Record()
+            record.ParseFromString(pending)
+            found.append(record)
+            pending = b""
+    return found
+
+
+@pytest.mark.slow
+def test_wandb_works_offline_and_a_resumed_run_keeps_its_id(run_main: Run, tmp_path: Path) -> None:
+    arguments = [*DIGITS, "wandb.mode=offline", "hydra.run.dir=run", "wandb.tags=[a,b]"]
+    done = run_main(*arguments, "opt.schedule=constant")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (first,) = (tmp_path / "local_logging").rglob("*.wandb")
+    logged = [
+        {".".join(item.nested_key) or item.key: item.value_json for item in record.history.item}
+        for record in records(first)
+        if record.HasField("history")
+    ]
+    accuracies = [float(row["val_accuracy"]) for row in logged if "val_accuracy" in row]
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert max(accuracies) == result["value"]
+    config = next(r.run for r in records(first) if r.HasField("run"))
+    assert {"dm", "model", "opt"} <= {item.key for item in config.config.update}
+    longer = ["training.epochs=2", "checkpoint.allow_changes=true", "opt.schedule=constant"]
+    assert run_main(*arguments, *longer).returncode == 0
+    ids = {path.stem.removeprefix("run-") for path in (tmp_path / "local_logging").rglob("*.wandb")}
+    assert len(ids) == 1
+
+
+@pytest.mark.slow
+def test_wandb_may_write_below_the_home_directory(run_main: Run, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    done = run_main(*SMALL, "wandb.mode=offline", "wandb.dir='~/logs'", HOME=str(home))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list((home / "logs").rglob("*.wandb"))
+    assert not (tmp_path / "~").exists()
+
+
+def test_wandb_online_without_a_key_is_refused_before_training(
+    run_main: Run, tmp_path: Path
+) -> None:
+    done = run_main(
+        *DIGITS,
+        "wandb.mode=online",
+        HOME=str(tmp_path),
+        NETRC=str(tmp_path / "none"),
+        WANDB_API_KEY="",
+    )
+    assert done.returncode == 2
+    assert "needs an API key and there is none" in done.stderr
+    assert "wandb.mode=offline" in done.stderr
+    assert "Model architecture" not in done.stdout
+
+
+@pytest.mark.slow
+def test_an_unreachable_wandb_server_does_not_stop_the_training(
+    run_main: Run, tmp_path: Path
+) -> None:
+    done = run_main(
+        *DIGITS,
+        "wandb.mode=online",
+        HOME=str(tmp_path),
+        WANDB_API_KEY="0" * 40,
+        WANDB_BASE_URL="http://127.0.0.1:9",
+        WANDB_INIT_TIMEOUT="5",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Best val_accuracy" in done.stdout
+
+
+class Server(ThreadingHTTPServer):
+    """Takes what W&B sends, as its server would, and has nothing to tell."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.got_history = threading.Event()
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        if b"wandb-history.jsonl" in body:
+            self.server.got_history.set()
+        uploads = {"runID": "", "uploadHeaders": [], "files": []}
+        content = json.dumps({"data": {"createRunFiles": uploads}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    @override
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def serving() -> Generator[Server]:
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def logged_steps(wandb_file: Path) -> list[int]:
+    return [r.history.step.num for r in records(wandb_file) if r.HasField("history")]
+
+
+def history(folder: Path) -> list[int]:
+    """The steps at which W&B's file has something measured."""
+    (file,) = folder.rglob("*.wandb")
+    return [r.history.step.num for r in records(file) if r.HasField("history")]
+
+
+UNTIL_TOLD = """
+from pathlib import Path
+from runwright import compose
+from runwright.run import run
+
+class UntilTold:
+    more = 3
+
+    def report(self, step: int, value: float) -> bool:
+        self.more -= Path("gone").exists()
+        return self.more == 0
+
+options = ["dm=cmnist", "gpu=-1", "model=cnn", "pictures=false", "wandb.mode=online"]
+length = ["training.epochs=10000", "training.log_every=10"]
+run(compose([*options, *length]), "run", reporter=UntilTold())
+"""
+
+
+@pytest.mark.slow
+def test_a_server_that_goes_away_does_not_stop_the_training(tmp_path: Path) -> None:
+    with serving() as server:
+        training = subprocess.Popen(
+            [sys.executable, "-c", UNTIL_TOLD],
+            cwd=tmp_path,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={
+                **os.environ,
+                "HOME": str(tmp_path),
+                "WANDB_API_KEY": "0" * 40,
+                "WANDB_BASE_URL": server.url,
+                "WANDB_FINISH_TIMEOUT": "3",
+            },
+        )
+        try:
+            assert server.got_history.wait(60)
+        except AssertionError:
+            training.kill()
+            pytest.fail(training.communicate()[0])
+    (tmp_path / "gone").touch()
+    output, _ = training.communicate(timeout=60)
+    assert training.returncode == 0, output
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["status"] == "pruned"
+    assert "wandb sync" in output
+    assert history(tmp_path / "local_logging")[-1] == result["step"]
+
+
+WITHOUT_PROCESS = """
+import os, subprocess
+from runwright import compose
+from runwright.run import run
+
+class KillOnce:
+    def report(self, step: int, value: float) -> bool:
+        subprocess.run(["pkill", "-KILL", "-P", str(os.getpid()), "wandb"])
+        return False
+
+options = ["dm=cmnist", "gpu=-1", "model=cnn", "pictures=false", "wandb.mode=offline"]
+length = ["training.epochs=5", "training.log_every=10"]
+run(compose([*options, *length]), "run", reporter=KillOnce())
+"""
+
+
+@pytest.mark.slow
+def test_the_death_of_wandbs_process_does_not_stop_the_training(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_PROCESS],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "finished"
+    assert done.stdout.count("W&B records no more") == 1
+    assert "`wandb sync " in done.stdout
