@@ -1,5 +1,7 @@
 """A domain from outside the package, in under 60 lines, runs like the built-in ones."""
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ from runwright import ConfigError, compose
 from runwright.checkpoint import read_tensors
 
 SETS = ["dm=toy_sets", "model=set_encoder", "gpu=-1", "training.epochs=3", "pictures=false"]
+WITH_TOY_DOMAIN = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def test_it_is_as_short_as_promised() -> None:
@@ -35,17 +38,21 @@ def test_its_data_do_not_fit_a_model_for_images() -> None:
         compose(["dm=toy_sets", "model=fcn"])
 
 
-def test_it_resumes_to_the_byte(tmp_path: Path) -> None:
-    steady = [*SETS, "opt.schedule=constant"]
-    compose(steady).run(tmp_path / "whole")
-    compose([*steady, "training.max_steps=10"]).run(tmp_path / "broken")
-    compose([*steady, "checkpoint.allow_changes=true"]).run(tmp_path / "broken")
-    whole, resumed = (
-        read_tensors(tmp_path / name / "checkpoints" / "last.safetensors")[0]
-        for name in ("whole", "broken")
+@pytest.mark.slow
+def test_it_is_killed_and_resumes_to_the_byte(tmp_path: Path) -> None:
+    program = "import toy_domain, kill_points; kill_points.main()"
+    arguments = [*SETS, "checkpoint.save_every=1", "training.epochs=20"]
+    subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "runs"), "1", "3", *arguments],
+        cwd=tmp_path,
+        env=WITH_TOY_DOMAIN,
+        check=True,
     )
-    assert whole.keys() == resumed.keys()
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    runs = sorted((tmp_path / "runs").glob("*/checkpoints/last.safetensors"))
+    assert len(runs) >= 2
+    weights = [read_tensors(path)[0] for path in runs]
+    assert all(one.keys() == weights[0].keys() for one in weights)
+    assert all(torch.equal(one[name], weights[0][name]) for one in weights for name in one)
 
 
 def test_it_makes_no_predictions_and_says_so(tmp_path: Path) -> None:
@@ -54,18 +61,31 @@ def test_it_makes_no_predictions_and_says_so(tmp_path: Path) -> None:
         compose([*SETS, "stage=predict"]).run(tmp_path / "run")
 
 
-def test_it_runs_from_a_script_of_its_own_with_multirun_and_check(tmp_path: Path) -> None:
+def test_a_script_of_its_own_does_a_multirun(tmp_path: Path) -> None:
     script = tmp_path / "main.py"
     script.write_text("import toy_domain\nfrom runwright import app\n\napp.main(conf=None)\n")
-    environment = {"PYTHONPATH": str(Path(toy_domain.__file__).parent)}
-    arguments = [*SETS, "--multirun", "dm.features=2,3"]
     done = subprocess.run(
-        [sys.executable, str(script), *arguments],
+        [sys.executable, str(script), *SETS, "--multirun", "dm.features=2,3"],
         cwd=tmp_path,
-        env=environment,
+        env=WITH_TOY_DOMAIN,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("multirun/*/*/*/checkpoints/last.safetensors"))) == 2
+
+
+def test_check_builds_it(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "runwright", "check", "--import", "toy_domain"],
+        cwd=tmp_path,
+        env=WITH_TOY_DOMAIN,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^  toy_sets +features 3$", done.stdout, re.MULTILINE)
+    assert re.search(r"^set_encoder +toy_sets +\d+ ", done.stdout, re.MULTILINE)
+    assert "set_encoder  cmnist" not in done.stdout

@@ -7,7 +7,7 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 import attrs
 
@@ -28,6 +28,7 @@ overrides as for a run, e.g. model=cnn or dm.default_res=64; each holds wherever
 option
 """
 
+_SHOWN: Final = 4
 _WIDTH: Final = 100
 
 
@@ -115,8 +116,19 @@ def _described(described: Described) -> str:
         return "known only from the data"
     if isinstance(described, Dims):
         values = attrs.asdict(described, recurse=False)
-        return ", ".join(f"{name} {value}" for name, value in values.items())
+        return ", ".join(f"{name} {_short(value)}" for name, value in values.items())
     return described.reason
+
+
+def _short(value: object) -> str:
+    """A value, of a long row of values the first few: data may have a hundred groups."""
+    if not isinstance(value, tuple):
+        return str(value)
+    row = cast("tuple[object, ...]", value)
+    if len(row) <= _SHOWN:
+        return str(row)
+    first = ", ".join(repr(one) for one in row[: _SHOWN - 1])
+    return f"({first}, … {len(row)} in all)"
 
 
 def _print_sizes(
