@@ -42,6 +42,12 @@ def shown_files(page: str) -> list[tuple[str, str]]:
     return re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", page, flags=re.DOTALL)
 
 
+def inline_code(page: str) -> list[str]:
+    """What stands in the text between backticks: options, commands, names."""
+    text = re.sub(r"```.*?```", "", page, flags=re.DOTALL)
+    return re.findall(r"`([^`\n]+)`", text)
+
+
 def as_pattern(output: str) -> str:
     """A regular expression for an output as it is shown."""
     pattern = ""

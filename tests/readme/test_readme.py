@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from readme.pages import REPOSITORY, check, copy_of_project, shown_commands, shown_files
+from readme.pages import (
+    REPOSITORY,
+    Shown,
+    check,
+    copy_of_project,
+    inline_code,
+    shown_commands,
+    shown_files,
+)
+from runwright import compose
 
 README = (REPOSITORY / "README.md").read_text()
 # Those of docs/clusters.md need a cluster: tests/cluster/test_page.py runs them.
@@ -47,6 +56,32 @@ def test_the_python_example_runs(project: Path) -> None:
     (example,) = re.findall(pattern, README, re.DOTALL)
     check = f"{example}\nassert 0 < accuracy < 1\nassert config.model.kernel_size == 5\n"
     subprocess.run([sys.executable, "-c", check], cwd=project, check=True, capture_output=True)
+
+
+PROSE = [(page.name, code) for page in ALL_PAGES for code in inline_code(page.read_text())]
+# Those that begin with `hydra` need --multirun, and sweeps.md leaves out `hydra.sweeper.`:
+# tests/sweep and tests/cluster try them.
+OVERRIDES = {
+    code
+    for name, code in PROSE
+    if re.fullmatch(r"(?!hydra)\+?[\w./]+=[\w./-]+", code) and name != "sweeps.md"
+}
+
+
+@pytest.mark.parametrize("override", sorted(OVERRIDES))
+def test_an_override_in_the_text_is_accepted(override: str) -> None:
+    compose([override], conf=REPOSITORY / "conf")
+
+
+TOLD = {code for _, code in PROSE if re.fullmatch(r"python -m runwright [^|…]+", code)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", sorted(TOLD - {shown.command for _, shown in COMMANDS}))
+def test_a_command_in_the_text_runs(project: Path, command: str) -> None:
+    if "results" in command:
+        check(Shown("python main.py --multirun seed=1,2 training.max_steps=1", ""), project)
+    check(Shown(command, ""), project)
 
 
 @pytest.mark.parametrize("page", ALL_PAGES, ids=[page.name for page in ALL_PAGES])
