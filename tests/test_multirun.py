@@ -6,8 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.types import RunMode
 
 from conftest import REPOSITORY, SMALL
+from runwright import Config, compose, schema
+from runwright.composition import StrictConfigLoader, register_domains, search_path, to_config
+from runwright.diagnosis import without_hydra
 
 # Prints the name of every file that is opened to be read, and a line after each job.
 NOTING = """
@@ -55,3 +59,17 @@ def test_the_jobs_of_a_multirun_import_and_load_nothing_twice(tmp_path: Path) ->
     assert opened(later[0]) == opened(later[1]) == []
     data = collections.Counter(opened(first))
     assert [count for name, count in data.items() if name.endswith("mnist_5k.csv.gz")] == [1]
+
+
+@pytest.mark.parametrize("first", ["model=cnn", "model=fcn"])
+def test_a_job_that_shares_files_with_others_is_what_it_would_be_alone(first: str) -> None:
+    conf = REPOSITORY / "conf"
+    register_domains()
+    schema.store(Config)
+    loader = StrictConfigLoader(search_path(conf))
+    master = loader.load_configuration("config", ["seed=1,2"], RunMode.MULTIRUN)
+    jobs = [[first, "seed=1"], [first, "opt.lr=0.5"], ["model=resnet"], [first], ["dm=celeba"]]
+    for overrides in (*jobs, *jobs):
+        job = loader.load_sweep_config(master, overrides)
+        assert to_config(without_hydra(job)) == compose(overrides, conf=conf)
+        assert job.hydra.overrides.task == overrides

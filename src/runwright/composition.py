@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import IConfigRepository
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -67,13 +69,14 @@ class StrictConfigLoader(ConfigLoaderImpl):
         """Look for configurations along this path."""
         super().__init__(config_search_path)
         self._checked: dict[tuple[str, ...], bytes] = {}
+        self._merged: dict[str, bytes] | None = None
         self._converted: Settings | None = None
         self.waiting: dict[str, tuple[list[str], Config]] = {}
         self.has_launched = False
 
     def __getstate__(self) -> dict[str, Any]:
         # What goes to another process stays small; that one launches nothing.
-        held: dict[str, Any] = {"_checked": {}, "_converted": None, "waiting": {}}
+        held: dict[str, Any] = {"_checked": {}, "_merged": None, "_converted": None, "waiting": {}}
         return {**self.__dict__, **held, "has_launched": True}
 
     @override
@@ -83,8 +86,11 @@ class StrictConfigLoader(ConfigLoaderImpl):
         """The configuration of one job of a sweep.
 
         Hydra composes every job to check it before the first is launched, and again to launch it.
-        In between they are kept, pickled (20 KB each), which halves the time.
+        In between they are kept, pickled (20 KB each), which halves the time. What the jobs have
+        in common is merged once.
         """
+        if self._merged is None:
+            self._merged = {}
         key = tuple(sweep_overrides)
         if (kept := self._checked.pop(key, None)) is not None:
             return pickle.loads(kept)
@@ -108,6 +114,23 @@ class StrictConfigLoader(ConfigLoaderImpl):
         if parsed_overrides is None:
             parsed_overrides = self.parse_overrides(config_name, overrides)
         return super().get_mode(config_name, overrides, parsed_overrides)
+
+    @override
+    def _compose_config_from_defaults_list(
+        self, defaults: list[ResultDefault], repo: IConfigRepository
+    ) -> DictConfig:
+        """Merge files and schemas; for the jobs of a sweep that choose the same ones, once.
+
+        That is most of the time that composing takes. A file that is edited while a sweep goes on
+        is no concern of its later jobs.
+        """
+        if self._merged is None:
+            return super()._compose_config_from_defaults_list(defaults, repo)
+        key = repr((defaults, [source.path for source in repo.get_sources()]))
+        if key not in self._merged:
+            merged = super()._compose_config_from_defaults_list(defaults, repo)
+            self._merged[key] = pickle.dumps(merged)
+        return pickle.loads(self._merged[key])
 
     @override
     def _load_configuration(  # pyright: ignore[reportIncompatibleMethodOverride]  # passes the rest on
