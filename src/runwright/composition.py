@@ -26,7 +26,7 @@ from omegaconf import DictConfig
 from typing_extensions import override
 
 from runwright import schema
-from runwright.diagnosis import Diagnosis, convert, without_hydra
+from runwright.diagnosis import Diagnosis, convert, unknown_in_hydra, without_hydra
 from runwright.errors import ConfigError, UserError
 from runwright.explanation import USER_MISTAKES, text_of
 from runwright.run import Config
@@ -140,6 +140,7 @@ class StrictConfigLoader(ConfigLoaderImpl):
             composed = super()._load_configuration(config_name, overrides, run_mode, **kwargs)
             no_job = run_mode is RunMode.MULTIRUN or config_name is None  # None: --hydra-help
             self._converted, problems = (None, []) if no_job else convert(composed)
+            problems += unknown_in_hydra(composed)
         except (*USER_MISTAKES, AttributeError) as error:  # OmegaConf's, below what was deleted
             found = Diagnosis(self, config_name, overrides, run_mode).problems
             if isinstance(error, AttributeError) and not found:

@@ -35,6 +35,7 @@ from runwright.explanation import (
     unknown_part,
 )
 from runwright.factory import Settings
+from runwright.groups import groups, members, nearest_member
 from runwright.quoting import parse_override, several_values
 
 _NO_SCHEMA: Final = (
@@ -96,11 +97,10 @@ class Diagnosis:
                 loader._apply_overrides_to_config([one], attempt)
                 composed = attempt
             except (*USER_MISTAKES, AttributeError) as error:
-                self.problems.append(
-                    explain_override(one, error, composed, self._repository.get_group_options)
-                )
+                self.problems.append(explain_override(one, error, composed, self._members))
+        self.problems.extend(unknown_in_hydra(composed))
         if run_mode is not RunMode.MULTIRUN:
-            found = problems_of(composed, self._repository.get_group_options)
+            found = problems_of(composed, self._members)
             if "dm" in wrong or any(text.startswith("dm must be chosen") for text in found):
                 wrong.add("objective")  # it would follow from the data
             answered = tuple(f"{key} must be chosen" for key in wrong)
@@ -127,12 +127,17 @@ class Diagnosis:
         wrong: set[str] = set()
         for one in overrides:
             group = one.key_or_group
+            if "/" in group and not self._repository.group_exists(group):
+                wrong.add(_option(one))
+                hint = did_you_mean(group, groups(self._repository))
+                self.problems.append(f"{one.input_line}: there is no group '{group}'. {hint}")
+                continue
             if one.is_sweep_override() or not self._repository.group_exists(group):
                 continue
             if one.is_delete():
                 if schema.is_required(_option(one)):
                     wrong.add(_option(one))
-                    choices = "|".join(self._repository.get_group_options(group))
+                    choices = "|".join(self._members(group))
                     key = one.get_key_element()
                     self.problems.append(
                         f"{key}: one must be chosen. Leave this out, or choose another: "
@@ -140,14 +145,13 @@ class Diagnosis:
                     )
                 continue
             value = one.value()
-            members = self._repository.get_group_options(group)
             names = cast("list[object]", value if isinstance(value, list) else [value])
             for name in names:
                 if isinstance(name, str) and self._repository.config_exists(f"{group}/{name}"):
                     continue
                 wrong.add(_option(one))
                 shown = "null" if name is None else str(name)
-                hint = did_you_mean(shown, members)
+                hint = did_you_mean(shown, self._members(group))
                 key = one.get_key_element().lstrip("+")
                 if name is None and schema.is_required(_option(one)):
                     self.problems.append(f"{key}=null: one must be chosen. {hint}")
@@ -156,6 +160,10 @@ class Diagnosis:
                     hint += f" To choose none: ~{key}"
                 self.problems.append(f"{key}={shown}: there is no such {group}. {hint}")
         return wrong
+
+    def _members(self, group: str) -> list[str]:
+        """All that can be chosen in a group, YAML files too."""
+        return members(self._repository, group)
 
     def _defaults_list(self, config_name: str | None, overrides: list[Override]) -> DefaultsList:
         """What the defaults lists choose, with what is typed.
@@ -192,9 +200,8 @@ class Diagnosis:
         missing = error.missing_cfg_file if isinstance(error, MissingConfigException) else None
         if missing is None:
             return text_of(error)
-        group, _, name = missing.rpartition("/")
         first = str(error).splitlines()[0]
-        return f"{first} {did_you_mean(name, self._repository.get_group_options(group))}"
+        return f"{first} {nearest_member(self._repository, missing)}"
 
     def _merge(self, defaults: Sequence[ResultDefault]) -> DictConfig:
         """Compose what the files hold, leaving out what does not fit and noting it."""
@@ -215,10 +222,9 @@ class Diagnosis:
                     if node._get_flag("HYDRA_REMOVE_TOP_LEVEL_DEFAULTS"):
                         node._set_flag("HYDRA_REMOVE_TOP_LEVEL_DEFAULTS", None)
                         node.pop("defaults", None)
-                    for name in schema.unknown_names(node):
-                        text = schema.unknown_key(f"{key}.{name}".lstrip("."), schema.type_of(node))
-                        self.problems.append(f"In {file}: {text}")
-                        node.pop(name)
+                    for unknown in schema.unknown_keys(node, key):
+                        self.problems.append(f"In {file}: {schema.unknown_key(unknown, node)}")
+                        node.pop(unknown.rpartition(".")[2])
         return composed
 
     def _merge_leaves(self, composed: DictConfig, loaded: Any, file: str) -> None:
@@ -253,6 +259,15 @@ def convert(
     return conversion.settings(ours), conversion.problems
 
 
+def unknown_in_hydra(composed: DictConfig) -> list[str]:
+    """A text for every key that neither Hydra nor the plugins that were chosen have."""
+    return [
+        schema.unknown_key(unknown, node)
+        for node, key in _typed_nodes(composed.hydra, "hydra")
+        for unknown in schema.unknown_keys(node, key)
+    ]
+
+
 def without_hydra(composed: DictConfig) -> DictConfig:
     """The application's part of a composed node."""
     ours = copy.copy(composed)
@@ -276,7 +291,7 @@ def _typed_nodes(node: DictConfig, key: str = "") -> Iterator[tuple[DictConfig, 
         yield node, key
     for name in list(node) if not (node._is_none() or node._is_missing()) else ():
         child = node._get_node(name)
-        if isinstance(child, DictConfig) and name != "hydra":
+        if isinstance(child, DictConfig):
             yield from _typed_nodes(child, f"{key}.{name}".lstrip("."))
 
 

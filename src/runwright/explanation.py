@@ -9,7 +9,7 @@ import inspect
 import re
 import typing
 from collections.abc import Iterator
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import yaml
 from hydra.core.override_parser.types import Override
@@ -82,10 +82,10 @@ def explain_override(
         owner = OmegaConf.select(composed, parent) if parent else composed
     except (OmegaConfBaseException, AttributeError):  # below something that was not chosen
         return text
-    if not isinstance(owner, DictConfig) or OmegaConf.get_type(owner) is None:
+    if not (isinstance(owner, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(owner))):
         return text
-    cls = cast("type[Any]", OmegaConf.get_type(owner))
-    known = [str(known) for known in owner if known != "hydra"]
+    cls = schema.options_class(owner) or schema.type_of(owner)
+    known = [str(known) for known in owner if known not in ("hydra", "_target_")]
     if name in known:
         hint = _nearest_value(cls, name, one.value())
         if group := group_of(typing.get_type_hints(cls).get(name)):
@@ -157,17 +157,14 @@ def explain_key(key: str, error: Exception, composed: DictConfig) -> str | None:
         if inspect.isabstract(schema.type_of(node)):
             return None
         if name not in node:
-            return schema.unknown_key(path, schema.type_of(node))
+            return schema.unknown_key(path, node)
     return f"{key}: {str(error).splitlines()[0]}"
 
 
 def unknown_part(key: str, composed: DictConfig) -> str | None:
     """A key up to the first name that its place has no option for; None where all are known."""
-    for path, node, name in _typed_steps(key, composed):
-        cls = schema.type_of(node)
-        if inspect.isabstract(cls):
-            return None
-        if path != "hydra" and name not in {field.name for field in dataclasses.fields(cls)}:
+    for path, node, _ in _typed_steps(key, composed):
+        if not schema.is_known(node, path):
             return path
     return None
 

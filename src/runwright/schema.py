@@ -34,6 +34,9 @@ from runwright.factory import (
 
 SCHEMA_NAME: Final = "config_schema"
 
+# Hydra's part, and what a project keeps there for itself (`hydra/env=…`).
+_NOT_DECLARED: Final = frozenset({"hydra", "hydra.env"})
+
 Members: TypeAlias = Callable[[str], Collection[str]]
 """The names of the members of a group."""
 
@@ -185,7 +188,7 @@ class Conversion:
             self.problems.append(_ABSTRACT.format(key=key, cls=cls.__name__))
             return None
         before = len(self.problems) + len(self.deferred)
-        self.problems += [unknown_key(_join(key, name), cls) for name in unknown_names(node)]
+        self.problems += [unknown_key(unknown, node) for unknown in unknown_keys(node, key)]
         values: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
             try:
@@ -270,20 +273,44 @@ def type_of(node: DictConfig) -> type[Any]:
     return cls
 
 
-def unknown_names(node: DictConfig) -> list[str]:
-    """The names in a typed node that are no options of its class; none if it is still open."""
-    if inspect.isabstract(type_of(node)):
-        return []
-    options = {field.name for field in dataclasses.fields(type_of(node))}
-    return sorted(str(name) for name in node if name not in options and name != "hydra")
+def options_class(node: DictConfig) -> type[Any] | None:
+    """The class that declares the options of a typed node; None while any name may be one.
+
+    Hydra's plugins hand options on to a class of another library, `_target_`. Those of one target
+    may be declared in a class derived from that of the node; those of another are not known.
+    """
+    cls = type_of(node)
+    if inspect.isabstract(cls):
+        return None
+    if not hasattr(cls, "_target_"):
+        return cls
+    target = node._get_node("_target_")
+    declared = (kind for kind in (cls, *cls.__subclasses__()) if kind._target_ == target)
+    return next(declared, None)
 
 
-def unknown_key(key: str, cls: type[Any]) -> str:
-    """The text for a key that the class at this place does not have."""
+def unknown_keys(node: DictConfig, key: str) -> list[str]:
+    """The full keys in a typed node, which stands at `key`, that are no options of its class."""
+    cls = options_class(node)
+    known = () if cls is None else cls.__dataclass_fields__
+    unknown = [] if cls is None else [_join(key, str(name)) for name in node if name not in known]
+    return sorted(set(unknown) - _NOT_DECLARED)
+
+
+def is_known(node: DictConfig, key: str) -> bool:
+    """Whether a typed node may have an option with this full key."""
+    cls = options_class(node)
+    name = key.rpartition(".")[2]
+    return cls is None or key in _NOT_DECLARED or name in cls.__dataclass_fields__
+
+
+def unknown_key(key: str, node: DictConfig) -> str:
+    """The text for a full key that a typed node cannot have."""
+    cls = options_class(node) or type_of(node)
     if key == "experiment":
         return _NOT_GLOBAL
     name = key.rpartition(".")[2]
-    known = [field.name for field in dataclasses.fields(cls)]
+    known = option_names(cls)
     if name in CONFIG_GROUPS:
         hints = typing.get_type_hints(cls)
         places = [f"+{choice(name, field)}=…" for field in known if group_of(hints[field]) == name]
@@ -297,6 +324,12 @@ def unknown_key(key: str, cls: type[Any]) -> str:
         closest = nearest(name, groups)
         hint = f" Did you mean '{closest}'?" if closest else ""
     return f"{key} is not an option: {cls.__name__} has no '{name}'.{hint} {_allowed(known)}"
+
+
+def option_names(cls: type[Any]) -> list[str]:
+    """The options of a class, without what only Hydra reads."""
+    names = [field.name for field in dataclasses.fields(cls)]
+    return [name for name in names if name not in ("defaults", "_target_", "_partial_")]
 
 
 def _allowed(names: list[str]) -> str:
