@@ -173,6 +173,39 @@ def test_all_mistakes_are_reported_together() -> None:
         assert key in text
 
 
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["opt.lr=0", "opt.warmup=2"], ["opt.lr must be", "opt.warmup must be 0 with opt.sched"]),
+        (["+opt.lrr=1", "opt.warmup=2"], ["opt.lrr is not", "opt.warmup must be 0 with opt.sch"]),
+        (
+            ["training.log_every=0", "training.epochs=null"],
+            ["training.log_every must be", "training.epochs and training.max_steps cannot both"],
+        ),
+        # What follows from a mistake is no mistake of its own.
+        (["dm.num_colors=11", "dm.colors=[1,2]"], ["dm.num_colors must be"]),
+        (["opt.warmup=-2.5", "opt.schedule=one_cycle"], ["opt.warmup must be ≥ 0"]),
+    ],
+    ids=str,
+)
+def test_a_broken_bound_does_not_hide_the_rules_on_other_options(
+    overrides: list[str], expected: list[str]
+) -> None:
+    problems = mistakes(*CMNIST, *overrides)
+    assert len(problems) == len(expected)
+    assert all(text.startswith(start) for text, start in zip(problems, expected, strict=True))
+
+
+def test_that_the_parts_do_not_fit_is_said_beside_what_is_wrong_elsewhere() -> None:
+    import toy_domain
+
+    assert toy_domain
+    problems = mistakes("dm=toy_sets", "model=fcn", "opt.lr=0")
+    assert len(problems) == 2
+    assert problems[0] == "opt.lr must be > 0, got 0.0"
+    assert problems[1].startswith("model=fcn does not fit dm=toy_sets")
+
+
 def test_null_for_what_is_required_lists_the_choices(conf: Path) -> None:
     (conf / "model" / "wide.yaml").write_text("defaults: [fcn]\nhidden_dim: 300\n")
     for key, members in (

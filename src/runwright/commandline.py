@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from runwright import app, composition, schema
 from runwright.completion import CompletionLoader
 from runwright.errors import ConfigError, RunError, UserError
+from runwright.mistakes import mistakes_of_multirun, mistakes_of_run
 from runwright.run import Config
 
 
@@ -80,10 +81,16 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
         overrides = [*overrides, "hydra.mode=MULTIRUN"]
     if args.multirun or mode is RunMode.MULTIRUN:
         logging.raiseExceptions = False  # after `| head` the jobs go on, unseen
+        loader = hydra.config_loader
+        assert isinstance(loader, composition.StrictConfigLoader)
         try:
             hydra.multirun(config_name=config_name, task_function=app.job, overrides=overrides)
         except app.JobsRefusedError as refused:
             raise ConfigError(refused.problems) from None
+        except ConfigError as error:
+            if loader.has_launched:
+                raise
+            raise mistakes_of_multirun(error, loader, config_name, overrides) from None
         return
     failure: list[UserError | RunError] = []
     started: list[Path] = []
@@ -99,6 +106,8 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
 
     try:
         hydra.run(config_name=config_name, task_function=single_job, overrides=overrides)
+    except ConfigError as error:
+        raise mistakes_of_run(error) from None
     except OSError as error:
         if started:
             raise

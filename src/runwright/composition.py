@@ -25,7 +25,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from typing_extensions import override
 
-from runwright import schema
+from runwright import preflight, schema
 from runwright.diagnosis import Diagnosis, convert, unknown_in_hydra, without_hydra
 from runwright.errors import ConfigError, UserError
 from runwright.explanation import USER_MISTAKES, text_of
@@ -97,7 +97,8 @@ class StrictConfigLoader(ConfigLoaderImpl):
         composed = super().load_sweep_config(master_config, sweep_overrides)
         if not self.has_launched:
             if isinstance(self._converted, Config):
-                self.waiting.setdefault(_parts(self._converted), (sweep_overrides, self._converted))
+                looked_at = preflight.looked_at(vars(self._converted))
+                self.waiting.setdefault(looked_at, (sweep_overrides, self._converted))
             if len(self._checked) < _KEPT_JOBS:
                 self._checked[key] = pickle.dumps(composed)
             if len(self._checked) % _COLLECTED_EVERY == 0:
@@ -138,26 +139,21 @@ class StrictConfigLoader(ConfigLoaderImpl):
     ) -> DictConfig:
         try:
             composed = super()._load_configuration(config_name, overrides, run_mode, **kwargs)
-            no_job = run_mode is RunMode.MULTIRUN or config_name is None  # None: --hydra-help
-            self._converted, problems = (None, []) if no_job else convert(composed)
-            problems += unknown_in_hydra(composed)
+            problems = unknown_in_hydra(composed)
+            self._converted = None
+            if run_mode is RunMode.RUN and config_name is not None:  # None: --hydra-help
+                self._converted, conversion = convert(composed)
+                problems += conversion.problems
         except (*USER_MISTAKES, AttributeError) as error:  # OmegaConf's, below what was deleted
-            found = Diagnosis(self, config_name, overrides, run_mode).problems
-            if isinstance(error, AttributeError) and not found:
+            found = Diagnosis(self, config_name, overrides, run_mode)
+            if isinstance(error, AttributeError) and not found.problems:
                 raise
-            raise ConfigError(found or [text_of(error)]) from None
+            raise ConfigError(found.problems or [text_of(error)], found.parts) from None
         if problems:
             # There may be others that composing did not get to see.
-            raise ConfigError(
-                Diagnosis(self, config_name, overrides, run_mode).problems or problems
-            )
+            found = Diagnosis(self, config_name, overrides, run_mode)
+            raise ConfigError(found.problems or problems, found.parts)
         return composed
-
-
-def _parts(config: Config) -> str:
-    """What is checked of a configuration before it is launched, apart from how it is run."""
-    built = (config.dm, config.model, config.objective, config.opt, config.wandb)
-    return repr((*built, config.tensorboard, config.training.monitor))
 
 
 def to_config(composed: DictConfig) -> Config:

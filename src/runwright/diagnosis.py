@@ -49,6 +49,7 @@ class Diagnosis:
 
     Attributes:
         problems: one text a mistake.
+        parts: the options that are right by themselves, by name; none of a multirun.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Diagnosis:
     ) -> None:
         """Find what is wrong with these overrides of this configuration."""
         self.problems: list[str] = []
+        self.parts: dict[str, Any] = {}
         self._repository = CachingConfigRepository(loader.repository)
         self._loader = loader
         parsed = self._parse(overrides, run_mode)
@@ -100,7 +102,9 @@ class Diagnosis:
                 self.problems.append(explain_override(one, error, composed, self._members))
         self.problems.extend(unknown_in_hydra(composed))
         if run_mode is not RunMode.MULTIRUN:
-            found = problems_of(composed, self._members)
+            _, conversion = convert(composed, self._members)
+            found = conversion.problems
+            self.parts = conversion.parts
             if "dm" in wrong or any(text.startswith("dm must be chosen") for text in found):
                 wrong.add("objective")  # it would follow from the data
             answered = tuple(f"{key} must be chosen" for key in wrong)
@@ -240,23 +244,23 @@ class Diagnosis:
                     self.problems.append(f"In {file}: {text}")
 
 
-def problems_of(composed: DictConfig, members: schema.Members | None = None) -> list[str]:
-    """What is wrong with a composed node; `members` are those of a group, YAML files too."""
-    return convert(composed, members)[1]
-
-
 def convert(
     composed: DictConfig, members: schema.Members | None = None
-) -> tuple[Settings | None, list[str]]:
+) -> tuple[Settings | None, schema.Conversion]:
     """The frozen configuration of a composed node, and what is wrong with the node.
 
     There is none either while there are values that only the job can know.
+
+    Args:
+        composed: the node.
+        members: the members of a group, YAML files too; by default the factories.
     """
+    conversion = schema.Conversion(in_defaults(composed), members)
     ours = without_hydra(composed)
     if OmegaConf.get_type(ours) in (dict, None):
-        return None, [_NO_SCHEMA]
-    conversion = schema.Conversion(in_defaults(composed), members)
-    return conversion.settings(ours), conversion.problems
+        conversion.problems.append(_NO_SCHEMA)
+        return None, conversion
+    return conversion.settings(ours), conversion
 
 
 def unknown_in_hydra(composed: DictConfig) -> list[str]:

@@ -6,8 +6,9 @@ right (a loss that is not finite, say): its text is printed and the status is 1.
 exception is a bug and keeps its traceback.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 
 class UserError(Exception):
@@ -23,10 +24,12 @@ class ConfigError(UserError):
 
     Attributes:
         problems: one self-contained text a mistake, no two of them equal.
+        parts: the options of the configuration that are right by themselves, by name.
     """
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    def __init__(self, problems: Sequence[str], parts: Mapping[str, Any] | None = None) -> None:
         self.problems = tuple(dict.fromkeys(problems))
+        self.parts = parts or {}
         super().__init__(self.problems)  # the arguments, so that the error survives pickling
 
     def __str__(self) -> str:

@@ -16,11 +16,12 @@ takes what is only known at run time and returns the real thing:
 `@settings` does the same for options that are not a choice of a group (`opt`, `training`, …).
 """
 
+import contextlib
 import dataclasses
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from types import UnionType
 from typing import (
     Any,
@@ -46,6 +47,7 @@ CONFIG_GROUPS: Final[dict[str, dict[str, "type[Settings]"]]] = {}
 
 _METADATA_KEY: Final = "runwright"
 _MAX_INT: Final = 2**63 - 1
+_NAMED: Final = re.compile(r"`([^`]+)`")  # an option, in a sentence of `problems()`
 
 _NO_DOC = (
     "{cls}.{field} has no description. Declare it as `{field}: … = option(default=…, doc='…')`."
@@ -92,7 +94,7 @@ class OptionError(UserError, ValueError):
         """The problems as sentences, every option named with its full key below `key`."""
         prefix = f"{key}." if key else ""
         sentences = (f"`{name}` {text}" if name else text for name, text in self.problems)
-        return [re.sub(r"`([^`]+)`", rf"{prefix}\1", sentence) for sentence in sentences]
+        return [_NAMED.sub(rf"{prefix}\1", sentence) for sentence in sentences]
 
 
 @attrs.frozen(kw_only=True)
@@ -216,13 +218,12 @@ class Settings:
             cls.config_group = group
 
     def __post_init__(self) -> None:
-        problems = [
-            (field.name, text)
+        wrong = {
+            field.name: text
             for field in dataclasses.fields(self)  # pyright: ignore[reportArgumentType]  # every subclass is a dataclass
             if (text := described(field).problem(getattr(self, field.name)))
-        ]
-        if not problems:  # the rules may rely on the bounds
-            problems = [("", text) for text in self.problems()]
+        }
+        problems = [*wrong.items(), *broken_rules(self, wrong)]
         if problems:
             raise OptionError(type(self).__name__, problems)
 
@@ -239,6 +240,23 @@ class Settings:
         Raises:
             UserError: a name that the library does not know, say.
         """
+
+
+def broken_rules(values: Settings, wrong: Collection[str]) -> Iterator[tuple[str, str]]:
+    """What breaks the rules between options, apart from what follows from wrong ones.
+
+    Args:
+        values: the options; those that are wrong may be missing.
+        wrong: the options that are wrong by themselves.
+
+    Yields:
+        Problems as `OptionError` takes them.
+    """
+    # A rule may rely on what is wrong.
+    with contextlib.suppress(Exception) if wrong else contextlib.nullcontext():
+        for text in values.problems():
+            if not set(_NAMED.findall(text)) & set(wrong):
+                yield "", text
 
 
 def _make(cls: type[T]) -> type[T]:

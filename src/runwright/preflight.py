@@ -1,19 +1,30 @@
 """What only the heavy libraries know to be wrong, found before anything is launched."""
 
 import contextlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
+from runwright.dims import Dims, accepts
 from runwright.errors import ConfigError, UserError
 from runwright.extras import require_extra
+from runwright.factory import type_argument
 
 if TYPE_CHECKING:
     from runwright.composition import StrictConfigLoader
+    from runwright.factory import Settings
     from runwright.run import Config
+    from runwright.training import TrainingCfg
+
+_WITH_PREFLIGHT: Final = ("dm", "model", "objective", "opt", "wandb")
 
 
 def problems(config: "Config") -> list[str]:
-    """All that can be known to be wrong before a run directory is made and data are read.
+    """All that can be known to be wrong before a run directory is made and data are read."""
+    return problems_of_parts(vars(config))
+
+
+def problems_of_parts(parts: Mapping[str, Any]) -> list[str]:
+    """What can be known to be wrong with those options of a configuration that there are, by name.
 
     Where the Dims follow from the options, model and objective are built on the meta device,
     without memory, and the monitored measure must be one that the objective knows.
@@ -24,30 +35,48 @@ def problems(config: "Config") -> list[str]:
 
     found: list[str] = []
 
-    def attempt(check: Callable[[], object]) -> None:
+    def is_right(check: Callable[[], object]) -> bool:
         try:
             check()
         except UserError as error:
             found.append(str(error))
+            return False
+        return True
 
-    for part in (config.dm, config.model, config.objective, config.opt, config.wandb):
-        attempt(part.preflight)
-    if config.tensorboard:
-        attempt(lambda: require_extra("tensorboard", "tensorboard", "tensorboard=true"))
-    dims = config.dm.expected_dims()
-    if dims is None or found:
+    named = {name: parts[name] for name in _WITH_PREFLIGHT if name in parts}
+    right = {name: part for name, part in named.items() if is_right(part.preflight)}
+    if parts.get("tensorboard"):
+        is_right(lambda: require_extra("tensorboard", "tensorboard", "tensorboard=true"))
+    dims: Dims | None = right["dm"].expected_dims() if "dm" in right else None
+    if dims is None:
         return found
 
-    def check_objective() -> None:
-        objective = config.objective.build(dims, torch.device("meta"))
-        if config.training.monitor is not None:
-            measure_to_report(config.training, objective)
+    def check_model() -> None:
+        model = right["model"].build(dims)
+        if "opt" in right:
+            right["opt"].build(model)
 
-    for check in (lambda: config.opt.build(config.model.build(dims)), check_objective):
+    def check_objective() -> None:
+        objective = right["objective"].build(dims, torch.device("meta"))
+        training: TrainingCfg | None = parts.get("training")
+        if training is not None and training.monitor is not None:
+            measure_to_report(training, objective)
+
+    for name, check in (("model", check_model), ("objective", check_objective)):
+        part: Settings | None = right.get(name)
+        if part is None or not accepts(type_argument(type(part)), type(dims)):
+            continue
         # What does not work on this device (reading a number from a tensor) will for real.
         with torch.device("meta"), contextlib.suppress(RuntimeError, NotImplementedError):
-            attempt(check)
+            is_right(check)
     return found
+
+
+def looked_at(parts: Mapping[str, Any]) -> str:
+    """What `problems_of_parts` looks at: where it is equal, so are the problems."""
+    training: TrainingCfg | None = parts.get("training")
+    measured = None if training is None else training.monitor
+    return repr((*map(parts.get, (*_WITH_PREFLIGHT, "tensorboard")), measured))
 
 
 def check_jobs(loader: "StrictConfigLoader") -> None:

@@ -27,6 +27,7 @@ from runwright.factory import (
     CONFIG_GROUPS,
     OptionError,
     Settings,
+    broken_rules,
     choice,
     described,
     group_of,
@@ -165,6 +166,7 @@ class Conversion:
     Attributes:
         problems: one text a mistake.
         deferred: keys whose values only a running job knows, `${hydra:…}`.
+        parts: the options of the whole that are right, by name, also when others are not.
     """
 
     def __init__(
@@ -178,6 +180,7 @@ class Conversion:
         """
         self.problems: list[str] = []
         self.deferred: list[str] = []
+        self.parts: dict[str, Any] = {}
         self._in_defaults = in_defaults
         self._members = members
 
@@ -187,10 +190,12 @@ class Conversion:
         if inspect.isabstract(cls):
             self.problems.append(_ABSTRACT.format(key=key, cls=cls.__name__))
             return None
-        before = len(self.problems) + len(self.deferred)
+        before = self._count()
         self.problems += [unknown_key(unknown, node) for unknown in unknown_keys(node, key)]
         values: dict[str, Any] = {}
+        wrong: list[str] = []
         for field in dataclasses.fields(cls):
+            until_here = self._count()
             try:
                 value = _from_home(self._option(node, field.name, key))
             except MissingMandatoryValue:
@@ -203,13 +208,24 @@ class Conversion:
                 values[field.name] = value
                 if text := described(field).problem(value):
                     self.problems.append(f"{_join(key, field.name)} {text}")
-        if len(self.problems) + len(self.deferred) > before:
-            return None
-        try:
-            return cast("Settings", cls(**values))
-        except OptionError as error:
-            self.problems.extend(error.texts(key))
-            return None
+            if self._count() > until_here:
+                values.pop(field.name, None)
+                wrong.append(field.name)
+        if not key:
+            self.parts = values
+        if self._count() > before:
+            broken = OptionError(cls.__name__, [*broken_rules(_incomplete(cls, values), wrong)])
+        else:
+            try:
+                return cast("Settings", cls(**values))
+            except OptionError as error:
+                broken = error
+        self.problems.extend(broken.texts(key))
+        return None
+
+    def _count(self) -> int:
+        """How much has been found."""
+        return len(self.problems) + len(self.deferred)
 
     def _missing(self, key: str, field: "dataclasses.Field[Any]", cls: type[Any]) -> str:
         group = group_of(typing.get_type_hints(cls)[field.name])
@@ -242,6 +258,13 @@ class Conversion:
         if isinstance(value, ListConfig):
             return [self._value(value[i], f"{key}[{i}]") for i in range(len(value))]
         return OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
+
+
+def _incomplete(cls: type[Any], values: dict[str, Any]) -> Settings:
+    """Options of which some are missing: to look at, never to build with."""
+    options = object.__new__(cls)
+    vars(options).update(values)
+    return options
 
 
 def _from_home(value: Any) -> Any:

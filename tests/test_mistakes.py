@@ -1,0 +1,92 @@
+"""All mistakes are reported together: of all parts, all values of a multirun, all rules."""
+
+from pathlib import Path
+
+import pytest
+from hydra.types import RunMode
+
+from conftest import Run
+from runwright import Config, ConfigError
+from runwright.composition import StrictConfigLoader, register_domains, search_path
+from runwright.mistakes import mistakes_of_multirun, mistakes_of_run
+from runwright.schema import store
+
+
+@pytest.fixture
+def loader(repository: Path) -> StrictConfigLoader:
+    register_domains()
+    store(Config)
+    return StrictConfigLoader(search_path(repository / "conf"))
+
+
+def test_a_run_is_told_also_what_only_building_can_tell(run_main: Run, tmp_path: Path) -> None:
+    done = run_main("model=cnn", "model.kernel_size=40", "opt.optimizer_cls=Adan", "seed=x")
+    assert done.returncode == 2
+    assert done.stderr.startswith("The configuration has 3 mistakes:\n1. Error merging override se")
+    assert "2. opt.optimizer_cls: torch.optim has no 'Adan'" in done.stderr
+    assert "3. model.kernel_size=40 and model.pool_stride=2 leave no pixels" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_multirun_is_told_what_is_wrong_with_any_of_its_values(
+    run_main: Run, tmp_path: Path
+) -> None:
+    done = run_main("-m", "model=cnn,cn", "seed=1,x", "opt.optimizer_cls=SGD,Adan")
+    assert done.returncode == 2
+    assert done.stderr.startswith("The configuration has 3 mistakes:\n1. Error merging override se")
+    assert "2. model=cn: there is no such model. Did you mean 'cnn'?" in done.stderr
+    assert "3. opt.optimizer_cls: torch.optim has no 'Adan'" in done.stderr
+    assert not list(tmp_path.rglob("config.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["opt.lr=-1", "model=cnn", "model.kernel_size=40"], ["opt.lr must", "model.kernel_size="]),
+        (["dm=cmnits", "opt.optimizer_cls=Adan"], ["dm=cmnits: ", "opt.optimizer_cls: "]),
+        (
+            ["model=cn", "objective.class_weights=[1]"],
+            ["model=cn: ", "objective.class_weights"],
+        ),
+        (["+sed=1", "training.monitor=val_lss"], ["sed is not", "training.monitor=val_lss"]),
+        (["+sed=1", "dm.num_colors=0"], ["sed is not", "dm.num_colors must be"]),
+        (["training.epochs=0", "training.monitor=val_lss"], ["training.epochs must be"]),
+    ],
+    ids=str,
+)
+def test_what_is_right_is_built_beside_what_is_wrong(
+    loader: StrictConfigLoader, overrides: list[str], expected: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loader.load_configuration("config", overrides, RunMode.RUN)
+    found = mistakes_of_run(caught.value).problems
+    assert len(found) == len(expected)
+    assert all(text.startswith(start) for text, start in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["seed=1,x", "opt.lr=0.1,-1,-2"], ["seed=x", "got -1.0", "got -2.0"]),
+        (["model=fcn,cnn,cn", "seed=-1"], ["seed must be ≥ 0", "model=cn: "]),
+        (["training.epochs=range(0,100)"], ["training.epochs must be ≥ 1, got 0"]),
+        (["opt.lr=choice(1,-1)", "opt.warmup=interval(0,1)"], ["got -1.0"]),
+        (["+experiment=glob(good*)", "seed=-1,-2"], ["got -1", "got -2"]),
+        (["model=cnn", "model.kernel_size=30,40"], ["kernel_size=30 ", "kernel_size=40 "]),
+        (["model.num_hidden=2,1", "sed=1", "opt.lr=[1"], ["opt.lr=[1", "override 'sed'"]),
+        (["seed=1,2"], []),
+    ],
+    ids=str,
+)
+def test_every_value_of_a_multirun_is_looked_at(
+    loader: StrictConfigLoader, overrides: list[str], expected: list[str]
+) -> None:
+    found = mistakes_of_multirun(ConfigError([]), loader, "config", overrides).problems
+    assert len(found) == len(expected)
+    assert all(text in problem for problem, text in zip(found, expected, strict=True))
+
+
+def test_what_was_told_with_its_job_is_not_told_again(loader: StrictConfigLoader) -> None:
+    told = ConfigError(["opt.lr must be > 0, got -1.0\n   Trial: opt.lr=-1"])
+    found = mistakes_of_multirun(told, loader, "config", ["opt.lr=-1", "seed=-1"]).problems
+    assert found == (*told.problems, "seed must be ≥ 0, ≤ 18446744073709551615, got -1")
