@@ -95,10 +95,6 @@ def test_a_model_larger_than_the_memory_is_the_users_mistake(run_main: Run) -> N
     assert "Traceback" not in done.stderr
 
 
-def test_an_unknown_flag_ends_with_status_2(run_main: Run) -> None:
-    assert run_main("--mulitrun").returncode == 2
-
-
 def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
     script = tmp_path / "main.py"
     script.write_text(

@@ -44,6 +44,16 @@ def test_several_values_of_one_run_are_explained() -> None:
     assert refused("model=cnn,fcn").endswith("add --multirun.")
 
 
+@pytest.mark.parametrize(
+    ("word", "meant"), [("sed", "seed=…"), ("multirum", "--multirun"), ("hlp", "--help")]
+)
+def test_a_word_without_a_value_gets_the_nearest(word: str, meant: str) -> None:
+    problem = refused(word)
+    assert problem.startswith(f"{word}: this gives no option a value. An override is written key=")
+    assert problem.endswith(f" Did you mean '{meant}'?")
+    assert "\n" not in problem
+
+
 @pytest.mark.parametrize("override", ["=3", "seed", "seed =3", "~a~b"])
 def test_what_has_no_key_or_no_value_is_shown_the_form(override: str) -> None:
     assert "An override is written key=value, without blanks around the '='." in refused(override)

@@ -5,10 +5,8 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from hydra._internal.hydra import Hydra
-from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -18,7 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runwright import app, composition, schema
 from runwright.completion import CompletionLoader
-from runwright.errors import ConfigError, RunError, UserError
+from runwright.errors import ConfigError, RunError, UserError, did_you_mean
+from runwright.flags import read_flags
 from runwright.mistakes import mistakes_of_multirun, mistakes_of_run
 from runwright.run import Config
 
@@ -41,14 +40,16 @@ def run_command_line(conf: str | None, config_name: str, config: type[Config]) -
 
 
 def _command(conf: str | None, config_name: str, config: type[Config]) -> None:
-    parser = get_args_parser()
-    args = parser.parse_intermixed_args()
+    args, parser = read_flags()
     args.overrides = [composition.write_out_home(override) for override in args.overrides]
     script = Path(sys.argv[0]).resolve()
     composition.register_domains()
     schema.store(config)
-    folder = None if conf is None else script.parent / (args.config_path or conf)
-    path = composition.search_path(folder, args.config_dir and _existing(args.config_dir))
+    folder = None if conf is None else script.parent / conf
+    if args.config_path:
+        folder = _existing("--config-path", script.parent, args.config_path)
+    before = _existing("--config-dir", Path.cwd(), args.config_dir) if args.config_dir else None
+    path = composition.search_path(folder, before)
     hydra = Hydra.create_main_hydra2(task_name=script.stem, config_search_path=path)
     hydra.config_loader = composition.StrictConfigLoader(path)
     name = args.config_name or config_name
@@ -124,11 +125,12 @@ def _show(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
     )
     HydraConfig.instance().set_config(composed)
     OmegaConf.set_readonly(composed.hydra, None)
-    shown: Any = hydra.get_sanitized_cfg(composed, args.cfg)
+    whole = shown = hydra.get_sanitized_cfg(composed, args.cfg)
     if args.package not in (None, "_global_"):
-        shown = OmegaConf.select(shown, args.package)
+        shown = OmegaConf.select(whole, args.package)
         if shown is None:
-            raise UserError(f"--package {args.package}: there is nothing of that name.")
+            hint = did_you_mean(args.package, map(str, whole))
+            raise UserError(f"--package {args.package}: there is nothing of that name. {hint}")
         print(f"# @package {args.package}")
     if OmegaConf.is_config(shown):
         print(schema.to_yaml(shown, resolve=args.resolve), end="")
@@ -136,8 +138,8 @@ def _show(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
         print(schema.plain_values(shown))
 
 
-def _existing(folder: str) -> Path:
-    path = schema.home_path(Path(folder)).resolve()
+def _existing(flag: str, base: Path, folder: str) -> Path:
+    path = (base / schema.home_path(Path(folder))).resolve()
     if not path.is_dir():
-        raise UserError(f"--config-dir {folder}: there is no such folder.")
+        raise UserError(f"{flag} {folder}: there is no such folder as {path}.")
     return path

@@ -23,8 +23,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from runwright import schema
-from runwright.errors import UserError, did_you_mean
+from runwright import flags, schema
+from runwright.errors import UserError, did_you_mean, nearest
 from runwright.explanation import (
     USER_MISTAKES,
     explain_deletion,
@@ -121,7 +121,7 @@ class Diagnosis:
                     continue
                 self._loader.validate_sweep_overrides_legal([one], run_mode, from_shell=True)
             except (*USER_MISTAKES, UserError) as error:
-                self.problems.append(text_of(error))
+                self.problems.append(text_of(error) + _nearest_word(text))
             else:
                 parsed.append(one)
         return parsed
@@ -278,6 +278,16 @@ def without_hydra(composed: DictConfig) -> DictConfig:
     OmegaConf.set_struct(ours, False)
     ours.pop("hydra", None)
     return ours
+
+
+def _nearest_word(word: str) -> str:
+    """A sentence with what a single word was most likely meant to be: an option, or a flag."""
+    if not word.isidentifier():
+        return ""
+    meant = {name: f"{name}=…" for name in schema.option_names(schema.root_class())}
+    meant |= {name: f"--{name}" for name in flags.names()}
+    closest = nearest(word, meant)
+    return f" Did you mean '{meant[closest]}'?" if closest else ""
 
 
 def _option(one: Override) -> str:

@@ -24,10 +24,13 @@ def parse_override(text: str, *, before: str | None = None) -> Override:
     Raises:
         UserError: Hydra's grammar does not take it; says how to quote it.
     """
+    if "=" not in text and not text.startswith("~"):
+        raise UserError(f"{text}: this gives no option a value. {_next_step(text, before)}")
     try:
         parsed = _parsed(text)
     except HydraException as error:
-        raise UserError(f"{error}\n{_next_step(text, before)}") from error
+        said = f"{text}: Hydra cannot read this: {error}."
+        raise UserError(f"{said}\n{_next_step(text, before)}") from error
     if not parsed.key_or_group:
         raise UserError(f"{text}: what is before the '=' is missing. {_FORM}")
     return parsed
@@ -78,4 +81,4 @@ def _is_read(text: str) -> bool:
 
 
 def _parsed(text: str) -> Override:
-    return OverridesParser.create().parse_overrides([text])[0]
+    return OverridesParser.create().parse_override(text)

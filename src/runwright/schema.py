@@ -361,9 +361,13 @@ def _allowed(names: list[str]) -> str:
 
 def is_required(key: str) -> bool:
     """Whether the whole configuration needs a value for this option of its own."""
-    root = ConfigStore.instance().repo[f"{SCHEMA_NAME}.yaml"].node
-    hint = typing.get_type_hints(type_of(root)).get(key)
+    hint = typing.get_type_hints(root_class()).get(key)
     return hint is not None and type(None) not in typing.get_args(hint)
+
+
+def root_class() -> type[Any]:
+    """The class of the whole configuration."""
+    return type_of(ConfigStore.instance().repo[f"{SCHEMA_NAME}.yaml"].node)
 
 
 def ways_to_choose(

@@ -1,0 +1,66 @@
+"""The flags of the command line: what is mistyped is explained in a line."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import Run
+from runwright import UserError
+from runwright.flags import read_flags
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--multrun"], "--multrun: there is no such flag. Did you mean '--multirun'?"),
+        (["--cfgg", "job"], "--cfgg: there is no such flag. Did you mean '--cfg'?"),
+        (["--cfgg=job"], "--cfgg=job: there is no such flag. Did you mean '--cfg'?"),
+        (["--cfg", "jobb"], "--cfg/-c: invalid choice: 'jobb' (choose from "),
+        (["--cfg"], "--cfg/-c: expected one argument."),
+        (["--config", "a"], "ambiguous option: --config could match --config-path, --config-na"),
+        (["--opt.lr=3"], "--opt.lr=3: there is no such flag. An option is given a value without d"),
+        (["--xyz"], "--xyz: there is no such flag. --hydra-help lists them."),
+        (["-m", "seed=1,2", "--cfg", "job"], "seed=1,2 with --cfg: these are several values, but"),
+        (["-m", "model=cnn,fcn", "--help"], "model=cnn,fcn with --help: these are several values"),
+    ],
+    ids=str,
+)
+def test_what_is_mistyped_is_explained_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["main.py", *arguments])
+    with pytest.raises(UserError) as caught:
+        read_flags()
+    assert str(caught.value).startswith(said)
+    assert "\n" not in str(caught.value)
+
+
+def test_flags_may_stand_among_overrides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["main.py", "seed=1,2", "-m", "gpu=-1", "--multi"])
+    args, _ = read_flags()
+    assert args.multirun
+    assert args.overrides == ["seed=1,2", "gpu=-1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--mulitrun"], "--mulitrun: there is no such flag. Did you mean '--multirun'?\n"),
+        (["--config-path", "nowhere"], "--config-path nowhere: there is no such folder as {main}/"),
+        (["--config-dir", "nowhere"], "--config-dir nowhere: there is no such folder as {here}/no"),
+        (["--cfg", "job", "--package", "modl"], "--package modl: there is nothing of that name. D"),
+    ],
+    ids=str,
+)
+def test_a_wrong_flag_ends_with_status_2(
+    run_main: Run, repository: Path, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    done = run_main(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith(said.format(main=repository, here=tmp_path))
+
+
+def test_a_primary_configuration_that_does_not_exist_gets_the_nearest(run_main: Run) -> None:
+    said = run_main("--config-name", "confg", "--cfg", "job").stderr
+    assert said.endswith("Did you mean 'config'? Allowed: config.\n")
