@@ -1,7 +1,9 @@
 """Stopping on request: Ctrl-C and SIGTERM end a training after the step that is under way.
 
 On a cluster SIGUSR2 announces that the job's time is up or that another job takes its place. It
-ends the training likewise, with an exit status that says that the job is to be queued again.
+ends the training likewise, with an exit status that says that the job is to be queued again. Where
+Slurm is not told to send it (`SlurmctldParameters=preempt_send_user_signal`), a job that makes way
+gets SIGTERM, as one that is cancelled does; which of the two it is, Slurm is asked.
 """
 
 import contextlib
@@ -11,6 +13,8 @@ import threading
 from collections.abc import Generator
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Final, Self
+
+from runwright.cluster import queue
 
 if TYPE_CHECKING:
     from runwright.world import World
@@ -49,12 +53,16 @@ class StopRequest:
         """
         if self.signal == signal.SIGINT:
             raise KeyboardInterrupt
+        if self.signal == signal.SIGTERM and self._can_be_requeued and queue.is_making_way():
+            self.signal = signal.SIGUSR2
         if self.signal is not None:
             raise SystemExit(128 + self.signal)
 
     def agree(self, world: "World") -> None:
-        """Take over what another process was asked, if this one was asked nothing."""
-        self.signal = max(one or 0 for one in world.gathered(self.signal)) or None
+        """Do what one of the processes was asked; a request to be queued again goes first."""
+        asked = {one for one in world.gathered(self.signal) if one is not None}
+        again = signal.SIGUSR2 in asked
+        self.signal = signal.SIGUSR2 if again else max(asked, default=None)
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -73,6 +81,11 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # pyright: ignore[reportArgumentType]  # it is what signal.signal returned
 
+    @property
+    def _can_be_requeued(self) -> bool:
+        """Whether this is a job on a cluster, where somebody waits for SIGUSR2."""
+        return signal.SIGUSR2 in self._before
+
     @contextlib.contextmanager
     def after_the_step(self) -> Generator[None]:
         """Note the first signal instead of ending the program."""
@@ -84,8 +97,10 @@ class StopRequest:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if {self.signal, number} == {signal.SIGTERM, signal.SIGUSR2}:
-            self.signal = signal.SIGUSR2  # Slurm sends both when it takes a job's place away
+        if self._can_be_requeued and {self.signal, number} <= {signal.SIGTERM, signal.SIGUSR2}:
+            # Slurm sends one after the other, or one twice, and kills when it is time.
+            if number == signal.SIGUSR2:
+                self.signal = number
             return
         again = self.requested
         self.signal = number

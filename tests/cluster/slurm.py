@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 
 from cluster.servers import ServerError, Servers, accepts, free_ports, output_of
+from runwright.cluster.queue import ENDED
 
 PROGRAMS: Final = (
     "munged",
@@ -24,20 +25,6 @@ PROGRAMS: Final = (
     "slurmd",
     "sbatch",
     "setpriv",
-)
-
-# Slurm's states of a job that nothing follows upon.
-_FINAL: Final = frozenset(
-    {
-        "BOOT_FAIL",
-        "CANCELLED",
-        "COMPLETED",
-        "DEADLINE",
-        "FAILED",
-        "NODE_FAIL",
-        "OUT_OF_MEMORY",
-        "TIMEOUT",
-    }
 )
 
 _SLURMDBD_CONF: Final = """\
@@ -154,11 +141,27 @@ class Slurm:
             found = set(states.values())
             if found == {state}:
                 return
-            ended = job.partition("_")[0] not in queued and found and found <= _FINAL
+            ended = job.partition("_")[0] not in queued and found and found <= ENDED
             if ended or time.monotonic() > deadline:
                 what = "is" if ended else f"is after {timeout:g} seconds"
                 raise ServerError(f"Job {job} {what} {states}, not {state}.\n{self.servers.logs()}")
             time.sleep(0.2)
+
+    @contextlib.contextmanager
+    def without_user_signals(self) -> Generator[None]:
+        """As Slurm is by default: a job that makes way gets SIGTERM, as one that is cancelled."""
+        path = Path(self.env["SLURM_CONF"])
+        content = path.read_text()
+
+        def configure(content: str) -> None:
+            path.write_text(content)
+            output_of("scontrol", "reconfigure", env=self.env)
+
+        configure(content.replace("SlurmctldParameters=preempt_send_user_signal\n", ""))
+        try:
+            yield
+        finally:
+            configure(content)
 
     def cancel_everything(self) -> None:
         """Empty the queue, without giving jobs the time to end in order."""

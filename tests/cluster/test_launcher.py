@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.servers import processes_of
 from cluster.slurm import Slurm
 from conftest import REPOSITORY, SMALL
 from test_own_project import IN_ONE_FILE
@@ -57,20 +58,37 @@ def unbroken(tmp_path: Path, *options: str) -> bytes:
     return (run_dir / "checkpoints" / "last.safetensors").read_bytes()
 
 
+def second_task(slurm: Slurm) -> int:
+    """The process of the second task of the one job that runs."""
+    (found,) = (
+        process
+        for process in processes_of(slurm.servers.folder)
+        if b"\0SLURM_PROCID=1\0" in Path(f"/proc/{process}/environ").read_bytes()
+    )
+    return found
+
+
 def last_weights(number: int) -> bytes:
     return Path(f"sweep/{number}/checkpoints/last.safetensors").read_bytes()
 
 
-def test_a_job_makes_way_and_goes_on_exactly(slurm: Slurm, tmp_path: Path) -> None:
-    submitted = submit(slurm, "seed=1,2", *LONG)
+def test_a_job_makes_way_twice_and_goes_on_exactly(slurm: Slurm, tmp_path: Path) -> None:
+    submitted = submit(slurm, "seed=1,2", *LONG, "wandb.mode=offline")
     wait_for_text(Path("sweep/0/log.txt"), "step 250/")
     slurm.sbatch("sleep 2", "--partition=high", "--exclusive")
-    said, _ = submitted.communicate(timeout=240)
+    wait_for_text(Path("sweep/0/log.txt"), "Resuming after step")
+    with slurm.without_user_signals():
+        slurm.sbatch("sleep 2", "--partition=high", "--exclusive")
+        said, _ = submitted.communicate(timeout=240)
     assert submitted.returncode == 0, said
     log = Path("sweep/0/log.txt").read_text()
     assert "SIGUSR2: stopping after this step" in log
-    assert "Resuming after step" in log
+    assert "SIGTERM: stopping after this step" in log
+    assert log.count("Resuming after step") == 2
     assert last_weights(0) == unbroken(tmp_path, "seed=1", *LONG)
+    starts = [path.stem for path in Path("local_logging").rglob("*.wandb")]
+    assert len(starts) > 4
+    assert len(set(starts)) == 2  # one id a job
 
 
 def test_a_job_at_its_time_limit_is_queued_again(slurm: Slurm) -> None:
@@ -157,18 +175,22 @@ def test_edits_after_the_submission_do_not_reach_a_queued_job(slurm: Slurm, tmp_
 def test_the_tasks_of_a_job_train_one_model_and_make_way_together(
     slurm: Slurm, tmp_path: Path
 ) -> None:
-    tasks = "hydra.launcher.tasks_per_node=2"
-    submitted = submit(slurm, "seed=1", *LONG, "training.epochs=20", tasks)
+    tasks, environment = "hydra.launcher.tasks_per_node=2", Path("sweep/0/environment.json")
+    submitted = submit(slurm, "seed=1", *LONG, "training.epochs=8", tasks)
     wait_for_text(Path("sweep/0/log.txt"), "step 250/")
+    first, second = json.loads(environment.read_text())["process"], second_task(slurm)
+    os.kill(first, signal.SIGUSR2)  # goes before what the other is told
+    os.kill(second, signal.SIGTERM)
+    wait_for_text(Path("sweep/0/log.txt"), "Resuming after step")
     slurm.sbatch("sleep 1", "--partition=high", "--exclusive")
     said, _ = submitted.communicate(timeout=240)
     assert submitted.returncode == 0, said
     log = Path("sweep/0/log.txt").read_text()
-    assert "Resuming after step" in log
-    assert log.count("Model architecture") == 2  # once a start, not once a task
+    assert log.count("Resuming after step") == 2
+    assert log.count("Model architecture") == 3  # once a start, not once a task
     run_dir = tmp_path / "unbroken"
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-    script = (str(REPOSITORY / "main.py"), "seed=1", *LONG, "training.epochs=20")
+    script = (str(REPOSITORY / "main.py"), "seed=1", *LONG, "training.epochs=8")
     command = [sys.executable, *torchrun, *script, f"hydra.run.dir={run_dir}"]
     subprocess.run(command, check=True, capture_output=True)
     assert last_weights(0) == (run_dir / "checkpoints" / "last.safetensors").read_bytes()

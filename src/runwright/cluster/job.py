@@ -13,6 +13,7 @@ import attrs
 from hydra.core.utils import JobReturn, JobRuntime, run_job, setup_globals
 from omegaconf import DictConfig, open_dict
 
+from runwright.cluster import queue
 from runwright.rundir import code_version
 from runwright.signals import REQUEUE
 
@@ -74,7 +75,8 @@ class Job:
         except SystemExit as end:
             if end.code == REQUEUE:
                 # The checkpoint is written. submitit's own handler requeues the job, and ends it.
-                signal.raise_signal(signal.SIGUSR2)
+                if not queue.is_requeued():
+                    signal.raise_signal(signal.SIGUSR2)
                 # Only the first of several tasks does so; were the others to end, Slurm would end
                 # the job before it is queued again.
                 time.sleep(_SECONDS_TO_REQUEUE)

@@ -1,15 +1,15 @@
 """What Slurm says of jobs: whether they are still in the queue, and how they ended."""
 
 import logging
+import os
 import subprocess
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 log = logging.getLogger(__name__)
 
 _SECONDS: Final = 30
-# States in which a job is in the queue's listing although it has come to its end.
-_ENDED: Final = frozenset(
+ENDED: Final = frozenset(
     {
         "BOOT_FAIL",
         "CANCELLED",
@@ -21,6 +21,7 @@ _ENDED: Final = frozenset(
         "TIMEOUT",
     }
 )
+"""States of a job that nothing follows upon; the queue's listing may show them for a while."""
 
 # Exit codes, as status:signal, of jobs that were killed; which it is depends on who killed them.
 _KILLED: Final = frozenset({"0:9", "9:0", "137:0"})
@@ -44,7 +45,7 @@ def in_queue(arrays: Iterable[str]) -> set[str] | None:
             return None
         for line in done.stdout.splitlines():
             job, _, state = line.strip().partition(" ")
-            if state not in _ENDED:
+            if state not in ENDED:
                 waiting.add(job)
     return waiting
 
@@ -55,12 +56,34 @@ def how_ended(job: str) -> str:
     if done is not None and done.returncode == 0 and done.stdout.strip():
         state, _, code = done.stdout.strip().splitlines()[-1].partition("|")
         return _told(state, code)
-    done = _run("scontrol", "show", "job", job)
-    if done is not None and done.returncode == 0:
-        parts = (part.partition("=") for part in done.stdout.split())
-        fields = {name: value for name, _, value in parts}
+    if fields := _remembered(job):
         return _told(fields.get("JobState", "gone"), fields.get("ExitCode", "unknown"))
     return "gone from the queue without a result"
+
+
+def is_making_way() -> bool:
+    """Whether Slurm takes away the place of the job that asks this, in order to run it again."""
+    job = _remembered(os.environ.get("SLURM_JOB_ID"))
+    is_preempted = job.get("JobState") == "RUNNING" and job.get("PreemptTime", "None") != "None"
+    return is_preempted or _has_restarted(job)
+
+
+def is_requeued() -> bool:
+    """Whether Slurm has put the job that asks this back into the queue, and is about to kill it."""
+    return _has_restarted(_remembered(os.environ.get("SLURM_JOB_ID")))
+
+
+def _has_restarted(job: Mapping[str, str]) -> bool:
+    return int(job.get("Restarts", "0")) > int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+
+
+def _remembered(job: str | None) -> dict[str, str]:
+    """What Slurm's controller knows of a job; nothing where there is none."""
+    done = _run("scontrol", "show", "job", job) if job is not None else None
+    if done is None or done.returncode != 0:
+        return {}
+    parts = (part.partition("=") for part in done.stdout.split())
+    return {name: value for name, _, value in parts}
 
 
 def _told(state: str, code: str) -> str:
