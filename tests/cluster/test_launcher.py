@@ -196,6 +196,21 @@ def test_the_tasks_of_a_job_train_one_model_and_make_way_together(
     assert last_weights(0) == (run_dir / "checkpoints" / "last.safetensors").read_bytes()
 
 
+def test_a_task_that_dies_before_the_others_meet_it_ends_the_job(
+    slurm: Slurm, tmp_path: Path
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/bash\n[ "$SLURM_PROCID" = 0 ] || kill -9 $$\nexec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    tasks = ("hydra.launcher.tasks_per_node=2", f"hydra.launcher.python={python}")
+    said, _ = submit(slurm, "seed=1", *SMALL, *tasks).communicate(timeout=120)
+    line = next(line for line in said.splitlines() if "ended without a result" in line)
+    assert "FAILED" in line
+    assert "task 1: Killed" in Path(line.split("Its log: ")[1]).read_text()
+
+
 def test_a_factory_in_the_script_itself_reaches_the_jobs(slurm: Slurm, tmp_path: Path) -> None:
     script = tmp_path / "main.py"
     script.write_text(IN_ONE_FILE)

@@ -10,10 +10,12 @@ import time
 from typing import Any, Final
 
 import attrs
-from hydra.core.utils import JobReturn, JobRuntime, run_job, setup_globals
+import cloudpickle
+from hydra.core.utils import JobReturn, JobRuntime, JobStatus, run_job, setup_globals
 from omegaconf import DictConfig, open_dict
 
 from runwright.cluster import queue
+from runwright.files import write_bytes
 from runwright.rundir import code_version
 from runwright.signals import REQUEUE
 
@@ -64,8 +66,10 @@ class Job:
             composed.hydra.job.id = environment.job_id
         if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):
             os.environ.setdefault("OMP_NUM_THREADS", cpus)  # not one thread a core of the machine
+        result = environment.paths.result_pickle
+        result.unlink(missing_ok=True)  # of a start before this one
         try:
-            return run_job(
+            returned = run_job(
                 hydra_context=hydra_context,
                 task_function=task_function,
                 config=composed,
@@ -81,6 +85,11 @@ class Job:
                 # the job before it is queued again.
                 time.sleep(_SECONDS_TO_REQUEUE)
             raise
+        if environment.num_tasks > 1 and returned.status is JobStatus.FAILED:
+            # submitit would end with status 0, and Slurm not end the tasks that wait for this one.
+            write_bytes(result, cloudpickle.dumps(("success", returned)))
+            sys.exit(1)
+        return returned
 
     def checkpoint(self) -> Any:
         """What to run when the job starts again: the same, which then resumes."""

@@ -3,6 +3,7 @@
 import datetime
 import json
 import logging
+import re
 import shutil
 import sys
 import threading
@@ -37,6 +38,10 @@ _ARGUMENTS: Final = frozenset({"timeout_min", "mem_gb", "cpus_per_task", "gpus_p
 _ARGUMENTS_TOO: Final = frozenset({"tasks_per_node", "nodes", "stderr_to_stdout"})
 _OURS: Final = frozenset(
     {"_target_", "submitit_folder", "python", "max_num_timeout", "detached", "poll_every"}
+)
+# What Gloo, NCCL and torch's store say of another process that is gone.
+_LOST_CONNECTION: Final = re.compile(
+    r"Connection (was )?(closed|reset|refused|likely closed)|Broken pipe|remote process exited"
 )
 # submitit changes the environment while it submits; slots of a sweep do so side by side.
 _submitting = threading.Lock()
@@ -138,6 +143,8 @@ def _submit(options: SlurmConf, jobs: Sequence[Job]) -> "list[submitit.Job[JobRe
         for name, value in vars(options).items()
         if name not in _OURS and value is not None
     }
+    # A task that dies ends the job, instead of leaving the others to wait for it.
+    chosen["slurm_srun_args"] = ["--kill-on-bad-exit=1", *(options.srun_args or [])]
     with _submitting:
         executor.update_parameters(**chosen)
         try:
@@ -186,7 +193,7 @@ class Watch:
         poll_every: seconds between looks at the queue.
     """
 
-    jobs: "list[submitit.Job[JobReturn]]"
+    jobs: "Sequence[submitit.Job[JobReturn]]"
     first: int
     poll_every: float
 
@@ -197,7 +204,7 @@ class Watch:
         looked = time.monotonic()
         while len(returned) < len(self.jobs):
             for index, job in enumerate(self.jobs):
-                if index not in returned and job.paths.result_pickle.exists():
+                if index not in returned and _has_told(job):
                     returned[index] = self._ended(index)
             if len(returned) == len(self.jobs):
                 break
@@ -207,7 +214,7 @@ class Watch:
                 self._note_the_gone(returned, gone_since)
             for index, since in gone_since.items():
                 if index not in returned and now - since > _GRACE_SECONDS:
-                    returned[index] = self._died(index)
+                    returned[index] = self._ended(index)
             time.sleep(min(0.5, self.poll_every / 4))
         return [returned[index] for index in range(len(self.jobs))]
 
@@ -223,26 +230,51 @@ class Watch:
                 gone_since.setdefault(index, time.monotonic())
 
     def _ended(self, index: int) -> JobReturn:
-        job, number = self.jobs[index], self.first + index
-        try:
-            returned: JobReturn = job.results()[0]
-        except Exception as error:  # noqa: BLE001  # whatever the job sent
-            return self._failed(index, _last_line_of_traceback(str(error)))
-        if returned.status is JobStatus.FAILED:
-            log.warning("Job #%d (%s) failed; its log: %s", number, job.job_id, job.paths.stderr)
-        return returned
-
-    def _died(self, index: int) -> JobReturn:
-        return self._failed(index, f"it ended without a result: {queue.how_ended(self._id(index))}")
-
-    def _failed(self, index: int, what: str) -> JobReturn:
-        job, number = self.jobs[index], self.first + index
-        message = f"Job #{number} ({job.job_id}): {what}. Its log: {job.paths.stderr}"
+        """What a job came to; of several tasks, on which of them it failed."""
+        job = self.jobs[index]
+        tasks = [job.task(number) for number in range(job.num_tasks)]
+        told = [(task, _told(task)) for task in tasks if _has_told(task)]
+        failed = [one for one in told if one[1].status is JobStatus.FAILED]
+        # When a task fails, the others lose the connection to it: that is not what went wrong.
+        failed.sort(key=lambda one: _has_lost_connection(one[1]))
+        is_whole = len(told) == len(tasks)
+        if failed and (is_whole or not _has_lost_connection(failed[0][1])):
+            task, returned = failed[0]
+            log.warning("%s", self._message(index, _error_in(returned), task))
+            return returned
+        if is_whole:
+            return told[0][1]
+        what = f"it ended without a result: {queue.how_ended(job.job_id)}"
+        message = self._message(index, what, tasks[0])
         log.warning("%s", message)
         return _returned(RunError(message))
 
-    def _id(self, index: int) -> str:
-        return self.jobs[index].job_id
+    def _message(self, index: int, what: str, task: "submitit.Job[JobReturn]") -> str:
+        who = f"Job #{self.first + index} ({self.jobs[index].job_id})"
+        return f"{who}: {what.rstrip('.')}. Its log: {task.paths.stderr}"
+
+
+def _has_told(job: "submitit.Job[JobReturn]") -> bool:
+    """Whether there is a result of every task of a job."""
+    tasks = (job.task(number) for number in range(job.num_tasks))
+    return all(task.paths.result_pickle.exists() for task in tasks)
+
+
+def _told(task: "submitit.Job[JobReturn]") -> JobReturn:
+    """The result of a task, which is there."""
+    try:
+        return task.result()
+    except Exception as error:  # noqa: BLE001  # whatever the task sent
+        return _returned(RunError(_last_line_of_traceback(str(error))))
+
+
+def _error_in(returned: JobReturn) -> str:
+    error: Exception = returned._return_value  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the property prints
+    return str(error) or type(error).__name__
+
+
+def _has_lost_connection(returned: JobReturn) -> bool:
+    return _LOST_CONNECTION.search(_error_in(returned)) is not None
 
 
 def _last_line_of_traceback(text: str) -> str:
