@@ -8,6 +8,7 @@ gets SIGTERM, as one that is cancelled does; which of the two it is, Slurm is as
 
 import contextlib
 import logging
+import os
 import signal
 import threading
 from collections.abc import Generator
@@ -108,3 +109,14 @@ class StopRequest:
             self.raise_if_requested()
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         log.info("%s: stopping after this step; once more stops at once.", name)
+
+
+def is_alive(process: int) -> bool:
+    """Whether there is a process of this number on this machine, whosever it is."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -1,16 +1,29 @@
 """`python -m runwright results`, on runs that were made."""
 
 import csv
+import fcntl
+import json
+import os
 import shlex
+import shutil
 import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
 
+from conftest import REPOSITORY
 from runwright import RunError, compose
 from runwright.__main__ import main
+from runwright.cli.records import read_run
+from runwright.commandline import run_command_line
 from runwright.factory import name_of
+from runwright.run import Config
 from toy_domain import ToySets
 
 OPTIONS = [f"dm={name_of(ToySets)}", "model=set_encoder", "gpu=-1", "pictures=false"]
@@ -48,25 +61,176 @@ def test_runs_that_differ_in_their_seed_are_one_row(
     assert (tmp_path / "out.png").stat().st_size > 5000
 
 
+def change(file: Path, edit: Callable[[dict[str, Any]], None]) -> None:
+    """Change what a run has on record."""
+    record = json.loads(file.read_text())
+    edit(record)
+    file.write_text(json.dumps(record))
+
+
+def row_of(text: str, *parts: str) -> list[str]:
+    """The one line of a table that has all these, in pieces."""
+    (line,) = [line for line in text.splitlines() if all(part in line for part in parts)]
+    return line.split()
+
+
 def test_the_command_reruns_the_best_run(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["results", str(runs / "0.01"), str(runs / "0.1"), "--csv", "out.csv"]) == 0
-    (command,) = [
-        one for one in capsys.readouterr().out.splitlines() if one.startswith("  python main.py")
-    ]
-    arguments = shlex.split(command)
-    with (tmp_path / "out.csv").open() as file:
-        best = min(csv.DictReader(file), key=lambda row: float(row["best"]))
-    assert arguments[2:] == ["--config-dir", best["directory"], "--config-name", "config"]
-    again = compose([], conf=best["directory"])
-    assert again.run(tmp_path / "again") == float(best["best"])
+    best = runs / "0.1" / "1"
+    assert main(["results", str(best), str(runs / "0.01" / "1")]) == 0
+    said = capsys.readouterr().out
+    (command,) = [line for line in said.splitlines() if line.startswith("  python main.py")]
+    assert shlex.split(command)[2:] == ["--config-dir", str(best), "--config-name", "config"]
+    assert f"Best: val_loss {read_run(best).best:.4g}, seed 1." in said
+    assert compose([], conf=best).run(tmp_path / "again") == read_run(best).best
 
 
-def test_a_run_under_way_is_said_to_be(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with FileLock(runs / "killed" / ".lock"):
-        assert main(["results", str(runs / "killed")]) == 0
-    assert "running" in capsys.readouterr().out
+def test_the_command_reruns_all_seeds_of_the_best_configuration(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["results", str(runs / "0.01"), str(runs / "0.1")]) == 0
+    said = capsys.readouterr().out
+    values = {seed: read_run(runs / "0.1" / str(seed)).best for seed in (1, 2, 3)}
+    mean, sd = statistics.fmean(values.values()), statistics.stdev(values.values())
+    assert f"Best: val_loss {mean:.4g} ± {sd:.4g}, seeds 1, 2, 3. To run them again:" in said
+    (command,) = [line for line in said.splitlines() if line.startswith("  python main.py")]
+    arguments = [*shlex.split(command)[2:], "hydra.sweep.dir=again"]
+    monkeypatch.setattr(sys, "argv", [str(REPOSITORY / "main.py"), *arguments])
+    run_command_line("conf", "config", Config)
+    again = [read_run(tmp_path / "again" / str(job)) for job in range(3)]
+    assert {int(run.options["seed"]): run.best for run in again} == values
+
+
+def test_runs_that_start_from_other_weights_are_another_configuration(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [*OPTIONS, "opt.lr=0.01", "training.epochs=2"]
+    compose([*options, f"checkpoint.load={runs / '0.1' / '1'}"]).run(tmp_path / "tuned")
+    assert main(["results", "tuned", str(runs / "0.01" / "1")]) == 0
+    assert "checkpoint.load" in capsys.readouterr().out
+
+
+def test_a_seed_that_was_run_twice_counts_once(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(runs / "0.01", "runs")
+    shutil.copytree("runs/3", "runs/4")
+    change(tmp_path / "runs/4/environment.json", lambda r: r.update(started="2999-01-01T00:00:00"))
+    change(tmp_path / "runs/4/result.json", lambda r: r.update(value=0.5))
+    assert main(["results", "runs"]) == 0
+    said = capsys.readouterr().out
+    values = [read_run(Path("runs/1")).best, read_run(Path("runs/2")).best, 0.5]
+    row = row_of(said, "4 finished")
+    assert row[:3] == [f"{statistics.fmean(values):.4g}", f"{statistics.stdev(values):.4g}", "3"]
+    assert "Seed 3 was run 2 times with the same configuration: runs/4 is the newest" in said
+
+
+def test_what_has_not_finished_is_shown_and_not_compared(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(runs / "0.01", "runs/0.01")
+    shutil.copytree(runs / "0.1", "runs/0.1")
+    better_than_all = {"status": "pruned", "value": 1e-6}
+    for pruned in ("0.01/3", "0.1/1", "0.1/2", "0.1/3"):
+        change(tmp_path / "runs" / pruned / "result.json", lambda r: r.update(better_than_all))
+    assert main(["results", "runs", "--picture", "runs.png"]) == 0
+    said = capsys.readouterr().out
+    values = [read_run(Path("runs/0.01") / seed).best for seed in "12"]
+    mean, sd = f"{statistics.fmean(values):.4g}", f"{statistics.stdev(values):.4g}"
+    assert row_of(said, "2 finished, 1 pruned")[1:4] == [mean, sd, "2"]
+    assert row_of(said, "3 pruned")[:4] == ["0.1", "(1e-06)", "–", "3"]
+    assert said.index("2 finished") < said.index("3 pruned")
+    assert "In brackets: the best so far of runs that have not finished." in said
+    assert f"Best: val_loss {mean} ± {sd}, seeds 1, 2." in said
+    assert "seed=1,2\n" in said
+
+
+def test_a_run_that_only_measured_weights_is_no_row(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = runs / "0.01" / "1"
+    compose([*OPTIONS, "stage=validate", f"checkpoint.load={weights}"]).run(tmp_path / "measured")
+    assert main(["results", "measured", str(weights)]) == 0
+    said = capsys.readouterr().out
+    assert "killed" not in said
+    assert "1 runs that did not train (another stage) are left out." in said
+
+
+def test_runs_with_different_measures_have_axes_of_their_own(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = compose([*OPTIONS, "training.monitor=val_largest", "training.epochs=1"])
+    config.run(tmp_path / "other")
+    arguments = ["results", "other", str(runs), "--picture", "out.svg"]
+    assert main(arguments) == 0
+    assert "val_largest" in capsys.readouterr().out
+    picture = Path("out.svg").read_text()
+    assert "<!-- val_largest -->" in picture
+    assert "<!-- val_loss; mean ± sd over seeds; hollow: not finished -->" in picture
+
+
+def test_whether_a_run_is_under_way_is_seen_without_its_lock(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = Path(shutil.copytree(runs / "killed", "run"))
+    change(tmp_path / "run/environment.json", lambda r: r.update(process=os.getpid()))
+    assert read_run(run_dir).state == "killed"
+    with FileLock(run_dir / ".lock"):
+        run_dir.chmod(0o555)
+        assert main(["results", "run"]) == 0
+        assert "running" in capsys.readouterr().out
+    assert read_run(run_dir).state == "killed"
+    run_dir.chmod(0o755)
+    # Whoever looks holds nothing that a run which starts meanwhile would need.
+    code = (
+        "import sys; from pathlib import Path; from runwright.cli.records import read_run\n"
+        "print('ready', flush=True)\n"
+        "while True: read_run(Path('run'))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as looking:
+        assert looking.stdout is not None
+        looking.stdout.readline()
+        end = time.monotonic() + 0.5
+        try:
+            while time.monotonic() < end:
+                FileLock(run_dir / ".lock", blocking=False).acquire().lock.release()
+        finally:
+            looking.kill()
+
+
+def test_a_run_on_another_host_is_not_said_to_be_killed(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = Path(shutil.copytree(runs / "killed", "run"))
+    change(tmp_path / "run/environment.json", lambda r: r.update(host="node7"))
+    assert main(["results", "run"]) == 0
+    said = capsys.readouterr().out
+    assert "unknown" in said
+    assert "run has no end on record. Whether it still runs on node7 cannot be seen" in said
+    # On a network file system the server knows of the lock, as a POSIX lock.
+    with (run_dir / ".lock").open("w") as held:
+        fcntl.lockf(held, fcntl.LOCK_EX)
+        code = "from runwright.cli.records import read_run; from pathlib import Path\n"
+        code += "print(read_run(Path('run')).state)"
+        state = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert state.strip() == "running"
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--picture=out", "--picture out: must end in one of: .pdf, .png, .svg."),
+        ("--picture=out.txt", "--picture out.txt: must end in one of"),
+        ("--picture=/proc/out.png", "/proc/out.png cannot be written"),
+        ("--csv=/proc/out.csv", "/proc/out.csv cannot be written"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_named(
+    runs: Path, option: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["results", str(runs), option]) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,57 +1,34 @@
 """`python -m runwright results`: every run below some directories as one table."""
 
 import argparse
+import contextlib
 import csv
 import math
 import shlex
-import statistics
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import attrs
-
-from runwright.cli.records import RunRecord, find_runs, read_run
+from runwright.cli.groups import Group, by_monitor, differing, grouped, seed_of
+from runwright.cli.records import RunRecord, find_runs, last_written, read_run
 from runwright.errors import UserError
 from runwright.logging import duration
 from runwright.pictures import new_figure, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _DESCRIPTION: Final = """\
 Show every run below the directories as one table: what differed between them, the best value of
 the measure that decides and the last one, mean and standard deviation over seeds, how each ended,
 and the time.
 """
-# Where a run is made or how it is logged is not what one compares.
-_NOT_COMPARED: Final = ("wandb.", "checkpoint.", "gpu", "pictures", "tensorboard", "stage", "seed")
-
-
-@attrs.frozen(kw_only=True)
-class Group:
-    """Runs that differ in nothing but their seed.
-
-    Attributes:
-        options: what sets them apart from the others: key → value.
-        runs: the runs.
-    """
-
-    options: tuple[str, ...]
-    runs: list[RunRecord]
-
-    @property
-    def values(self) -> list[float]:
-        """The best values of the runs that came to their end."""
-        ended = [r.best for r in self.runs if r.state in {"finished", "pruned"}]
-        return [value for value in ended if math.isfinite(value)]
-
-    @property
-    def mean(self) -> float:
-        """Their mean, NaN without any."""
-        return statistics.fmean(self.values) if self.values else math.nan
-
-    @property
-    def sd(self) -> float:
-        """Their standard deviation (n − 1), NaN when there are fewer than two."""
-        return statistics.stdev(self.values) if len(self.values) > 1 else math.nan
+_PICTURES: Final = (".pdf", ".png", ".svg")
+_NO_END: Final = (
+    "In brackets: the best so far of runs that have not finished. It is in no mean, and not "
+    "compared."
+)
 
 
 def main(argv: list[str]) -> int:
@@ -67,23 +44,28 @@ def main(argv: list[str]) -> int:
         UserError: there is no run below a directory, or a file cannot be written.
     """
     args = _parser().parse_args(argv)
+    if args.picture is not None and args.picture.suffix.lower() not in _PICTURES:
+        raise UserError(f"--picture {args.picture}: must end in one of: {', '.join(_PICTURES)}.")
     folders: list[Path] = args.directories
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: there is no such directory.")
-    runs = [read_run(path) for path in find_runs(folders)]
+    found = [read_run(path) for path in find_runs(folders)]
+    runs = [run for run in found if run.options.get("stage", "fit") == "fit"]
     if not runs:
         listed = ", ".join(map(str, folders))
         raise UserError(
-            f"There is no run directory in or below {listed}: none that has a config.yaml and an "
-            "environment.json."
+            f"There is no run directory in or below {listed}: none that has a config.yaml, of a "
+            "training, and an environment.json."
         )
     keys = differing(runs)
-    for monitor in sorted({run.monitor or "" for run in runs}):
-        measured = [run for run in runs if (run.monitor or "") == monitor]
+    for monitor, measured in by_monitor(runs).items():
         print(report(measured, keys, monitor))
+    if len(found) > len(runs):
+        print(f"{len(found) - len(runs)} runs that did not train (another stage) are left out.")
     if args.csv is not None:
-        _write_csv(args.csv, runs, keys)
+        with _writing(args.csv):
+            _write_csv(args.csv, runs, keys)
         print(f"Every run is in {args.csv}.")
     if args.picture is not None:
         draw(args.picture, runs, keys)
@@ -91,76 +73,108 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def differing(runs: Sequence[RunRecord]) -> list[str]:
-    """The options that are not the same in all runs, without those that nobody compares."""
-    keys = dict.fromkeys(key for run in runs for key in run.options)
-    return [
-        key
-        for key in keys
-        if not key.startswith(_NOT_COMPARED) and len({run.options.get(key) for run in runs}) > 1
-    ]
-
-
-def grouped(runs: Iterable[RunRecord], keys: Sequence[str]) -> list[Group]:
-    """Runs side by side that differ in their seed only, the best first."""
-    groups: dict[tuple[str, ...], list[RunRecord]] = {}
-    for run in runs:
-        groups.setdefault(tuple(run.options.get(key, "–") for key in keys), []).append(run)
-    found = [Group(options=options, runs=members) for options, members in groups.items()]
-
-    def rank(group: Group) -> tuple[bool, float]:
-        sign = -1 if group.runs[0].higher_is_better else 1
-        return math.isnan(group.mean), sign * group.mean if group.values else 0.0
-
-    return sorted(found, key=rank)
-
-
 def report(runs: Sequence[RunRecord], keys: Sequence[str], monitor: str) -> str:
-    """The table of runs with the same measure, and the command that reruns the best one."""
+    """The table of runs with the same measure, and the command that reruns the best ones."""
     groups = grouped(runs, keys)
     has_seeds = any(len(group.runs) > 1 for group in groups)
     header = [*keys, monitor or "(nothing was measured)"]
     header += ["sd", "runs"] if has_seeds else ["last", "step"]
     rows: list[list[str]] = []
     for group in groups:
-        row = [*map(_short, group.options), _number(group.mean)]
+        row = [*map(_short, group.options), _value(group)]
         if has_seeds:
-            row += [_number(group.sd), str(len(group.runs))]
+            row += [_number(group.sd), str(len(group.shown))]
         else:
             row += [_number(group.runs[0].final), str(group.runs[0].step)]
         rows.append([*row, _states(group.runs), _time(group.runs), _where(group.runs)])
     lines = [_aligned([[*header, "state", "time", "directory"], *rows])]
-    ended = [r for r in runs if r.state in {"finished", "pruned"} and math.isfinite(r.best)]
-    if ended:
-        better = max if ended[0].higher_is_better else min
-        best = better(ended, key=lambda run: run.best)
-        lines.append(
-            f"Best: {monitor} {_number(best.best)}, seed {best.options.get('seed', '?')}. "
-            "To run it again:\n"
-            f"  python main.py --config-dir {shlex.quote(str(best.path))} --config-name config"
-        )
+    if any(group.shown and not group.finished for group in groups):
+        lines.append(_NO_END)
+    lines += [line for group in groups for line in group.twice]
+    if groups[0].finished:
+        lines.append(_best(groups[0], monitor))
+    lines += [_unknown(run) for run in runs if run.state == "unknown"]
     lines += [f"{run.path} {run.state}: {run.error}" for run in runs if run.error is not None]
     return "\n".join(lines)
 
 
 def draw(path: Path, runs: Sequence[RunRecord], keys: Sequence[str]) -> None:
-    """Draw every run's value, and the mean ± sd of those that differ in their seed only."""
-    groups = [g for g in grouped([r for r in runs if r.monitor is not None], keys) if g.values]
-    if not groups:
-        raise UserError("No run came to its end, so there is nothing to draw.")
-    names = [_label(keys, group.options) for group in groups]
-    figure = new_figure(5.0 + 0.075 * max(map(len, names)), 1.0 + 0.3 * len(groups))
-    axes = figure.add_subplot()
-    for height, group in enumerate(reversed(groups)):
-        axes.plot(group.values, [height] * len(group.values), "o", color="C0", alpha=0.5)
-        if len(group.values) > 1:
+    """Draw every run's value, and the mean ± sd of those that differ in their seed only.
+
+    Raises:
+        UserError: there is nothing to draw, or the file cannot be written.
+    """
+    panels = {
+        monitor: [group for group in grouped(measured, keys) if group.shown]
+        for monitor, measured in by_monitor(runs).items()
+    }
+    panels = {monitor: groups for monitor, groups in panels.items() if groups}
+    if not panels:
+        raise UserError("No run has been measured, so there is nothing to draw.")
+    names = {
+        monitor: [_label(keys, g.options) for g in groups] for monitor, groups in panels.items()
+    }
+    longest = max(len(name) for listed in names.values() for name in listed)
+    heights = [1.2 + 0.3 * len(groups) for groups in panels.values()]
+    figure = new_figure(5.0 + 0.075 * longest, sum(heights))
+    rows = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (monitor, groups) in zip(rows, panels.items(), strict=True):
+        _draw_groups(axes, monitor, groups[::-1], names[monitor][::-1])
+    with _writing(path):
+        save_figure(figure, path)
+
+
+def _draw_groups(axes: "Axes", monitor: str, groups: Sequence[Group], names: Sequence[str]) -> None:
+    """Draw groups from below; what has not finished is hollow."""
+    for height, group in enumerate(groups):
+        values = [run.best for run in group.shown]
+        fill = "full" if group.finished else "none"
+        axes.plot(values, [height] * len(values), "o", color="C0", alpha=0.5, fillstyle=fill)
+        if len(group.finished) > 1:
             axes.errorbar(group.mean, height, xerr=group.sd, fmt="|", color="C1", capsize=3)
-    axes.set_yticks(range(len(groups)), names[::-1])
-    has_seeds = any(len(group.values) > 1 for group in groups)
-    measure = groups[0].runs[0].monitor
-    axes.set_xlabel(f"{measure}, with mean ± sd over seeds" if has_seeds else str(measure))
+    axes.set_yticks(range(len(groups)), names)
+    axes.set_ylim(-0.5, len(groups) - 0.5)
+    said = [monitor]
+    if any(len(group.finished) > 1 for group in groups):
+        said.append("mean ± sd over seeds")
+    if not all(group.finished for group in groups):
+        said.append("hollow: not finished")
+    axes.set_xlabel("; ".join(said))
     axes.grid(axis="x", alpha=0.3)
-    save_figure(figure, path)
+
+
+def _best(group: Group, monitor: str) -> str:
+    """The best value, and the command that gives it again."""
+    first = group.finished[0]
+    where = f"--config-dir {shlex.quote(str(first.path))} --config-name config"
+    seeds = sorted((seed_of(run) for run in group.finished), key=lambda seed: (len(seed), seed))
+    if len(seeds) == 1:
+        return (
+            f"Best: {monitor} {_number(group.mean)}, seed {seeds[0]}. To run it again:\n"
+            f"  python main.py {where}"
+        )
+    return (
+        f"Best: {monitor} {_number(group.mean)} ± {_number(group.sd)}, seeds {', '.join(seeds)}. "
+        "To run them again:\n"
+        f"  python main.py --multirun {where} seed={','.join(seeds)}"
+    )
+
+
+def _unknown(run: RunRecord) -> str:
+    quiet = duration(max(0.0, time.time() - last_written(run.path)))
+    return (
+        f"{run.path} has no end on record. Whether it still runs on {run.host} cannot be seen from "
+        f"here; it was last written to {quiet} ago."
+    )
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Generator[None]:
+    """Say which file could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def _write_csv(path: Path, runs: Sequence[RunRecord], keys: Sequence[str]) -> None:
@@ -189,6 +203,12 @@ def _time(runs: Sequence[RunRecord]) -> str:
     return duration(sum(seconds)) if seconds else "–"
 
 
+def _value(group: Group) -> str:
+    if not group.shown:
+        return "–"
+    return _number(group.mean) if group.finished else f"({_number(group.mean)})"
+
+
 def _where(runs: Sequence[RunRecord]) -> str:
     return str(runs[0].path) if len(runs) == 1 else f"{runs[0].path}, …"
 
@@ -199,14 +219,17 @@ def _number(value: float) -> str:
 
 def _label(keys: Sequence[str], options: Sequence[str]) -> str:
     """What sets a group apart, by the last parts of the keys: "lr=0.001 num_hidden=2"."""
-    pairs = zip(keys, options, strict=True)
-    return " ".join(f"{key.split('.')[-1]}={_short(v)}" for key, v in pairs) or "all runs"
+    last = [key.rpartition(".")[2] for key in keys]
+    names = [name if last.count(name) == 1 else key for key, name in zip(keys, last, strict=True)]
+    pairs = zip(names, options, strict=True)
+    return " ".join(f"{name}={_short(value)}" for name, value in pairs) or "all runs"
 
 
 def _short(value: str) -> str:
-    """A value with no more digits than one reads."""
+    """A value with no more digits than one reads; whole numbers have all."""
     try:
-        return value if len(value) <= 6 else f"{float(value):.4g}"
+        is_long = len(value) > 6 and not value.lstrip("-").isdigit()
+        return f"{float(value):.4g}" if is_long else value
     except ValueError:
         return value
 

@@ -27,6 +27,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from runwright.errors import UserError
+from runwright.signals import is_alive
 
 ALIVE: Final = "alive"
 """User attribute: the last sign of life, as (seconds since 1970, host, process)."""
@@ -166,7 +167,7 @@ def is_dead(trial: FrozenTrial, every: float) -> bool:
     sign: Any = trial.user_attrs.get(ALIVE)
     if sign is not None:
         _, host, process = cast("tuple[float, str, int]", sign)
-        if host == socket.gethostname() and not _is_running(process):
+        if host == socket.gethostname() and not is_alive(process):
             return True
     return _quiet_for(trial) > _STALE_AFTER * every
 
@@ -273,13 +274,3 @@ def create(
             f"{' and '.join(recorded)}, not to {' and '.join(directions)}. Take another name."
         )
     return study
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
