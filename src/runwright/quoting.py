@@ -1,5 +1,6 @@
 """Overrides that Hydra's grammar does not take as they were meant, and how to write them."""
 
+import re
 import shlex
 from typing import Final
 
@@ -58,6 +59,13 @@ def quoted(key: str, value: str) -> str:
     except GrammarParseError:  # a "${" that begins no interpolation
         value = value.replace("${", r"\${")
     return shlex.quote(f"{key}={QuotedString(value, Quote.double).with_quotes()}")
+
+
+def with_path(key: str, path: str) -> str:
+    """An override whose value is a path, in quotes where Hydra's grammar would need them."""
+    if re.fullmatch(r"[A-Za-z0-9_/.\-]+", path):
+        return f"{key}={path}"
+    return f"{key}={QuotedString(path, Quote.single).with_quotes()}"
 
 
 def _next_step(text: str, before: str | None) -> str:

@@ -21,7 +21,6 @@ import logging
 import math
 import os
 import platform
-import re
 import shlex
 import subprocess
 import sys
@@ -33,7 +32,6 @@ from typing import TYPE_CHECKING, Any, Final
 from filelock import FileLock, Timeout
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.types import RunMode
 
 from runwright import schema
@@ -43,6 +41,7 @@ from runwright.errors import RunError, UserError
 from runwright.files import write_bytes
 from runwright.logging import FILE_ONLY, log_to
 from runwright.progress import Fitted
+from runwright.quoting import with_path
 from runwright.run import Config
 
 if TYPE_CHECKING:
@@ -283,17 +282,14 @@ def resume_command(path: Path) -> str:
         return f"compose(…).run({str(path)!r})"
     hydra = HydraConfig.get()
     if hydra.mode is RunMode.MULTIRUN:  # this job alone
-        arguments = [*_config_flags(), *hydra.overrides.task]
+        arguments = [*config_flags(), *hydra.overrides.task]
     else:
         arguments = [a for a in sys.argv[1:] if not a.startswith("hydra.run.dir=")]
-    value = str(path)
-    if not re.fullmatch(r"[A-Za-z0-9_/.\-]+", value):  # Hydra's own quotes, within the shell's
-        value = QuotedString(value, Quote.single).with_quotes()
-    arguments.append(f"hydra.run.dir={value}")
+    arguments.append(with_path("hydra.run.dir", str(path)))
     return " ".join([_program(), *(shlex.quote(argument) for argument in arguments)])
 
 
-def _config_flags() -> list[str]:
+def config_flags() -> list[str]:
     """The flags of the command line that say where the configuration comes from."""
     args, _ = get_args_parser().parse_known_args(sys.argv[1:])
     given = {

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shlex
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,9 @@ from optuna.trial import TrialState
 
 from conftest import Run
 from runwright import compose
+from runwright.commandline import run_command_line
 from runwright.logging import RunLog
+from runwright.run import Config
 from runwright.signals import REQUEUE
 from sweep.conftest import Sweep, study
 
@@ -233,6 +237,44 @@ def test_the_best_command_gives_the_best_value_again(sweep: Sweep) -> None:
     found = yaml.safe_load(Path("sweep/optimization_results.yaml").read_text())
     overrides = found["best_command"].split()[2:]
     assert compose(overrides).run("again") == found["best_value"]
+
+
+def test_the_best_command_names_the_configuration_that_the_sweep_was_started_with(
+    sweep: Sweep,
+) -> None:
+    folder = Path("of my own")
+    folder.mkdir()
+    (folder / "mine.yaml").write_text("defaults: [config, _self_]\ntraining: {log_every: 7}\n")
+    flags = ("--config-dir", str(folder), "--config-name", "mine")
+    assert sweep(*flags, "hydra.sweeper.n_trials=1", LRS) == 0
+    found = yaml.safe_load(Path("sweep/optimization_results.yaml").read_text())
+    assert shlex.split(found["best_command"])[2:6] == [*flags]
+
+
+def test_the_best_command_runs_all_seeds_again(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sweep("hydra.sweeper.n_trials=2", LRS, "hydra.sweeper.seeds=[3,4]") == 0
+    found = yaml.safe_load(Path("sweep/optimization_results.yaml").read_text())
+    arguments = shlex.split(found["best_command"])[1:]
+    monkeypatch.setattr(sys, "argv", [*arguments, "hydra.sweep.dir=again"])
+    run_command_line("conf", "config", Config)
+    values = [json.loads(Path(f"again/{i}/result.json").read_text())["value"] for i in (0, 1)]
+    assert sum(values) / 2 == found["best_value"]
+
+
+def test_a_trial_is_where_hydra_put_it(sweep: Sweep) -> None:
+    subdir = "hydra.sweep.subdir=lr-${opt.lr}"
+    assert sweep("hydra.sweeper.n_trials=2", "opt.lr=0.01,0.02", subdir) == 0
+    for trial in study().trials:
+        where = Path(trial.user_attrs["directory"])
+        assert where == Path(f"sweep/lr-{trial.params['opt.lr']}").resolve()
+        assert (where / "result.json").exists()
+    found = yaml.safe_load(Path("sweep/optimization_results.yaml").read_text())
+    assert (
+        json.loads((Path(found["best_directory"]) / "result.json").read_text())["value"]
+        == (found["best_value"])
+    )
 
 
 def test_a_trial_whose_job_is_queued_again_stays_its_own(

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import optuna
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.types import HydraContext
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -26,6 +25,8 @@ from optuna.trial import FrozenTrial, TrialState
 from runwright import preflight
 from runwright.composition import StrictConfigLoader
 from runwright.errors import ConfigError, RunError, UserError, did_you_mean
+from runwright.quoting import with_path
+from runwright.rundir import config_flags
 from runwright.sweep import study as studies
 from runwright.sweep.checks import check, directions
 from runwright.sweep.options import SweeperConf
@@ -105,7 +106,7 @@ class Sweep:
             raise
         if self._refusal is not None:
             raise self._refusal
-        write_results(self.study, self.folder, self._command)
+        write_results(self.study, self.folder, self._again)
         if self._stopped_because is not None:
             raise RunError(self._stopped_because)
 
@@ -243,13 +244,9 @@ class Sweep:
             self.extend(self.config, trial)
             values |= trial.params
         overrides = self.space.overrides(values)
-        directory = trial.user_attrs.get(studies.DIRECTORY)
-        if directory is None:
-            trial.set_user_attr(studies.DIRECTORY, str((self.folder / str(trial.number)).resolve()))
-            trial.set_user_attr("overrides", overrides)
-        else:
-            path = QuotedString(directory, Quote.single).with_quotes()
-            overrides = [*overrides, f"hydra.sweep.subdir={path}"]
+        trial.set_user_attr("overrides", overrides)
+        if (directory := trial.user_attrs.get(studies.DIRECTORY)) is not None:
+            overrides = [*overrides, with_path("hydra.sweep.subdir", directory)]
         return Assignment(
             number=trial.number,
             overrides=overrides,
@@ -308,10 +305,18 @@ class Sweep:
             line += f" (best: {best.value:.4f} in trial {best.number})"
         return line
 
-    def _command(self, overrides: list[str]) -> str:
-        arguments = [shlex.quote(one) for one in overrides]
-        return " ".join([f"python {shlex.quote(sys.argv[0])}", *arguments])
+    def _again(self, overrides: list[str]) -> str:
+        """The command line that makes a trial again, with all its seeds."""
+        flags = config_flags()
+        if self.options.seeds:
+            flags = ["--multirun", "hydra/sweeper=basic", *flags]
+            overrides = [*overrides, f"seed={','.join(map(str, self.options.seeds))}"]
+        return _command([*flags, *overrides])
 
     def _resume_command(self) -> str:
         arguments = [one for one in sys.argv[1:] if not one.startswith("hydra.sweep.dir=")]
-        return self._command([*arguments, f"hydra.sweep.dir={self.folder}"])
+        return _command([*arguments, with_path("hydra.sweep.dir", str(self.folder))])
+
+
+def _command(arguments: list[str]) -> str:
+    return shlex.join(["python", sys.argv[0], *arguments])

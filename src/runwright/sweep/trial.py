@@ -50,6 +50,7 @@ class TrialJob:
         study = studies.load(self.storage, self.study, pruner=self.pruner)
         trial = studies.running(study, self.number)
         run_dir = Path(HydraConfig.get().runtime.output_dir)
+        trial.set_user_attr(studies.DIRECTORY, str(run_dir.resolve()))
         with studies.kept_alive(study, self.number, self.heartbeat):
             try:
                 values, pruned = self._run(composition.to_config(composed), run_dir, trial)
