@@ -65,6 +65,51 @@ def test_a_condition_on_what_the_command_line_fixes_holds_always() -> None:
     assert {values["model.kernel_size"] for values in sampled(space)} == {3, 5}
 
 
+@pytest.mark.parametrize(
+    ("fixed", "condition"),
+    [
+        ("true", "model.batch_norm=true"),
+        ("True", "model.batch_norm=true"),
+        ("true", "model.batch_norm=True"),
+        ("yes", "model.batch_norm=true"),
+        ("'true'", "model.batch_norm=true"),
+        ("1e-3", "model.batch_norm=0.001"),
+        ("null", "model.batch_norm=null"),
+        ("'a b'", "model.batch_norm=a b"),
+        ("[1,2]", "model.batch_norm=[1, 2]"),
+    ],
+)
+def test_a_condition_compares_values_and_not_how_they_are_written(
+    fixed: str, condition: str
+) -> None:
+    when = {condition: {"opt.lr": "1,2"}}
+    given = SearchSpace.parse({"model.batch_norm": fixed}, when, [])
+    assert all("opt.lr" in values for values in sampled(given, 3))
+    typed = SearchSpace.parse({}, when, [f"++model.batch_norm={fixed}"])
+    assert all("opt.lr" in values for values in sampled(typed, 3))
+    searched = SearchSpace.parse({"model.batch_norm": f"{fixed},other"}, when, [])
+    for values in sampled(searched, 20):
+        assert ("opt.lr" in values) == (values["model.batch_norm"] != "other")
+
+
+def test_a_condition_on_steps_holds_in_spite_of_rounding() -> None:
+    space = SearchSpace.parse({"a": "range(0.1, 0.5, 0.1)"}, {"a=0.3": {"b": "1,2"}}, [])
+    found = {round(values["a"], 3): "b" in values for values in sampled(space, 60)}  # pyright: ignore[reportArgumentType,reportCallIssue]
+    assert found == {0.1: False, 0.2: False, 0.3: True, 0.4: False}
+
+
+@pytest.mark.parametrize("sign", ["+", "++"])
+def test_a_plus_on_the_command_line_fixes_what_is_searched_all_the_same(sign: str) -> None:
+    space = SearchSpace.parse(
+        PARAMS, {"model.norm=BN": {"opt.momentum": "0,1"}}, [f"{sign}opt.lr=1"]
+    )
+    assert set(space.distributions) == {"model.num_hidden", "model.norm"}
+    searched = SearchSpace.parse(PARAMS, {}, [f"{sign}opt.lr=1,2"])
+    assert set(searched.distributions) == {"model.num_hidden", "model.norm", f"{sign}opt.lr"}
+    with pytest.raises(ConfigError, match="is on the command line twice"):
+        SearchSpace.parse({}, {}, ["opt.lr=1,2", f"{sign}opt.lr=1"])
+
+
 def test_all_corners_are_tried_where_they_are_few() -> None:
     space = SearchSpace.parse(PARAMS, {"model.norm=BN": {"dm.batch_size": "32,64"}}, [])
     corners = space.corners()
@@ -89,7 +134,21 @@ def test_every_end_and_every_choice_is_tried_where_corners_are_many() -> None:
         ({"a": "1,2"}, {"c=3": {"b": "1,2"}}, "'c' is neither sampled nor on the command line"),
         ({"a": "1,2"}, {"a": {"b": "1,2"}}, "must be of the form option=value"),
         ({"a": "1,2"}, {"a=1": {"a": "1,2"}}, "'a' is sampled in every trial already"),
-        ({"a": "range(1, 1)"}, {}, "must contain at least one value"),
+        ({"a": "range(1, 1)"}, {}, r"params\.a: .*must contain at least one value"),
+        ({"a": "interval(2, 1)"}, {}, r"params\.a: `low <= high` must hold"),
+        ({"a": "interval(0, 1)"}, {"a=0.5": {"b": "1,2"}}, "'a' is drawn from an interval"),
+        ({"a": "tag(log, range(1, 100))"}, {}, r"only an interval is sampled on a log scale"),
+        ({"a": "tag(lag, interval(1, 100))"}, {}, r"tag 'lag' means nothing. Did you mean 'log'"),
+        ({"a": "shuffle(1, 2)"}, {}, r"leave out shuffle"),
+        ({"a": "0.5,1,1.0"}, {}, "has 1.0 twice, or what counts as equal to it"),
+        ({"a": "range(1,3),range(5,7)"}, {}, "several ranges or intervals"),
+        ({"a": "glob(*)"}, {}, "give the values one by one"),
+        ({"a": "x(", "b": "interval(2, 1)"}, {}, r"(?s)params\.a.*params\.b"),
+        (
+            {"a": "1,2"},
+            {"a=1": {"b": "3,4"}, "a=2": {"b": "interval(3,4)"}},
+            r"b is choice\(3, 4\) in one place and interval\(3\.0, 4\.0\) in another",
+        ),
     ],
 )
 def test_what_cannot_be_searched_is_refused(
@@ -105,3 +164,6 @@ def test_a_grid_takes_no_continuous_option() -> None:
     space = SearchSpace.parse({"a": "1,2", "b": "range(1, 4)", "c": "range(0, 1, 0.25)"}, {}, [])
     assert space.grid() == {"a": [1, 2], "b": [1, 2, 3], "c": [0.0, 0.25, 0.5, 0.75]}
     assert space.size() == 24
+    assert SearchSpace.parse({"a": "range(0.1, 0.5, 0.1)"}, {}, []).grid() == {
+        "a": [0.1, 0.2, 0.3, 0.4]
+    }

@@ -1,28 +1,37 @@
 """The search space: which options are sampled, from what, and under which condition."""
 
 import itertools
+import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import attrs
-from hydra_plugins.hydra_optuna_sweeper._impl import (  # pyright: ignore[reportMissingTypeStubs]
-    create_params_from_overrides,
-)
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
+    check_distribution_compatibility,
 )
 
-from runwright.errors import ConfigError
+from runwright.errors import ConfigError, UserError
+from runwright.quoting import parse_override
+from runwright.sweep.distributions import (
+    Distributions,
+    choices,
+    described,
+    ends,
+    is_same,
+    member,
+    plain,
+    read,
+    suggest,
+    text_of,
+)
 
 if TYPE_CHECKING:
     from optuna import Trial
 
-Distributions: TypeAlias = dict[str, BaseDistribution]
 Values: TypeAlias = dict[str, Any]
 
 _MOST_CORNERS: Final = 64
@@ -57,26 +66,16 @@ class SearchSpace:
             ConfigError: with everything that cannot be read.
         """
         problems: list[str] = []
-
-        def read(values: Sequence[str], where: str) -> tuple[Distributions, dict[str, str], Any]:
-            try:
-                return create_params_from_overrides(list(values))
-            except (ValueError, NotImplementedError, AssertionError) as error:
-                problems.append(f"{where}: {error}")
-                return {}, {}, []
-
-        given = [f"{name}={value}" for name, value in params.items()]
-        distributions, fixed, others = read(given, "hydra.sweeper.params")
-        typed, typed_fixed, typed_others = read(arguments, "command line")
+        lines = [(f"hydra.sweeper.params.{name}", f"{name}={v}") for name, v in params.items()]
+        given = _Part.read(lines, problems)
+        typed = _Part.read([(one, one) for one in arguments], problems)
+        searched, named = _bare(typed.sampled), _bare(typed.fixed)
         problems.extend(
             f"{name} is on the command line twice, once to be searched and once with one value."
-            for name in sorted(typed.keys() & typed_fixed.keys())
+            for name in sorted(searched & named)
         )
-        distributions = {**distributions, **typed}
-        fixed = {**{k: v for k, v in fixed.items() if k not in typed}, **typed_fixed}
-        others = [*others, *typed_others]
-        for name in fixed:
-            distributions.pop(name, None)
+        own = _without(given.sampled, searched | named) | typed.sampled
+        fixed = _without(given.fixed, searched | named) | typed.fixed
         conditional: dict[tuple[str, str], Distributions] = {}
         for condition, inner in when.items():
             where = f"hydra.sweeper.when.'{condition}'"
@@ -84,21 +83,20 @@ class SearchSpace:
             if not equals:
                 problems.append(f"{where}: must be of the form option=value.")
                 continue
-            lines = [f"{name}={text}" for name, text in inner.items()]
-            sampled, constant, _ = read(lines, where)
-            for name, text in constant.items():
-                sampled[name] = CategoricalDistribution([text])
-            for name in fixed:
-                sampled.pop(name, None)
+            lines = [(f"{where}.{name}", f"{name}={text}") for name, text in inner.items()]
+            part = _Part.read(lines, problems)
+            constant = {name: CategoricalDistribution([t]) for name, t in part.fixed.items()}
+            sampled = _without(part.sampled | constant, named)
             problems.extend(
                 f"{where}: '{name}' is sampled in every trial already."
-                for name in sorted(sampled.keys() & distributions.keys())
+                for name in sorted(_bare(sampled) & _bare(own))
             )
             conditional[option.strip(), value.strip()] = sampled
         space = cls(
-            distributions=distributions, when=conditional, fixed=fixed, others=tuple(others)
+            distributions=own, when=conditional, fixed=fixed, others=(*given.others, *typed.others)
         )
         problems.extend(space._conditions_without_effect())
+        problems.extend(space._incompatible())
         if problems:
             raise ConfigError(problems)
         return space
@@ -107,7 +105,7 @@ class SearchSpace:
         """Sample the values of a trial."""
         values: Values = {}
         for name, distribution in self._unfolding(values):
-            values[name] = _suggest(trial, name, distribution)
+            values[name] = suggest(trial, name, distribution)
         return values
 
     def overrides(self, values: Mapping[str, Any]) -> list[str]:
@@ -119,17 +117,30 @@ class SearchSpace:
         """Every option that can be sampled."""
         return set(self.distributions).union(*self.when.values())
 
+    def ways(self, name: str, values: Mapping[str, Any]) -> list[BaseDistribution]:
+        """What an option may be sampled from in a trial that has these values."""
+        found = [self.distributions[name]] if name in self.distributions else []
+        given = _bare([*values, *self.fixed])
+        for (option, wanted), inner in self.when.items():
+            if name in inner and (option not in given or self._holds(option, wanted, values)):
+                found.append(inner[name])
+        return found
+
+    def completed(self, values: Mapping[str, Any]) -> Values:
+        """A trial that has these values; what they leave open is at the end of its range."""
+        found: Values = {}
+        for name, distribution in self._unfolding(found):
+            found[name] = values.get(name, ends(distribution)[0])
+        return found
+
     def size(self) -> int | None:
         """The number of different trials; None when it is not finite, or there are conditions."""
         if self.when:
             return None
-        sizes = [_choices(distribution) for distribution in self.distributions.values()]
-        if any(choices is None for choices in sizes):
+        counts = [choices(distribution) for distribution in self.distributions.values()]
+        if any(values is None for values in counts):
             return None
-        size = 1
-        for choices in sizes:
-            size *= len(choices or ())
-        return size
+        return math.prod(len(values or ()) for values in counts)
 
     def grid(self) -> dict[str, list[Any]]:
         """Every value of every option, for a grid.
@@ -137,10 +148,8 @@ class SearchSpace:
         Raises:
             ConfigError: an option is continuous, or there are conditions.
         """
-        choices = {
-            name: _choices(distribution) for name, distribution in self.distributions.items()
-        }
-        endless = sorted(name for name, values in choices.items() if values is None)
+        listed = {name: choices(distribution) for name, distribution in self.distributions.items()}
+        endless = sorted(name for name, values in listed.items() if values is None)
         problems = [
             f"hydra.sweeper.params.{name}: a grid needs values to choose from, such as "
             "choice(…), range(…), or an interval with a step."
@@ -150,7 +159,7 @@ class SearchSpace:
             problems.append("hydra.sweeper.when: a grid has no conditions; take another sampler.")
         if problems:
             raise ConfigError(problems)
-        return {name: values for name, values in choices.items() if values is not None}
+        return {name: values for name, values in listed.items() if values is not None}
 
     def corners(self) -> list[Values]:
         """The ends of every range and every choice, in all combinations where they are few.
@@ -167,7 +176,7 @@ class SearchSpace:
         if len(found) <= _MOST_CORNERS:
             return list(found.values())
         found.clear()
-        for turn in range(max(len(_ends(d)) for d in self._all())):
+        for turn in range(max(len(ends(d)) for d in self._all())):
             for offset in (0, 1):
                 note(self._pick(partial(_in_turn, turn, offset)))
         chance = random.Random(0)
@@ -178,7 +187,7 @@ class SearchSpace:
     def _pick(self, choose: Callable[[list[Any], int], Any]) -> Values:
         values: Values = {}
         for index, (name, distribution) in enumerate(self._unfolding(values)):
-            values[name] = choose(_ends(distribution), index)
+            values[name] = choose(ends(distribution), index)
         return values
 
     def _combinations(self, values: Values) -> Iterator[Values]:
@@ -187,7 +196,7 @@ class SearchSpace:
             yield dict(values)
             return
         name, distribution = remaining
-        for value in _ends(distribution):
+        for value in ends(distribution):
             yield from self._combinations({**values, name: value})
 
     def _unfolding(self, values: Values) -> Iterator[tuple[str, BaseDistribution]]:
@@ -199,7 +208,7 @@ class SearchSpace:
         while found:
             found = False
             for (option, wanted), inner in self.when.items():
-                if str(values.get(option, self.fixed.get(option))) != wanted:
+                if not self._holds(option, wanted, values):
                     continue
                 for name, distribution in inner.items():
                     if name not in values:
@@ -210,47 +219,106 @@ class SearchSpace:
         inner = [d for sampled in self.when.values() for d in sampled.values()]
         return [*self.distributions.values(), *inner]
 
+    def _holds(self, option: str, wanted: str, values: Mapping[str, Any]) -> bool:
+        """Whether an option has the value that a condition asks for, however both are written."""
+        for given in (values, self.fixed):
+            for name, value in given.items():
+                if name.lstrip("+") == option:
+                    found = plain(value) if isinstance(value, str) else value
+                    return is_same(found, plain(wanted))
+        return False
+
+    def _named(self, option: str) -> list[BaseDistribution]:
+        """What an option is sampled from, in every trial or under a condition."""
+        parts = (self.distributions, *self.when.values())
+        return [d for part in parts for name, d in part.items() if name.lstrip("+") == option]
+
     def _conditions_without_effect(self) -> Iterator[str]:
         """Conditions that can never hold: silence about them would be a search never made."""
-        sampled = dict(self.distributions)
-        for inner in self.when.values():
-            sampled |= inner
         for option, wanted in self.when:
             where = f"hydra.sweeper.when.'{option}={wanted}'"
-            if option in sampled:
-                choices = _choices(sampled[option])
-                if choices is not None and wanted not in map(str, choices):
-                    allowed = ", ".join(map(str, choices))
-                    yield f"{where}: '{option}' is never {wanted}, but one of: {allowed}."
-            elif option not in self.fixed:
+            sampled = self._named(option)
+            if any(choices(distribution) is None for distribution in sampled):
+                yield f"{where}: '{option}' is drawn from an interval, so it has no value often."
+            elif sampled and not any(_has(distribution, plain(wanted)) for distribution in sampled):
+                allowed = ", ".join(text_of(one) for d in sampled for one in choices(d) or ())
+                yield f"{where}: '{option}' is never {wanted}, but one of: {allowed}."
+            elif not sampled and option not in _bare(self.fixed):
                 yield (
                     f"{where}: '{option}' is neither sampled nor on the command line. "
                     f"Give {option}={wanted}, or its values under hydra.sweeper.params."
                 )
 
+    def _incompatible(self) -> Iterator[str]:
+        """Options that are sampled in two ways, which no study takes."""
+        for name in sorted(self.known()):
+            first, *others = self._named(name.lstrip("+"))
+            for other in others:
+                if not are_compatible(first, other):
+                    yield (
+                        f"hydra.sweeper.when: {name} is {described(first)} in one place and "
+                        f"{described(other)} in another. A study takes ranges of one kind, and the "
+                        "same choices everywhere."
+                    )
 
-def _suggest(trial: "Trial", name: str, distribution: BaseDistribution) -> Any:
-    if isinstance(distribution, CategoricalDistribution):
-        return trial.suggest_categorical(name, distribution.choices)
-    if isinstance(distribution, IntDistribution):
-        low, high = distribution.low, distribution.high
-        return trial.suggest_int(name, low, high, step=distribution.step, log=distribution.log)
-    assert isinstance(distribution, FloatDistribution)
-    low, high = distribution.low, distribution.high
-    return trial.suggest_float(name, low, high, step=distribution.step, log=distribution.log)
+
+@attrs.frozen(kw_only=True)
+class _Part:
+    """What some overrides sample, fix, and do beside that."""
+
+    sampled: Distributions
+    fixed: dict[str, str]
+    others: list[str]
+
+    @classmethod
+    def read(cls, lines: Iterable[tuple[str, str]], problems: list[str]) -> "_Part":
+        """Read overrides, each with where it stands, and note what is wrong."""
+        part = cls(sampled={}, fixed={}, others=[])
+        for where, line in lines:
+            try:
+                override = parse_override(line)
+                if override.is_delete():
+                    part.others.append(line)
+                    continue
+                found = read(override)
+            except UserError as error:
+                problems.append(f"{where}: {error}")
+                continue
+            name = override.get_key_element()
+            if isinstance(found, str):
+                part.fixed[name] = found
+            else:
+                part.sampled[name] = found
+        return part
 
 
-def _choices(distribution: BaseDistribution) -> list[Any] | None:
-    """Every value, or None when there is no end to them."""
-    if isinstance(distribution, CategoricalDistribution):
-        return list(distribution.choices)
-    if isinstance(distribution, IntDistribution):
-        return list(range(distribution.low, distribution.high + 1, distribution.step))
-    assert isinstance(distribution, FloatDistribution)
-    if distribution.step is None:
-        return None
-    count = round((distribution.high - distribution.low) / distribution.step) + 1
-    return [distribution.low + i * distribution.step for i in range(count)]
+def are_compatible(one: BaseDistribution, other: BaseDistribution) -> bool:
+    """Whether a study takes both for the same option."""
+    try:
+        check_distribution_compatibility(one, other)
+    except ValueError:
+        return False
+    return True
+
+
+def _bare(names: Iterable[str]) -> set[str]:
+    """The options that are meant: `+opt.lr` and `++opt.lr` set opt.lr."""
+    return {name.lstrip("+") for name in names}
+
+
+_T = TypeVar("_T")
+
+
+def _without(part: Mapping[str, _T], names: set[str]) -> dict[str, _T]:
+    return {name: value for name, value in part.items() if name.lstrip("+") not in names}
+
+
+def _has(distribution: BaseDistribution, value: Any) -> bool:
+    try:
+        member(distribution, value)
+    except UserError:
+        return False
+    return True
 
 
 def _in_turn(turn: int, offset: int, ends: list[Any], index: int) -> Any:
@@ -260,11 +328,3 @@ def _in_turn(turn: int, offset: int, ends: list[Any], index: int) -> Any:
 def _by_chance(chance: random.Random, ends: list[Any], index: int) -> Any:
     del index
     return chance.choice(ends)
-
-
-def _ends(distribution: BaseDistribution) -> list[Any]:
-    if isinstance(distribution, CategoricalDistribution):
-        return list(distribution.choices)
-    assert isinstance(distribution, IntDistribution | FloatDistribution)
-    ends = (distribution.low, distribution.high)
-    return list(dict.fromkeys(ends))

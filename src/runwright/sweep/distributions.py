@@ -1,0 +1,188 @@
+"""What one option is sampled from: read from an override, compared with values, listed."""
+
+import math
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    IntervalSweep,
+    Override,
+    QuotedString,
+    RangeSweep,
+    Sweep,
+)
+from hydra_plugins.hydra_optuna_sweeper._impl import (  # pyright: ignore[reportMissingTypeStubs]
+    create_optuna_distribution_from_override,
+)
+from omegaconf import BooleanNode
+from omegaconf.errors import OmegaConfBaseException
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from runwright.errors import UserError, did_you_mean
+from runwright.quoting import parse_override
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+Distributions: TypeAlias = dict[str, BaseDistribution]
+
+_LOG: Final = "log"
+
+
+def read(override: Override) -> BaseDistribution | str:
+    """What an override samples from, or the one value that it gives, as text.
+
+    Raises:
+        UserError: it cannot be sampled, or would not be sampled as it is written.
+    """
+    if override.is_sweep_override():
+        _refuse_without_effect(override.value())
+    try:
+        found: BaseDistribution | str = create_optuna_distribution_from_override(override)
+    except (ValueError, NotImplementedError, AssertionError, OmegaConfBaseException) as error:
+        raise UserError(str(error).splitlines()[0]) from error
+    if isinstance(found, CategoricalDistribution):
+        # Optuna keeps the place of a choice, by the first that is equal: of 1, 1.0 and true it
+        # would put the first on record whichever was run.
+        equal = [choice for i, choice in enumerate(found.choices) if choice in found.choices[:i]]
+        if equal:
+            raise UserError(f"has {text_of(equal[0])} twice, or what counts as equal to it.")
+    return found
+
+
+def _refuse_without_effect(swept: Any) -> None:
+    if not isinstance(swept, ChoiceSweep | RangeSweep | IntervalSweep):
+        raise UserError("cannot be searched; give the values one by one, as choice(…).")
+    if unknown := sorted(swept.tags - {_LOG}):
+        raise UserError(f"the tag '{unknown[0]}' means nothing. {did_you_mean(unknown[0], [_LOG])}")
+    if _LOG in swept.tags and not isinstance(swept, IntervalSweep):
+        raise UserError(
+            "only an interval is sampled on a log scale: tag(log, interval(…)), of whole numbers "
+            "tag(log, int(interval(…)))."
+        )
+    if getattr(swept, "shuffle", False):
+        raise UserError("the order of values has no meaning in a search; leave out shuffle(…).")
+    members = swept.list if isinstance(swept, ChoiceSweep) else []
+    if any(isinstance(member, Sweep) for member in cast("list[Any]", members)):
+        raise UserError("several ranges or intervals cannot be searched as one.")
+
+
+def plain(text: str) -> Any:
+    """The value that a text stands for on the command line: True for "true", a list for "[1]"."""
+    try:
+        return _unquoted(parse_override(f"_={text}").value())
+    except UserError:
+        return text
+
+
+def _unquoted(value: Any) -> Any:
+    if isinstance(value, QuotedString):
+        return value.text
+    if isinstance(value, list):
+        return [_unquoted(member) for member in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {str(k): _unquoted(v) for k, v in cast("dict[Any, Any]", value).items()}
+    return value
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two plain values are the same for an option, whatever the way they are written."""
+    if isinstance(one, str) and isinstance(other, bool):
+        one, other = other, one
+    if isinstance(one, bool) and isinstance(other, str):
+        try:
+            return BooleanNode(other) == one
+        except OmegaConfBaseException:
+            return False
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=1e-9)
+    return one == other or str(one) == str(other)
+
+
+def member(distribution: BaseDistribution, value: Any) -> Any:
+    """The member of a distribution that a plain value means, as the distribution has it.
+
+    Raises:
+        UserError: it is none; says what is allowed.
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        for choice in distribution.choices:
+            if is_same(plain(choice) if isinstance(choice, str) else choice, value):
+                return choice
+        allowed = ", ".join(map(text_of, distribution.choices))
+        raise UserError(f"must be one of: {allowed}; got {value}.")
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    whole = isinstance(distribution, IntDistribution)
+    if isinstance(value, bool) or not isinstance(value, int | float) or (whole and value % 1):
+        raise UserError(f"must be a {'whole ' if whole else ''}number, got {value}.")
+    if not low <= value <= high:
+        raise UserError(f"must be ≥ {low}, ≤ {high}, got {value}.")
+    found = int(value) if whole else float(value)
+    steps = 0.0 if step is None else (found - low) / step
+    if not math.isclose(steps, round(steps), abs_tol=1e-6):
+        raise UserError(f"must be {low} plus a multiple of {step}, got {value}.")
+    return found
+
+
+def text_of(choice: Any) -> str:
+    """A choice as one writes it."""
+    return str(choice).lower() if isinstance(choice, bool) else str(choice)
+
+
+def described(distribution: BaseDistribution) -> str:
+    """A distribution as one writes it."""
+    if isinstance(distribution, CategoricalDistribution):
+        return f"choice({', '.join(map(text_of, distribution.choices))})"
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    if isinstance(distribution, IntDistribution):
+        if distribution.log:
+            return f"tag(log, int(interval({low}, {high})))"
+        steps = f", {step}" if distribution.step > 1 else ""
+        return f"range({low}, {distribution.high + 1}{steps})"
+    if step is not None:
+        return f"{low} to {high} in steps of {step}"
+    interval = f"interval({low}, {high})"
+    return f"tag(log, {interval})" if distribution.log else interval
+
+
+def suggest(trial: "Trial", name: str, distribution: BaseDistribution) -> Any:
+    """Sample an option."""
+    if isinstance(distribution, CategoricalDistribution):
+        return trial.suggest_categorical(name, distribution.choices)
+    if isinstance(distribution, IntDistribution):
+        low, high = distribution.low, distribution.high
+        return trial.suggest_int(name, low, high, step=distribution.step, log=distribution.log)
+    assert isinstance(distribution, FloatDistribution)
+    low, high = distribution.low, distribution.high
+    return trial.suggest_float(name, low, high, step=distribution.step, log=distribution.log)
+
+
+def choices(distribution: BaseDistribution) -> list[Any] | None:
+    """Every value, or None when there is no end to them."""
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    if isinstance(distribution, IntDistribution):
+        return list(range(distribution.low, distribution.high + 1, distribution.step))
+    assert isinstance(distribution, FloatDistribution)
+    if distribution.step is None:
+        return None
+    low, high, step = (
+        Decimal(str(end)) for end in (distribution.low, distribution.high, distribution.step)
+    )
+    return [float(low + i * step) for i in range(round((high - low) / step) + 1)]
+
+
+def ends(distribution: BaseDistribution) -> list[Any]:
+    """Every choice, or the ends of a range."""
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    return list(dict.fromkeys((distribution.low, distribution.high)))
