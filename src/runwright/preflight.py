@@ -105,8 +105,8 @@ def problems_of_jobs(loader: "StrictConfigLoader") -> list[str]:
     ]
 
 
-def directions(config: "Config") -> dict[str, str]:
-    """Which way each measure of a run is better: "maximize" or "minimize".
+def directions(config: "Config") -> tuple[dict[str, str], str | None]:
+    """Which way each measure of a run is better, "maximize" or "minimize", and what it returns.
 
     The key "" stands for what the run returns. Empty when the Dims are known only from the data.
     """
@@ -116,10 +116,11 @@ def directions(config: "Config") -> dict[str, str]:
 
     dims = config.dm.expected_dims()
     if dims is None:
-        return {}
+        return {}, None
     with torch.device("meta"):
         objective = config.objective.build(dims, torch.device("meta"))
     ways = {True: "maximize", False: "minimize"}
     known = {f"val_{name}": ways[better] for name, better in objective.higher_is_better.items()}
     monitor, higher_is_better = choose_monitor(config.training, objective, has_validation=True)
-    return {**known, "parameters": "minimize", "": ways[higher_is_better], monitor: known[monitor]}
+    own = {"parameters": "minimize", "": ways[higher_is_better], monitor: known[monitor]}
+    return {**known, **own}, monitor

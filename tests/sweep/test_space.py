@@ -4,6 +4,8 @@ import optuna
 import pytest
 
 from runwright.errors import ConfigError
+from runwright.sweep.checks import check_space
+from runwright.sweep.options import SweeperConf
 from runwright.sweep.space import SearchSpace
 
 PARAMS = {
@@ -167,3 +169,23 @@ def test_a_grid_takes_no_continuous_option() -> None:
     assert SearchSpace.parse({"a": "range(0.1, 0.5, 0.1)"}, {}, []).grid() == {
         "a": [0.1, 0.2, 0.3, 0.4]
     }
+
+
+def test_what_is_queued_by_hand_becomes_what_the_space_has() -> None:
+    when = {"model=fcn": {"model.hidden_dim": "range(10, 20)"}, "model=cnn": {"opt.lr": "1,2"}}
+    params = {"model": "fcn,cnn", "dm.name": "'a b',null,true", "model.dropout": "interval(0, 1)"}
+    space = SearchSpace.parse(params, when, [])
+    by_hand = [
+        {"dm.name": "a b", "model.dropout": 1},
+        {"dm.name": None, "model.hidden_dim": 12.0},
+        {"dm.name": "true", "model": "cnn", "opt.lr": 2.0},
+    ]
+    queued = check_space(SweeperConf(enqueue=by_hand), space)
+    assert queued[0] == {"dm.name": "'a b'", "model.dropout": 1.0}
+    assert queued[1] == {"dm.name": "null", "model.hidden_dim": 12}
+    assert queued[2] == {"dm.name": True, "model": "cnn", "opt.lr": 2}
+    for values in queued:
+        assert {type(values[name]) for name in values} <= {str, float, int, bool}
+    beside = [{"model": "cnn", "model.hidden_dim": 12}]
+    with pytest.raises(ConfigError, match=r"hidden_dim: is searched only with model=fcn\."):
+        check_space(SweeperConf(enqueue=beside), space)

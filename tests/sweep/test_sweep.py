@@ -5,21 +5,43 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import optuna
 import pytest
 import yaml
 from optuna.trial import TrialState
+from typing_extensions import override
 
 from conftest import Run
 from runwright import compose
 from runwright.commandline import run_command_line
+from runwright.factory import factory
 from runwright.logging import RunLog
 from runwright.run import Config
 from runwright.signals import REQUEUE
+from runwright.sweep.study import BY_HAND, open_storage
 from sweep.conftest import Sweep, study
+from toy_domain import ToySets
 
 LRS = "opt.lr=tag(log, interval(1e-4, 1e-1))"
+BY_HAND_AND_WRONG = (
+    "{opt.lt: 1}",
+    "{opt.lr: 5, dm.features: 3}",
+    "{opt.lr: high, dm.features: 2.5, opt.optimizer_cls: Adam}",
+    "{opt.warmup: 0.2}",
+)
+
+
+@factory("sets_but_not_of_3")
+class SetsButNotOf3(ToySets):
+    """Sets whose vectors have any number of features except three."""
+
+    @override
+    def problems(self) -> Iterator[str]:
+        if self.features == 3:
+            yield "`features` must not be 3"
 
 
 def result(number: int) -> dict[str, object]:
@@ -194,7 +216,34 @@ def test_a_sweep_in_which_most_trials_fail_stops(
         ([LRS, "hydra.sweeper.direction=minimise"], ["Did you mean 'minimize'?"]),
         ([LRS, "hydra.sweeper.n_trials=0"], ["hydra.sweeper.n_trials must be ≥ 1, got 0"]),
         ([LRS, "hydra/sweeper/pruner=wilcoxon"], ["give hydra.sweeper.seeds"]),
-        ([LRS, "hydra.sweeper.enqueue=[{opt.lt: 1}]"], ["Did you mean 'opt.lr'?"]),
+        (
+            [
+                *(LRS, "dm.features=range(2,9,2)", "opt.optimizer_cls=SGD,Adan", "opt.warmup=0.1"),
+                f"hydra.sweeper.enqueue=[{', '.join(BY_HAND_AND_WRONG)}]",
+            ],
+            [
+                "enqueue[0].opt.lt: is not in the search space. Did you mean 'opt.lr'?",
+                "enqueue[1].opt.lr: must be ≥ 0.0001, ≤ 0.1, got 5.",
+                "enqueue[1].dm.features: must be 2 plus a multiple of 2, got 3.",
+                "enqueue[2].opt.lr: must be a number, got high.",
+                "enqueue[2].dm.features: must be a whole number, got 2.5.",
+                "enqueue[2].opt.optimizer_cls: must be one of: SGD, Adan; got Adam.",
+                "enqueue[3].opt.warmup: is fixed for all trials, opt.warmup=0.1. Leave it out.",
+            ],
+        ),
+        (
+            [LRS, "hydra.sweeper.seeds=[1,-1,1]"],
+            ["hydra.sweeper.seeds[1] must be ≥ 0", "seeds has 1 twice"],
+        ),
+        ([LRS, "hydra.sweeper.seeds=[1,2]", "seed=3"], ["gives every trial its seeds"]),
+        (
+            [LRS, "hydra.sweeper.measures=[val_largest]"],
+            ["the pruner would go by val_loss. Give training.monitor=val_largest"],
+        ),
+        (
+            [LRS, "hydra/sweeper/pruner=none", "hydra.sweeper.measures=[val_losss,parameters]"],
+            ["not known which way 'val_losss' is better", "Did you mean 'val_loss'?"],
+        ),
         (
             [LRS, "hydra.sweeper.measures=[val_loss,parameters]"],
             ["with several there is no pruning"],
@@ -275,6 +324,44 @@ def test_a_trial_is_where_hydra_put_it(sweep: Sweep) -> None:
         json.loads((Path(found["best_directory"]) / "result.json").read_text())["value"]
         == (found["best_value"])
     )
+
+
+def test_what_two_sweepers_queued_at_once_is_run_once(sweep: Sweep) -> None:
+    queued = {"opt.lr": 0.01}
+    storage = open_storage("sweep/study.log")
+    together = optuna.create_study(study_name="sweep", storage=storage)
+    for _ in range(2):  # each found that there was no such trial
+        together.enqueue_trial(queued, {BY_HAND: True})
+    assert sweep("hydra.sweeper.n_trials=2", LRS, "hydra.sweeper.enqueue=[{opt.lr: 0.01}]") == 0
+    trials = study().trials
+    assert [t.state.name for t in trials] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert trials[1].user_attrs["error"] == "was queued twice"
+    assert [trials[0].params, trials[2].params] != [queued, queued]
+
+
+def test_what_was_queued_by_hand_is_composed_before_the_first_trial(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    features = ("dm=sets_but_not_of_3", "dm.features=range(2,5)")
+    assert sweep(*features, "hydra.sweeper.enqueue=[{dm.features: 2},{dm.features: 3}]") == 2
+    error = capsys.readouterr().err
+    assert "dm.features must not be 3\n   Trial: dm.features=3 dm=sets_but_not_of_3" in error
+    assert "(hydra.sweeper.enqueue[1])" in error
+    assert not Path("sweep").exists()
+
+
+def test_a_study_does_not_go_on_with_what_cannot_be_compared(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = ("training.max_steps=1", "pictures=false", "hydra.sweeper.n_trials=1")
+    assert sweep(*short, "opt.optimizer_cls=SGD,Adam") == 0
+    assert sweep(*short, "opt.optimizer_cls=SGD,AdamW", "hydra.sweeper.n_trials=2") == 2
+    error = capsys.readouterr().err
+    assert "opt.optimizer_cls: trials of the study are from choice(SGD, Adam)" in error
+    assert "choice(SGD, AdamW) now" in error
+    assert "Take another hydra.sweeper.study_name than sweep." in error
+    assert "Traceback" not in error
+    assert len(study().trials) == 1
 
 
 def test_a_trial_whose_job_is_queued_again_stays_its_own(

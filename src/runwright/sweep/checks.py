@@ -1,10 +1,22 @@
-"""What can be wrong with the options of a sweep before its space is looked at."""
+"""What can be wrong with the options of a sweep: by themselves, beside its space, in its study."""
 
-from collections.abc import Mapping
-from typing import Any, cast
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from runwright.errors import ConfigError, did_you_mean
+from runwright.errors import ConfigError, UserError, did_you_mean
+from runwright.run import MAX_SEED
+from runwright.sweep.distributions import described, member
 from runwright.sweep.options import SweeperConf
+from runwright.sweep.space import SearchSpace, Values, are_compatible
+
+if TYPE_CHECKING:
+    import optuna
+
+log = logging.getLogger(__name__)
+
+_ASKED: Final = "asked"
+"""User attribute of the study: what its values are, and what all its trials have in common."""
 
 
 def check(options: SweeperConf) -> None:
@@ -35,16 +47,130 @@ def check(options: SweeperConf) -> None:
             "hydra/sweeper/pruner=wilcoxon compares trials seed by seed; give "
             "hydra.sweeper.seeds=[1,2,3,…]."
         )
+    seeds: list[int] = options.seeds or []
+    problems.extend(
+        f"hydra.sweeper.seeds[{i}] must be ≥ 0, ≤ {MAX_SEED}, got {seed}."
+        for i, seed in enumerate(seeds)
+        if not 0 <= seed <= MAX_SEED
+    )
+    problems.extend(
+        f"hydra.sweeper.seeds has {seed} twice; the same run is no further sample."
+        for seed in dict.fromkeys(seeds)
+        if seeds.count(seed) > 1
+    )
     if problems:
         raise ConfigError(problems)
 
 
-def directions(options: SweeperConf, known: Mapping[str, str]) -> list[str]:
+def check_space(options: SweeperConf, space: SearchSpace) -> list[Values]:
+    """Check the options that speak of the space.
+
+    Returns:
+        What is to be tried first, each value as the space has it.
+
+    Raises:
+        ConfigError: with everything that is wrong.
+    """
+    problems: list[str] = []
+    if options.seeds and "seed" in {*space.known(), *space.fixed}:
+        problems.append("seed: hydra.sweeper.seeds gives every trial its seeds. Leave one out.")
+    queued: list[Values] = []
+    for index, by_hand in enumerate(options.enqueue or []):
+        found: Values = {}
+        for name, value in by_hand.items():
+            try:
+                found[name] = _queued(space, name, value, by_hand)
+            except UserError as error:
+                problems.append(f"hydra.sweeper.enqueue[{index}].{name}: {error}")
+        queued.append(found)
+    if problems:
+        raise ConfigError(problems)
+    return queued
+
+
+def _queued(space: SearchSpace, name: str, value: Any, beside: Values) -> Any:
+    """A value that is queued by hand, as the space has it."""
+    if name in space.fixed:
+        raise UserError(f"is fixed for all trials, {name}={space.fixed[name]}. Leave it out.")
+    if name not in space.known():
+        raise UserError(f"is not in the search space. {did_you_mean(name, space.known())}")
+    ways = space.ways(name, beside)
+    if not ways:
+        where = [f"{option}={v}" for (option, v), inner in space.when.items() if name in inner]
+        raise UserError(f"is searched only with {' or '.join(where)}. Leave it out.")
+    refused: list[str] = []
+    for distribution in ways:
+        try:
+            return member(distribution, value)
+        except UserError as error:
+            refused.append(str(error))
+    raise UserError(" Or ".join(dict.fromkeys(refused)))
+
+
+def check_study(study: "optuna.Study", space: SearchSpace, options: SweeperConf) -> None:
+    """Check that what a study has had and what it is to have now can be compared.
+
+    Raises:
+        ConfigError: with everything that cannot.
+    """
+    asked: dict[str, Any] = {
+        "measures": options.measures or [],
+        "seeds": options.seeds or [],
+        "fixed": space.fixed,
+    }
+    before: dict[str, Any] = study.user_attrs.get(_ASKED, asked)
+    problems = [
+        f"hydra.sweeper.{name}={_list(asked[name])}, but the trials of this study have values of "
+        f"{name}={_list(before[name])}."
+        for name in ("measures", "seeds")
+        if before[name] != asked[name]
+    ]
+    problems += _changed_ranges(study, space)
+    if problems:
+        way = f"Take another hydra.sweeper.study_name than {study.study_name}."
+        raise ConfigError([f"{problem} {way}" for problem in problems])
+    fixed: dict[str, str] = before["fixed"]
+    sampled = space.known().union(*(trial.params for trial in study.get_trials(deepcopy=False)))
+    for name in sorted((fixed.keys() | space.fixed.keys()) - sampled):
+        if fixed.get(name) != space.fixed.get(name):
+            log.warning(
+                "%s=%s: trials that this study has had before were made with %s.",
+                name,
+                space.fixed.get(name, "(not given)"),
+                fixed.get(name, "the usual value"),
+            )
+    study.set_user_attr(_ASKED, before)
+
+
+def _list(values: Sequence[Any]) -> str:
+    return f"[{','.join(map(str, values))}]"
+
+
+def _changed_ranges(study: "optuna.Study", space: SearchSpace) -> Iterator[str]:
+    """Options that the study has sampled in a way that cannot be mixed with the one now."""
+    had = {
+        (name, described(distribution)): distribution
+        for trial in study.get_trials(deepcopy=False)
+        for name, distribution in trial.distributions.items()
+    }
+    for (name, text), distribution in had.items():
+        for now in space.ways(name, {}):
+            if not are_compatible(distribution, now):
+                yield (
+                    f"{name}: trials of the study are from {text}, and it is to be "
+                    f"{described(now)} now. Those cannot be searched together."
+                )
+
+
+def directions(
+    options: SweeperConf, known: Mapping[str, str], monitor: str | None = None
+) -> list[str]:
     """One direction for each value; those that are known need not, and must not, be denied.
 
     Args:
         options: those of the sweeper.
         known: measure → direction; "" is what the run returns.
+        monitor: the measure that the run returns, and that its pruner is told.
 
     Raises:
         ConfigError: a direction is missing, or contradicts the measure.
@@ -55,6 +181,13 @@ def directions(options: SweeperConf, known: Mapping[str, str]) -> list[str]:
     named = cast("list[Any]", given) if is_list else [given] * len(measures)
     chosen = [None if d is None else str(getattr(d, "name", d)) for d in named]
     problems: list[str] = []
+    if monitor is not None and measures not in ([""], [monitor]) and len(measures) == 1:
+        prunes = not str(options.pruner.get("_target_")).endswith("NopPruner")
+        if prunes and not options.seeds:
+            problems.append(
+                f"hydra.sweeper.measures={_list(measures)}: the pruner would go by {monitor}. Give "
+                f"training.monitor={measures[0]}, or hydra/sweeper/pruner=none."
+            )
     if len(chosen) != len(measures):
         problems.append(
             f"hydra.sweeper.direction has {len(chosen)} entries for {len(measures)} measures."
@@ -71,6 +204,7 @@ def directions(options: SweeperConf, known: Mapping[str, str]) -> list[str]:
             problems.append(
                 f"hydra.sweeper.direction: it is not known which way {what} is better. "
                 "Give maximize or minimize."
+                + (f" ({did_you_mean(measure, known.keys() - {''})})" if known else "")
             )
         elif direction is not None and known.get(measure, direction) != direction:
             problems.append(

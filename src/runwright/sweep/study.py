@@ -35,6 +35,9 @@ ALIVE: Final = "alive"
 DIRECTORY: Final = "directory"
 """User attribute: where the trial's run is."""
 
+BY_HAND: Final = "by_hand"
+"""User attribute: that the trial was queued by hand."""
+
 RETRY_OF: Final = "retry_of"
 """User attribute: the numbers of the trials that this one continues."""
 
@@ -215,6 +218,21 @@ def take_up_again(study: optuna.Study, dead: FrozenTrial, retries: int | None) -
             )
         )
     return True
+
+
+def is_queued_twice(study: optuna.Study, number: int) -> bool:
+    """Whether a trial was queued by hand although one before it is the same.
+
+    Two sweepers that start together both find that the study has had no such trial.
+    """
+    *before, trial = trials(study)[: number + 1]
+    if BY_HAND not in trial.user_attrs or RETRY_OF in trial.user_attrs:
+        return False
+    values = trial.system_attrs["fixed_params"]
+    return any(
+        BY_HAND in other.user_attrs and other.system_attrs["fixed_params"] == values
+        for other in before
+    )
 
 
 def fail(study: optuna.Study, number: int, why: str) -> bool:

@@ -24,11 +24,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from runwright import preflight
 from runwright.composition import StrictConfigLoader
-from runwright.errors import ConfigError, RunError, UserError, did_you_mean
+from runwright.errors import ConfigError, RunError, UserError
 from runwright.quoting import with_path
 from runwright.rundir import config_flags
 from runwright.sweep import study as studies
-from runwright.sweep.checks import check, directions
+from runwright.sweep.checks import check, check_space, check_study, directions
 from runwright.sweep.options import SweeperConf
 from runwright.sweep.results import write_results
 from runwright.sweep.slots import Assignment, Ended, LauncherSlot, ProcessSlot, Slot, work_through
@@ -78,6 +78,7 @@ class Sweep:
         self.space = SearchSpace.parse(
             self.options.params or {}, self.options.when or {}, arguments
         )
+        self.by_hand = check_space(self.options, self.space)
         self.extend = self._custom_search_space()
         ways = self._check_corners()
         self.sampler = self._sampler()
@@ -89,6 +90,7 @@ class Sweep:
             self.n_trials = min(self.n_trials, self.space.size() or self.n_trials)
         self._save_composed()
         self.study = studies.create(self.storage, self.study_name, ways, self.sampler, self.pruner)
+        check_study(self.study, self.space, self.options)
         self._enqueue()
         log.info(
             "Study '%s' in %s: %d of %d trials to go.",
@@ -129,18 +131,25 @@ class Sweep:
             )
 
     def _check_corners(self) -> list[str]:
-        """Compose, check and build the corners of the space; returns the study's directions."""
+        """Compose, check and build the corners of the space; returns the study's directions.
+
+        So are the trials that were queued by hand.
+        """
         loader = self.hydra_context.config_loader
         assert isinstance(loader, StrictConfigLoader)
         problems: dict[str, str] = {}
         corners = self.space.corners()
-        for values in corners:
+        trials = [("", values) for values in corners]
+        for index, values in enumerate(self.by_hand):
+            where = f" (hydra.sweeper.enqueue[{index}])"
+            trials.append((where, self.space.completed(values)))
+        for where, values in trials:
             overrides = self.space.overrides(values)
             try:
                 loader.load_sweep_config(self.config, overrides)
             except ConfigError as error:
                 for problem in error.problems:
-                    problems.setdefault(problem, " ".join(overrides))
+                    problems.setdefault(problem, " ".join(overrides) + where)
         found = [f"{problem}\n   Trial: {where}" for problem, where in problems.items()]
         found += preflight.problems_of_jobs(loader)
         if found:
@@ -149,7 +158,8 @@ class Sweep:
         configs = [config for _, config in loader.waiting.values()]
         loader.waiting.clear()
         loader.has_launched = True
-        return directions(self.options, preflight.directions(configs[0]) if configs else {})
+        known, monitor = preflight.directions(configs[0]) if configs else ({}, None)
+        return directions(self.options, known, monitor)
 
     def _sampler(self) -> BaseSampler:
         with warnings.catch_warnings():
@@ -175,22 +185,9 @@ class Sweep:
         OmegaConf.save(self.config, self.folder / "multirun.yaml")
 
     def _enqueue(self) -> None:
-        """Queue what was given by hand; what the study has had already is left out.
-
-        Raises:
-            ConfigError: an option in it is not sampled.
-        """
-        by_hand: list[dict[str, Any]] = self.options.enqueue or []
-        problems = [
-            f"hydra.sweeper.enqueue[{index}]: '{name}' is not in the search space. "
-            + did_you_mean(name, self.space.known())
-            for index, values in enumerate(by_hand)
-            for name in sorted(values.keys() - self.space.known())
-        ]
-        if problems:
-            raise ConfigError(problems)
-        for values in by_hand:
-            self.study.enqueue_trial(values, skip_if_exists=True)
+        """Queue what was given by hand; what the study has had already is left out."""
+        for values in self.by_hand:
+            self.study.enqueue_trial(values, {studies.BY_HAND: True}, skip_if_exists=True)
 
     def _new_slot(self) -> Callable[[], Slot]:
         is_basic = self.config.hydra.launcher._target_.endswith("BasicLauncher")
@@ -230,12 +227,14 @@ class Sweep:
         return living
 
     def _ask(self) -> Assignment | None:
-        """Take the next trial; None when another sweeper was faster to take the last one."""
+        """Take the next trial; None when another sweeper has taken the last one, or the same."""
         trial = self.study.ask()
         before = studies.trials(self.study)[: trial.number]
-        if len(studies.counting(self.study, before)) >= self.n_trials:
+        too_many = len(studies.counting(self.study, before)) >= self.n_trials
+        if too_many or studies.is_queued_twice(self.study, trial.number):
+            why = "one too many: another sweeper had the last" if too_many else "was queued twice"
             studies.replace(self.study, trial.number)
-            studies.fail(self.study, trial.number, "one too many: another sweeper had the last")
+            studies.fail(self.study, trial.number, why)
             return None
         studies.give_sign_of_life(self.study, trial.number)
         self._own.add(trial.number)
