@@ -60,14 +60,12 @@ def test_every_schema_is_one(path: Path) -> None:
     "path", sorted(CONF.rglob("*.yaml")), ids=lambda p: str(p.relative_to(CONF))
 )
 def test_every_yaml_file_of_the_repository_has_one_schema_and_keeps_to_it(path: Path) -> None:
-    kinds = associated()[path]
-    if path.relative_to(CONF).parts[0] == "hydra":
-        assert kinds == []  # Hydra's own plugins define these
-    else:
-        assert len(kinds) == 1
-        check(kinds[0], path.read_text())
+    (kind,) = associated()[path]
+    check(kind, path.read_text())
 
 
+LAUNCHER = "hydra.launcher"
+SWEEPER = "hydra.sweeper"
 CNN = "defaults: [cnn]\n"
 OVER_CNN = "defaults:\n- override /model: cnn\n"
 
@@ -92,6 +90,26 @@ VALID = {
     "settings of Hydra": ("experiment", "hydra: {sweeper: {params: {seed: 'range(1, 5)'}}}"),
     "a launcher": ("experiment", "defaults:\n- override /hydra/launcher: submitit_slurm"),
     "an empty choice": ("config", "defaults:\n- config_schema\n- model: ???"),
+    "a sweeper with its pruner": (
+        SWEEPER,
+        "defaults: [runwright, override pruner: hyperband]\npruner: {max_resource: auto}",
+    ),
+    "a sweeper that builds on another": (SWEEPER, "defaults: [fcn_params]\nn_trials: 3"),
+    "a sweeper's group with its path": (
+        SWEEPER,
+        "defaults: [/hydra/sweeper/runwright@_here_, override /hydra/sweeper/sampler: random]",
+    ),
+    "a sampler of one's own": (SWEEPER, "defaults: [optuna]\nsampler: {_target_: my.S, a: 1}"),
+    "a search space": (
+        SWEEPER,
+        "defaults: [runwright]\nparams: {seed: 'range(1, 5)'}\nwhen: {model=cnn: {opt.lr: 1}}",
+    ),
+    "anything for Slurm": (
+        LAUNCHER,
+        "defaults: [runwright_slurm@_here_]\nadditional_parameters: {mail-type: FAIL}",
+    ),
+    "a plugin that no file uses": (LAUNCHER, "defaults: [joblib]\nn_jobs: 2"),
+    "a plugin of one's own": (LAUNCHER, "_target_: my_lab.Launcher\nspeed: 9"),
 }
 
 
@@ -150,6 +168,18 @@ INVALID = {
         "defaults: [config_schema, model: cnn]\nmodel: {num_hidden: 3}",
         "model",
     ),
+    "a misspelt option of a sweeper": (SWEEPER, "defaults: [runwright]\nntrials: 3", ""),
+    "an option of another sweeper": (SWEEPER, "defaults: [optuna]\nretries: 3", ""),
+    "an option of another sweeper, inherited": (SWEEPER, "defaults: [fcn_params]\nretries: 3", ""),
+    "an option of no pruner": (SWEEPER, "defaults: [runwright]\npruner: {n_strtup: 1}", "pruner"),
+    "an unknown sampler": (SWEEPER, "defaults: [optuna, sampler: tp]", "defaults.1.sampler"),
+    "an unknown sweeper": (SWEEPER, "defaults: [optun]", "defaults.0"),
+    "a misspelt resource": (LAUNCHER, "defaults: [slurm/cpu]\ngpus_pernode: 1", ""),
+    "a word for a number": (
+        LAUNCHER,
+        "defaults: [runwright_slurm@_here_]\ntimeout_min: long",
+        "timeout_min",
+    ),
 }
 
 
@@ -176,6 +206,13 @@ def test_an_option_explains_itself() -> None:
         shown["description"] == "width and height of the kernels, in pixels\n\nint ≥ 1; default 5"
     )
     assert shown["default"] == 5
+
+
+def test_an_option_of_a_plugin_says_what_its_source_says() -> None:
+    content = json.loads((SCHEMAS / "hydra.sweeper.json").read_text())
+    shown = content["definitions"]["SweeperConf"]["properties"]["retries"]
+    said = "How often a trial whose process died is taken up again.\n\nint; default 2"
+    assert shown["description"] == said
 
 
 @pytest.fixture
@@ -210,6 +247,25 @@ def test_a_part_without_factories_gets_a_schema_when_it_has_files(project: Path)
     (project / "conf" / "opt" / "sgd.yaml").unlink()
     schema.main([])
     assert not (project / ".vscode" / "schemas" / "opt.json").exists()
+
+
+def test_files_below_hydra_get_the_schema_of_their_plugin(project: Path) -> None:
+    for folder in ("hydra/launcher/sub", "hydra/sweeper/sampler", "hydra/job_logging"):
+        (project / "conf" / folder).mkdir(parents=True)
+    (project / "conf/hydra/launcher/sub/two.yaml").write_text("defaults: [joblib]\nn_jobs: 2\n")
+    (project / "conf/hydra/sweeper/sampler/mine.yaml").write_text("defaults: [tpe]\nseed: 1\n")
+    (project / "conf/hydra/job_logging/quiet.yaml").write_text("version: 1\n")
+    schema.main([])
+    settings = json.loads((project / ".vscode" / "settings.json").read_text())["yaml.schemas"]
+    below = {file: patterns for file, patterns in settings.items() if "/hydra." in file}
+    patterns = ["conf/hydra/launcher/*.yaml", "conf/hydra/launcher/sub/*.yaml"]
+    assert below == {".vscode/schemas/hydra.launcher.json": patterns}
+    content = json.loads((project / ".vscode" / "schemas" / "hydra.launcher.json").read_text())
+    validate({"defaults": ["joblib"], "n_jobs": 3}, content)
+    with pytest.raises(ValidationError):
+        validate({"defaults": ["joblib"], "njobs": 3}, content)
+    with pytest.raises(ValidationError):
+        validate({"defaults": ["sub/two"], "njobs": 3}, content)
 
 
 def test_the_users_own_settings_stay(project: Path) -> None:

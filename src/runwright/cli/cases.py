@@ -14,8 +14,7 @@ from runwright.run import Config
 # The groups whose members have to fit each other.
 _FITTING: Final = ("dm", "model", "objective")
 
-# What brings the launchers and sweepers that are not Hydra's own.
-_PLUGINS: Final = {
+PLUGINS: Final = {
     "ax": "hydra-ax-sweeper",
     "joblib": "hydra-joblib-launcher",
     "nevergrad": "hydra-nevergrad-sweeper",
@@ -25,6 +24,7 @@ _PLUGINS: Final = {
     "submitit_local": "runwright[slurm]",
     "submitit_slurm": "runwright[slurm]",
 }
+"""What brings the launchers and sweepers that are not Hydra's own."""
 
 
 @attrs.frozen(kw_only=True)
@@ -148,7 +148,7 @@ def _missing_package(project: Project, case: Case, is_known: Callable[[str], boo
         return None
     ends = project.leads_to(case.group, case.name)
     missing = [name for name in sorted(ends) if not is_known(f"{case.group}/{name}")]
-    return next((_PLUGINS[name] for name in missing if name in _PLUGINS), None)
+    return next((PLUGINS[name] for name in missing if name in PLUGINS), None)
 
 
 def _partners(project: Project, given: Mapping[str, str], usual: Config | None) -> list[str] | None:

@@ -5,12 +5,13 @@ Which options a block may have follows from the `defaults` list of the file: bel
 factory at the end.
 """
 
-import re
 import typing
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from runwright.cli.option_schema import INTERPOLATION, Definitions, JsonSchema
+from runwright.cli.patterns import any_of, chain, inherits, literal
+from runwright.cli.plugin_schema import plugin_schemas
 from runwright.cli.project import ConfFile, Project
 from runwright.factory import CONFIG_GROUPS, Settings
 from runwright.schema import SCHEMA_NAME
@@ -31,8 +32,8 @@ def schemas(project: Project) -> dict[str, tuple[JsonSchema, list[str]]]:
     Returns:
         kind → (schema, patterns of paths below the project's folder). The kinds are `config` (the
         primary configurations, and the `config.yaml` in run directories), `experiment` (what is
-        composed over it), each group of factories, and each other part of the configuration that
-        has a folder of YAML files, such as `opt`.
+        composed over it), each group of factories, each other part of the configuration that has
+        a folder of YAML files, such as `opt`, and each group of Hydra's plugins that has one.
     """
     conf = "conf" if project.conf is None else project.conf.name
     parts = _parts(project)
@@ -53,7 +54,9 @@ def schemas(project: Project) -> dict[str, tuple[JsonSchema, list[str]]]:
         if group in CONFIG_GROUPS or group in folders:
             name = group.replace("/", ".")
             kinds[name] = (_member(project, group, cls), [f"{conf}/{group}/**/*.yaml"])
-    return kinds
+    kinds |= plugin_schemas(project)
+    head = {"$schema": _DRAFT, "$comment": COMMENT}
+    return {kind: ({**head, **schema}, patterns) for kind, (schema, patterns) in kinds.items()}
 
 
 def _is_experiment(file: ConfFile, parts: Collection[str]) -> bool:
@@ -92,7 +95,7 @@ def _whole(
             for factory in sorted(CONFIG_GROUPS[group])
         }
         follows.append(
-            _chain(
+            chain(
                 [(_chooses(group, _names(project, group, f)), then) for f, then in cases.items()],
                 {"properties": {name: any_member}},
             )
@@ -101,8 +104,6 @@ def _whole(
     if not is_primary:
         strings = [file.name for file in project.files if _is_experiment(file, parts)]
     return {
-        "$schema": _DRAFT,
-        "$comment": COMMENT,
         "title": "primary configuration" if is_primary else "experiment",
         "description": root["description"],
         "type": ["object", "null"],
@@ -130,17 +131,15 @@ def _member(project: Project, group: str, cls: type[Settings] | None) -> JsonSch
             name: definitions.settings(member, has_defaults=True)
             for name, member in sorted(CONFIG_GROUPS[group].items())
         }
-        options = _chain(
+        options = chain(
             [
-                (_inherits(group, _names(project, group, name)), member)
+                (inherits(group, _names(project, group, name)), member)
                 for name, member in members.items()
             ],
             {"anyOf": list(members.values())},
         )
     own = [name for name in project.members(group) if cls is None or name != group]
     return {
-        "$schema": _DRAFT,
-        "$comment": COMMENT,
         "title": group,
         "type": "object",
         "properties": {"defaults": {"$ref": "#/definitions/defaults"}},
@@ -157,26 +156,12 @@ def _names(project: Project, group: str, factory: str) -> list[str]:
     return [name for name in project.members(group) if project.factory_of(group, name) == factory]
 
 
-def _chain(cases: Iterable[tuple[JsonSchema, JsonSchema]], otherwise: JsonSchema) -> JsonSchema:
-    """If one condition holds, what follows from it; else the next; else `otherwise`."""
-    result = otherwise
-    for condition, then in reversed(list(cases)):
-        result = {"if": condition, "then": then, "else": result}
-    return result
-
-
-def _inherits(group: str, names: Iterable[str]) -> JsonSchema:
-    """Holds for a file of a group whose defaults name one of these members of it."""
-    entry = {"type": "string", "pattern": f"^(/{_literal(group)}/)?{_any_of(names)}(@.+)?$"}
-    return {"required": ["defaults"], "properties": {"defaults": {"contains": entry}}}
-
-
 def _chooses(group: str, names: Iterable[str]) -> JsonSchema:
     """Holds for a file whose defaults choose one of these members of a group."""
     entry = {
         "type": "object",
         "minProperties": 1,
-        "patternProperties": {f"^(override )?/?{_literal(group)}$": {"enum": list(names)}},
+        "patternProperties": {f"^(override )?/?{literal(group)}$": {"enum": list(names)}},
         "additionalProperties": False,
     }
     return {"required": ["defaults"], "properties": {"defaults": {"contains": entry}}}
@@ -193,10 +178,10 @@ def _defaults(project: Project, strings: Iterable[str], *, slash: str) -> JsonSc
     groups = sorted({*CONFIG_GROUPS, *(file.group for file in project.files)} - {""})
     ours = [group for group in groups if not group.startswith(_HYDRA)]
     paths = [f"{group}/{name}" for group in ours for name in project.members(group)]
-    named = f"^/{_any_of(paths)}(@.+)?$"
+    named = f"^/{any_of(paths)}(@.+)?$"
     choices = {group: _choice(project.members(group)) for group in ours}
     by_pattern = {
-        f"^((optional|override) )?{slash or '/?'}{_literal(group)}(@.+)?$": choice
+        f"^((optional|override) )?{slash or '/?'}{literal(group)}(@.+)?$": choice
         for group, choice in choices.items()
     }
     anything: JsonSchema = {"type": ["string", "array", "null"]}  # Hydra and its plugins bring more
@@ -236,12 +221,3 @@ def _choice(members: list[str]) -> JsonSchema:
             {"type": "string", "pattern": INTERPOLATION},
         ]
     }
-
-
-def _any_of(names: Iterable[str]) -> str:
-    return f"({'|'.join(_literal(name) for name in names)})"
-
-
-def _literal(name: str) -> str:
-    """A pattern for just this name; `re.escape` escapes more than JavaScript understands."""
-    return re.sub(r"([.*+?^$|\\(){}\[\]])", r"\\\1", name)

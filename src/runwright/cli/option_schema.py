@@ -11,6 +11,8 @@ import typing
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
+from omegaconf import MISSING as OMEGACONF_MISSING
+
 from runwright.factory import (
     CONFIG_GROUPS,
     Option,
@@ -64,7 +66,7 @@ class Definitions:
             properties: dict[str, JsonSchema] = {"defaults": {}} if has_defaults else {}
             hints = typing.get_type_hints(cls)
             for field in dataclasses.fields(cast("Any", cls)):
-                properties[field.name] = self._option(field, hints[field.name])
+                properties[field.name] = self.option(field, hints[field.name], described(field))
             self.content[key] = {
                 "title": key if name is None else name,
                 "description": summary(cls),
@@ -75,14 +77,15 @@ class Definitions:
             }
         return {"$ref": f"#/definitions/{key}"}
 
-    def _option(self, field: "dataclasses.Field[Any]", hint: Any) -> JsonSchema:
-        option = described(field)
+    def option(self, field: "dataclasses.Field[Any]", hint: Any, option: Option) -> JsonSchema:
+        """One option: its type, bounds, description and default."""
         if _is_settings(hint):
             return {"description": option.doc, "allOf": [self._settings_like(hint)]}
         text = type_text(hint, option)
         default = _default(field)
         described_as = f"{option.doc}\n\n{text}" + ("" if default is _NONE else _shown(default))
-        result = {"description": described_as, **self._with_interpolation(hint, option, text)}
+        allowed = self._with_interpolation(hint, option, text)
+        result = {"description": described_as.strip(), **allowed}
         return result if default is _NONE else {**result, "default": default}
 
     def _settings_like(self, cls: type[Settings]) -> JsonSchema:
@@ -196,6 +199,8 @@ def _as_list(types_: str | list[str]) -> list[str]:
 
 def _default(field: "dataclasses.Field[Any]") -> Any:
     """The default as YAML holds it, or `_NONE`."""
+    if field.default == OMEGACONF_MISSING:  # a plugin's way to say that there is none
+        return _NONE
     if field.default is not dataclasses.MISSING:
         return plain_values(field.default)
     if field.default_factory is not dataclasses.MISSING:

@@ -11,10 +11,10 @@ from runwright.cli.file_schema import COMMENT, schemas
 from runwright.cli.project import Project, add_arguments, open_project
 
 _DESCRIPTION = """\
-Write a JSON Schema for every kind of YAML file: one for each group, one for the primary
-configuration, one for experiments. Tell VS Code in its settings.json which is for which. Editors
-then complete, explain and check the YAML files. Run it again when factories, options or YAML files
-were added, removed or renamed, and commit what it writes.
+Write a JSON Schema for every kind of YAML file: one for each group, those of launchers and sweepers
+included, one for the primary configuration, one for experiments. Tell VS Code in its settings.json
+which is for which. Editors then complete, explain and check the YAML files. Run it again when
+factories, options or YAML files were added, removed or renamed, and commit what it writes.
 """
 
 _FOLDER: Final = ".vscode"
