@@ -19,6 +19,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 # A run of a second: a small model, few batches, no pictures.
 SMALL = ("gpu=-1", "model=cnn", "opt.lr=0.002", "training.epochs=2", "pictures=false")
+# The default model, small.
+TINY = ("model.hidden_dim=10", "training.epochs=1", "pictures=false")
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -34,6 +36,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return REPOSITORY
+
+
+def run_dirs(tmp_path: Path, kind: str = "outputs") -> list[Path]:
+    """The run directories below a test's own directory."""
+    return sorted(path.parent for path in (tmp_path / kind).rglob("config.yaml"))
 
 
 @pytest.fixture

@@ -1,20 +1,15 @@
 """`main.py` as a person uses it: what it prints, and the status that it ends with."""
 
-import contextlib
-import fcntl
 import os
-import pty
 import re
 import signal
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
 
-from conftest import SMALL, Run
+from conftest import SMALL, TINY, Run, run_dirs
 
 SEEDS_FCN = """\
 Model architecture:
@@ -28,11 +23,6 @@ Sequential(
   (2): Linear(in_features=10, out_features=10, bias=True)
 )
 """
-TINY = ("model.hidden_dim=10", "training.epochs=1", "pictures=false")
-
-
-def run_dirs(tmp_path: Path, kind: str = "outputs") -> list[Path]:
-    return sorted(path.parent for path in (tmp_path / kind).rglob("config.yaml"))
 
 
 @pytest.mark.slow
@@ -145,223 +135,6 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_the_command_to_go_on(
     assert (tmp_path / "run" / "checkpoints" / "last.safetensors").exists()
 
 
-def test_multirun_makes_a_job_for_every_combination(run_main: Run, tmp_path: Path) -> None:
-    done = run_main(
-        "--multirun", "seed=42,43", "model.num_hidden=1,2,3", "gpu=0", *TINY, "training.max_steps=2"
-    )
-    assert done.returncode == 0, done.stderr
-    assert "[HYDRA] Launching 6 jobs locally" in done.stdout
-    assert "\t#0 : seed=42 model.num_hidden=1" in done.stdout
-    assert done.stdout.count("Model architecture:") == 6
-    assert done.stdout.count("Starting a run with seed 43 and GPU 0.") == 3
-    assert len(run_dirs(tmp_path, "multirun")) == 6
-
-
-def test_a_typo_in_a_multirun_stops_it_before_the_first_job(run_main: Run, tmp_path: Path) -> None:
-    done = run_main("--multirun", "model=fcn,cnn", "model.hidden_dim=10", "gpu=-1")
-    assert done.returncode == 2
-    assert "Key 'hidden_dim' not in 'SimpleCNNFactory'" in done.stderr
-    assert "Starting a run" not in done.stdout
-    assert not run_dirs(tmp_path, "multirun")
-
-
-def test_jobs_that_cannot_be_built_stop_a_multirun_before_the_first(
-    run_main: Run, tmp_path: Path
-) -> None:
-    done = run_main("--multirun", "model.kernel_size=3,30", "opt.optimizer_cls=SGD,Adan", *SMALL)
-    assert done.returncode == 2
-    assert done.stderr.startswith("The configuration has 2 mistakes:")
-    assert "torch.optim has no 'Adan'" in done.stderr
-    assert "(and 1 like it)" in done.stderr
-    assert "model.kernel_size=30 and model.pool_stride=2 leave no pixels" in done.stderr
-    assert "Starting a run" not in done.stdout
-    assert not run_dirs(tmp_path, "multirun")
-
-
-def test_a_measure_that_only_some_jobs_misspell_stops_a_multirun_before_the_first(
-    run_main: Run, tmp_path: Path
-) -> None:
-    done = run_main("--multirun", "training.monitor=val_loss,val_lss", *SMALL)
-    assert done.returncode == 2
-    assert "training.monitor=val_lss: no such thing" in done.stderr
-    assert "Starting a run" not in done.stdout
-    assert not run_dirs(tmp_path, "multirun")
-
-
-def test_a_job_that_fails_does_not_stop_the_others(run_main: Run, tmp_path: Path) -> None:
-    lr = next(one for one in SMALL if one.startswith("opt.lr="))
-    others = [one for one in SMALL if one != lr]
-    done = run_main("--multirun", f"{lr.replace('=', '=1e38,')}", "opt.schedule=constant", *others)
-    assert done.returncode == 1
-    assert "Job #0 failed: The training loss is nan at step 2" in done.stderr
-    assert len(list(tmp_path.glob("multirun/*/*/1/checkpoints/last.safetensors"))) == 1
-
-
-def test_the_stock_optuna_sweeper_runs_the_seeds_search_space(
-    run_main: Run, tmp_path: Path
-) -> None:
-    done = run_main(
-        "--multirun", "hydra/sweeper=fcn_params", "hydra.sweeper.n_trials=4", "gpu=-1", *TINY
-    )
-    assert done.returncode == 0, done.stderr
-    (results,) = tmp_path.glob("multirun/*/*/optimization_results.yaml")
-    text = results.read_text()
-    assert all(key in text for key in ("opt.lr", "model.num_hidden", "model.dropout_prob"))
-    best = float(re.findall(r"best_value: (\S+)", text)[0])
-    values = [float(v) for v in re.findall(r"Best val_accuracy: (\S+),", done.stdout)]
-    assert len(values) == 4
-    assert best == max(values)
-
-
-def test_help_lists_the_groups_and_describes_every_option(run_main: Run) -> None:
-    text = run_main("--help").stdout
-    assert "== Configuration groups ==\nCompose your configuration from those groups" in text
-    for line in (
-        "dm: celeba, celeba_male_blond, celeba_male_smiling, celeba_male_smiling_small, cmnist",
-        "experiment: good_run",
-        "experiment/cmnist: cnn",
-        "model: cnn, fcn, resnet, single_linear_layer, torchvision",
-    ):
-        assert f"\n{line}\n" in text
-    assert re.search(r"\n  num_hidden: 1 +# int ≥ 0: number of hidden layers", text)
-    assert re.search(r"\n  root: data +# path: ", text)
-    assert "!!python" not in text
-    options = text.split("== Config ==")[1].split("\n\n")[1].splitlines()
-    assert len(options) > 60
-    assert all("  # " in line for line in options)
-
-
-@pytest.mark.parametrize(("columns", "width"), [(90, 90), (40, 80), (300, 300)])
-def test_on_a_terminal_help_is_broken_within_its_column(
-    run_main: Run, repository: Path, columns: int, width: int
-) -> None:
-    terminal, inner = pty.openpty()
-    fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    command = [sys.executable, str(repository / "main.py"), "--help"]
-    with subprocess.Popen(command, stdout=inner, env=environment) as process:
-        os.close(inner)
-        shown = b""
-        with contextlib.suppress(OSError):  # what a terminal says at the end, on Linux
-            while part := os.read(terminal, 4096):
-                shown += part
-    os.close(terminal)
-    assert process.returncode == 0
-    options = shown.decode().split("== Config ==")[1].split("\r\n\r\n")[1].split("\r\n")
-    assert max(map(len, options)) <= width
-    assert all(line[34:].startswith("  # ") for line in options)
-    whole = run_main("--help").stdout.split("== Config ==")[1].split("\n\n")[1]
-    unbroken = "\n".join(options).replace(f"\n{'':34}  #", "")
-    assert unbroken == whole
-
-
-def test_help_shows_the_options_of_what_was_chosen(run_main: Run) -> None:
-    text = run_main("model=cnn", "--help").stdout
-    block = text.split("== Config ==")[1].split("\nmodel:")[1].split("\nobjective:")[0]
-    names = [line.split(":")[0].strip() for line in block.splitlines()[1:]]
-    assert names == ["kernel_size", "pool_stride", "activation"]
-    assert "kernel_size: 5 " in block
-    assert "activation: RELU " in block
-
-
-def test_the_help_names_where_the_rest_is_listed(run_main: Run) -> None:
-    assert "--hydra-help lists the rest" in run_main("--help").stdout
-    done = run_main("--hydra-help")
-    assert done.returncode == 0, done.stderr
-    assert "--info" in done.stdout
-
-
-def test_cfg_job_prints_clean_yaml_that_composes_to_the_same(run_main: Run, tmp_path: Path) -> None:
-    text = run_main("--cfg", "job", "model=cnn").stdout
-    assert "!!python" not in text
-    assert "  root: data\n" in text
-    assert run_main("--cfg", "job", "--package", "model", "model=cnn").stdout == (
-        "# @package model\nkernel_size: 5\npool_stride: 2\nactivation: RELU\n"
-    )
-    (tmp_path / "again").mkdir()
-    header = "defaults:\n- config_schema\n- dm: cmnist\n- model: cnn\n- _self_\n"
-    (tmp_path / "again" / "config.yaml").write_text(header + text)
-    again = run_main("--config-dir", "again", "--config-name", "config", "--cfg", "job").stdout
-    assert again == text
-
-
-def test_the_recorded_configuration_reproduces_the_run_by_itself(
-    run_main: Run, tmp_path: Path
-) -> None:
-    first = run_main(*SMALL, "objective.label_smoothing=0.1", "hydra.run.dir=first")
-    assert first.returncode == 0, first.stderr
-    second = run_main("--config-dir", "first", "--config-name", "config", "hydra.run.dir=second")
-    assert second.returncode == 0, second.stderr
-    for name in ("config.yaml", "metrics.csv", "checkpoints/last.safetensors"):
-        one, two = (tmp_path / run / name for run in ("first", "second"))
-        skip = 2 if name == "config.yaml" else 0  # its first lines name the directory
-        assert one.read_bytes().split(b"\n")[skip:] == two.read_bytes().split(b"\n")[skip:]
-
-
-def test_text_with_escapes_on_the_command_line_is_reproduced(run_main: Run, tmp_path: Path) -> None:
-    texts = (r'wandb.name="\${x}"', r'wandb.tags=["\???", "\\\${seed} ${seed}"]')
-    first = run_main(*SMALL, "training.max_steps=1", *texts, "hydra.run.dir=first")
-    assert first.returncode == 0, first.stderr
-    text = (tmp_path / "first" / "config.yaml").read_text()
-    assert "\n  name: \\${x}\n" in text
-    assert "\n  - \\???\n  - \\\\\\${seed} 42\n" in text
-    recorded = ("--config-dir", "first", "--config-name", "config", "--cfg", "job", "--resolve")
-    again = run_main(*recorded, "--package", "wandb").stdout
-    assert "\nname: \\${x}\n" in again
-    assert "\n- \\???\n- \\\\\\${seed} 42\n" in again
-
-
-def complete(repository: Path, typed: str) -> list[str]:
-    """What pressing the tabulator after `python main.py …` offers, in a real bash."""
-    script = f"""
-        eval "$(python main.py --shell-completion install=bash)"
-        COMP_LINE="python main.py {typed}"; COMP_POINT=${{#COMP_LINE}}
-        COMP_WORDS=($COMP_LINE); COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
-        hydra_bash_completion
-        printf '%s\\n' "${{COMPREPLY[@]}}"
-    """
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-c", script],
-        cwd=repository,
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PATH": path},
-    )
-    return done.stdout.split()
-
-
-@pytest.mark.parametrize(
-    ("typed", "expected"),
-    [
-        ("mod", {"model."}),
-        ("model=", {"model=cnn", "model=fcn", "model=single_linear_layer"}),
-        ("model.num", {"model.num_hidden="}),
-        ("model=cnn model.ker", {"model.kernel_size="}),
-        ("+experiment=", {"+experiment=good_run"}),
-        ("model.activation=", {"model.activation=GELU"}),
-        ("pictures=", {"pictures=true", "pictures=false"}),
-        ("opt.schedule=c", {"opt.schedule=constant", "opt.schedule=cosine"}),
-        ("model.activation=", {"model.activation=GELU", "model.activation=RELU"}),
-        ("model.norm=", {"model.norm=LN", "model.norm=BN", "model.norm=null"}),
-        ("model=resnet model.depth=1", {"model.depth=18", "model.depth=101"}),
-        ("++stage=", {"++stage=fit", "++stage=predict"}),
-        ("seed=", {"seed=42"}),
-        ("opt.lr=-1 model.act", {"model.activation="}),  # the bound is checked by the run
-    ],
-)
-def test_the_tabulator_completes(repository: Path, typed: str, expected: set[str]) -> None:
-    assert expected <= set(complete(repository, typed))
-
-
-def test_an_option_can_name_what_hydra_knows_of_the_job(run_main: Run, tmp_path: Path) -> None:
-    place = "wandb.dir=${hydra:runtime.output_dir}/wandb"
-    done = run_main(*SMALL, "training.max_steps=1", place, "hydra.run.dir=run")
-    assert done.returncode == 0, done.stderr
-    assert f"dir: {tmp_path}/run/wandb\n" in (tmp_path / "run" / "config.yaml").read_text()
-
-
 def test_what_can_be_known_before_is_reported_together_and_leaves_no_directory(
     run_main: Run, tmp_path: Path
 ) -> None:
@@ -423,71 +196,3 @@ def test_a_run_goes_on_when_nobody_reads_its_output(tmp_path: Path, repository: 
     done = subprocess.run(many, shell=True, cwd=tmp_path, check=False, capture_output=True)
     assert '"finished"' in (tmp_path / "sweep" / "1" / "result.json").read_text()
     assert b"Traceback" not in done.stderr
-
-
-def test_help_can_be_printed_in_plain_ascii(run_main: Run) -> None:
-    done = run_main("--help", PYTHONIOENCODING="ascii")
-    assert done.returncode == 0, done.stderr
-    assert "num_hidden: 1" in done.stdout
-
-
-def test_the_command_to_go_on_survives_blanks_and_umlauts(run_main: Run, tmp_path: Path) -> None:
-    run_dir = tmp_path / "a  b=ü"
-    first = run_main(*SMALL, "training.max_steps=3", f"hydra.run.dir='{run_dir}'")
-    assert first.returncode == 0, first.stderr
-    command = (run_dir / "command.txt").read_text().replace("python ", f"{sys.executable} ", 1)
-    again = subprocess.run(
-        command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert "This run has finished." in again.stdout, again.stderr
-    assert len(list(tmp_path.iterdir())) == 1
-
-
-def test_the_command_of_a_job_of_a_multirun_continues_that_job(
-    run_main: Run, tmp_path: Path
-) -> None:
-    run_main("--multirun", "seed=1,2", *SMALL, "training.max_steps=3", "hydra.sweep.dir=sweep")
-    command = (tmp_path / "sweep" / "1" / "command.txt").read_text()
-    assert "--multirun" not in command
-    again = subprocess.run(
-        command.replace("python ", f"{sys.executable} ", 1),
-        shell=True,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "This run has finished." in again.stdout, again.stderr
-    assert f"Run directory: {tmp_path}/sweep/1\n" in again.stdout
-
-
-def test_the_command_of_a_job_composes_from_the_same_files(run_main: Run, tmp_path: Path) -> None:
-    folder = tmp_path / "my files"
-    folder.mkdir()
-    (folder / "mine.yaml").write_text(
-        "defaults: [config_schema, {dm: cmnist}, {model: cnn}, _self_]\nopt: {lr: 0.07}\n"
-    )
-    flags = ["--config-dir", "my files", "--config-name=mine"]
-    options = ["gpu=-1", "pictures=false", "training.max_steps=3"]
-    run_main("--multirun", *flags, "seed=1,2", *options, "hydra.sweep.dir=sweep")
-    command = (tmp_path / "sweep" / "1" / "command.txt").read_text()
-    again = subprocess.run(
-        command.replace("python ", f"{sys.executable} ", 1),
-        shell=True,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "This run has finished." in again.stdout, again.stderr
-
-
-def test_what_hydra_sends_to_other_processes_can_be_pickled() -> None:
-    import cloudpickle
-    from hydra.core.singleton import Singleton
-
-    from runwright import compose
-
-    compose(["dm=cmnist", "model=cnn"])
-    state = cloudpickle.loads(cloudpickle.dumps(Singleton.get_state()))
-    assert state

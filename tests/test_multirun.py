@@ -1,75 +1,85 @@
-"""What the jobs of a multirun share."""
+"""`main.py --multirun`: which jobs there are, and what stops them before the first."""
 
-import collections
-import subprocess
-import sys
+import re
 from pathlib import Path
 
-import pytest
-from hydra.types import RunMode
-
-from conftest import REPOSITORY, SMALL
-from runwright import Config, compose, schema
-from runwright.composition import StrictConfigLoader, register_domains, search_path, to_config
-from runwright.diagnosis import without_hydra
-
-# Prints the name of every file that is opened to be read, and a line after each job.
-NOTING = """
-import sys
-
-def note(event, arguments):
-    if event == "open" and isinstance(arguments[0], str) and "w" not in str(arguments[1]):
-        print("OPENED", arguments[0], file=sys.__stdout__)
-
-sys.addaudithook(note)
-from runwright import app
-from runwright.run import Config
-
-once = Config.run
-
-def run(self, run_dir=None):
-    value = once(self, run_dir)
-    print("DONE", file=sys.__stdout__)
-    return value
-
-Config.run = run
-app.main()
-"""
+from conftest import SMALL, TINY, Run, run_dirs
 
 
-@pytest.mark.slow
-def test_the_jobs_of_a_multirun_import_and_load_nothing_twice(tmp_path: Path) -> None:
-    (tmp_path / "main.py").write_text(NOTING)
-    (tmp_path / "conf").symlink_to(REPOSITORY / "conf")
-    done = subprocess.run(
-        [sys.executable, "main.py", "--multirun", "seed=1,2,3", *SMALL, "training.max_steps=2"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
+def test_multirun_makes_a_job_for_every_combination(run_main: Run, tmp_path: Path) -> None:
+    done = run_main(
+        "--multirun", "seed=42,43", "model.num_hidden=1,2,3", "gpu=0", *TINY, "training.max_steps=2"
     )
-    first, *later, _ = done.stdout.split("DONE\n")
-    assert len(later) == 2
-
-    def opened(output: str) -> list[str]:
-        names = [line.split(" ", 1)[1] for line in output.splitlines() if line[:7] == "OPENED "]
-        of_runs = (str(tmp_path / "multirun"), "multirun", "/proc", "/dev")
-        return [name for name in names if not name.startswith(of_runs)]
-
-    assert opened(later[0]) == opened(later[1]) == []
-    data = collections.Counter(opened(first))
-    assert [count for name, count in data.items() if name.endswith("mnist_5k.csv.gz")] == [1]
+    assert done.returncode == 0, done.stderr
+    assert "[HYDRA] Launching 6 jobs locally" in done.stdout
+    assert "\t#0 : seed=42 model.num_hidden=1" in done.stdout
+    assert done.stdout.count("Model architecture:") == 6
+    assert done.stdout.count("Starting a run with seed 43 and GPU 0.") == 3
+    assert len(run_dirs(tmp_path, "multirun")) == 6
 
 
-@pytest.mark.parametrize("first", ["model=cnn", "model=fcn"])
-def test_a_job_that_shares_files_with_others_is_what_it_would_be_alone(first: str) -> None:
-    conf = REPOSITORY / "conf"
-    register_domains()
-    schema.store(Config)
-    loader = StrictConfigLoader(search_path(conf))
-    master = loader.load_configuration("config", ["seed=1,2"], RunMode.MULTIRUN)
-    jobs = [[first, "seed=1"], [first, "opt.lr=0.5"], ["model=resnet"], [first], ["dm=celeba"]]
-    for overrides in (*jobs, *jobs):
-        job = loader.load_sweep_config(master, overrides)
-        assert to_config(without_hydra(job)) == compose(overrides, conf=conf)
-        assert job.hydra.overrides.task == overrides
+def test_a_typo_in_a_multirun_stops_it_before_the_first_job(run_main: Run, tmp_path: Path) -> None:
+    done = run_main("--multirun", "model=fcn,cnn", "model.hidden_dim=10", "gpu=-1")
+    assert done.returncode == 2
+    assert "Key 'hidden_dim' not in 'SimpleCNNFactory'" in done.stderr
+    assert "Starting a run" not in done.stdout
+    assert not run_dirs(tmp_path, "multirun")
+
+
+def test_jobs_that_cannot_be_built_stop_a_multirun_before_the_first(
+    run_main: Run, tmp_path: Path
+) -> None:
+    done = run_main("--multirun", "model.kernel_size=3,30", "opt.optimizer_cls=SGD,Adan", *SMALL)
+    assert done.returncode == 2
+    assert done.stderr.startswith("The configuration has 2 mistakes:")
+    assert "torch.optim has no 'Adan'" in done.stderr
+    assert "(and 1 like it)" in done.stderr
+    assert "model.kernel_size=30 and model.pool_stride=2 leave no pixels" in done.stderr
+    assert "Starting a run" not in done.stdout
+    assert not run_dirs(tmp_path, "multirun")
+
+
+def test_a_measure_that_only_some_jobs_misspell_stops_a_multirun_before_the_first(
+    run_main: Run, tmp_path: Path
+) -> None:
+    done = run_main("--multirun", "training.monitor=val_loss,val_lss", *SMALL)
+    assert done.returncode == 2
+    assert "training.monitor=val_lss: no such thing" in done.stderr
+    assert "Starting a run" not in done.stdout
+    assert not run_dirs(tmp_path, "multirun")
+
+
+def test_a_job_that_fails_does_not_stop_the_others(run_main: Run, tmp_path: Path) -> None:
+    lr = next(one for one in SMALL if one.startswith("opt.lr="))
+    others = [one for one in SMALL if one != lr]
+    done = run_main("--multirun", f"{lr.replace('=', '=1e38,')}", "opt.schedule=constant", *others)
+    assert done.returncode == 1
+    assert "Job #0 failed: The training loss is nan at step 2" in done.stderr
+    assert len(list(tmp_path.glob("multirun/*/*/1/checkpoints/last.safetensors"))) == 1
+
+
+def test_the_stock_optuna_sweeper_runs_the_seeds_search_space(
+    run_main: Run, tmp_path: Path
+) -> None:
+    done = run_main(
+        "--multirun", "hydra/sweeper=fcn_params", "hydra.sweeper.n_trials=4", "gpu=-1", *TINY
+    )
+    assert done.returncode == 0, done.stderr
+    (results,) = tmp_path.glob("multirun/*/*/optimization_results.yaml")
+    text = results.read_text()
+    assert all(key in text for key in ("opt.lr", "model.num_hidden", "model.dropout_prob"))
+    best = float(re.findall(r"best_value: (\S+)", text)[0])
+    values = [float(v) for v in re.findall(r"Best val_accuracy: (\S+),", done.stdout)]
+    assert len(values) == 4
+    assert best == max(values)
+
+
+def test_what_hydra_sends_to_other_processes_can_be_pickled() -> None:
+    import cloudpickle
+    from hydra.core.singleton import Singleton
+
+    from runwright import compose
+
+    compose(["dm=cmnist", "model=cnn"])
+    state = cloudpickle.loads(cloudpickle.dumps(Singleton.get_state()))
+    assert state

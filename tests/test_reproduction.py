@@ -1,0 +1,105 @@
+"""What a run leaves of its command line runs it again: `--cfg job`, config.yaml, command.txt."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import SMALL, Run
+
+
+def test_cfg_job_prints_clean_yaml_that_composes_to_the_same(run_main: Run, tmp_path: Path) -> None:
+    text = run_main("--cfg", "job", "model=cnn").stdout
+    assert "!!python" not in text
+    assert "  root: data\n" in text
+    assert run_main("--cfg", "job", "--package", "model", "model=cnn").stdout == (
+        "# @package model\nkernel_size: 5\npool_stride: 2\nactivation: RELU\n"
+    )
+    (tmp_path / "again").mkdir()
+    header = "defaults:\n- config_schema\n- dm: cmnist\n- model: cnn\n- _self_\n"
+    (tmp_path / "again" / "config.yaml").write_text(header + text)
+    again = run_main("--config-dir", "again", "--config-name", "config", "--cfg", "job").stdout
+    assert again == text
+
+
+def test_the_recorded_configuration_reproduces_the_run_by_itself(
+    run_main: Run, tmp_path: Path
+) -> None:
+    first = run_main(*SMALL, "objective.label_smoothing=0.1", "hydra.run.dir=first")
+    assert first.returncode == 0, first.stderr
+    second = run_main("--config-dir", "first", "--config-name", "config", "hydra.run.dir=second")
+    assert second.returncode == 0, second.stderr
+    for name in ("config.yaml", "metrics.csv", "checkpoints/last.safetensors"):
+        one, two = (tmp_path / run / name for run in ("first", "second"))
+        skip = 2 if name == "config.yaml" else 0  # its first lines name the directory
+        assert one.read_bytes().split(b"\n")[skip:] == two.read_bytes().split(b"\n")[skip:]
+
+
+def test_text_with_escapes_on_the_command_line_is_reproduced(run_main: Run, tmp_path: Path) -> None:
+    texts = (r'wandb.name="\${x}"', r'wandb.tags=["\???", "\\\${seed} ${seed}"]')
+    first = run_main(*SMALL, "training.max_steps=1", *texts, "hydra.run.dir=first")
+    assert first.returncode == 0, first.stderr
+    text = (tmp_path / "first" / "config.yaml").read_text()
+    assert "\n  name: \\${x}\n" in text
+    assert "\n  - \\???\n  - \\\\\\${seed} 42\n" in text
+    recorded = ("--config-dir", "first", "--config-name", "config", "--cfg", "job", "--resolve")
+    again = run_main(*recorded, "--package", "wandb").stdout
+    assert "\nname: \\${x}\n" in again
+    assert "\n- \\???\n- \\\\\\${seed} 42\n" in again
+
+
+def test_an_option_can_name_what_hydra_knows_of_the_job(run_main: Run, tmp_path: Path) -> None:
+    place = "wandb.dir=${hydra:runtime.output_dir}/wandb"
+    done = run_main(*SMALL, "training.max_steps=1", place, "hydra.run.dir=run")
+    assert done.returncode == 0, done.stderr
+    assert f"dir: {tmp_path}/run/wandb\n" in (tmp_path / "run" / "config.yaml").read_text()
+
+
+def test_the_command_to_go_on_survives_blanks_and_umlauts(run_main: Run, tmp_path: Path) -> None:
+    run_dir = tmp_path / "a  b=ü"
+    first = run_main(*SMALL, "training.max_steps=3", f"hydra.run.dir='{run_dir}'")
+    assert first.returncode == 0, first.stderr
+    command = (run_dir / "command.txt").read_text().replace("python ", f"{sys.executable} ", 1)
+    again = subprocess.run(
+        command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "This run has finished." in again.stdout, again.stderr
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_command_of_a_job_of_a_multirun_continues_that_job(
+    run_main: Run, tmp_path: Path
+) -> None:
+    run_main("--multirun", "seed=1,2", *SMALL, "training.max_steps=3", "hydra.sweep.dir=sweep")
+    command = (tmp_path / "sweep" / "1" / "command.txt").read_text()
+    assert "--multirun" not in command
+    again = subprocess.run(
+        command.replace("python ", f"{sys.executable} ", 1),
+        shell=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "This run has finished." in again.stdout, again.stderr
+    assert f"Run directory: {tmp_path}/sweep/1\n" in again.stdout
+
+
+def test_the_command_of_a_job_composes_from_the_same_files(run_main: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "my files"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text(
+        "defaults: [config_schema, {dm: cmnist}, {model: cnn}, _self_]\nopt: {lr: 0.07}\n"
+    )
+    flags = ["--config-dir", "my files", "--config-name=mine"]
+    options = ["gpu=-1", "pictures=false", "training.max_steps=3"]
+    run_main("--multirun", *flags, "seed=1,2", *options, "hydra.sweep.dir=sweep")
+    command = (tmp_path / "sweep" / "1" / "command.txt").read_text()
+    again = subprocess.run(
+        command.replace("python ", f"{sys.executable} ", 1),
+        shell=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "This run has finished." in again.stdout, again.stderr

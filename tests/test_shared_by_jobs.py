@@ -1,0 +1,75 @@
+"""What the jobs of a multirun share."""
+
+import collections
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.types import RunMode
+
+from conftest import REPOSITORY, SMALL
+from runwright import Config, compose, schema
+from runwright.composition import StrictConfigLoader, register_domains, search_path, to_config
+from runwright.diagnosis import without_hydra
+
+# Prints the name of every file that is opened to be read, and a line after each job.
+NOTING = """
+import sys
+
+def note(event, arguments):
+    if event == "open" and isinstance(arguments[0], str) and "w" not in str(arguments[1]):
+        print("OPENED", arguments[0], file=sys.__stdout__)
+
+sys.addaudithook(note)
+from runwright import app
+from runwright.run import Config
+
+once = Config.run
+
+def run(self, run_dir=None):
+    value = once(self, run_dir)
+    print("DONE", file=sys.__stdout__)
+    return value
+
+Config.run = run
+app.main()
+"""
+
+
+@pytest.mark.slow
+def test_the_jobs_of_a_multirun_import_and_load_nothing_twice(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(NOTING)
+    (tmp_path / "conf").symlink_to(REPOSITORY / "conf")
+    done = subprocess.run(
+        [sys.executable, "main.py", "--multirun", "seed=1,2,3", *SMALL, "training.max_steps=2"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, *later, _ = done.stdout.split("DONE\n")
+    assert len(later) == 2
+
+    def opened(output: str) -> list[str]:
+        names = [line.split(" ", 1)[1] for line in output.splitlines() if line[:7] == "OPENED "]
+        of_runs = (str(tmp_path / "multirun"), "multirun", "/proc", "/dev")
+        return [name for name in names if not name.startswith(of_runs)]
+
+    assert opened(later[0]) == opened(later[1]) == []
+    data = collections.Counter(opened(first))
+    assert [count for name, count in data.items() if name.endswith("mnist_5k.csv.gz")] == [1]
+
+
+@pytest.mark.parametrize("first", ["model=cnn", "model=fcn"])
+def test_a_job_that_shares_files_with_others_is_what_it_would_be_alone(first: str) -> None:
+    conf = REPOSITORY / "conf"
+    register_domains()
+    schema.store(Config)
+    loader = StrictConfigLoader(search_path(conf))
+    master = loader.load_configuration("config", ["seed=1,2"], RunMode.MULTIRUN)
+    jobs = [[first, "seed=1"], [first, "opt.lr=0.5"], ["model=resnet"], [first], ["dm=celeba"]]
+    for overrides in (*jobs, *jobs):
+        job = loader.load_sweep_config(master, overrides)
+        assert to_config(without_hydra(job)) == compose(overrides, conf=conf)
+        assert job.hydra.overrides.task == overrides
