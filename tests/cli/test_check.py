@@ -1,20 +1,14 @@
 """`check`: everything is composed and built without data, and all that is wrong comes at once."""
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
 
-import attrs
 import pytest
-import torch
 
 from runwright import ConfigError, UserError, compose
 from runwright.cli import check, schema
-from runwright.cli.sizes import Misfit, Size, Unmeasured, measure
-from runwright.optimisation import OptimisationCfg
 from runwright.vision.dims import ImageDims
-from runwright.vision.factories import FcnFactory, ResNetFactory, SimpleCNNFactory
 
 REPOSITORY = Path(__file__).parents[2]
 DIMS = ImageDims(channels=3, height=28, width=28, num_classes=10)
@@ -355,66 +349,3 @@ def test_without_a_conf_folder_the_registered_factories_are_checked(
 ) -> None:
     assert check.main(["dm=cmnist"]) == 0
     assert "no conf/: " in capsys.readouterr().out
-
-
-def test_a_layer_of_22_billion_parameters_takes_no_memory() -> None:
-    dims = attrs.evolve(DIMS, height=224, width=224, num_classes=2)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    size = measure(FcnFactory(hidden_dim=150_528), dims, OptimisationCfg())
-    assert isinstance(size, Size)
-    assert size.parameters == 150_528 * 150_528 + 5 * 150_528 + 2
-    assert size.training == 4 * size.weights  # the weights, their gradients and two moments
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # KiB
-
-
-@pytest.mark.parametrize(
-    ("name", "kwargs", "copies"),
-    [
-        ("SGD", {}, 2),
-        ("SGD", {"momentum": 0.9}, 3),
-        ("RMSprop", {}, 3),
-        ("AdamW", {}, 4),
-        ("AdamW", {"amsgrad": True}, 5),
-    ],
-)
-def test_the_optimisers_state_is_counted(name: str, kwargs: dict[str, object], copies: int) -> None:
-    opt = OptimisationCfg(optimizer_cls=name, optimizer_kwargs=kwargs)
-    size = measure(SimpleCNNFactory(), DIMS, opt)
-    assert isinstance(size, Size)
-    assert size.training is not None
-    assert size.training / size.weights == pytest.approx(copies, rel=0.001)
-
-
-def test_an_optimiser_that_refuses_the_parameters_says_so() -> None:
-    size = measure(SimpleCNNFactory(), DIMS, OptimisationCfg(optimizer_cls="Muon"))
-    assert isinstance(size, Size)
-    assert "only supports 2D parameters" in (size.optimiser_problem or "")
-
-
-def test_a_model_that_leaves_no_pixel_is_a_misfit() -> None:
-    tiny = attrs.evolve(DIMS, height=4, width=4)
-    assert isinstance(measure(SimpleCNNFactory(), tiny, OptimisationCfg()), Misfit)
-
-
-def test_pretrained_weights_are_not_downloaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    outcome = measure(ResNetFactory(weights="DEFAULT"), DIMS, OptimisationCfg())
-    assert outcome == Unmeasured("it starts from weights that would have to be downloaded")
-    assert not list(tmp_path.rglob("*.pth"))
-    assert "Downloading" not in "".join(capsys.readouterr())
-
-
-def test_pretrained_weights_that_are_there_are_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from torchvision.models import ResNet18_Weights, resnet18
-
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    path = tmp_path / "hub" / "checkpoints" / Path(ResNet18_Weights.DEFAULT.url).name
-    path.parent.mkdir(parents=True)
-    torch.save(resnet18().state_dict(), path)
-    outcome = measure(ResNetFactory(weights="DEFAULT"), DIMS, OptimisationCfg())
-    assert isinstance(outcome, Size)
-    assert outcome.parameters == 11_181_642
