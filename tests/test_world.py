@@ -1,5 +1,6 @@
 """Several processes train one model as one process would."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from conftest import REPOSITORY
+from runwright import compose
 from runwright.batching import InMemory, part_of
 from runwright.errors import UserError
 from torchrun import (
@@ -63,6 +65,19 @@ def test_two_processes_measure_what_one_does(option: str) -> None:
     assert len(one) == len(two)
     for left, right in zip(one, two, strict=True):
         assert left == pytest.approx(right, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_what_is_measured_is_the_model_that_is_saved() -> None:
+    # Each process takes the statistics of its own share of a batch.
+    fcn = ("model=fcn", "model.num_hidden=1", "model.hidden_dim=32", "model.norm=BN")
+    options = (*fcn, "dm.batch_size=8", "training.epochs=1")
+    finish(start("hydra.run.dir=run", *options))
+    best = json.loads(Path("run/result.json").read_text())["measures"]
+    compose(["dm=cmnist", *OPTIONS, *options, "stage=validate"]).run("run")
+    measured = json.loads(Path("run/validate.json").read_text())
+    for name, value in best.items():
+        assert measured[name] == pytest.approx(value, rel=1e-5), name
 
 
 @pytest.mark.slow

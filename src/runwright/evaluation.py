@@ -36,9 +36,11 @@ def evaluate(
 ) -> Evaluation[B]:
     """Measure a model on a split; leaves the model in evaluation mode.
 
-    Several processes take some of the batches each, and add up what they counted.
+    Several processes take some of the batches each, and add up what they counted. They measure the
+    model of the main one, which is what is saved.
     """
     model.eval()
+    world.share_buffers(model)
     evaluation = objective.evaluation()
     first = split.num_batches * world.rank // world.size
     end = split.num_batches * (world.rank + 1) // world.size

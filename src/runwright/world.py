@@ -86,6 +86,12 @@ class World:
             for tensor in tensors:
                 dist.all_reduce(tensor)
 
+    def share_buffers(self, model: nn.Module) -> None:
+        """Give every process the buffers of the main one, such as running statistics."""
+        if self.size > 1:
+            for buffer in model.buffers():
+                dist.broadcast(buffer, src=0)
+
     def draw_differently(self, seed: int) -> None:
         """Let every process draw its own dropout, the first as if it were alone."""
         if not self.is_main:
