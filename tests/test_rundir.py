@@ -178,3 +178,36 @@ def test_a_training_that_is_stopped_in_its_last_step_is_on_record_as_finished(
         run(config, tmp_path / "run", reporter=StopAtTheEnd())
     assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "finished"
     assert "To go on" not in capsys.readouterr().out
+
+
+def test_the_state_of_the_code_is_recorded_in_any_encoding(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    script = project / "main.py"
+    script.write_text(
+        "import sys\nfrom runwright import compose\ncompose(sys.argv[2:]).run(sys.argv[1])\n"
+    )
+
+    def git(*arguments: str) -> None:
+        name = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", *name, *arguments], cwd=project, check=True, capture_output=True)
+
+    notes = project / "notes.txt"
+    notes.write_text("")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "first")
+    run_dir = tmp_path / "run"
+    short = [*COMMAND, "checkpoint.allow_changes=true"]
+
+    def train(steps: int) -> dict[str, object]:
+        options = [*short, f"training.max_steps={steps}"]
+        subprocess.run([sys.executable, str(script), str(run_dir), *options], check=True)
+        return json.loads((run_dir / "environment.json").read_text())
+
+    notes.write_bytes(b"caf\xe9\n")
+    assert train(2)["git_uncommitted_changes"] == [" M notes.txt"]
+    assert b"+caf\xe9" in (run_dir / "git.diff").read_bytes()
+    git("commit", "-am", "second")
+    assert train(3)["git_uncommitted_changes"] == []
+    assert not (run_dir / "git.diff").exists()

@@ -40,7 +40,7 @@ def test_its_data_do_not_fit_a_model_for_images() -> None:
 
 @pytest.mark.slow
 def test_it_is_killed_and_resumes_to_the_byte(tmp_path: Path) -> None:
-    program = "import toy_domain, kill_points; kill_points.main()"
+    program = "import toy_domain; from resume import kill_points; kill_points.main()"
     arguments = [*SETS, "checkpoint.save_every=1", "training.epochs=20"]
     subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "runs"), "1", "3", *arguments],

@@ -1,6 +1,6 @@
 """Kill a training with SIGKILL at random moments until it is done, many times over.
 
-Called by `test_resume.py` in a process of its own, which has one thread and forks a child for
+Called by `test_kills.py` in a process of its own, which has one thread and forks a child for
 every attempt: so an attempt costs a second, and the kills fall on the training, not on imports.
 
     python kill_points.py DIRECTORY SEED KILLS OVERRIDE…
