@@ -8,9 +8,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import matplotlib
 import optuna
 import pytest
 import yaml
+from matplotlib.pyplot import imread as read_picture
 from optuna.trial import TrialState
 from typing_extensions import override
 
@@ -21,6 +23,7 @@ from runwright.factory import factory
 from runwright.logging import RunLog
 from runwright.run import Config
 from runwright.signals import REQUEUE
+from runwright.sweep.results import write_results
 from runwright.sweep.study import BY_HAND, open_storage
 from sweep.conftest import Sweep, study
 from toy_domain import ToySets
@@ -69,6 +72,22 @@ def test_a_sweep_leaves_its_trials_results_and_pictures(sweep: Sweep) -> None:
         "parallel_coordinates.png",
         "slices.png",
     }
+
+
+def test_the_pictures_name_what_they_show_and_stay_readable(tmp_path: Path) -> None:
+    study = optuna.create_study(direction="maximize")
+    for number in range(60):
+        trial = study.ask()
+        rate = trial.suggest_float("opt.lr", 1e-5, 1e-1, log=True)
+        trial.report(rate, 1)
+        pruned = number % 3 == 1
+        study.tell(trial, None if pruned else rate, TrialState.PRUNED if pruned else None)
+    before = dict(matplotlib.rcParams)
+    write_results(study, tmp_path, " ".join, measures=["val_accuracy"], reported="val_loss")
+    assert dict(matplotlib.rcParams) == before  # Optuna's style is not that of later pictures
+    sizes = {path.stem: read_picture(path).shape for path in (tmp_path / "pictures").iterdir()}
+    assert set(sizes) >= {"history", "intermediate_values", "parallel_coordinates", "slices"}
+    assert all(height < 900 for height, *_ in sizes.values())
 
 
 def test_every_validation_is_reported(sweep: Sweep) -> None:

@@ -2,9 +2,9 @@
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import optuna
 from omegaconf import OmegaConf
@@ -13,18 +13,31 @@ from optuna.trial import FrozenTrial, TrialState
 from runwright.files import write_bytes
 from runwright.sweep.study import DIRECTORY
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 log = logging.getLogger(__name__)
 
 CommandOf = Callable[[list[str]], str]
 
 
-def write_results(study: optuna.Study, folder: Path, command: CommandOf) -> None:
+def write_results(
+    study: optuna.Study,
+    folder: Path,
+    command: CommandOf,
+    *,
+    measures: Sequence[str],
+    reported: str,
+) -> None:
     """Write what was found, if any trial came to its end.
 
     Args:
         study: the study.
         folder: the sweep directory.
         command: makes the command line of a run from its overrides.
+        measures: what the values of a trial are.
+        reported: what its validations are.
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if not complete:
@@ -51,7 +64,7 @@ def write_results(study: optuna.Study, folder: Path, command: CommandOf) -> None
         log.info("%d trials are best: no other is better in every measure.", len(front))
     text = OmegaConf.to_yaml(OmegaConf.create(found))
     write_bytes(folder / "optimization_results.yaml", text.encode())
-    _draw(study, folder / "pictures")
+    _draw(study, folder / "pictures", measures, reported)
 
 
 def _where(trial: FrozenTrial, command: CommandOf) -> dict[str, Any]:
@@ -62,7 +75,7 @@ def _where(trial: FrozenTrial, command: CommandOf) -> dict[str, Any]:
     }
 
 
-def _draw(study: optuna.Study, folder: Path) -> None:
+def _draw(study: optuna.Study, folder: Path, measures: Sequence[str], reported: str) -> None:
     """Draw the course of the sweep, and what the values depend on."""
     from matplotlib import pyplot as plt
     from optuna.visualization import matplotlib as drawing
@@ -70,20 +83,24 @@ def _draw(study: optuna.Study, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pictures: dict[str, Callable[[], Any]] = {}
     if len(study.directions) == 1:
-        pictures["history"] = lambda: drawing.plot_optimization_history(study)
-        pictures["intermediate_values"] = lambda: drawing.plot_intermediate_values(study)
+        value = measures[0]
+        pictures["history"] = lambda: drawing.plot_optimization_history(study, target_name=value)
+        pictures["intermediate_values"] = lambda: _draw_validations(study, reported)
         if any(t.params for t in study.get_trials(deepcopy=False)):
-            pictures["parallel_coordinates"] = lambda: drawing.plot_parallel_coordinate(study)
-            pictures["slices"] = lambda: drawing.plot_slice(study)
-            pictures["importances"] = lambda: drawing.plot_param_importances(study)
+            pictures["parallel_coordinates"] = lambda: _draw_coordinates(study, value)
+            pictures["slices"] = lambda: drawing.plot_slice(study, target_name=value)
+            pictures["importances"] = lambda: drawing.plot_param_importances(
+                study, target_name=value
+            )
     elif len(study.directions) <= 3:
-        pictures["pareto_front"] = lambda: drawing.plot_pareto_front(study)
+        names = list(measures)
+        pictures["pareto_front"] = lambda: drawing.plot_pareto_front(study, target_names=names)
     logging.getLogger("matplotlib.category").setLevel(logging.WARNING)  # on numbers as categories
     backend = plt.get_backend()
     plt.switch_backend("agg")
     try:
         for name, draw in pictures.items():
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), plt.rc_context():  # Optuna's style is for its pictures
                 warnings.simplefilter("ignore")  # experimental, or too few trials for a curve
                 try:
                     axes = draw()
@@ -95,3 +112,47 @@ def _draw(study: optuna.Study, folder: Path) -> None:
                     plt.close("all")
     finally:
         plt.switch_backend(backend)
+
+
+def _draw_validations(study: optuna.Study, measure: str) -> "Axes":
+    """Draw the validations of every trial: the best one, those that were pruned, the others.
+
+    Of many trials Optuna's own picture is mostly legend.
+    """
+    from matplotlib import pyplot as plt
+
+    _, axes = plt.subplots(figsize=(6.4, 4.8))
+    found = [trial for trial in study.get_trials(deepcopy=False) if trial.intermediate_values]
+    if not found:
+        raise ValueError("no trial has reported a validation")
+    best = study.best_trial.number
+    for trial in sorted(found, key=lambda t: (t.number == best, t.state is TrialState.COMPLETE)):
+        color, label = {
+            TrialState.COMPLETE: ("tab:blue", "finished"),
+            TrialState.PRUNED: ("0.7", "pruned"),
+        }.get(trial.state, ("tab:red", "failed or under way"))
+        width = 1.0
+        if trial.number == best:
+            color, label, width = "tab:orange", f"best: trial {best}", 2.5
+        steps, values = zip(*sorted(trial.intermediate_values.items()), strict=True)
+        axes.plot(steps, values, ".-", color=color, label=label, linewidth=width)
+    once = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    axes.legend(once.values(), once.keys())
+    axes.set_xlabel("step")
+    axes.set_ylabel(measure)
+    axes.grid(alpha=0.3)
+    return axes
+
+
+def _draw_coordinates(study: optuna.Study, measure: str) -> "Axes":
+    """Draw Optuna's parallel coordinates, with room for what is written on them."""
+    from optuna.visualization import matplotlib as drawing
+
+    axes = drawing.plot_parallel_coordinate(study, target_name=measure)
+    figure = cast("Figure", axes.figure)
+    width = 2.0 + 1.5 * len({name for t in study.get_trials(deepcopy=False) for name in t.params})
+    figure.set_size_inches(max(6.4, width), 5.6)
+    for axis in figure.axes:
+        for label in axis.get_yticklabels():
+            label.set_bbox({"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1.0})
+    return axes

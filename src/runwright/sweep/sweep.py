@@ -108,7 +108,14 @@ class Sweep:
             raise
         if self._refusal is not None:
             raise self._refusal
-        write_results(self.study, self.folder, self._again)
+        measures = self.options.measures or [self.monitor]
+        write_results(
+            self.study,
+            self.folder,
+            self._again,
+            measures=measures,
+            reported=measures[0] if self.options.seeds else self.monitor,
+        )
         if self._stopped_because is not None:
             raise RunError(self._stopped_because)
 
@@ -159,6 +166,7 @@ class Sweep:
         loader.waiting.clear()
         loader.has_launched = True
         known, monitor = preflight.directions(configs[0]) if configs else ({}, None)
+        self.monitor = monitor or "value"
         return directions(self.options, known, monitor)
 
     def _sampler(self) -> BaseSampler:
