@@ -144,6 +144,11 @@ def test_every_end_and_every_choice_is_tried_where_corners_are_many() -> None:
         ({"a": "shuffle(1, 2)"}, {}, r"leave out shuffle"),
         ({"a": "0.5,1,1.0"}, {}, "has 1.0 twice, or what counts as equal to it"),
         ({"a": "range(1,3),range(5,7)"}, {}, "several ranges or intervals"),
+        (
+            {"a.b": "1,2", "a": "{b: 3}"},
+            {},
+            r"a={b:3} sets all .* a\.b is searched",
+        ),
         ({"a": "glob(*)"}, {}, "give the values one by one"),
         ({"a": "x(", "b": "interval(2, 1)"}, {}, r"(?s)params\.a.*params\.b"),
         (

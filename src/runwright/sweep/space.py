@@ -97,6 +97,7 @@ class SearchSpace:
         )
         problems.extend(space._conditions_without_effect())
         problems.extend(space._incompatible())
+        problems.extend(space._overwritten())
         if problems:
             raise ConfigError(problems)
         return space
@@ -260,6 +261,16 @@ class SearchSpace:
                         f"{described(other)} in another. A study takes ranges of one kind, and the "
                         "same choices everywhere."
                     )
+
+    def _overwritten(self) -> Iterator[str]:
+        """Options that are searched, and that what every trial is given sets once more."""
+        for whole, text in self.fixed.items():
+            below = [n for n in self.known() if n.lstrip("+").startswith(whole.lstrip("+") + ".")]
+            if below and isinstance(plain(text), dict):
+                yield (
+                    f"{whole}={text} sets all that is in it, and {', '.join(sorted(below))} is "
+                    "searched. Give its options one by one."
+                )
 
 
 @attrs.frozen(kw_only=True)
