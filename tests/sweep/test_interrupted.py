@@ -1,8 +1,10 @@
 """Sweeps that are killed, and sweeps that share a study."""
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,8 +15,8 @@ from optuna.trial import TrialState
 
 from conftest import REPOSITORY, SMALL
 from runwright import compose
-from runwright.sweep.study import replaced
-from sweep.conftest import study
+from runwright.sweep.study import load, replaced
+from sweep.conftest import close, study
 
 pytestmark = pytest.mark.slow
 
@@ -124,3 +126,22 @@ def test_a_trial_whose_process_is_killed_is_taken_up_by_the_same_sweep(tmp_path:
     assert "died, taken up again: its process ended with SIGKILL" in said
     complete = [t for t in study(tmp_path / "sweep").trials if t.state is TrialState.COMPLETE]
     assert len(complete) == 2
+
+
+def test_a_sweep_goes_on_when_its_storage_was_out_of_reach(tmp_path: Path) -> None:
+    storage = "sqlite:///study.db?timeout=0.1"
+    shared = (f"hydra.sweeper.storage='{storage}'", "hydra.sweeper.study_name=shared")
+    sweep = start(*shared, "hydra.sweeper.n_trials=2", "hydra.sweep.dir=sweep")
+    wait_for_checkpoint(tmp_path / "sweep")
+    with contextlib.closing(sqlite3.connect("study.db", timeout=10)) as backup:
+        backup.execute("BEGIN EXCLUSIVE")
+        time.sleep(5)
+    said, _ = sweep.communicate(timeout=120)
+    assert sweep.returncode == 0, said
+    assert "The study's storage is out of reach" in said
+    assert "The study's storage answers again" in said
+    opened = load(storage, "shared")
+    for trial in opened.trials:
+        assert trial.state is TrialState.COMPLETE
+        assert len(trial.intermediate_values) == 8
+    close(opened)

@@ -1,14 +1,15 @@
 """A slot that is free starts the next trial, whatever the other slots do."""
 
+import logging
+import threading
 from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
 
 from conftest import SMALL, Run
+from runwright.sweep.slots import Assignment, Ended, work_through
 from sweep.conftest import study
-
-pytestmark = pytest.mark.slow
 
 # One long trial, and two short ones that another slot can do meanwhile.
 UNEVEN = (
@@ -17,6 +18,7 @@ UNEVEN = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local"])
 def test_no_trial_waits_for_the_slowest(run_main: Run, tmp_path: Path, launcher: str) -> None:
     done = run_main(
@@ -32,3 +34,35 @@ def test_no_trial_waits_for_the_slowest(run_main: Run, tmp_path: Path, launcher:
     assert long.datetime_complete is not None
     starts = [trial.datetime_start for trial in short]
     assert all(start is not None and start < long.datetime_complete for start in starts)
+
+
+class Idle:
+    """A slot that is given nothing."""
+
+    def run(self, assignment: Assignment) -> Ended:
+        raise AssertionError(assignment)
+
+    def close(self) -> None:
+        pass
+
+
+def test_an_error_in_a_slot_is_said_while_the_others_work(caplog: pytest.LogCaptureFixture) -> None:
+    first = threading.Lock()
+
+    def next_trial() -> Assignment | None:
+        if first.acquire(blocking=False):
+            raise KeyError("x")
+        for _ in range(500):
+            if caplog.records:
+                return None
+            threading.Event().wait(0.01)
+        raise AssertionError("nothing was said")
+
+    def done(assignment: Assignment, ended: Ended) -> None:
+        raise AssertionError(assignment, ended)
+
+    with caplog.at_level(logging.ERROR), pytest.raises(KeyError, match="x"):
+        work_through(2, Idle, next_trial, done)
+    (record,) = caplog.records
+    assert "A slot ended, while the others go on: 'x'" in record.getMessage()
+    assert record.exc_info is not None

@@ -6,6 +6,7 @@ launcher (joblib, submitit) is given one trial at a time, from a thread a slot.
 """
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -26,8 +27,10 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from runwright.errors import ConfigError, UserError
+from runwright.errors import ConfigError, RunError, UserError
 from runwright.sweep.trial import TrialJob
+
+log = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)
@@ -88,8 +91,11 @@ def work_through(slots: int, new_slot: Callable[[], Slot], next_trial: Next, don
     def work() -> None:
         try:
             _work(new_slot, next_trial, done)
-        except BaseException as error:  # noqa: BLE001  # handed to the main thread
+        except BaseException as error:  # handed to the main thread
             errors.append(error)
+            bug = None if isinstance(error, UserError | RunError) else error
+            text = _text(error)
+            log.exception("A slot ended, while the others go on: %s", text, exc_info=bug)
 
     # Daemons: after Ctrl-C nobody waits for a thread that waits for a cluster.
     threads = [threading.Thread(target=work, daemon=True) for _ in range(slots)]
@@ -215,5 +221,5 @@ def _launch(launcher: Launcher, assignment: Assignment) -> Ended:
     return Ended()
 
 
-def _text(error: Exception) -> str:
+def _text(error: BaseException) -> str:
     return str(error) or type(error).__name__

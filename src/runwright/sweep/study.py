@@ -16,18 +16,16 @@ import time
 import warnings
 from collections.abc import Generator, Iterable
 from collections.abc import Set as AbstractSet
-from pathlib import Path
 from typing import Any, Final, cast
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from runwright.errors import UserError
 from runwright.signals import is_alive
+from runwright.sweep.storage import Patience, open_storage
 
 ALIVE: Final = "alive"
 """User attribute: the last sign of life, as (seconds since 1970, host, process)."""
@@ -46,39 +44,6 @@ REPLACED: Final = "replaced"
 
 _STALE_AFTER: Final = 3
 _QUIET_AFTER: Final = 1.5
-
-
-def open_storage(where: str) -> BaseStorage:
-    """Open what `hydra.sweeper.storage` names: a journal file, or a database by its URL.
-
-    Raises:
-        UserError: it cannot be opened.
-    """
-    try:
-        if "://" in where:
-            return _open_database(where)
-        path = Path(where)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Of the two locks the one that also works on network file systems (NFS 3 and later).
-        return JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
-    except ImportError as error:
-        raise UserError(
-            f"hydra.sweeper.storage={where} needs a package that is not installed: {error}. "
-            "For PostgreSQL: `pip install psycopg[binary]` and postgresql+psycopg://…"
-        ) from error
-    except Exception as error:  # every database has errors of its own
-        raise UserError(f"hydra.sweeper.storage={where} cannot be opened: {error}") from error
-
-
-def _open_database(url: str) -> RDBStorage:
-    """Open a database; of several processes that find it empty, one makes the tables."""
-    from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
-
-    for _ in range(5):
-        with contextlib.suppress(IntegrityError, OperationalError, ProgrammingError):
-            return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
-        time.sleep(0.5)
-    return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
 
 
 def trials(study: optuna.Study, *states: TrialState) -> list[FrozenTrial]:
@@ -263,10 +228,11 @@ def counting(study: optuna.Study, found: Iterable[FrozenTrial]) -> list[FrozenTr
 
 
 def load(where: str, name: str, **parts: Any) -> optuna.Study:
-    """Open a study that exists."""
+    """Open a study that exists, if need be when its storage answers again."""
+    storage = Patience().until_answered(open_storage, where)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return optuna.load_study(study_name=name, storage=open_storage(where), **parts)
+        return optuna.load_study(study_name=name, storage=storage, **parts)
 
 
 def create(

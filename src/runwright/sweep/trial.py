@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import json
+import logging
 import math
 import warnings
 from pathlib import Path
@@ -20,6 +21,9 @@ from runwright.errors import UserError
 from runwright.run import Config, run
 from runwright.signals import REQUEUE
 from runwright.sweep import study as studies
+from runwright.sweep.storage import is_out_of_reach
+
+log = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)
@@ -71,19 +75,19 @@ class TrialJob:
 
     def _run(self, config: Config, run_dir: Path, trial: optuna.Trial) -> tuple[list[float], bool]:
         """The values, and whether the trial was pruned."""
+        validations = Validations(trial)
         if not self.seeds:
-            run(config, run_dir, reporter=Validations(trial))
+            run(config, run_dir, reporter=validations)
             return _outcome(run_dir, self.measures)
         outcomes: list[list[float]] = []
         for index, seed in enumerate(self.seeds):
             of_seed = run_dir / f"seed_{seed}"
             run(dataclasses.replace(config, seed=seed), of_seed)
             outcomes.append(_outcome(of_seed, self.measures)[0])
-            if len(self.measures) <= 1:
-                _report(trial, outcomes[-1][0], index)
-                is_last = index + 1 == len(self.seeds)
-                if not is_last and trial.should_prune():
-                    return _means(outcomes), True
+            others_do_better = validations.report(index, outcomes[-1][0])
+            is_last = index + 1 == len(self.seeds)
+            if others_do_better and not is_last:
+                return _means(outcomes), True
         return _means(outcomes), False
 
 
@@ -94,16 +98,29 @@ class Validations:
         """Report to this trial."""
         self._trial = trial
         self._has_one_value = len(trial.study.directions) == 1
+        self._undelivered: list[tuple[int, float]] = []
 
     def report(self, step: int, value: float) -> bool:
-        """Report a validation; returns whether the trial is pruned."""
+        """Report a validation; returns whether the trial is pruned.
+
+        What cannot be delivered goes with the next one: it is not worth the end of a training.
+        """
         if not self._has_one_value:  # Optuna prunes by one value only
             return False
-        _report(self._trial, value, step)
-        return bool(self._trial.should_prune())  # some pruners answer in NumPy's bool
+        self._undelivered.append((step, value))
+        try:
+            while self._undelivered:
+                _report(self._trial, *self._undelivered[0])
+                del self._undelivered[0]
+            return bool(self._trial.should_prune())  # some pruners answer in NumPy's bool
+        except Exception as error:
+            if not is_out_of_reach(error):
+                raise
+            log.warning("The validation at step %d could not be reported: %s", step, error)
+            return False
 
 
-def _report(trial: optuna.Trial, value: float, step: int) -> None:
+def _report(trial: optuna.Trial, step: int, value: float) -> None:
     with warnings.catch_warnings():
         # A run that goes on from its last checkpoint comes by here a second time.
         warnings.filterwarnings("ignore", message="The reported value is ignored")

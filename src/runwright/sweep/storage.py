@@ -1,0 +1,121 @@
+"""The storage of a study: a journal file or a database, which may be out of reach for a moment."""
+
+import contextlib
+import functools
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+from runwright.errors import UserError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0, *[15.0] * 19)
+"""Seconds between two attempts; five minutes in all."""
+
+
+def open_storage(where: str) -> BaseStorage:
+    """Open what `hydra.sweeper.storage` names: a journal file, or a database by its URL.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    try:
+        if "://" in where:
+            return _patient(get_storage(_open_database(where)))
+        path = Path(where)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Of the two locks the one that also works on network file systems (NFS 3 and later).
+        lock = JournalFileOpenLock(str(path))
+        return _patient(JournalStorage(JournalFileBackend(str(path), lock)))
+    except ImportError as error:
+        raise UserError(
+            f"hydra.sweeper.storage={where} needs a package that is not installed: {error}. "
+            "For PostgreSQL: `pip install psycopg[binary]` and postgresql+psycopg://…"
+        ) from error
+    except Exception as error:  # every database has errors of its own
+        raise UserError(f"hydra.sweeper.storage={where} cannot be opened: {error}") from error
+
+
+def _patient(storage: BaseStorage) -> BaseStorage:
+    return cast("BaseStorage", PatientStorage(storage))
+
+
+def _open_database(url: str) -> RDBStorage:
+    """Open a database; of several processes that find it empty, one makes the tables."""
+    from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+
+    for _ in range(5):
+        with contextlib.suppress(IntegrityError, OperationalError, ProgrammingError):
+            return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+        time.sleep(0.5)
+    return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+
+
+def is_out_of_reach(error: Exception) -> bool:
+    """Whether an error says that the storage does not answer, and nothing of what was asked."""
+    from sqlalchemy.exc import InterfaceError, OperationalError
+
+    cause = error.__cause__ or error  # there is one of Optuna's, or ours, around a database's own
+    return isinstance(cause, OSError | InterfaceError | OperationalError)
+
+
+class Patience:
+    """Asks again when there is no answer, for five minutes; after that once at a time."""
+
+    def __init__(self) -> None:
+        """Nothing has been asked yet."""
+        self._answers = True
+        self._pauses = _PAUSES
+
+    def until_answered(self, ask: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Ask, and ask again while the storage is out of reach.
+
+        Raises:
+            Exception: what was raised last, or what says something of what was asked.
+        """
+        for pause in (*self._pauses, None):
+            try:
+                answer = ask(*args, **kwargs)
+            except Exception as error:
+                if not is_out_of_reach(error):
+                    raise
+                if pause is None:
+                    self._pauses = ()
+                    raise
+                if self._answers:
+                    self._answers = False
+                    log.warning(
+                        "The study's storage is out of reach, and asked again for %d s: %s",
+                        sum(self._pauses),
+                        str(error.__cause__ or error).partition("\n")[0],
+                    )
+                time.sleep(pause)
+            else:
+                if not self._answers:
+                    log.info("The study's storage answers again.")
+                self._answers, self._pauses = True, _PAUSES
+                return answer
+        raise AssertionError("the last attempt returns or raises")
+
+
+class PatientStorage:
+    """A storage like the one that it holds, but for the patience with which that is asked."""
+
+    def __init__(self, storage: BaseStorage) -> None:
+        """Hold this storage."""
+        self._storage = storage
+        self._patience = Patience()
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._storage, name)
+        if callable(found):
+            return functools.partial(self._patience.until_answered, found)
+        return found
