@@ -64,7 +64,7 @@ PROSE = [(page.name, code) for page in ALL_PAGES for code in inline_code(page.re
 OVERRIDES = {
     code
     for name, code in PROSE
-    if re.fullmatch(r"(?!hydra)\+?[\w./]+=[\w./-]+", code) and name != "sweeps.md"
+    if re.fullmatch(r"(?!hydra)\+?[a-z][\w./]*=[\w./-]+", code) and name != "sweeps.md"
 }
 
 
