@@ -70,6 +70,7 @@ class StrictConfigLoader(ConfigLoaderImpl):
         super().__init__(config_search_path)
         self._checked: dict[tuple[str, ...], bytes] = {}
         self._merged: dict[str, bytes] | None = None
+        self._is_copy = False
         self._converted: Settings | None = None
         self.waiting: dict[str, tuple[list[str], Config]] = {}
         self.has_launched = False
@@ -77,7 +78,7 @@ class StrictConfigLoader(ConfigLoaderImpl):
     def __getstate__(self) -> dict[str, Any]:
         # What goes to another process stays small; that one launches nothing.
         held: dict[str, Any] = {"_checked": {}, "_merged": None, "_converted": None, "waiting": {}}
-        return {**self.__dict__, **held, "has_launched": True}
+        return {**self.__dict__, **held, "has_launched": True, "_is_copy": True}
 
     @override
     def load_sweep_config(
@@ -89,7 +90,8 @@ class StrictConfigLoader(ConfigLoaderImpl):
         In between they are kept, pickled (20 KB each), which halves the time. What the jobs have
         in common is merged once.
         """
-        if self._merged is None:
+        if self._merged is None and not self._is_copy:
+            # A copy composes one job, and cannot pickle the classes of a script it did not run.
             self._merged = {}
         key = tuple(sweep_overrides)
         if (kept := self._checked.pop(key, None)) is not None:
