@@ -126,6 +126,16 @@ def test_the_same_command_goes_on_where_it_was(sweep: Sweep) -> None:
     assert len(study().trials) == 5
 
 
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsgaii", "gp"])
+def test_a_sweep_that_goes_on_draws_other_values_than_before(sweep: Sweep, sampler: str) -> None:
+    short = ("training.max_steps=1", f"hydra/sweeper/sampler={sampler}")
+    space = ("hydra.sweeper.sampler.seed=1", LRS, "opt.weight_decay=interval(0, 1)")
+    for count in (2, 4, 5):
+        assert sweep(*short, *space, f"hydra.sweeper.n_trials={count}") == 0
+    drawn = [tuple(trial.params.values()) for trial in study().trials]
+    assert len(set(drawn)) == 5
+
+
 def test_the_mean_over_seeds_is_the_value_of_a_trial(sweep: Sweep) -> None:
     assert sweep("hydra.sweeper.n_trials=2", LRS, "hydra.sweeper.seeds=[1,2,3]") == 0
     for trial in study().trials:
@@ -280,6 +290,22 @@ def test_a_sweep_that_must_fail_fails_before_the_first_trial(
     for message in messages:
         assert message in error
     assert not list(Path().glob("sweep/0"))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "package"), [("sampler=cmaes", "cmaes"), ("pruner=wilcoxon", "scipy")]
+)
+def test_what_optuna_would_miss_in_the_middle_of_a_sweep_is_missed_before_it(
+    sweep: Sweep,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    chosen: str,
+    package: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    assert sweep(LRS, f"hydra/sweeper/{chosen}", "hydra.sweeper.seeds=[1,2]") == 2
+    assert f"needs the package {package}, which is not installed" in capsys.readouterr().err
+    assert not Path("sweep").exists()
 
 
 def test_a_sweep_started_by_several_processes_is_refused(

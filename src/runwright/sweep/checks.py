@@ -1,5 +1,6 @@
 """What can be wrong with the options of a sweep: by themselves, beside its space, in its study."""
 
+import importlib.util
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -14,6 +15,14 @@ if TYPE_CHECKING:
     import optuna
 
 log = logging.getLogger(__name__)
+
+# What Optuna imports when it first needs it, which may be in the middle of a sweep.
+_NEEDS: Final = {
+    "CmaEsSampler": "cmaes",
+    "GPSampler": "scipy",
+    "QMCSampler": "scipy",
+    "WilcoxonPruner": "scipy",
+}
 
 _ASKED: Final = "asked"
 """User attribute of the study: what its values are, and what all its trials have in common."""
@@ -58,6 +67,14 @@ def check(options: SweeperConf) -> None:
         for seed in dict.fromkeys(seeds)
         if seeds.count(seed) > 1
     )
+    for part in ("sampler", "pruner"):
+        target = str(getattr(options, part).get("_target_")).rpartition(".")[2]
+        package = _NEEDS.get(target)
+        if package is not None and importlib.util.find_spec(package) is None:
+            problems.append(
+                f"hydra/sweeper/{part}: {target} needs the package {package}, which is not "
+                f"installed: `pip install {package}`."
+            )
     if problems:
         raise ConfigError(problems)
 

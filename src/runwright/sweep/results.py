@@ -106,7 +106,7 @@ def _draw(study: optuna.Study, folder: Path, measures: Sequence[str], reported: 
                     axes = draw()
                     axes = axes.flat[0] if hasattr(axes, "flat") else axes
                     axes.figure.savefig(folder / f"{name}.png", dpi=120, bbox_inches="tight")
-                except (ValueError, RuntimeError) as error:
+                except (ValueError, RuntimeError, ImportError) as error:
                     log.info("%s.png was not drawn: %s", name, error)
                 finally:
                     plt.close("all")

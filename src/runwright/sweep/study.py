@@ -13,6 +13,7 @@ import os
 import socket
 import threading
 import time
+import uuid
 import warnings
 from collections.abc import Generator, Iterable
 from collections.abc import Set as AbstractSet
@@ -41,6 +42,9 @@ RETRY_OF: Final = "retry_of"
 
 REPLACED: Final = "replaced"
 """User attribute of the study, with a number behind it: that trial does not count."""
+
+SWEEPER: Final = "sweeper"
+"""User attribute of the study, with a name behind it: that sweeper has worked on it."""
 
 _STALE_AFTER: Final = 3
 _QUIET_AFTER: Final = 1.5
@@ -225,6 +229,13 @@ def counting(study: optuna.Study, found: Iterable[FrozenTrial]) -> list[FrozenTr
     """The trials among these that count."""
     gone = replaced(study)
     return [trial for trial in found if trial.number not in gone]
+
+
+def sweepers_before(study: optuna.Study) -> int:
+    """Note that one more sweeper works on the study; returns how many came before it."""
+    mine = f"{SWEEPER}:{time.time():.6f}-{uuid.uuid4().hex}"
+    study.set_user_attr(mine, [socket.gethostname(), os.getpid()])
+    return sorted(n for n in study.user_attrs if n.startswith(f"{SWEEPER}:")).index(mine)
 
 
 def load(where: str, name: str, **parts: Any) -> optuna.Study:

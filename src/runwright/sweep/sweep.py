@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import numpy as np
 import optuna
 from hydra.types import HydraContext
 from hydra.utils import instantiate
@@ -91,6 +92,8 @@ class Sweep:
         self._save_composed()
         self.study = studies.create(self.storage, self.study_name, ways, self.sampler, self.pruner)
         check_study(self.study, self.space, self.options)
+        if before := studies.sweepers_before(self.study):
+            self.study.sampler = self._sampler(before)
         self._enqueue()
         log.info(
             "Study '%s' in %s: %d of %d trials to go.",
@@ -169,10 +172,20 @@ class Sweep:
         self.monitor = monitor or "value"
         return directions(self.options, known, monitor)
 
-    def _sampler(self) -> BaseSampler:
+    def _sampler(self, sweepers_before: int = 0) -> BaseSampler:
+        """The sampler; of a later sweeper on a study with a seed of its own, to draw other values.
+
+        A quasi-random sequence is one for all, of which every sweeper takes the next points.
+        """
+        chosen: dict[str, Any] = dict(self.options.sampler)
+        seed: int | None = chosen.get("seed")
+        if sweepers_before and seed is not None and not chosen["_target_"].endswith("QMCSampler"):
+            chosen["seed"] = int(
+                np.random.SeedSequence([seed, sweepers_before]).generate_state(1)[0]
+            )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            sampler: Any = instantiate(self.options.sampler, _execution_whitelist_=_OURS)
+            sampler: Any = instantiate(chosen, _execution_whitelist_=_OURS)
         # A grid is the one sampler that has to know the space beforehand.
         if isinstance(sampler, functools.partial):
             sampler = cast("Callable[..., BaseSampler]", sampler)(self.space.grid())
