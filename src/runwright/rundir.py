@@ -96,6 +96,7 @@ class RunDir:
         self._writes = True
         self._checkpoints = Checkpoints(path / "checkpoints", config.checkpoint)
         self._started = time.time()
+        self._seconds_before = 0.0
 
     @classmethod
     @contextlib.contextmanager
@@ -172,7 +173,7 @@ class RunDir:
         # not be resumed, and it stands once it is whole.
         if self.config.stage != "fit" or not self._is_recorded or self._is_whole:
             return
-        seconds = round(time.time() - self._started, 3)
+        seconds = round(self._seconds_before + time.time() - self._started, 3)
         record = {"status": status, "stage": self.config.stage, "seconds": seconds, **rest}
         write_bytes(self.path / "result.json", (json.dumps(record, indent=2) + "\n").encode())
 
@@ -181,6 +182,8 @@ class RunDir:
         recorded = self.path / "config.yaml"
         is_training = self.config.stage == "fit"
         can_resume = self._checkpoints.exist()
+        if can_resume:
+            self._seconds_before = _seconds_spent(self.path)
         holds_weights = can_resume or self._checkpoints.best.exists()
         if holds_weights and recorded.exists():
             if not is_training:
@@ -207,7 +210,8 @@ class RunDir:
             (self.path / "result.json").unlink(missing_ok=True)  # of what goes on from here
         write_bytes(self.path / "config.yaml", config_yaml(self.config, self.path).encode())
         write_bytes(self.path / "command.txt", (resume_command(self.path) + "\n").encode())
-        text = json.dumps(environment() | _machine(), indent=2) + "\n"
+        before = {"seconds_before": round(self._seconds_before, 3)}
+        text = json.dumps(environment() | _machine() | before, indent=2) + "\n"
         write_bytes(self.path / "environment.json", text.encode())
         if diff := _git("diff", "HEAD"):
             write_bytes(self.path / "git.diff", diff + b"\n")
@@ -239,6 +243,19 @@ class RunDir:
         else:
             log.warning("Starting anew with a changed configuration:\n%s", listed)
             self._checkpoints.forget_best()
+
+
+def _seconds_spent(path: Path) -> float:
+    """How long the processes that worked on this run did so, the last until it last wrote."""
+    try:
+        last: dict[str, Any] = json.loads((path / "environment.json").read_text())
+        started = datetime.datetime.fromisoformat(last["started"]).timestamp()
+        before = float(last["seconds_before"])
+    except (OSError, ValueError, KeyError, TypeError):  # not whole, or not one of ours
+        return 0.0
+    written = [path / "metrics.csv", path / "result.json", *(path / "checkpoints").iterdir()]
+    wrote = max(file.stat().st_mtime for file in written if file.exists())
+    return before + max(0.0, wrote - started)
 
 
 def _finished(result: Path) -> Fitted | None:

@@ -1,5 +1,7 @@
 """A run that was killed and resumed ends exactly like one that was not."""
 
+import datetime
+import json
 import re
 import subprocess
 import sys
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from resume.conftest import OVERRIDES, assert_equal_runs
+from resume.conftest import ALLOWED, OVERRIDES, assert_equal_runs
 from runwright import UserError, compose
 from runwright.rundir import RunDir
 
@@ -33,6 +35,20 @@ def test_sigkill_at_random_moments_changes_no_byte(
     assert broken
     for run in broken:
         assert_equal_runs(tmp_path / "runs" / "unbroken", run)
+
+
+def test_the_time_of_a_run_is_that_of_all_its_processes(killed: Path) -> None:
+    path = killed / "environment.json"
+    record = json.loads(path.read_text())
+    started = datetime.datetime.fromisoformat(record["started"])
+    record["started"] = (started - datetime.timedelta(seconds=1000)).isoformat()
+    path.write_text(json.dumps(record))
+    longer = ("training.epochs=5", ALLOWED)
+    seconds: list[float] = []
+    for more in ((), longer):
+        compose([*OVERRIDES, "checkpoint.save_every=10", *more]).run(killed)
+        seconds.append(json.loads((killed / "result.json").read_text())["seconds"])
+    assert 1000 < seconds[0] < seconds[1] < 1300
 
 
 def flip_a_byte(path: Path) -> None:

@@ -36,7 +36,7 @@ class RunRecord:
         final: its last value, likewise.
         step: the last step on record.
         started: when its last process was started, in seconds since 1970; 0 when it is not known.
-        seconds: the time that the last process took, NaN when it is not known.
+        seconds: the time that its processes took, NaN when it is not known.
         host: where it was started.
         error: what a failed run said.
     """
