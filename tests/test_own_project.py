@@ -1,6 +1,7 @@
 """The example of a lab's own project: short, and run as shown."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -23,36 +24,30 @@ def test_a_factory_and_its_main_are_under_15_lines_of_code() -> None:
     assert total < 15
 
 
-def test_it_trains_its_own_model_on_the_built_in_data(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            str(EXAMPLE / "main.py"),
-            "model.size=14",
-            "training.epochs=2",
-            "pictures=false",
-            "gpu=-1",
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
+def run(folder: Path, *command: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, *command], cwd=folder, capture_output=True, text=True, check=False
     )
+
+
+def test_it_trains_its_own_model_on_the_built_in_data(tmp_path: Path) -> None:
+    options = ("model.size=14", "training.epochs=2", "pictures=false", "gpu=-1")
+    done = run(tmp_path, str(EXAMPLE / "main.py"), *options)
     assert done.returncode == 0, done.stderr
     assert "AdaptiveAvgPool2d(output_size=14" in done.stdout
     accuracy = re.search(r"Best val_accuracy: (0\.\d+)", done.stdout)
     assert accuracy is not None
     assert float(accuracy[1]) > 0.7
+    # The command that makes it again is one of this program.
+    table = run(tmp_path, "-m", "runwright", "results", "outputs").stdout
+    (command,) = [line for line in table.splitlines() if line.startswith("  python ")]
+    again = run(tmp_path, *shlex.split(command)[1:])
+    assert again.returncode == 0, again.stderr
+    assert f"Best val_accuracy: {accuracy[1]}" in again.stdout
 
 
 def test_its_options_are_checked_like_all_others(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLE / "main.py"), "model.sise=2"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run(tmp_path, str(EXAMPLE / "main.py"), "model.sise=2")
     assert done.returncode == 2
     assert "Did you mean 'model.size'?" in done.stderr
 
@@ -87,13 +82,8 @@ def test_a_factory_in_the_script_itself_reaches_other_processes(tmp_path: Path) 
     (tmp_path / "main.py").write_text(IN_ONE_FILE)
     options = ("+dm=cmnist", "+model=one_layer", "model.bias=true,false", "gpu=-1")
     short = ("pictures=false", "training.max_steps=3", "hydra.sweep.dir=sweep")
-    done = subprocess.run(
-        [sys.executable, "main.py", "-m", *options, *short, "hydra/launcher=submitit_local"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    launcher = "hydra/launcher=submitit_local"
+    done = run(tmp_path, "main.py", "-m", *options, *short, launcher)
     assert done.returncode == 0, done.stderr
     for number in (0, 1):
         recorded = (tmp_path / "sweep" / str(number) / "config.yaml").read_text()

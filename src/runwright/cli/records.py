@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import struct
 import sys
 from collections.abc import Iterable, Iterator
@@ -38,6 +39,7 @@ class RunRecord:
         started: when its last process was started, in seconds since 1970; 0 when it is not known.
         seconds: the time that its processes took, NaN when it is not known.
         host: where it was started.
+        program: the script that it was started with, as one calls it from here.
         error: what a failed run said.
     """
 
@@ -52,6 +54,7 @@ class RunRecord:
     started: float
     seconds: float
     host: str
+    program: str
     error: str | None
 
     @property
@@ -96,6 +99,7 @@ def read_run(path: Path) -> RunRecord:
         started=_seconds_since_1970(environment.get("started")),
         seconds=float(result.get("seconds", math.nan)),
         host=str(environment.get("host", "an unknown host")),
+        program=_program(path / "command.txt", environment),
         error=result.get("error"),
     )
 
@@ -152,6 +156,18 @@ def _is_locked_over_nfs(file: Path) -> bool:
         return False
     (kind,) = struct.unpack_from("@h", answer)
     return kind != fcntl.F_UNLCK
+
+
+def _program(command: Path, environment: dict[str, Any]) -> str:
+    try:
+        python, script, *_ = shlex.split(command.read_text())
+    except (OSError, ValueError):
+        return "main.py"
+    if python != "python":  # it was started from Python
+        return "main.py"
+    path = Path(environment.get("working_directory", ""), script)
+    from_here = os.path.relpath(path)
+    return str(path) if from_here.startswith("..") else from_here
 
 
 def _options(path: Path) -> dict[str, str]:

@@ -146,17 +146,18 @@ def _draw_groups(axes: "Axes", monitor: str, groups: Sequence[Group], names: Seq
 def _best(group: Group, monitor: str) -> str:
     """The best value, and the command that gives it again."""
     first = group.finished[0]
+    python = f"  python {shlex.quote(first.program)}"
     where = f"--config-dir {shlex.quote(str(first.path))} --config-name config"
     seeds = sorted((seed_of(run) for run in group.finished), key=lambda seed: (len(seed), seed))
     if len(seeds) == 1:
         return (
             f"Best: {monitor} {_number(group.mean)}, seed {seeds[0]}. To run it again:\n"
-            f"  python main.py {where}"
+            f"{python} {where}"
         )
     return (
         f"Best: {monitor} {_number(group.mean)} ± {_number(group.sd)}, seeds {', '.join(seeds)}. "
         "To run them again:\n"
-        f"  python main.py --multirun {where} seed={','.join(seeds)}"
+        f"{python} --multirun {where} seed={','.join(seeds)}"
     )
 
 
