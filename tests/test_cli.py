@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -109,9 +110,13 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
     assert "AssertionError: a bug" in log.read_text()
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+# Who starts a program (torchrun, a sweep) hands on the Ctrl-C that a terminal sends to it as well.
+@pytest.mark.parametrize(
+    ("number", "status", "times"),
+    [(signal.SIGINT, 130, 1), (signal.SIGINT, 130, 3), (signal.SIGTERM, 143, 1)],
+)
 def test_a_signal_ends_the_run_with_a_checkpoint_and_the_command_to_go_on(
-    tmp_path: Path, repository: Path, number: signal.Signals, status: int
+    tmp_path: Path, repository: Path, number: signal.Signals, status: int, times: int
 ) -> None:
     arguments = ["main.py", *SMALL, "training.epochs=500", "hydra.run.dir=run"]
     arguments[0] = str(repository / "main.py")
@@ -126,7 +131,9 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_the_command_to_go_on(
         said = ""
         while "val_loss" not in said:
             said += process.stdout.readline()
-        process.send_signal(number)
+        for _ in range(times):
+            process.send_signal(number)
+            time.sleep(0.01)
         said += process.stdout.read()
         assert process.wait(timeout=60) == status, said
     assert "stopping after this step" in said

@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Generator
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_SAME_REQUEST_SECONDS: Final = 1.0
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
 REQUEUE: Final = 128 + signal.SIGUSR2
@@ -31,12 +33,15 @@ REQUEUE: Final = 128 + signal.SIGUSR2
 class StopRequest:
     """Within this context SIGINT and SIGTERM end the program in order, and at once.
 
-    Within `after_the_step()` the first of them is only noted, for the loop to act on.
+    Within `after_the_step()` the first of them is only noted, for the loop to act on. One that
+    comes right behind it is the same request once more: a terminal sends it to every process of a
+    program, and so does what started them (torchrun, a sweep).
     """
 
     def __init__(self) -> None:
         """Nothing is requested yet."""
         self.signal: int | None = None
+        self._noted_at = 0.0
         self._noting = False
         self._before: dict[signal.Signals, object] = {}
 
@@ -104,7 +109,9 @@ class StopRequest:
                 self.signal = number
             return
         again = self.requested
-        self.signal = number
+        if again and time.monotonic() - self._noted_at < _SAME_REQUEST_SECONDS:
+            return
+        self.signal, self._noted_at = number, time.monotonic()
         if again or not self._noting:
             self.raise_if_requested()
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name

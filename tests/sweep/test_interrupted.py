@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,11 +45,18 @@ def wait_for_checkpoint(folder: Path) -> Path:
     return found[0].parents[1]
 
 
+# A terminal sends Ctrl-C to all processes of a program, a service manager to the first one.
 @pytest.mark.parametrize(
-    ("jobs", "number"), [(1, signal.SIGINT), (2, signal.SIGINT), (2, signal.SIGKILL)]
+    ("jobs", "number", "to"),
+    [
+        (1, signal.SIGINT, os.killpg),
+        (2, signal.SIGINT, os.killpg),
+        (2, signal.SIGINT, os.kill),
+        (2, signal.SIGKILL, os.killpg),
+    ],
 )
 def test_a_sweep_that_was_stopped_goes_on_with_its_trials(
-    tmp_path: Path, jobs: int, number: signal.Signals
+    tmp_path: Path, jobs: int, number: signal.Signals, to: Callable[[int, int], None]
 ) -> None:
     arguments = (
         "hydra.sweeper.n_trials=3",
@@ -57,7 +65,7 @@ def test_a_sweep_that_was_stopped_goes_on_with_its_trials(
     )
     first = start(*arguments)
     run_dir = wait_for_checkpoint(tmp_path / "sweep")
-    os.killpg(first.pid, number)
+    to(first.pid, number)
     said, _ = first.communicate(timeout=60)
     if number == signal.SIGINT:
         assert first.returncode == 130
@@ -102,6 +110,10 @@ def test_two_sweepers_share_the_trials_of_a_study(tmp_path: Path) -> None:
         json.loads(path.read_text())["status"] for path in tmp_path.glob("[ab]/*/result.json")
     ]
     assert results == ["finished"] * 5
+    opened = load("sqlite:///study.db", "shared")
+    # The seed of the sampler is that of both, and yet none does the other's work again.
+    assert len({trial.params["opt.lr"] for trial in opened.trials}) == 5
+    close(opened)
 
 
 def test_a_sweep_in_which_every_trial_is_killed_has_failed(tmp_path: Path) -> None:

@@ -72,6 +72,10 @@ class Slot(Protocol):
         """Run one trial."""
         ...
 
+    def interrupt(self) -> None:
+        """Ask the trial that runs to save a checkpoint and end, where nobody else asks it."""
+        ...
+
     def close(self) -> None:
         """No more trials follow."""
         ...
@@ -80,17 +84,20 @@ class Slot(Protocol):
 def work_through(slots: int, new_slot: Callable[[], Slot], next_trial: Next, done: Done) -> None:
     """Keep every slot busy until there are no more trials.
 
+    What ends this thread, such as Ctrl-C, ends the trials too.
+
     Raises:
         BaseException: the first error that is not of a single trial.
     """
     if slots == 1:
-        _work(new_slot, next_trial, done)
+        _work(new_slot(), next_trial, done)
         return
     errors: list[BaseException] = []
+    opened = [new_slot() for _ in range(slots)]
 
-    def work() -> None:
+    def work(slot: Slot) -> None:
         try:
-            _work(new_slot, next_trial, done)
+            _work(slot, next_trial, done)
         except BaseException as error:  # handed to the main thread
             errors.append(error)
             bug = None if isinstance(error, UserError | RunError) else error
@@ -98,17 +105,22 @@ def work_through(slots: int, new_slot: Callable[[], Slot], next_trial: Next, don
             log.exception("A slot ended, while the others go on: %s", text, exc_info=bug)
 
     # Daemons: after Ctrl-C nobody waits for a thread that waits for a cluster.
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(slots)]
+    threads = [threading.Thread(target=work, args=(slot,), daemon=True) for slot in opened]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    except BaseException:
+        for slot in opened:
+            slot.interrupt()
+        raise
     if errors:
         raise errors[0]
 
 
-def _work(new_slot: Callable[[], Slot], next_trial: Next, done: Done) -> None:
-    with contextlib.closing(new_slot()) as slot:
+def _work(slot: Slot, next_trial: Next, done: Done) -> None:
+    with contextlib.closing(slot):
         while (assignment := next_trial()) is not None:
             done(assignment, slot.run(assignment))
 
@@ -126,6 +138,9 @@ class LauncherSlot:
             config=self.config, hydra_context=self.hydra_context, task_function=assignment.job
         )
         return _launch(launcher, assignment)
+
+    def interrupt(self) -> None:
+        """Leave the jobs to their launcher: those on a cluster go on."""
 
     def close(self) -> None:
         """Nothing is held."""
@@ -153,6 +168,13 @@ class ProcessSlot:
             code = process.exitcode or 0
             how = signal.Signals(-code).name if code < 0 else f"status {code}"
             return Ended(error=f"its process ended with {how}")
+
+    def interrupt(self) -> None:
+        """Send the process Ctrl-C, which reaches it by itself only from a terminal."""
+        process = self._process
+        if self._connection is not None and process is not None and process.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGINT)
 
     def close(self) -> None:
         """End the process."""
