@@ -92,10 +92,17 @@ def test_a_sweep_whose_starter_is_killed_loses_no_trial(slurm: Slurm) -> None:
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
     finish(start(*arguments, **slurm.env))
-    complete = [t for t in study().trials if t.state is TrialState.COMPLETE]
-    # The jobs went on without it and told how they ended: nothing was run a second time.
+    # The jobs went on without it and told how they ended: nothing was run a second time, but for
+    # what still waited in the queue.
+    trials = study().trials
+    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     assert len(complete) == 3
     assert len({trial.user_attrs["directory"] for trial in complete}) == 3
+    assert (
+        "Resuming after step"
+        not in Path(complete[0].user_attrs["directory"], "log.txt").read_text()
+    )
+    assert complete[0].number == 0
 
 
 def test_a_trial_whose_job_is_killed_is_taken_up_again(slurm: Slurm) -> None:
@@ -166,4 +173,5 @@ def test_two_sweepers_share_a_study_in_postgresql(postgresql: str) -> None:
     found = load(postgresql, "shared_by_two")
     complete = found.get_trials(states=(TrialState.COMPLETE,))
     assert len(complete) == 5
+    assert len({trial.params["opt.lr"] for trial in complete}) == 5
     close(found)

@@ -1,15 +1,22 @@
-"""What a storage out of reach does to a study."""
+"""A study whose trials are left, and whose storage is torn or out of reach."""
 
 import logging
+import os
+import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
+from pathlib import Path
 
 import optuna
 import pytest
 from optuna.samplers import RandomSampler
+from optuna.trial import TrialState
 
+from runwright import UserError
 from runwright.sweep import storage, study
 from runwright.sweep.trial import Validations
 from sweep.conftest import close
@@ -98,3 +105,103 @@ def test_a_report_that_cannot_be_delivered_goes_with_the_next(
             study.trials(ours)
     assert validations.report(3, 0.3) is False
     assert study.trial_of(ours, 0).intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3}
+
+
+def dead(opened: optuna.Study, number: int) -> optuna.trial.FrozenTrial:
+    return study.trial_of(opened, number)
+
+
+def asked_again(opened: optuna.Study, further: int | None = None) -> int:
+    """The trial that continues another, which may come further than that one."""
+    trial = opened.ask()
+    if further is not None:
+        trial.report(0.5, step=further)
+    return trial.number
+
+
+def test_only_processes_that_die_in_vain_use_up_the_retries(
+    opened: Callable[[], optuna.Study],
+) -> None:
+    one = opened()
+    number = given_out(one)
+    for _ in range(4):  # Ctrl-C, and the same command again
+        assert study.take_up_again(one, dead(one, number), retries=None)
+        number = asked_again(one)
+    for step in (4, 5, 6, 7):  # a machine that is restarted every night
+        assert study.take_up_again(one, dead(one, number), retries=2)
+        number = asked_again(one, further=step)
+    for _ in range(2):
+        assert study.take_up_again(one, dead(one, number), retries=2)
+        number = asked_again(one)
+    assert not study.take_up_again(one, dead(one, number), retries=2)
+    assert dead(one, number).user_attrs["error"] == study.GIVEN_UP
+    assert [trial.number for trial in study.counting(one, study.trials(one))] == [number]
+
+
+def test_a_trial_that_ends_just_then_counts(opened: Callable[[], optuna.Study]) -> None:
+    one = opened()
+    number = given_out(one)
+    before = dead(one, number)
+    opened().tell(number, 0.9)
+    assert not study.take_up_again(one, before, retries=2)
+    assert [trial.value for trial in study.counting(one, study.trials(one))] == [0.9]
+
+
+def test_what_a_killed_sweeper_had_no_time_to_queue_is_queued_once(
+    opened: Callable[[], optuna.Study], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = opened()
+    number = given_out(one)
+    with monkeypatch.context() as killed:
+        killed.setattr(study, "_queue", lambda *_: None)
+        study.take_up_again(one, dead(one, number), retries=2)
+    study.queue_the_lost(one)
+    study.queue_the_lost(one)
+    (waiting,) = study.trials(one, TrialState.WAITING)
+    assert waiting.params == dead(one, number).params
+    # Of two that notice at the same moment, the first one's is run.
+    study._queue(one, dead(one, number), {})
+    assert [study.is_queued_twice(one, trial) for trial in (1, 2)] == [False, True]
+
+
+def test_a_job_that_is_queued_again_is_alive_although_its_process_is_gone(
+    opened: Callable[[], optuna.Study],
+) -> None:
+    one = opened()
+    number = given_out(one)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    sign = [time.time(), socket.gethostname(), gone.pid]
+    one._storage.set_trial_user_attr(dead(one, number)._trial_id, study.ALIVE, sign)
+    assert study.is_dead(dead(one, number), every=60)
+    study.give_sign_of_life(one, number, from_afar=True)
+    assert not study.is_dead(dead(one, number), every=60)
+    time.sleep(0.1)
+    assert study.is_dead(dead(one, number), every=0.01)
+
+
+@pytest.mark.parametrize("where", ["journal.log"], indirect=True)
+def test_half_a_line_at_the_end_of_a_journal_is_cut_off(
+    opened: Callable[[], optuna.Study], caplog: pytest.LogCaptureFixture
+) -> None:
+    number = given_out(opened())
+    journal = Path("journal.log")
+    os.truncate(journal, journal.stat().st_size - 10)  # in the report of step 3
+    opened().tell(number, 0.9)
+    assert "ended in half a line, which was cut off" in caplog.text
+    (trial,) = opened().trials
+    assert (trial.value, trial.intermediate_values) == (0.9, {})
+
+
+def test_a_storage_is_the_same_from_every_working_directory(tmp_path: Path) -> None:
+    assert storage.absolute("study.log") == str(tmp_path / "study.log")
+    url = storage.absolute("sqlite:///study.db?timeout=5")
+    assert url == f"sqlite:///{tmp_path / 'study.db'}?timeout=5"
+    shared = "postgresql+psycopg://user:secret@host/name"
+    assert storage.absolute(shared) == shared
+
+
+@pytest.mark.parametrize("where", ["sqlite://", "sqlite:///:memory:"])
+def test_a_database_in_memory_is_refused(where: str) -> None:
+    with pytest.raises(UserError, match="in memory is not seen by the trials"):
+        storage.absolute(where)

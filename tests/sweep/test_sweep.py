@@ -5,7 +5,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import matplotlib
@@ -19,12 +19,14 @@ from typing_extensions import override
 from conftest import Run
 from runwright import compose
 from runwright.commandline import run_command_line
+from runwright.exit_status import INTERRUPTED
 from runwright.factory import factory
 from runwright.logging import RunLog
 from runwright.run import Config
 from runwright.signals import REQUEUE
+from runwright.sweep import storage
 from runwright.sweep.results import write_results
-from runwright.sweep.study import BY_HAND, open_storage
+from runwright.sweep.study import ALIVE, BY_HAND, open_storage
 from sweep.conftest import Sweep, study
 from toy_domain import ToySets
 
@@ -244,7 +246,25 @@ def test_a_sweep_in_which_most_trials_fail_stops(
         ([LRS, "hydra.sweeper.direction=maximize"], ["what the run returns less is better"]),
         ([LRS, "hydra.sweeper.direction=minimise"], ["Did you mean 'minimize'?"]),
         ([LRS, "hydra.sweeper.n_trials=0"], ["hydra.sweeper.n_trials must be ≥ 1, got 0"]),
+        (
+            [LRS, "hydra.sweeper.timeout=-1", "hydra.sweeper.retries=-3"],
+            ["hydra.sweeper.timeout must be > 0, got -1", "hydra.sweeper.retries must be ≥ 0"],
+        ),
+        ([], ["There is nothing to search, so all 20 trials would be the same"]),
+        ([LRS, "opt.lr=interval(1e-4,1e-2)"], ["opt.lr is on the command line 2 times"]),
         ([LRS, "hydra/sweeper/pruner=wilcoxon"], ["give hydra.sweeper.seeds"]),
+        (
+            [LRS, "hydra.sweeper.pruner.n_warmup_steps=-5"],
+            ["hydra/sweeper/pruner: MedianPruner refuses its options: Number of warmup steps"],
+        ),
+        (
+            [LRS, "hydra/sweeper/sampler=motpe"],
+            ["hydra/sweeper/sampler: ", "The 'motpe' sampler was removed in Optuna 4.0."],
+        ),
+        (
+            [LRS, "hydra.sweep.dir=/proc/nope/x"],
+            ["hydra.sweep.dir=/proc/nope/x: No such file or directory."],
+        ),
         (
             [
                 *(LRS, "dm.features=range(2,9,2)", "opt.optimizer_cls=SGD,Adan", "opt.warmup=0.1"),
@@ -373,8 +393,7 @@ def test_a_trial_is_where_hydra_put_it(sweep: Sweep) -> None:
 
 def test_what_two_sweepers_queued_at_once_is_run_once(sweep: Sweep) -> None:
     queued = {"opt.lr": 0.01}
-    storage = open_storage("sweep/study.log")
-    together = optuna.create_study(study_name="sweep", storage=storage)
+    together = optuna.create_study(study_name="sweep", storage=open_storage("sweep/study.log"))
     for _ in range(2):  # each found that there was no such trial
         together.enqueue_trial(queued, {BY_HAND: True})
     assert sweep("hydra.sweeper.n_trials=2", LRS, "hydra.sweeper.enqueue=[{opt.lr: 0.01}]") == 0
@@ -409,24 +428,95 @@ def test_a_study_does_not_go_on_with_what_cannot_be_compared(
     assert len(study().trials) == 1
 
 
+def at_every_line(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> None:
+    """Do something after every validation."""
+    line = RunLog.line
+
+    def line_and_more(self: RunLog, step: int, measures: dict[str, float]) -> None:
+        line(self, step, measures)
+        do()
+
+    monkeypatch.setattr(RunLog, "line", line_and_more)
+
+
 def test_a_trial_whose_job_is_queued_again_stays_its_own(
     sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = signal.signal(signal.SIGUSR2, signal.default_int_handler)  # submitit has one there
-    line = RunLog.line
-
-    def line_and_signal(self: RunLog, step: int, measures: dict[str, float]) -> None:
-        line(self, step, measures)
-        os.kill(os.getpid(), signal.SIGUSR2)
-
-    monkeypatch.setattr(RunLog, "line", line_and_signal)
+    at_every_line(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGUSR2))
     try:
         with pytest.raises(SystemExit) as end:
             sweep("hydra.sweeper.n_trials=1", LRS)
     finally:
         signal.signal(signal.SIGUSR2, before)
     assert end.value.code == REQUEUE
-    assert [trial.state for trial in study().trials] == [TrialState.RUNNING]
+    (trial,) = study().trials
+    assert trial.state is TrialState.RUNNING
+    # Another sweeper on this host must not take it for dead when this process is gone.
+    assert trial.user_attrs[ALIVE][2] is None
+
+
+@pytest.fixture
+def stopped(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+    """A sweep of one trial that was stopped with Ctrl-C after the first epoch of two."""
+    with monkeypatch.context() as context:
+        at_every_line(context, lambda: os.kill(os.getpid(), signal.SIGINT))
+        assert sweep("hydra.sweeper.n_trials=1", LRS) == INTERRUPTED
+    return sweep
+
+
+def test_a_trial_goes_on_with_what_it_was_begun_with(
+    stopped: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert stopped("hydra.sweeper.n_trials=2", LRS, "training.epochs=3") == 0
+    assert "Trial 1 goes on with what it was begun with: opt.lr=" in capsys.readouterr().out
+    assert [trial.state.name for trial in study().trials] == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert result(0)["steps"] == 16
+    assert result(2)["steps"] == 24
+
+
+def test_a_sweep_whose_only_trial_is_given_up_has_failed(
+    stopped: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = study()
+    trial = found.ask()  # by a process that is gone
+    trial.set_user_attr(ALIVE, [0.0, "elsewhere", 1])
+    assert stopped("hydra.sweeper.n_trials=1", LRS, "hydra.sweeper.retries=0") == 1
+    said = capsys.readouterr()
+    assert "Trial 1: nobody looks after it; given up." in said.out
+    assert "1 of 1 trials failed" in said.err
+
+
+def test_a_storage_that_is_gone_for_good_ends_the_sweep_in_a_sentence(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(storage, "_PAUSES", ())
+    at_every_line(monkeypatch, lambda: Path("sweep/study.log").unlink(missing_ok=True))
+    assert sweep("hydra.sweeper.n_trials=1", LRS) == 1
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    assert "study.log is out of reach: " in error
+    assert "When it answers again: python" in error
+
+
+def test_a_best_trial_that_is_not_searched_any_more_is_said_to_be_from_before(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    better = "hydra.sweeper.enqueue=[{opt.lr: 0.05}]"
+    assert sweep("hydra.sweeper.n_trials=1", LRS, better) == 0
+    assert "from before" not in capsys.readouterr().out
+    assert sweep("hydra.sweeper.n_trials=2", "opt.lr=tag(log,interval(1e-6,1e-5))") == 0
+    assert "Trial 0, which is the best, is from before: opt.lr=0.05" in capsys.readouterr().out
+    assert sweep("hydra.sweeper.n_trials=3", "opt.weight_decay=interval(0,1)") == 0
+    said = capsys.readouterr().out
+    assert "opt.lr was searched by trials that this study has had before; no longer." in said
+
+
+def test_a_mistake_that_all_corners_make_is_told_once(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep(LRS, "opt.lrr=interval(1e-4,1e-3)", "dm.features=range(2,5)") == 2
+    assert capsys.readouterr().err.count("Key 'lrr' not in") == 1
 
 
 @pytest.mark.slow

@@ -41,6 +41,10 @@ def check(options: SweeperConf) -> None:
     ]
     if options.heartbeat <= 0:
         problems.append(f"hydra.sweeper.heartbeat must be > 0, got {options.heartbeat}.")
+    if options.timeout is not None and options.timeout <= 0:
+        problems.append(f"hydra.sweeper.timeout must be > 0, got {options.timeout}.")
+    if options.retries < 0:
+        problems.append(f"hydra.sweeper.retries must be ≥ 0, got {options.retries}.")
     if not 0 <= options.max_failure_rate <= 1:
         rate = options.max_failure_rate
         problems.append(f"hydra.sweeper.max_failure_rate must be ≥ 0, ≤ 1, got {rate}.")
@@ -89,6 +93,12 @@ def check_space(options: SweeperConf, space: SearchSpace) -> list[Values]:
         ConfigError: with everything that is wrong.
     """
     problems: list[str] = []
+    if not space.known() and options.custom_search_space is None and options.n_trials > 1:
+        problems.append(
+            f"There is nothing to search, so all {options.n_trials} trials would be the same. Give "
+            "an option several values, such as opt.lr=tag(log,interval(1e-5,1e-3)), or "
+            "hydra.sweeper.params."
+        )
     if options.seeds and "seed" in {*space.known(), *space.fixed}:
         problems.append("seed: hydra.sweeper.seeds gives every trial its seeds. Leave one out.")
     queued: list[Values] = []
@@ -147,7 +157,13 @@ def check_study(study: "optuna.Study", space: SearchSpace, options: SweeperConf)
         way = f"Take another hydra.sweeper.study_name than {study.study_name}."
         raise ConfigError([f"{problem} {way}" for problem in problems])
     fixed: dict[str, str] = before["fixed"]
-    sampled = space.known().union(*(trial.params for trial in study.get_trials(deepcopy=False)))
+    had = {name for trial in study.get_trials(deepcopy=False) for name in trial.params}
+    sampled = space.known() | had
+    if options.custom_search_space is None:
+        for name in sorted(had - space.known()):
+            log.warning(
+                "%s was searched by trials that this study has had before; no longer.", name
+            )
     for name in sorted((fixed.keys() | space.fixed.keys()) - sampled):
         if fixed.get(name) != space.fixed.get(name):
             log.warning(

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
 from runwright.files import write_bytes
-from runwright.sweep.study import DIRECTORY
+from runwright.sweep.study import DIRECTORY, OVERRIDES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +71,7 @@ def _where(trial: FrozenTrial, command: CommandOf) -> dict[str, Any]:
     return {
         "best_trial": trial.number,
         "best_directory": trial.user_attrs.get(DIRECTORY),
-        "best_command": command(trial.user_attrs.get("overrides", [])),
+        "best_command": command(trial.user_attrs.get(OVERRIDES, [])),
     }
 
 

@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
@@ -74,6 +75,11 @@ class SearchSpace:
             f"{name} is on the command line twice, once to be searched and once with one value."
             for name in sorted(searched & named)
         )
+        problems.extend(
+            f"{name} is on the command line {count} times, to be searched in each. Leave one."
+            for name, count in typed.times.items()
+            if count > 1 and name in searched
+        )
         own = _without(given.sampled, searched | named) | typed.sampled
         fixed = _without(given.fixed, searched | named) | typed.fixed
         conditional: dict[tuple[str, str], Distributions] = {}
@@ -117,6 +123,10 @@ class SearchSpace:
     def known(self) -> set[str]:
         """Every option that can be sampled."""
         return set(self.distributions).union(*self.when.values())
+
+    def may_have(self, name: str, value: Any) -> bool:
+        """Whether an option may have this value in some trial."""
+        return any(_has(distribution, value) for distribution in self.ways(name, {}))
 
     def ways(self, name: str, values: Mapping[str, Any]) -> list[BaseDistribution]:
         """What an option may be sampled from in a trial that has these values."""
@@ -275,16 +285,24 @@ class SearchSpace:
 
 @attrs.frozen(kw_only=True)
 class _Part:
-    """What some overrides sample, fix, and do beside that."""
+    """What some overrides sample, fix, and do beside that.
 
-    sampled: Distributions
-    fixed: dict[str, str]
-    others: list[str]
+    Attributes:
+        sampled: option → what it is sampled from.
+        fixed: option → its value.
+        others: what gives no value.
+        times: how often each option is sampled.
+    """
+
+    sampled: Distributions = attrs.field(factory=dict)
+    fixed: dict[str, str] = attrs.field(factory=dict)
+    others: list[str] = attrs.field(factory=list)
+    times: Counter[str] = attrs.field(factory=Counter)
 
     @classmethod
     def read(cls, lines: Iterable[tuple[str, str]], problems: list[str]) -> "_Part":
         """Read overrides, each with where it stands, and note what is wrong."""
-        part = cls(sampled={}, fixed={}, others=[])
+        part = cls()
         for where, line in lines:
             try:
                 override = parse_override(line)
@@ -300,6 +318,7 @@ class _Part:
                 part.fixed[name] = found
             else:
                 part.sampled[name] = found
+                part.times[name.lstrip("+")] += 1
         return part
 
 

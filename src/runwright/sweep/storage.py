@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Final, TypeVar, cast
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal._file import get_lock_file
 
 from runwright.errors import UserError
 
@@ -19,6 +21,34 @@ T = TypeVar("T")
 
 _PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0, *[15.0] * 19)
 """Seconds between two attempts; five minutes in all."""
+
+
+def absolute(where: str) -> str:
+    """What `hydra.sweeper.storage` names, as it is called from any working directory.
+
+    Raises:
+        UserError: only the process that opens it would see it.
+    """
+    if "://" not in where:
+        return str(Path(where).resolve())
+    if not where.startswith("sqlite"):
+        return where
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(where)
+    except ArgumentError as error:
+        raise UserError(f"hydra.sweeper.storage={where}: {error}") from error
+    if url.database in (None, "", ":memory:"):
+        raise UserError(
+            f"hydra.sweeper.storage={where}: a database in memory is not seen by the trials, which "
+            "are processes of their own. Name a file, sqlite:///study.db, or leave it out."
+        )
+    if url.database.startswith("file:"):  # a URI of SQLite's own
+        return where
+    path = str(Path(url.database).resolve())
+    return url.set(database=path).render_as_string(hide_password=False)
 
 
 def open_storage(where: str) -> BaseStorage:
@@ -34,6 +64,7 @@ def open_storage(where: str) -> BaseStorage:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Of the two locks the one that also works on network file systems (NFS 3 and later).
         lock = JournalFileOpenLock(str(path))
+        _drop_half_a_line(path, lock)
         return _patient(JournalStorage(JournalFileBackend(str(path), lock)))
     except ImportError as error:
         raise UserError(
@@ -42,6 +73,29 @@ def open_storage(where: str) -> BaseStorage:
         ) from error
     except Exception as error:  # every database has errors of its own
         raise UserError(f"hydra.sweeper.storage={where} cannot be opened: {error}") from error
+
+
+def _drop_half_a_line(path: Path, lock: JournalFileOpenLock) -> None:
+    """Cut off what a full disk, or the end of a machine, left of a journal's last line.
+
+    Optuna would write the next line behind it, and never read the journal again.
+    """
+    if not path.exists() or _ends_in_a_line(path):
+        return
+    with get_lock_file(lock):
+        if _ends_in_a_line(path):
+            return
+        whole = path.read_bytes().rpartition(b"\n")
+        log.warning("%s ended in half a line, which was cut off: %r", path, whole[2][:80])
+        os.truncate(path, len(whole[0] + whole[1]))
+
+
+def _ends_in_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return True
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
 
 
 def _patient(storage: BaseStorage) -> BaseStorage:

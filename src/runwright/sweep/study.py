@@ -40,12 +40,25 @@ BY_HAND: Final = "by_hand"
 RETRY_OF: Final = "retry_of"
 """User attribute: the numbers of the trials that this one continues."""
 
+DEATHS: Final = "deaths"
+"""User attribute: how often its process has died since the trial had come further."""
+
+REACHED: Final = "reached"
+"""User attribute: the last step that was reported when the trial was taken up again."""
+
+OVERRIDES: Final = "overrides"
+"""User attribute: the command line of the trial."""
+
 REPLACED: Final = "replaced"
 """User attribute of the study, with a number behind it: that trial does not count."""
 
 SWEEPER: Final = "sweeper"
 """User attribute of the study, with a name behind it: that sweeper has worked on it."""
 
+GIVEN_UP: Final = "its process died"
+"""What the user attribute "error" says of a trial that is not taken up any more."""
+
+_CONTINUED: Final = "its process ended; another trial continues it"
 _STALE_AFTER: Final = 3
 _QUIET_AFTER: Final = 1.5
 
@@ -75,9 +88,15 @@ def running(study: optuna.Study, number: int) -> optuna.Trial:
     return optuna.Trial(study, frozen._trial_id)
 
 
-def give_sign_of_life(study: optuna.Study, number: int) -> None:
-    """Note that somebody looks after a trial."""
-    sign = [time.time(), socket.gethostname(), os.getpid()]
+def give_sign_of_life(study: optuna.Study, number: int, *, from_afar: bool = False) -> None:
+    """Note that somebody looks after a trial.
+
+    Args:
+        study: the study.
+        number: the trial's.
+        from_afar: whether it lives without this process, as a job that is queued again does.
+    """
+    sign = [time.time(), socket.gethostname(), None if from_afar else os.getpid()]
     with contextlib.suppress(UpdateFinishedTrialError):
         study._storage.set_trial_user_attr(trial_of(study, number)._trial_id, ALIVE, sign)
 
@@ -138,8 +157,8 @@ def is_dead(trial: FrozenTrial, every: float) -> bool:
     """Whether nobody looks after a running trial any more."""
     sign: Any = trial.user_attrs.get(ALIVE)
     if sign is not None:
-        _, host, process = cast("tuple[float, str, int]", sign)
-        if host == socket.gethostname() and not is_alive(process):
+        _, host, process = cast("tuple[float, str, int | None]", sign)
+        if process is not None and host == socket.gethostname() and not is_alive(process):
             return True
     return _quiet_for(trial) > _STALE_AFTER * every
 
@@ -153,55 +172,78 @@ def _quiet_for(trial: FrozenTrial) -> float:
     return 0.0 if started is None else time.time() - started.timestamp()
 
 
-def take_up_again(study: optuna.Study, dead: FrozenTrial, retries: int | None) -> bool:
-    """Queue what a dead trial was to do, with what it had reported, in the same directory.
+def take_up_again(study: optuna.Study, left: FrozenTrial, retries: int | None) -> bool:
+    """Queue what is left of a trial, with what it had reported, in the same directory.
 
     Of several sweepers that notice, one does so.
 
     Args:
         study: the study.
-        dead: the trial.
-        retries: how often this is done at most; None is without end.
+        left: the trial, whose process has ended.
+        retries: how often a process may die without having come further than the one before it;
+            None when it was stopped in order, which does not count.
 
     Returns:
         Whether this one did.
     """
-    history = [*dead.user_attrs.get(RETRY_OF, []), dead.number]
-    if retries is not None and len(history) > retries:
-        fail(study, dead.number, "its process died")
+    reached = max(left.intermediate_values, default=-1)
+    came_further = reached > left.user_attrs.get(REACHED, -1)
+    deaths = 0 if came_further else left.user_attrs.get(DEATHS, 0)
+    if retries is not None:
+        deaths += 1
+        if deaths > retries:
+            fail(study, left.number, GIVEN_UP)
+            return False
+    replace(study, left.number)  # first, so that it never counts beside the one that follows
+    if not fail(study, left.number, _CONTINUED):
         return False
-    replace(study, dead.number)  # first, so that it never counts beside the one that follows
-    if not fail(study, dead.number, "its process died; another trial continues it"):
-        return False
-    kept = {name: value for name, value in dead.user_attrs.items() if name != ALIVE}
+    _queue(study, left, {DEATHS: deaths, REACHED: reached})
+    return True
+
+
+def _queue(study: optuna.Study, left: FrozenTrial, counts: dict[str, int]) -> None:
+    kept = {name: value for name, value in left.user_attrs.items() if name not in (ALIVE, "error")}
+    history = [*left.user_attrs.get(RETRY_OF, []), left.number]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         study.add_trial(
             create_trial(
                 state=TrialState.WAITING,
-                params=dead.params,
-                distributions=dead.distributions,
-                user_attrs={**kept, RETRY_OF: history},
-                system_attrs=dead.system_attrs,
-                intermediate_values=dead.intermediate_values,
+                params=left.params,
+                distributions=left.distributions,
+                user_attrs={**kept, **counts, RETRY_OF: history},
+                system_attrs=left.system_attrs,
+                intermediate_values=left.intermediate_values,
             )
         )
-    return True
+
+
+def queue_the_lost(study: optuna.Study) -> None:
+    """Queue what a sweeper that was killed in the middle of `take_up_again` did not."""
+    gone = replaced(study)
+    found = trials(study)
+    continued = {number for trial in found for number in trial.user_attrs.get(RETRY_OF, [])}
+    for trial in found:
+        is_lost = trial.number in gone - continued and trial.user_attrs.get("error") == _CONTINUED
+        if is_lost and trial.state is TrialState.FAIL:
+            _queue(study, trial, {})
 
 
 def is_queued_twice(study: optuna.Study, number: int) -> bool:
-    """Whether a trial was queued by hand although one before it is the same.
+    """Whether a trial was queued although one before it is the same.
 
     Two sweepers that start together both find that the study has had no such trial.
     """
     *before, trial = trials(study)[: number + 1]
-    if BY_HAND not in trial.user_attrs or RETRY_OF in trial.user_attrs:
-        return False
-    values = trial.system_attrs["fixed_params"]
-    return any(
-        BY_HAND in other.user_attrs and other.system_attrs["fixed_params"] == values
-        for other in before
-    )
+    what = _queued_for(trial)
+    return what is not None and any(_queued_for(other) == what for other in before)
+
+
+def _queued_for(trial: FrozenTrial) -> Any:
+    """The trials that a queued one continues, or the values that were queued by hand; or None."""
+    if RETRY_OF in trial.user_attrs:
+        return trial.user_attrs[RETRY_OF]
+    return trial.system_attrs["fixed_params"] if BY_HAND in trial.user_attrs else None
 
 
 def fail(study: optuna.Study, number: int, why: str) -> bool:
@@ -215,12 +257,15 @@ def fail(study: optuna.Study, number: int, why: str) -> bool:
 
 
 def replace(study: optuna.Study, number: int) -> None:
-    """Note that a trial does not count: another one continues it, or it was one too many."""
+    """Note that a trial does not count: another one continues it, or it was one too many.
+
+    Should it come to its end all the same, it counts.
+    """
     study.set_user_attr(f"{REPLACED}:{number}", True)
 
 
 def replaced(study: optuna.Study) -> set[int]:
-    """The numbers of the trials that do not count."""
+    """The numbers of the trials that do not count, unless they came to their end."""
     prefix = f"{REPLACED}:"
     return {int(n.removeprefix(prefix)) for n in study.user_attrs if n.startswith(prefix)}
 
@@ -228,7 +273,8 @@ def replaced(study: optuna.Study) -> set[int]:
 def counting(study: optuna.Study, found: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     """The trials among these that count."""
     gone = replaced(study)
-    return [trial for trial in found if trial.number not in gone]
+    whole = (TrialState.COMPLETE, TrialState.PRUNED)
+    return [trial for trial in found if trial.state in whole or trial.number not in gone]
 
 
 def sweepers_before(study: optuna.Study) -> int:

@@ -1,26 +1,20 @@
 """A sweep from start to end: check the space, give out trials, write down what was found."""
 
 import contextlib
-import functools
-import importlib
 import logging
 import os
 import shlex
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Final
 
-import numpy as np
 import optuna
 from hydra.types import HydraContext
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, GridSampler
+from optuna.samplers import GridSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from runwright import preflight
@@ -31,18 +25,16 @@ from runwright.rundir import config_flags
 from runwright.sweep import study as studies
 from runwright.sweep.checks import check, check_space, check_study, directions
 from runwright.sweep.options import SweeperConf
+from runwright.sweep.parts import function_named, make_pruner, make_sampler
 from runwright.sweep.results import write_results
 from runwright.sweep.slots import Assignment, Ended, LauncherSlot, ProcessSlot, Slot, work_through
-from runwright.sweep.space import SearchSpace
+from runwright.sweep.space import SearchSpace, Values
+from runwright.sweep.storage import absolute, is_out_of_reach
 from runwright.sweep.trial import TrialJob
-
-if TYPE_CHECKING:
-    from optuna.pruners import BasePruner
 
 log = logging.getLogger(__name__)
 
 _FEWEST_TO_JUDGE: Final = 5
-_OURS: Final = ("optuna.*", "hydra_plugins.hydra_optuna_sweeper.*")
 
 
 class Sweep:
@@ -56,7 +48,7 @@ class Sweep:
         self.hydra_context = hydra_context
         self.config = config
         self.folder = Path(config.hydra.sweep.dir)
-        self.storage: str = self.options.storage or str((self.folder / "study.log").resolve())
+        self.storage = absolute(self.options.storage or str(self.folder / "study.log"))
         self.study_name: str = self.options.study_name or self.folder.name
         self._asking = threading.Lock()
         self._own: set[int] = set()
@@ -80,12 +72,10 @@ class Sweep:
             self.options.params or {}, self.options.when or {}, arguments
         )
         self.by_hand = check_space(self.options, self.space)
-        self.extend = self._custom_search_space()
+        self.extend = function_named(self.options.custom_search_space)
+        self.sampler = make_sampler(self.options.sampler, self.space)
+        self.pruner = make_pruner(self.options.pruner)
         ways = self._check_corners()
-        self.sampler = self._sampler()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # the user chose it by name
-            self.pruner: BasePruner = instantiate(self.options.pruner, _execution_whitelist_=_OURS)
         self.n_trials: int = self.options.n_trials
         if isinstance(self.sampler, GridSampler):
             self.n_trials = min(self.n_trials, self.space.size() or self.n_trials)
@@ -93,7 +83,7 @@ class Sweep:
         self.study = studies.create(self.storage, self.study_name, ways, self.sampler, self.pruner)
         check_study(self.study, self.space, self.options)
         if before := studies.sweepers_before(self.study):
-            self.study.sampler = self._sampler(before)
+            self.study.sampler = make_sampler(self.options.sampler, self.space, before)
         self._enqueue()
         log.info(
             "Study '%s' in %s: %d of %d trials to go.",
@@ -105,12 +95,20 @@ class Sweep:
         try:
             with studies.looked_after(self.study, self._own, self.options.heartbeat):
                 work_through(self.options.n_jobs, self._new_slot(), self._next, self._done)
-        except BaseException:
+        except BaseException as error:
             self._interrupted = True
+            if isinstance(error, Exception) and is_out_of_reach(error):
+                why = error.__cause__ or error
+                raise RunError(
+                    f"The study's storage {self.storage} is out of reach: {why}. Trials that run "
+                    f"go on. When it answers again: {self._resume_command()}"
+                ) from error
             log.info("To go on: %s", self._resume_command())
             raise
         if self._refusal is not None:
             raise self._refusal
+        self._judge_failures(fewest=1)
+        self._note_a_best_outside()
         measures = self.options.measures or [self.monitor]
         write_results(
             self.study,
@@ -159,8 +157,9 @@ class Sweep:
                 loader.load_sweep_config(self.config, overrides)
             except ConfigError as error:
                 for problem in error.problems:
-                    problems.setdefault(problem, " ".join(overrides) + where)
-        found = [f"{problem}\n   Trial: {where}" for problem, where in problems.items()]
+                    told = f"{problem}\n   Trial: {' '.join(overrides)}{where}"
+                    problems.setdefault(_without_values(problem, values), told)
+        found = list(problems.values())
         found += preflight.problems_of_jobs(loader)
         if found:
             raise ConfigError(found)
@@ -172,38 +171,12 @@ class Sweep:
         self.monitor = monitor or "value"
         return directions(self.options, known, monitor)
 
-    def _sampler(self, sweepers_before: int = 0) -> BaseSampler:
-        """The sampler; of a later sweeper on a study with a seed of its own, to draw other values.
-
-        A quasi-random sequence is one for all, of which every sweeper takes the next points.
-        """
-        chosen: dict[str, Any] = dict(self.options.sampler)
-        seed: int | None = chosen.get("seed")
-        if sweepers_before and seed is not None and not chosen["_target_"].endswith("QMCSampler"):
-            chosen["seed"] = int(
-                np.random.SeedSequence([seed, sweepers_before]).generate_state(1)[0]
-            )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            sampler: Any = instantiate(chosen, _execution_whitelist_=_OURS)
-        # A grid is the one sampler that has to know the space beforehand.
-        if isinstance(sampler, functools.partial):
-            sampler = cast("Callable[..., BaseSampler]", sampler)(self.space.grid())
-        return cast("BaseSampler", sampler)
-
-    def _custom_search_space(self) -> Callable[[DictConfig, optuna.Trial], None] | None:
-        name: str | None = self.options.custom_search_space
-        if name is None:
-            return None
-        module, _, function = name.rpartition(".")
-        try:
-            return getattr(importlib.import_module(module), function)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise UserError(f"hydra.sweeper.custom_search_space={name}: {error}.") from error
-
     def _save_composed(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, self.folder / "multirun.yaml")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            OmegaConf.save(self.config, self.folder / "multirun.yaml")
+        except OSError as error:
+            raise UserError(f"hydra.sweep.dir={self.folder}: {error.strerror}.") from error
 
     def _enqueue(self) -> None:
         """Queue what was given by hand; what the study has had already is left out."""
@@ -237,12 +210,16 @@ class Sweep:
 
     def _take_up_the_dead(self) -> list[FrozenTrial]:
         """Queue what others left; returns the trials that run, or wait to."""
+        studies.queue_the_lost(self.study)
         living: list[FrozenTrial] = []
         for trial in studies.trials(self.study, TrialState.RUNNING):
             is_own = trial.number in self._own
             if not is_own and studies.is_dead(trial, self.options.heartbeat):
-                if studies.take_up_again(self.study, trial, self.options.retries):
-                    log.info("Trial %d: nobody looks after it; taken up again.", trial.number)
+                again = studies.take_up_again(self.study, trial, self.options.retries)
+                now = studies.trial_of(self.study, trial.number)
+                if again or now.user_attrs.get("error") == studies.GIVEN_UP:
+                    consequence = "taken up again" if again else "given up"
+                    log.info("Trial %d: nobody looks after it; %s.", trial.number, consequence)
             else:
                 living.append(trial)
         return living
@@ -263,8 +240,8 @@ class Sweep:
         if self.extend is not None:
             self.extend(self.config, trial)
             values |= trial.params
-        overrides = self.space.overrides(values)
-        trial.set_user_attr("overrides", overrides)
+        overrides = self._overrides(trial, values)
+        trial.set_user_attr(studies.OVERRIDES, overrides)
         if (directory := trial.user_attrs.get(studies.DIRECTORY)) is not None:
             overrides = [*overrides, with_path("hydra.sweep.subdir", directory)]
         return Assignment(
@@ -280,6 +257,21 @@ class Sweep:
                 heartbeat=self.options.heartbeat,
             ),
         )
+
+    def _overrides(self, trial: optuna.Trial, values: Values) -> list[str]:
+        """The command line of a trial; of one that is taken up again, that which it was begun with.
+
+        Its run would not go on with another one.
+        """
+        overrides = self.space.overrides(values)
+        begun_with: list[str] = trial.user_attrs.get(studies.OVERRIDES, overrides)
+        if begun_with != overrides:
+            log.warning(
+                "Trial %d goes on with what it was begun with: %s",
+                trial.number,
+                " ".join(begun_with),
+            )
+        return begun_with
 
     def _done(self, assignment: Assignment, ended: Ended) -> None:
         if self._interrupted:
@@ -298,15 +290,38 @@ class Sweep:
                     return
                 trial = studies.trial_of(self.study, assignment.number)
             log.info("%s", self._line(trial, ended))
-            failed = [t for t in self._ended() if t.state is TrialState.FAIL]
-            count = len(self._ended())
-            too_few = count < min(_FEWEST_TO_JUDGE, self.n_trials)
-            if not too_few and len(failed) / max(1, count) > self.options.max_failure_rate:
-                self._stopped_because = (
-                    f"{len(failed)} of {count} trials failed, more than "
-                    f"hydra.sweeper.max_failure_rate={self.options.max_failure_rate}. The last: "
-                    f"{ended.error or failed[-1].user_attrs.get('error')}\n"
-                    f"When it is mended, go on with: {self._resume_command()}"
+            self._judge_failures(min(_FEWEST_TO_JUDGE, self.n_trials), ended.error)
+
+    def _judge_failures(self, fewest: int, error: str | None = None) -> None:
+        """Stop when too many trials failed, of so many at least.
+
+        Args:
+            fewest: how many trials must have ended.
+            error: what the last one said, when it failed.
+        """
+        ended = self._ended()
+        failed = [trial for trial in ended if trial.state is TrialState.FAIL]
+        if len(ended) < fewest or len(failed) <= self.options.max_failure_rate * len(ended):
+            return
+        self._stopped_because = (
+            f"{len(failed)} of {len(ended)} trials failed, more than "
+            f"hydra.sweeper.max_failure_rate={self.options.max_failure_rate}. The last: "
+            f"{error or failed[-1].user_attrs.get('error')}\n"
+            f"When it is mended, go on with: {self._resume_command()}"
+        )
+
+    def _note_a_best_outside(self) -> None:
+        """Say when the best trial is one from before that this sweep would not have made."""
+        if len(self.study.directions) > 1 or self.extend is not None:
+            return
+        with contextlib.suppress(ValueError):  # there is none
+            best = self.study.best_trial
+            outside = [n for n, v in best.params.items() if not self.space.may_have(n, v)]
+            if outside:
+                log.warning(
+                    "Trial %d, which is the best, is from before: %s is not searched there now.",
+                    best.number,
+                    ", ".join(f"{name}={best.params[name]}" for name in outside),
                 )
 
     def _line(self, trial: FrozenTrial, ended: Ended) -> str:
@@ -315,6 +330,8 @@ class Sweep:
             TrialState.PRUNED: "pruned",
             TrialState.FAIL: "failed",
         }[trial.state]
+        if not studies.counting(self.study, [trial]):
+            state = "stopped, and taken up again"
         line = f"Trial {trial.number} {state}"
         if trial.values is not None:
             line += ": " + ", ".join(f"{value:.4f}" for value in trial.values)
@@ -336,6 +353,13 @@ class Sweep:
     def _resume_command(self) -> str:
         arguments = [one for one in sys.argv[1:] if not one.startswith("hydra.sweep.dir=")]
         return _command([*arguments, with_path("hydra.sweep.dir", str(self.folder))])
+
+
+def _without_values(problem: str, values: Values) -> str:
+    """What is wrong with a trial, in words that are the same for trials with other values."""
+    for name, value in values.items():
+        problem = problem.replace(f"{name}={value}", name)
+    return problem
 
 
 def _command(arguments: list[str]) -> str:

@@ -55,18 +55,20 @@ class TrialJob:
         trial = studies.running(study, self.number)
         run_dir = Path(HydraConfig.get().runtime.output_dir)
         trial.set_user_attr(studies.DIRECTORY, str(run_dir.resolve()))
-        with studies.kept_alive(study, self.number, self.heartbeat):
-            try:
+        try:
+            with studies.kept_alive(study, self.number, self.heartbeat):
                 values, pruned = self._run(composition.to_config(composed), run_dir, trial)
-            except Exception as error:
-                studies.fail(study, self.number, f"{type(error).__name__}: {error}")
+        except Exception as error:
+            studies.fail(study, self.number, f"{type(error).__name__}: {error}")
+            raise
+        except BaseException as end:  # stopped from outside: somebody else may go on at once
+            if isinstance(end, SystemExit) and end.code == REQUEUE:
+                # This very job is queued again, and goes on with the trial.
+                studies.give_sign_of_life(study, self.number, from_afar=True)
                 raise
-            except BaseException as end:  # stopped from outside: somebody else may go on at once
-                if isinstance(end, SystemExit) and end.code == REQUEUE:
-                    raise  # this very job is queued again, and goes on with the trial
-                left = studies.trial_of(study, self.number)
-                studies.take_up_again(study, left, retries=None)
-                raise
+            left = studies.trial_of(study, self.number)
+            studies.take_up_again(study, left, retries=None)
+            raise
         if pruned:
             study.tell(trial, state=TrialState.PRUNED)
         else:
