@@ -96,3 +96,28 @@ def test_ctrl_c_at_the_start_ends_a_program_without_a_traceback(
     )
     assert done.stderr == "Interrupted.\n"
     assert done.returncode == 130
+
+
+# Python imports a module of this name at its start: Ctrl-C comes while the program winds up.
+CTRL_C_AT_THE_END = """
+import atexit, os, signal
+atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))
+"""
+
+
+@pytest.mark.parametrize(("options", "status"), [(["--help"], 0), (["modle=cnn"], 2)])
+def test_ctrl_c_at_the_end_changes_neither_what_is_said_nor_the_status(
+    options: list[str], status: int, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(CTRL_C_AT_THE_END)
+    path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
+    done = subprocess.run(
+        [sys.executable, MAIN, *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert "KeyboardInterrupt" not in done.stderr
+    assert done.returncode == status
+    assert ("Config" in done.stdout) == (status == 0)

@@ -5,7 +5,7 @@ import sys
 from typing import Final
 
 from runwright.errors import nearest
-from runwright.exit_status import DONE, MISTAKE, exit_status
+from runwright.exit_status import DONE, MISTAKE, end_program, exit_status
 
 COMMANDS: Final = {
     "check": "try all combinations of factories without data",
@@ -43,4 +43,4 @@ def _usage() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    end_program(main(sys.argv[1:]))

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runwright.exit_status import DONE, exit_status
+from runwright.exit_status import DONE, end_program, exit_status
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -52,7 +52,7 @@ def main(
         run_command_line(conf, config_name, config or Config)
         return DONE
 
-    sys.exit(exit_status(command))
+    end_program(exit_status(command))
 
 
 class JobsRefusedError(BaseException):

@@ -2,10 +2,11 @@
 
 import os
 import select
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final, NoReturn, TextIO
 
 from runwright.errors import RunError, UserError
 
@@ -39,6 +40,12 @@ def exit_status(command: Callable[[], int]) -> int:
             for stream in unread:
                 os.dup2(nowhere.fileno(), stream.fileno())
         return FAILED
+
+
+def end_program(status: int) -> NoReturn:
+    """End with this status, also when Ctrl-C comes while Python winds up: all is done by then."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(status))
+    sys.exit(status)
 
 
 def _told(command: Callable[[], int]) -> int:
