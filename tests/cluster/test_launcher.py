@@ -121,9 +121,11 @@ def test_a_killed_job_is_reported_and_the_others_go_on(slurm: Slurm) -> None:
     assert "Traceback" not in said
 
 
-def test_a_cancelled_job_saves_a_checkpoint_and_is_reported(slurm: Slurm) -> None:
+def test_a_requeued_job_goes_on_and_a_cancelled_one_is_reported(slurm: Slurm) -> None:
     submitted = submit(slurm, "seed=1", *LONG)
     wait_for_text(Path("sweep/0/log.txt"), "step 250/")
+    slurm.requeue(array_of(slurm))  # by an administrator
+    wait_for_text(Path("sweep/0/log.txt"), "Resuming after step")
     slurm.scancel(array_of(slurm))
     said, _ = submitted.communicate(timeout=120)
     assert submitted.returncode == 1
