@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from conftest import SMALL, TINY, Run, run_dirs
 
 
@@ -47,6 +49,19 @@ def test_a_measure_that_only_some_jobs_misspell_stops_a_multirun_before_the_firs
     assert "training.monitor=val_lss: no such thing" in done.stderr
     assert "Starting a run" not in done.stdout
     assert not run_dirs(tmp_path, "multirun")
+
+
+@pytest.mark.parametrize("options", [(), ("hydra/sweeper=runwright",)], ids=["basic", "search"])
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_sweep_directory_that_cannot_be_made_is_the_users_mistake(
+    run_main: Run, tmp_path: Path, place: str, options: tuple[str, ...]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = run_main(
+        "--multirun", "training.ema_decay=0.9,0.99", *SMALL, f"hydra.sweep.dir={place}", *options
+    )
+    assert done.returncode == 2
+    assert re.fullmatch(f"hydra.sweep.dir={place}: {place}: .+\\.\n", done.stderr)
 
 
 def test_a_job_that_fails_does_not_stop_the_others(run_main: Run, tmp_path: Path) -> None:

@@ -92,6 +92,11 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
             if loader.has_launched:
                 raise
             raise mistakes_of_multirun(error, loader, config_name, overrides) from None
+        except OSError as error:
+            folder, file = loader.sweep_dir, Path(str(error.filename))
+            if folder is None or file not in (folder, *folder.parents):
+                raise
+            raise UserError(f"hydra.sweep.dir={folder}: {file}: {error.strerror}.") from error
         return
     failure: list[UserError | RunError] = []
     started: list[Path] = []

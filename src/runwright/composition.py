@@ -62,6 +62,7 @@ class StrictConfigLoader(ConfigLoaderImpl):
 
     Attributes:
         has_launched: whether a job of a multirun was started in this process.
+        sweep_dir: the directory of the multirun that was composed last.
         waiting: until then, the jobs that were checked, one for all that build the same parts.
     """
 
@@ -74,6 +75,7 @@ class StrictConfigLoader(ConfigLoaderImpl):
         self._converted: Settings | None = None
         self.waiting: dict[str, tuple[list[str], Config]] = {}
         self.has_launched = False
+        self.sweep_dir: Path | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # What goes to another process stays small; that one launches nothing.
@@ -142,6 +144,8 @@ class StrictConfigLoader(ConfigLoaderImpl):
         try:
             composed = super()._load_configuration(config_name, overrides, run_mode, **kwargs)
             problems = unknown_in_hydra(composed)
+            if run_mode is RunMode.MULTIRUN:
+                self.sweep_dir = Path(str(composed.hydra.sweep.dir))
             self._converted = None
             if run_mode is RunMode.RUN and config_name is not None:  # None: --hydra-help
                 self._converted, conversion = convert(composed)

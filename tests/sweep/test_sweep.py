@@ -262,10 +262,6 @@ def test_a_sweep_in_which_most_trials_fail_stops(
             ["hydra/sweeper/sampler: ", "The 'motpe' sampler was removed in Optuna 4.0."],
         ),
         (
-            [LRS, "hydra.sweep.dir=/proc/nope/x"],
-            ["hydra.sweep.dir=/proc/nope/x: No such file or directory."],
-        ),
-        (
             [
                 *(LRS, "dm.features=range(2,9,2)", "opt.optimizer_cls=SGD,Adan", "opt.warmup=0.1"),
                 f"hydra.sweeper.enqueue=[{', '.join(BY_HAND_AND_WRONG)}]",

@@ -172,11 +172,8 @@ class Sweep:
         return directions(self.options, known, monitor)
 
     def _save_composed(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            OmegaConf.save(self.config, self.folder / "multirun.yaml")
-        except OSError as error:
-            raise UserError(f"hydra.sweep.dir={self.folder}: {error.strerror}.") from error
+        self.folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, self.folder / "multirun.yaml")
 
     def _enqueue(self) -> None:
         """Queue what was given by hand; what the study has had already is left out."""
