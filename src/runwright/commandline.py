@@ -93,7 +93,8 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
                 raise
             raise mistakes_of_multirun(error, loader, config_name, overrides) from None
         except OSError as error:
-            folder, file = loader.sweep_dir, Path(str(error.filename))
+            file = Path(str(error.filename))
+            folder = None if loader.sweep is None else Path(str(loader.sweep.dir))
             if folder is None or file not in (folder, *folder.parents):
                 raise
             raise UserError(f"hydra.sweep.dir={folder}: {file}: {error.strerror}.") from error

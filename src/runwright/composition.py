@@ -62,7 +62,7 @@ class StrictConfigLoader(ConfigLoaderImpl):
 
     Attributes:
         has_launched: whether a job of a multirun was started in this process.
-        sweep_dir: the directory of the multirun that was composed last.
+        sweep: what Hydra is told of the directories of the multirun that was composed last.
         waiting: until then, the jobs that were checked, one for all that build the same parts.
     """
 
@@ -71,16 +71,15 @@ class StrictConfigLoader(ConfigLoaderImpl):
         super().__init__(config_search_path)
         self._checked: dict[tuple[str, ...], bytes] = {}
         self._merged: dict[str, bytes] | None = None
-        self._is_copy = False
         self._converted: Settings | None = None
         self.waiting: dict[str, tuple[list[str], Config]] = {}
         self.has_launched = False
-        self.sweep_dir: Path | None = None
+        self.sweep: DictConfig | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # What goes to another process stays small; that one launches nothing.
         held: dict[str, Any] = {"_checked": {}, "_merged": None, "_converted": None, "waiting": {}}
-        return {**self.__dict__, **held, "has_launched": True, "_is_copy": True}
+        return {**self.__dict__, **held, "sweep": None, "has_launched": True}
 
     @override
     def load_sweep_config(
@@ -92,8 +91,7 @@ class StrictConfigLoader(ConfigLoaderImpl):
         In between they are kept, pickled (20 KB each), which halves the time. What the jobs have
         in common is merged once.
         """
-        if self._merged is None and not self._is_copy:
-            # A copy composes one job, and cannot pickle the classes of a script it did not run.
+        if self._merged is None:
             self._merged = {}
         key = tuple(sweep_overrides)
         if (kept := self._checked.pop(key, None)) is not None:
@@ -103,8 +101,8 @@ class StrictConfigLoader(ConfigLoaderImpl):
             if isinstance(self._converted, Config):
                 looked_at = preflight.looked_at(vars(self._converted))
                 self.waiting.setdefault(looked_at, (sweep_overrides, self._converted))
-            if len(self._checked) < _KEPT_JOBS:
-                self._checked[key] = pickle.dumps(composed)
+            if len(self._checked) < _KEPT_JOBS and (kept := _pickled(composed)) is not None:
+                self._checked[key] = kept
             if len(self._checked) % _COLLECTED_EVERY == 0:
                 gc.collect(0)  # nobody else collects before a job runs, see app.main
         return composed
@@ -132,10 +130,12 @@ class StrictConfigLoader(ConfigLoaderImpl):
         if self._merged is None:
             return super()._compose_config_from_defaults_list(defaults, repo)
         key = repr((defaults, [source.path for source in repo.get_sources()]))
-        if key not in self._merged:
-            merged = super()._compose_config_from_defaults_list(defaults, repo)
-            self._merged[key] = pickle.dumps(merged)
-        return pickle.loads(self._merged[key])
+        if (kept := self._merged.get(key)) is not None:
+            return pickle.loads(kept)
+        merged = super()._compose_config_from_defaults_list(defaults, repo)
+        if (kept := _pickled(merged)) is not None:
+            self._merged[key] = kept
+        return merged
 
     @override
     def _load_configuration(  # pyright: ignore[reportIncompatibleMethodOverride]  # passes the rest on
@@ -145,7 +145,7 @@ class StrictConfigLoader(ConfigLoaderImpl):
             composed = super()._load_configuration(config_name, overrides, run_mode, **kwargs)
             problems = unknown_in_hydra(composed)
             if run_mode is RunMode.MULTIRUN:
-                self.sweep_dir = Path(str(composed.hydra.sweep.dir))
+                self.sweep = composed.hydra.sweep
             self._converted = None
             if run_mode is RunMode.RUN and config_name is not None:  # None: --hydra-help
                 self._converted, conversion = convert(composed)
@@ -160,6 +160,18 @@ class StrictConfigLoader(ConfigLoaderImpl):
             found = Diagnosis(self, config_name, overrides, run_mode)
             raise ConfigError(found.problems or problems, found.parts)
         return composed
+
+
+def _pickled(node: DictConfig) -> bytes | None:
+    """A node to be taken out again later; None where that is not possible.
+
+    A class of the script itself is not found by its name where a profiler runs the script, or in a
+    process that a launcher started.
+    """
+    try:
+        return pickle.dumps(node)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return None
 
 
 def to_config(composed: DictConfig) -> Config:
