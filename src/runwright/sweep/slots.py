@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
@@ -191,6 +192,12 @@ class ProcessSlot:
             self._process.start()
             theirs.close()  # so that the end of the process is the end of the connection
         return self._connection, self._process
+
+
+def prepare_processes() -> None:
+    """Let the process that the slots are forked from import torch meanwhile."""
+    if isinstance(_processes(), ForkServerContext):
+        forkserver.ensure_running()
 
 
 def _processes() -> ForkServerContext | SpawnContext:

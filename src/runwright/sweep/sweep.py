@@ -27,7 +27,15 @@ from runwright.sweep.checks import check, check_space, check_study, directions
 from runwright.sweep.options import SweeperConf
 from runwright.sweep.parts import function_named, make_pruner, make_sampler
 from runwright.sweep.results import write_results
-from runwright.sweep.slots import Assignment, Ended, LauncherSlot, ProcessSlot, Slot, work_through
+from runwright.sweep.slots import (
+    Assignment,
+    Ended,
+    LauncherSlot,
+    ProcessSlot,
+    Slot,
+    prepare_processes,
+    work_through,
+)
 from runwright.sweep.space import SearchSpace, Values
 from runwright.sweep.storage import absolute, is_out_of_reach
 from runwright.sweep.trial import TrialJob
@@ -160,6 +168,8 @@ class Sweep:
                     told = f"{problem}\n   Trial: {' '.join(overrides)}{where}"
                     problems.setdefault(_without_values(problem, values), told)
         found = list(problems.values())
+        if not found and self._has_processes:
+            prepare_processes()
         found += preflight.problems_of_jobs(loader)
         if found:
             raise ConfigError(found)
@@ -180,9 +190,14 @@ class Sweep:
         for values in self.by_hand:
             self.study.enqueue_trial(values, {studies.BY_HAND: True}, skip_if_exists=True)
 
+    @property
+    def _has_processes(self) -> bool:
+        """Whether each slot is a process of its own."""
+        is_basic: bool = self.config.hydra.launcher._target_.endswith("BasicLauncher")
+        return is_basic and self.options.n_jobs > 1
+
     def _new_slot(self) -> Callable[[], Slot]:
-        is_basic = self.config.hydra.launcher._target_.endswith("BasicLauncher")
-        kind = ProcessSlot if is_basic and self.options.n_jobs > 1 else LauncherSlot
+        kind = ProcessSlot if self._has_processes else LauncherSlot
         return lambda: kind(hydra_context=self.hydra_context, config=self.config)
 
     def _ended(self) -> list[FrozenTrial]:
