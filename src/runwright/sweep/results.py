@@ -153,6 +153,11 @@ def _draw_coordinates(study: optuna.Study, measure: str) -> "Axes":
     width = 2.0 + 1.5 * len({name for t in study.get_trials(deepcopy=False) for name in t.params})
     figure.set_size_inches(max(6.4, width), 5.6)
     for axis in figure.axes:
+        if axis.get_label() == "<colorbar>":  # it would cover the labels of a logarithmic axis
+            place = axis.get_position()
+            axis.set_position(
+                (place.x0 + 0.7 / figure.get_figwidth(), place.y0, place.width, place.height)
+            )
         for label in axis.get_yticklabels():
             label.set_bbox({"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1.0})
     return axes
