@@ -71,6 +71,15 @@ class CheckpointCfg(Settings):
 class DamagedCheckpointError(Exception):
     """A checkpoint file that cannot be read, or whose content does not match its digest."""
 
+    def __init__(self, path: Path, what: str) -> None:
+        """Say of a file what is wrong with it."""
+        self.path = path
+        self.what = what
+        super().__init__(path, what)
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.what}"
+
 
 @attrs.frozen(kw_only=True)
 class Checkpoint:
@@ -114,9 +123,9 @@ def read_tensors(path: Path) -> "tuple[dict[str, torch.Tensor], Info, str]":
     tensors, metadata = _read(path)
     text, digest = metadata.get("info"), metadata.get("digest")
     if text is None or digest is None:
-        raise DamagedCheckpointError("it was not written by runwright")
+        raise DamagedCheckpointError(path, "it was not written by runwright")
     if digest != _digest(tensors, text):
-        raise DamagedCheckpointError("its content does not match its digest")
+        raise DamagedCheckpointError(path, "its content does not match its digest")
     return tensors, json.loads(text), digest
 
 
@@ -210,10 +219,8 @@ class Checkpoints:
             try:
                 checkpoint = self._read_pair(name)
             except DamagedCheckpointError as error:
-                damaged.append(f"{self.folder / name}{WEIGHTS_SUFFIX}: {error}")
-                log.warning(
-                    "Damaged checkpoint %s%s: %s.", self.folder / name, WEIGHTS_SUFFIX, error
-                )
+                damaged.append(str(error))
+                log.warning("Damaged checkpoint %s.", error)
                 continue
             if damaged:
                 log.warning("Using the one before it, of step %d.", checkpoint.info["step"])
@@ -247,7 +254,7 @@ class Checkpoints:
         weights, _, digest = read_tensors(path)
         state, info, _ = read_tensors(self.folder / f"{name}{STATE_SUFFIX}")
         if info.get("weights_digest") != digest:
-            raise DamagedCheckpointError("its weights and its state are of different steps")
+            raise DamagedCheckpointError(path, "its weights and its state are of different steps")
         return Checkpoint(path=path, weights=weights, state=state, info=info)
 
 
@@ -284,7 +291,7 @@ def read_weights(path: Path) -> "dict[str, torch.Tensor]":
         tensors, metadata = _read(path)
         return tensors if "digest" not in metadata else read_tensors(path)[0]
     except DamagedCheckpointError as damage:
-        raise UserError(f"{path} is no whole safetensors file: {damage}.") from damage
+        raise UserError(f"{path} is no whole safetensors file: {damage.what}.") from damage
 
 
 def _read(path: Path) -> "tuple[dict[str, torch.Tensor], dict[str, str]]":
@@ -297,7 +304,7 @@ def _read(path: Path) -> "tuple[dict[str, torch.Tensor], dict[str, str]]":
             names: list[str] = list(file.keys())
             tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
-        raise DamagedCheckpointError(str(error)) from error
+        raise DamagedCheckpointError(path, str(error)) from error
     return tensors, metadata
 
 
