@@ -179,6 +179,17 @@ class Checkpoints:
         except DamagedCheckpointError:
             return {}
 
+    def check_best(self) -> None:
+        """Say in the log what is wrong with the best weights, if they are there and not whole."""
+        if not self.best.exists():
+            return
+        try:
+            self._read_pair("best")
+        except DamagedCheckpointError as damage:
+            log.warning(
+                "Damaged best weights %s. The next better validation writes them anew.", damage
+            )
+
     def forget_best(self) -> None:
         """Delete the best weights, those of another training."""
         for suffix in (WEIGHTS_SUFFIX, STATE_SUFFIX):

@@ -194,6 +194,8 @@ class Training(Generic[B]):
             UserError: the weights are not of this model.
         """
         load_into(self.model, checkpoint.weights, checkpoint.path)
+        if self.world.is_main:
+            self.checkpoints.check_best()
         state, info = checkpoint.state, checkpoint.info
         self.progress = Progress(**info["progress"])
         if info["total_steps"] != self.total_steps:

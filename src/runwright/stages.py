@@ -104,15 +104,23 @@ def load_weights(model: nn.Module, location: Path) -> None:
 def draw_results(training: Training[Any], run_dir: Path) -> None:
     """Draw the learning curves, and the pictures of the best weights' validation."""
     draw_learning_curves(run_dir / "metrics.csv", run_dir / "pictures" / "learning_curves.png")
-    best = run_dir / "checkpoints" / "best.safetensors"
-    if training.val is None or not best.exists():
+    if training.val is None:
+        return
+    best = training.checkpoints.best
+    if not best.exists():
+        log.warning("The validation is not drawn: there are no best weights, %s.", best)
+        return
+    try:
+        weights = read_weights(best)
+    except UserError as damage:
+        log.warning("The validation is not drawn: %s", damage)
         return
     model = training.evaluated_model()
     if is_sharded(model):  # no process has all of it
         log.info("To draw the pictures of a sharded model's validation, take stage=validate.")
         return
     last = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    model.load_state_dict(read_weights(best))
+    model.load_state_dict(weights)
     with autocast(training.device, training.cfg.precision):
         evaluate(model, training.objective, training.val).draw(run_dir / "pictures", "val")
     model.load_state_dict(last)

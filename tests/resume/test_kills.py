@@ -3,6 +3,7 @@
 import datetime
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,39 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(
     assert "Using the one before it, of step 20." in said
     assert "Resuming after step 20 of 124." in said
     assert_equal_runs(unbroken, killed)
+
+
+def test_a_run_with_damaged_best_weights_goes_on_and_writes_them_anew(
+    killed: Path, unbroken: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best = killed / "checkpoints" / "best.safetensors"
+    flip_a_byte(best)
+    compose([*OVERRIDES, "checkpoint.save_every=10"]).run(killed)
+    said = capsys.readouterr().out
+    assert f"Damaged best weights {best}: its content does not match its digest." in said
+    assert "The next better validation writes them anew." in said
+    assert_equal_runs(unbroken, killed)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "gone"])
+def test_a_run_without_whole_best_weights_finishes_and_says_what_is_not_drawn(
+    unbroken: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = Path(shutil.copytree(unbroken, tmp_path / "run"))
+    best = run_dir / "checkpoints" / "best.safetensors"
+    (run_dir / "result.json").unlink()
+    if damage == "flipped":
+        flip_a_byte(best)
+    else:
+        best.unlink()
+    options = [*OVERRIDES, "checkpoint.save_every=10", "pictures=true"]
+    compose(options).run(run_dir)
+    said = capsys.readouterr().out
+    assert "The validation is not drawn: " in said
+    assert str(best) in said
+    assert json.loads((run_dir / "result.json").read_text())["status"] == "finished"
+    with pytest.raises(UserError, match="is no whole" if damage == "flipped" else "no weights"):
+        compose([*options, "stage=validate", f"checkpoint.load={best}"]).run(tmp_path / "other")
 
 
 def test_when_every_checkpoint_is_damaged_nothing_is_overwritten(killed: Path) -> None:
