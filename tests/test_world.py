@@ -1,6 +1,7 @@
 """Several processes train one model as one process would."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -53,7 +54,7 @@ def test_a_batch_that_cannot_be_divided_is_refused() -> None:
     [
         "training.ema_decay=0.9",
         "training.accumulate_grad_batches=2",
-        "objective.class_weights=[1,2,3,4,5,6,7,8,9,10]",
+        "objective.class_weights=[0,2,3,4,5,6,7,8,9,10]",
     ],
 )
 def test_two_processes_measure_what_one_does(option: str) -> None:
@@ -65,6 +66,15 @@ def test_two_processes_measure_what_one_does(option: str) -> None:
     assert len(one) == len(two)
     for left, right in zip(one, two, strict=True):
         assert left == pytest.approx(right, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_nothing_of_batches_that_weigh_nothing() -> None:
+    options = ("objective.class_weights=[1,0,0,0,0,0,0,0,0,0]", "dm.batch_size=2")
+    finish(start("hydra.run.dir=two", *options, "training.epochs=1", "training.log_every=1"))
+    losses = [row["train_loss"] for row in measures("two")]
+    assert min(losses) == 0
+    assert 0 < max(losses) < math.inf
 
 
 @pytest.mark.slow

@@ -189,14 +189,14 @@ def joined(gpu: int) -> Generator[World]:
         dist.destroy_process_group()
 
 
-def relative_weight(weight: Tensor) -> Tensor | float:
-    """The weight of this process's share of a batch, relative to the mean over the processes.
+def mean_weight(weight: Tensor) -> Tensor:
+    """The mean over the processes of what their shares of a batch weigh.
 
-    A mean that is weighted, times this, has the weighted mean of the whole batch as its mean over
-    the processes.
+    A weighted sum over a share, divided by this, has the weighted mean of the whole batch as its
+    mean over the processes.
     """
     if not dist.is_initialized():
-        return 1.0
+        return weight
     total = weight.clone()
     dist.all_reduce(total)
-    return weight * dist.get_world_size() / total
+    return total / dist.get_world_size()

@@ -77,8 +77,34 @@ def test_smoothing_and_weights_shape_the_training_loss_and_not_the_measures() ->
     expected = functional.cross_entropy(
         batch.image.flatten(1), batch.label, weight=torch.tensor(weights), label_smoothing=0.2
     )
-    assert torch.equal(shaped.losses(Pixels(), batch)["loss"], expected)
+    torch.testing.assert_close(shaped.losses(Pixels(), batch)["loss"], expected)
     assert measured([batch], label_smoothing=0.2, class_weights=weights) == measured([batch])
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.2])
+def test_class_weights_give_the_weighted_mean_and_its_gradient(label_smoothing: float) -> None:
+    weights = [1.0, 0.0, 3.0, 0.5]
+    shaped = objective(label_smoothing=label_smoothing, class_weights=weights)
+    batch = random_batch(20)
+    image = batch.image.requires_grad_()
+    (gradient,) = torch.autograd.grad(shaped.losses(Pixels(), batch)["loss"], image)
+    expected = functional.cross_entropy(
+        image.flatten(1), batch.label, torch.tensor(weights), label_smoothing=label_smoothing
+    )
+    torch.testing.assert_close(gradient, *torch.autograd.grad(expected, image))
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.2])
+def test_a_batch_of_classes_that_weigh_nothing_has_no_loss_and_no_gradient(
+    label_smoothing: float,
+) -> None:
+    shaped = objective(label_smoothing=label_smoothing, class_weights=[1.0, 0.0, 1.0, 1.0])
+    batch = attrs.evolve(random_batch(5), label=torch.ones(5, dtype=torch.int64))
+    image = batch.image.requires_grad_()
+    loss = shaped.losses(Pixels(), batch)["loss"]
+    (gradient,) = torch.autograd.grad(loss, image)
+    assert loss.item() == 0
+    assert not gradient.any()
 
 
 def test_class_weights_must_be_as_many_as_classes() -> None:

@@ -1,5 +1,6 @@
 """Classification: cross-entropy, and the measures that come from the confusion matrix."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from runwright.objective import Evaluation, Objective
 from runwright.vision.batch import ImageBatch
 from runwright.vision.dims import ImageDims
 from runwright.vision.pictures import draw_confusion_matrix
-from runwright.world import World, relative_weight
+from runwright.world import World, mean_weight
 
 if TYPE_CHECKING:
     from runwright.vision.factories import ClassificationFactory
@@ -81,15 +82,24 @@ class Classification(Objective[ImageBatch]):
         if not self._has_checked:
             check_fit(logits, batch, self.dims)
             self._has_checked = True
-        loss = functional.cross_entropy(
+        return {"loss": self._cross_entropy(logits, batch.label, is_training=model.training)}
+
+    def _cross_entropy(self, logits: Tensor, label: Tensor, *, is_training: bool) -> Tensor:
+        smoothing = self.label_smoothing
+        if self.class_weights is None:
+            return functional.cross_entropy(logits, label, label_smoothing=smoothing)
+        summed = functional.cross_entropy(
             logits,
-            batch.label,
+            label,
             weight=self.class_weights,
-            label_smoothing=self.label_smoothing,
+            label_smoothing=smoothing,
+            reduction="sum",
         )
-        if self.class_weights is not None and model.training:
-            loss = loss * relative_weight(self.class_weights[batch.label].sum())
-        return {"loss": loss}
+        weight = self.class_weights[label].sum()
+        if is_training:
+            weight = mean_weight(weight)
+        # A batch of which nothing counts teaches nothing: no loss, no gradient, and not 0/0.
+        return summed / weight.where(weight > 0, math.inf)
 
     @override
     def evaluation(self) -> "ClassificationEvaluation":
