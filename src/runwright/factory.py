@@ -16,7 +16,6 @@ takes what is only known at run time and returns the real thing:
 `@settings` does the same for options that are not a choice of a group (`opt`, `training`, …).
 """
 
-import contextlib
 import dataclasses
 import inspect
 import math
@@ -252,11 +251,16 @@ def broken_rules(values: Settings, wrong: Collection[str]) -> Iterator[tuple[str
     Yields:
         Problems as `OptionError` takes them.
     """
-    # A rule may rely on what is wrong.
-    with contextlib.suppress(Exception) if wrong else contextlib.nullcontext():
+    try:
         for text in values.problems():
             if not set(_NAMED.findall(text)) & set(wrong):
                 yield "", text
+    except Exception:
+        from runwright.option_types import mistyped
+
+        # A rule may rely on what is wrong, be it by its type, which is told when it is run.
+        if not wrong and not mistyped(values):
+            raise
 
 
 def _make(cls: type[T]) -> type[T]:

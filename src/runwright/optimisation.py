@@ -3,7 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
 
 from typing_extensions import override
 
@@ -122,8 +122,13 @@ class OptimisationCfg(Settings):
         """The learning rate as a share of `lr`: a function of the steps done, 0 … total_steps − 1.
 
         Raises:
-            UserError: the warm-up is longer than the training.
+            UserError: there is no such schedule, or the warm-up is longer than the training.
         """
+        if self.schedule not in get_args(Schedule):
+            raise UserError(
+                f"opt.schedule cannot be {self.schedule!r}. "
+                + did_you_mean(str(self.schedule), get_args(Schedule))
+            )
         is_share = isinstance(self.warmup, float)
         warmup_steps = round(self.warmup * total_steps) if is_share else int(self.warmup)
         if warmup_steps > total_steps:

@@ -8,6 +8,7 @@ from runwright.dims import Dims, accepts
 from runwright.errors import ConfigError, UserError
 from runwright.extras import require_extra
 from runwright.factory import type_argument
+from runwright.option_types import mistyped
 
 if TYPE_CHECKING:
     from runwright.composition import StrictConfigLoader
@@ -20,7 +21,10 @@ _WITH_PREFLIGHT: Final = ("dm", "model", "objective", "opt", "wandb")
 
 def problems(config: "Config") -> list[str]:
     """All that can be known to be wrong before a run directory is made and data are read."""
-    return problems_of_parts(vars(config))
+    wrong = mistyped(config)
+    above = {key.partition(".")[0] for key in wrong}
+    right = {name: part for name, part in vars(config).items() if name not in above}
+    return [*wrong.values(), *problems_of_parts(right)]
 
 
 def problems_of_parts(parts: Mapping[str, Any]) -> list[str]:
