@@ -61,6 +61,8 @@ _PACKAGES: Final = (
     "optuna",
 )
 
+_NO_RECORD: Final = "  config.yaml is missing, which says what it was trained with"
+
 _NO_STORAGE: Final = frozenset(
     {
         errno.ENOSPC,
@@ -185,10 +187,11 @@ class RunDir:
         if can_resume:
             self._seconds_before = _seconds_spent(self.path)
         holds_weights = can_resume or self._checkpoints.best.exists()
-        if holds_weights and recorded.exists():
+        is_recorded = recorded.exists()
+        if holds_weights and (is_training or is_recorded):
             if not is_training:
                 return  # a measurement does not replace the record of the training
-            self.changed = changes(recorded, self.config)
+            self.changed = changes(recorded, self.config) if is_recorded else [_NO_RECORD]
             if self.changed:
                 self._refuse_unless_allowed(can_resume=can_resume)
             elif (finished := _finished(self.path / "result.json")) is not None:
@@ -234,9 +237,11 @@ class RunDir:
         if not self.config.checkpoint.allow_changes:
             held = "a run" if can_resume else "the best weights of a run"
             way = "resume it all the same" if can_resume else "start anew in their place"
+            is_known = self.changed != [_NO_RECORD]
+            which, first = ("another", "Take") if is_known else ("an unknown", "Put it back, take")
             raise UserError(
-                f"{self.path} holds {held} with another configuration:\n{listed}\n"
-                f"Take another hydra.run.dir, or {way} with checkpoint.allow_changes=true."
+                f"{self.path} holds {held} with {which} configuration:\n{listed}\n"
+                f"{first} another hydra.run.dir, or {way} with checkpoint.allow_changes=true."
             )
         if can_resume:
             log.warning("Resuming with a changed configuration:\n%s", listed)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from resume.conftest import ALLOWED, DIE_AT_STEP_30, OVERRIDES
+from resume.conftest import ALLOWED, DIE_AT_STEP_30, OVERRIDES, contents
 from runwright import UserError, compose
 from runwright.checkpoint import read_tensors
 from runwright.rundir import RunDir
@@ -25,6 +25,23 @@ def test_a_changed_configuration_is_refused_with_the_changed_keys(killed: Path) 
     assert "save_every" not in str(caught.value)
     assert "checkpoint.allow_changes=true" in str(caught.value)
     compose([*OVERRIDES, *changed, "checkpoint.allow_changes=true"]).run(killed)
+
+
+@pytest.mark.parametrize("kept", ["checkpoints", "best"])
+def test_what_has_lost_its_record_is_gone_on_from_only_when_told_to(
+    killed: Path, best_only: Path, kept: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = killed if kept == "checkpoints" else best_only
+    (run_dir / "config.yaml").unlink()
+    before = contents(run_dir)
+    with pytest.raises(UserError) as caught:
+        compose(OVERRIDES).run(run_dir)
+    assert "with an unknown configuration:\n  config.yaml is missing, which" in str(caught.value)
+    assert "Put it back, take another hydra.run.dir, or " in str(caught.value)
+    assert contents(run_dir) == before
+    compose([*OVERRIDES, ALLOWED]).run(run_dir)
+    assert "config.yaml is missing" in capsys.readouterr().out
+    assert (run_dir / "config.yaml").exists()
 
 
 def test_best_weights_give_way_to_another_configuration_only_when_told_to(
