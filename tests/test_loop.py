@@ -187,8 +187,11 @@ def test_limits_of_what_is_overfitted_are_refused() -> None:
         compose([*DIGITS, "training.overfit_batches=1", "training.limit_val_batches=2"])
 
 
-def test_batch_normalisation_of_lone_examples_is_refused(tmp_path: Path) -> None:
-    config = compose(["dm=cmnist", "model=fcn", "model.norm=BN", "dm.batch_size=1", "gpu=-1"])
+@pytest.mark.parametrize("options", [["model=fcn", "model.norm=BN"], ["model=resnet"]])
+def test_batch_normalisation_of_lone_examples_is_refused(
+    tmp_path: Path, options: list[str]
+) -> None:
+    config = compose([*DIGITS, *options, "dm.batch_size=1", "dm.default_res=8"])
     with pytest.raises(UserError, match=r"of the data \(such as dm\.batch_size=2\)"):
         config.run(tmp_path / "run")
 

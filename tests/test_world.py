@@ -120,6 +120,14 @@ def test_a_process_that_dies_ends_all_and_leaves_no_stray_directory() -> None:
 
 
 @pytest.mark.slow
+def test_a_share_of_one_example_is_refused_before_it_is_normalised() -> None:
+    fcn = ("model=fcn", "model.norm=BN", "model.num_hidden=1")
+    said, _ = start("dm.batch_size=2", *fcn).communicate(timeout=120)
+    assert "such as dm.batch_size=4" in said
+    assert "ValueError" not in said
+
+
+@pytest.mark.slow
 def test_what_cannot_be_divided_ends_all_with_one_message() -> None:
     said, _ = start("dm.batch_size=63").communicate(timeout=120)
     assert "dm.batch_size=63 cannot be divided equally among 2 processes" in said

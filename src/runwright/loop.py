@@ -47,6 +47,11 @@ _NON_FINITE = (
     "such values in the data, or try a lower opt.lr, a warm-up (opt.warmup) or training.clip_grad."
 )
 
+_ONE_VALUE: Final = (
+    "Batch normalisation gets one value per channel, of which it takes no variance. Use a larger "
+    "batch size of the data (such as dm.batch_size={two}), or a model without batch normalisation."
+)
+
 
 class Training(Generic[B]):
     """Everything that takes part in one training; `run` is the loop."""
@@ -93,7 +98,7 @@ class Training(Generic[B]):
             )
         self.total_steps = _total_steps(cfg, self.steps_per_epoch)
         self.val_every = _validation_interval(cfg, self.steps_per_epoch)
-        _refuse_lone_examples(model, data.train)
+        _refuse_lone_examples(model, data.train, world.size)
         self.monitor, self.higher_is_better = choose_monitor(cfg, objective, self.val is not None)
         self.optimizer: Optimizer = opt.build(model)
         self.optimizer_name = opt.described
@@ -132,7 +137,7 @@ class Training(Generic[B]):
                 for remaining in reversed(range(cfg.accumulate_grad_batches)):
                     with world.exchanging(self.trained, gradients=remaining == 0):
                         with autocast(self.device, cfg.precision):
-                            losses = self.objective.losses(self.trained, next(batches))
+                            losses = self._losses(next(batches))
                         loss = losses["loss"] / cfg.accumulate_grad_batches
                         self.scaler.scale(loss).backward()
                     self.losses.add(losses)
@@ -177,6 +182,14 @@ class Training(Generic[B]):
             higher_is_better=self.higher_is_better,
             pruned=progress.pruned,
         )
+
+    def _losses(self, batch: B) -> dict[str, Tensor]:
+        try:
+            return self.objective.losses(self.trained, batch)
+        except ValueError as error:
+            if not str(error).startswith("Expected more than 1 value per channel"):  # torch's
+                raise
+            raise UserError(_ONE_VALUE.format(two=2 * self.world.size)) from error
 
     def evaluated_model(self) -> nn.Module:
         """The model that is validated: the moving average of the weights if there is one."""
@@ -381,15 +394,11 @@ def _limited(data: Data[Any, B], cfg: TrainingCfg) -> tuple[Split[B], Split[B] |
     return train, limit(data.val, cfg.limit_val_batches, "training.limit_val_batches")
 
 
-def _refuse_lone_examples(model: nn.Module, train: Split[Any]) -> None:
-    if len(train) // train.num_batches > 1:
+def _refuse_lone_examples(model: nn.Module, train: Split[Any], processes: int) -> None:
+    if len(train) // train.num_batches // processes > 1:
         return
     if any(isinstance(module, nn.BatchNorm1d) for module in model.modules()):
-        raise UserError(
-            "A training batch has one example, of which batch normalisation takes no variance. "
-            "Use a larger batch size of the data (such as dm.batch_size=2), or a model without "
-            "batch normalisation."
-        )
+        raise UserError(_ONE_VALUE.format(two=2 * processes))
 
 
 def _total_steps(cfg: TrainingCfg, steps_per_epoch: int) -> int:
