@@ -182,6 +182,15 @@ def test_overfitting_a_batch_drives_the_loss_down_on_the_same_examples(tmp_path:
     assert accuracy == 1.0
 
 
+def test_what_was_overfitted_is_what_is_validated_afterwards(tmp_path: Path) -> None:
+    options = [*DIGITS, "training.overfit_batches=2", "training.epochs=20"]
+    value = compose(options).run(tmp_path / "run")
+    assert compose([*options, "stage=validate"]).run(tmp_path / "run") == value
+    best = json.loads((tmp_path / "run" / "result.json").read_text())["measures"]
+    measured = json.loads((tmp_path / "run" / "validate.json").read_text())
+    assert {name: measured[name] for name in best} == best
+
+
 def test_limits_of_what_is_overfitted_are_refused() -> None:
     with pytest.raises(UserError, match=r"training\.limit_val_batches must be null"):
         compose([*DIGITS, "training.overfit_batches=1", "training.limit_val_batches=2"])

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from runwright.batching import FirstBatches
-from runwright.data import Batch, Split
+from runwright.data import Batch, Data, Split
 from runwright.errors import UserError, did_you_mean
 from runwright.objective import Evaluation, Objective
 from runwright.sharding import is_sharded
@@ -90,7 +90,22 @@ def measure_to_report(cfg: TrainingCfg, objective: Objective[Any]) -> str:
     return choose_monitor(cfg, objective, has_validation=True)[0].removeprefix("val_")
 
 
-def limit(split: Split[B], to: float | None, option: str) -> Split[B]:
+def limited(data: Data[Any, B], cfg: TrainingCfg) -> tuple[Split[B], Split[B] | None]:
+    """What is trained on and what is validated of the data, as the options limit it.
+
+    Raises:
+        UserError: a limit leaves no batch.
+    """
+    if cfg.overfit_batches is not None:
+        few = FirstBatches(data.train, cfg.overfit_batches, same_every_epoch=True)
+        return few, few
+    train = _limit(data.train, cfg.limit_train_batches, "training.limit_train_batches")
+    if data.val is None:
+        return train, None
+    return train, _limit(data.val, cfg.limit_val_batches, "training.limit_val_batches")
+
+
+def _limit(split: Split[B], to: float | None, option: str) -> Split[B]:
     """The first batches of a split: a number of them, or a share when `to` is a float."""
     if to is None:
         return split

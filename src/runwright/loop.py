@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from runwright import sharding
-from runwright.batching import FirstBatches, part_of
+from runwright.batching import part_of
 from runwright.checkpoint import Checkpoint, Checkpoints, load_into
 from runwright.data import Batch, Data, Split
 from runwright.ema import MovingAverage
 from runwright.errors import RunError, UserError, did_you_mean
-from runwright.evaluation import autocast, choose_monitor, evaluate, limit
+from runwright.evaluation import autocast, choose_monitor, evaluate, limited
 from runwright.logging import RunLog
 from runwright.losses import LossHistory
 from runwright.objective import Objective
@@ -83,7 +83,7 @@ class Training(Generic[B]):
         self.device = device
         self.reporter = reporter
         self.world = world
-        train, self.val = _limited(data, cfg)
+        train, self.val = limited(data, cfg)
         self.train = part_of(train, world.rank, world.size)
         self.ema = MovingAverage(model, cfg.ema_decay) if cfg.ema_decay is not None else None
         sharded = cfg.parallel == "fsdp"
@@ -382,16 +382,6 @@ class Training(Generic[B]):
             "wandb_id": self.run_log.wandb_id,
         }
         self.checkpoints.save(progress.step, weights, state, info)
-
-
-def _limited(data: Data[Any, B], cfg: TrainingCfg) -> tuple[Split[B], Split[B] | None]:
-    if cfg.overfit_batches is not None:
-        few = FirstBatches(data.train, cfg.overfit_batches, same_every_epoch=True)
-        return few, few
-    train = limit(data.train, cfg.limit_train_batches, "training.limit_train_batches")
-    if data.val is None:
-        return train, None
-    return train, limit(data.val, cfg.limit_val_batches, "training.limit_val_batches")
 
 
 def _refuse_lone_examples(model: nn.Module, train: Split[Any], processes: int) -> None:

@@ -15,7 +15,7 @@ from runwright.changes import changes, is_record
 from runwright.checkpoint import find_weights, load_into, read_weights
 from runwright.data import Data, Split
 from runwright.errors import UserError
-from runwright.evaluation import autocast, evaluate, limit, measure_to_report
+from runwright.evaluation import autocast, evaluate, limited, measure_to_report
 from runwright.files import replacing, write_bytes
 from runwright.loop import Training
 from runwright.objective import Objective
@@ -129,6 +129,8 @@ def draw_results(training: Training[Any], run_dir: Path) -> None:
 def _split(config: Config, data: Data[Any, Any]) -> tuple[str, Split[Any]]:
     """The split that a stage works on, and its name."""
     splits = {"val": data.val, "test": data.test}
+    if config.stage == "validate":  # what the training validated
+        splits["val"] = limited(data, config.training)[1]
     if config.stage == "predict":
         wanted = "test" if data.test is not None else "val"
     else:
@@ -139,8 +141,6 @@ def _split(config: Config, data: Data[Any, Any]) -> tuple[str, Split[Any]]:
             f"stage={config.stage}: these data have no {wanted} split. If an option of the data "
             "keeps one, train with it as well."
         )
-    if config.stage == "validate":
-        split = limit(split, config.training.limit_val_batches, "training.limit_val_batches")
     return wanted, split
 
 
