@@ -196,7 +196,7 @@ class Training(Generic[B]):
         return self.model if self.ema is None else self.ema.model
 
     def restore(self, checkpoint: Checkpoint, *, is_changed: bool = False) -> None:
-        """Go on from a checkpoint; from a finished one only if there are more steps now.
+        """Go on from a checkpoint; of a finished training only if it would not end there now.
 
         Args:
             checkpoint: what to go on from.
@@ -211,12 +211,14 @@ class Training(Generic[B]):
             self.checkpoints.check_best()
         state, info = checkpoint.state, checkpoint.info
         self.progress = Progress(**info["progress"])
-        if info["total_steps"] != self.total_steps:
-            self.progress.finished = False
         if self.progress.monitor != self.monitor:
             log.warning("%s decides from here on, and starts anew.", self.monitor)
             self.progress.monitor, self.progress.best = self.monitor, None
             self.progress.validations_without_best = 0
+        is_last = self.progress.step >= self.total_steps
+        stays = is_last or self.progress.pruned or self._is_stuck()
+        if info["total_steps"] != self.total_steps or not stays:
+            self.progress.finished = False
         self.losses.restore(self.progress.unread)
         if is_changed:
             self._take_over_best()
@@ -341,13 +343,16 @@ class Training(Generic[B]):
         if progress.pruned:
             log.info("Stopping early: others do better (pruned).")
             progress.finished = True
-        elif not better and progress.validations_without_best >= (
-            self.cfg.early_stopping or math.inf
-        ):
+        elif not better and self._is_stuck():
             log.info(
                 "Stopping early: no new best in %d validations.", progress.validations_without_best
             )
             progress.finished = True
+
+    def _is_stuck(self) -> bool:
+        """Whether it is time to stop early."""
+        patience = self.cfg.early_stopping or math.inf
+        return self.progress.validations_without_best >= patience
 
     def _record(self, measures: dict[str, float]) -> None:
         self.run_log.record(self.progress.step, measures)

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from resume.conftest import DIE_AT_STEP_30, OVERRIDES, assert_equal_runs, contents
+import toy_domain
+from resume.conftest import ALLOWED, DIE_AT_STEP_30, OVERRIDES, assert_equal_runs, contents
 from runwright import UserError, compose
+from runwright.run import run
 
 
 def test_a_finished_run_is_left_alone_and_says_how_to_go_on(
@@ -56,6 +58,38 @@ def test_a_finished_run_can_be_trained_on(
     compose([*longer, "checkpoint.allow_changes=true"]).run(run_dir)
     assert "Resuming after step 124 of 155." in capsys.readouterr().out
     assert json.loads((run_dir / "result.json").read_text())["steps"] == 155
+
+
+SETS = (f"dm={toy_domain.ToySets.config_choice}", "model=set_encoder", "gpu=-1", "pictures=false")
+STUCK = (*SETS, "opt.lr=1", "opt.schedule=constant", "training.early_stopping=3")
+
+
+def test_a_run_that_stopped_early_goes_on_when_there_is_no_reason_to_any_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compose([*STUCK, "training.epochs=50"]).run(tmp_path)
+    stopped = json.loads((tmp_path / "result.json").read_text())["steps"]
+    assert stopped < 400
+    capsys.readouterr()
+    compose([*STUCK, "training.epochs=50", "training.early_stopping=2", ALLOWED]).run(tmp_path)
+    assert f"had come to its end, after step {stopped} of 400." in capsys.readouterr().out
+    compose([*STUCK, "training.epochs=50", "training.early_stopping=null", ALLOWED]).run(tmp_path)
+    assert f"Resuming after step {stopped} of 400." in capsys.readouterr().out
+    assert json.loads((tmp_path / "result.json").read_text())["steps"] == 400
+
+
+class OthersDoBetter:
+    def report(self, step: int, value: float) -> bool:
+        del step, value
+        return True
+
+
+def test_a_run_that_was_pruned_does_not_go_on_when_it_may_be_more_patient(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(compose([*STUCK, "training.epochs=2"]), tmp_path, reporter=OthersDoBetter())
+    compose([*STUCK, "training.epochs=2", "training.early_stopping=null", ALLOWED]).run(tmp_path)
+    assert "The training had come to its end, after step 8 of 16." in capsys.readouterr().out
 
 
 def test_a_run_that_was_killed_when_it_trained_on_has_not_finished(
