@@ -2,13 +2,17 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "own_project"
+from conftest import REPOSITORY
+from readme.pages import shown_files
+
+EXAMPLE = REPOSITORY / "examples" / "own_project"
 
 
 def code_lines(path: Path) -> list[str]:
@@ -44,6 +48,35 @@ def test_it_trains_its_own_model_on_the_built_in_data(tmp_path: Path) -> None:
     again = run(tmp_path, *shlex.split(command)[1:])
     assert again.returncode == 0, again.stderr
     assert f"Best val_accuracy: {accuracy[1]}" in again.stdout
+
+
+def test_the_files_that_are_shown_run_in_an_empty_folder(tmp_path: Path) -> None:
+    shown = dict(shown_files((REPOSITORY / "README.md").read_text()))
+    for path, content in shown.items():
+        if path.startswith("examples/own_project/"):
+            file = tmp_path / path.removeprefix("examples/own_project/")
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(content)
+    done = run(tmp_path, "main.py", "training.max_steps=1", "pictures=false", "gpu=-1")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_missing_folder_of_configurations_is_told_with_what_belongs_into_it(
+    tmp_path: Path,
+) -> None:
+    for name in ("main.py", "models.py"):
+        shutil.copy(EXAMPLE / name, tmp_path)
+
+    done = run(tmp_path, "main.py")
+    assert done.returncode == 2
+    assert f"There is no folder {tmp_path / 'conf'}, where main.py looks" in done.stderr
+    assert "or call app.main(None) in main.py" in done.stderr
+    (yaml,) = re.findall(r"^defaults:\n(?:  .*\n)+", done.stderr, re.MULTILINE)
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "config.yaml").write_text(yaml)
+    assert "dm must be chosen" in run(tmp_path, "main.py").stderr
+    choices = ("dm=cmnist", "model=pooled_linear")
+    assert run(tmp_path, "main.py", *choices, "--cfg", "job").returncode == 0
 
 
 def test_its_options_are_checked_like_all_others(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -17,9 +18,21 @@ from omegaconf.errors import OmegaConfBaseException
 from runwright import app, composition, schema
 from runwright.completion import CompletionLoader
 from runwright.errors import ConfigError, RunError, UserError, did_you_mean
+from runwright.factory import CONFIG_GROUPS
 from runwright.flags import read_flags
 from runwright.mistakes import mistakes_of_multirun, mistakes_of_run
 from runwright.run import Config
+
+_NO_FOLDER: Final = """\
+There is no folder {0}, where {2} looks for its YAML files. Make it, with a {1}.yaml such as
+
+defaults:
+  - config_schema
+  - dm: ???  # or one of {3}
+  - model: ???  # or one of {4}
+  - _self_
+
+or call app.main(None) in {2}, which looks for none."""
 
 
 def run_command_line(conf: str | None, config_name: str, config: type[Config]) -> None:
@@ -48,11 +61,14 @@ def _command(conf: str | None, config_name: str, config: type[Config]) -> None:
     folder = None if conf is None else script.parent / conf
     if args.config_path:
         folder = _existing("--config-path", script.parent, args.config_path)
+    name = args.config_name or config_name
+    if folder is not None and not folder.is_dir() and not args.shell_completion:
+        choices = ", ".join(sorted(CONFIG_GROUPS["dm"])), ", ".join(sorted(CONFIG_GROUPS["model"]))
+        raise UserError(_NO_FOLDER.format(folder, name, script.name, *choices))
     before = _existing("--config-dir", Path.cwd(), args.config_dir) if args.config_dir else None
     path = composition.search_path(folder, before)
     hydra = Hydra.create_main_hydra2(task_name=script.stem, config_search_path=path)
     hydra.config_loader = composition.StrictConfigLoader(path)
-    name = args.config_name or config_name
 
     if args.help:
         from runwright.help import help_text, terminal_width
