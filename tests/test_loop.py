@@ -14,6 +14,7 @@ from runwright.batching import FirstBatches, InMemory, epoch_order
 from runwright.checkpoint import read_tensors, read_weights
 from runwright.data import Data, DataModule
 from runwright.factory import factory
+from runwright.preflight import directions
 from runwright.runtime import Runtime
 from toy_domain import SetBatch, SetDims, SquaredDistance, ToySets
 
@@ -158,6 +159,22 @@ def test_an_unknown_measure_is_refused_before_it_is_measured(tmp_path: Path) -> 
     with pytest.raises(UserError, match="Did you mean 'val_largest'"):
         compose([*options, "stage=test", "training.monitor=val_largst"]).run(run_dir)
     assert not (run_dir / "test.json").exists()
+
+
+def test_the_training_loss_decides_beside_validations_that_are_recorded(tmp_path: Path) -> None:
+    options = [*DIGITS, "training.epochs=2", "training.log_every=5", "training.val_every=12"]
+    options += ["training.monitor=train_loss", "opt.schedule=constant"]
+    config = compose(options)
+    value = config.run(tmp_path / "run")
+    losses = column(tmp_path / "run", "train_loss")
+    assert value == min(losses.values())
+    assert list(column(tmp_path / "run", "val_loss"))[:2] == [12, 24]
+    step = json.loads((tmp_path / "run" / "result.json").read_text())["step"]
+    assert losses[step] == value
+    compose([*options, f"training.max_steps={step}"]).run(tmp_path / "until")
+    best = read_weights(tmp_path / "run" / "checkpoints" / "best.safetensors")
+    assert all(torch.equal(best[n], tensor) for n, tensor in weights(tmp_path / "until").items())
+    assert directions(config)[0][""] == "minimize"
 
 
 def test_a_run_that_monitors_the_training_loss_can_be_tested(tmp_path: Path) -> None:

@@ -69,7 +69,8 @@ def choose_monitor(
                 "the training loss decides which weights are best."
             )
         log.info("There are no validation data: the training loss decides which weights are best.")
-        return "train_loss", False
+    if not has_validation or cfg.monitor == "train_loss":
+        return "train_loss", cfg.monitor_mode == "max"
     monitor = cfg.monitor or f"val_{objective.monitor}"
     if monitor not in known:
         raise UserError(
@@ -85,7 +86,7 @@ def measure_to_report(cfg: TrainingCfg, objective: Objective[Any]) -> str:
     Raises:
         UserError: the measure is unknown, whether there are validation data or not.
     """
-    if cfg.monitor == "train_loss":  # what decides where there are no validation data
+    if cfg.monitor == "train_loss":
         return "loss"
     return choose_monitor(cfg, objective, has_validation=True)[0].removeprefix("val_")
 

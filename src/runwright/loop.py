@@ -271,7 +271,7 @@ class Training(Generic[B]):
         means = {f"train_{name}": sum(v) / len(v) for name, v in self.losses.read().items()}
         self.losses.clear()
         self.run_log.progress(self.progress.step, means["train_loss"])
-        if self.val is None:
+        if self.monitor == "train_loss":
             self._judge(means)
         return {"epoch": self.progress.step / self.steps_per_epoch, "lr": lr, **means}
 
@@ -308,7 +308,8 @@ class Training(Generic[B]):
         if not math.isfinite(measures["val_loss"]):
             self._check_losses()  # it is likelier that the training went wrong first
             self._fail("validation loss", measures["val_loss"], self.progress.step, lr)
-        self._judge(measures)
+        if self.monitor != "train_loss":
+            self._judge(measures)
         return {"epoch": self.progress.step / self.steps_per_epoch, **measures}
 
     def _judge(self, measures: dict[str, float]) -> None:

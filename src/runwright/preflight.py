@@ -126,5 +126,6 @@ def directions(config: "Config") -> tuple[dict[str, str], str | None]:
     ways = {True: "maximize", False: "minimize"}
     known = {f"val_{name}": ways[better] for name, better in objective.higher_is_better.items()}
     monitor, higher_is_better = choose_monitor(config.training, objective, has_validation=True)
-    own = {"parameters": "minimize", "": ways[higher_is_better], monitor: known[monitor]}
+    way = ways[higher_is_better]
+    own = {"parameters": "minimize", "": way, monitor: known.get(monitor, way)}
     return {**known, **own}, monitor

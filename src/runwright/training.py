@@ -56,7 +56,9 @@ class TrainingCfg(Settings):
         default=None, ge=1, doc="train and validate on these first batches only, to test a model"
     )
     monitor: str | None = option(
-        default=None, doc="measure that decides which weights are best and what the run returns"
+        default=None,
+        doc="measure that decides which weights are best and what the run returns; train_loss "
+        "decides every log_every steps",
     )
     monitor_mode: Literal["max", "min"] | None = option(
         default=None, doc="whether more or less of it is better; known for the usual measures"
