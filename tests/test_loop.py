@@ -14,6 +14,7 @@ from runwright.batching import FirstBatches, InMemory, epoch_order
 from runwright.checkpoint import read_tensors, read_weights
 from runwright.data import Data, DataModule
 from runwright.factory import factory
+from runwright.objective import ObjectiveFactory
 from runwright.preflight import directions
 from runwright.runtime import Runtime
 from toy_domain import SetBatch, SetDims, SquaredDistance, ToySets
@@ -139,6 +140,40 @@ def test_an_unknown_measure_is_refused_before_a_directory_is_made(
     with pytest.raises(UserError, match="Did you mean 'val_largest'"):
         compose([*SETS, "training.monitor=val_largst", f"stage={stage}"]).run(tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+class WithSmallest(SquaredDistance):
+    """Reports a measure without saying which way is better."""
+
+    def losses(self, model: nn.Module, batch: SetBatch) -> dict[str, torch.Tensor]:
+        losses = super().losses(model, batch)
+        return losses | {"smallest": (model(batch.vectors) - batch.target).square().min()}
+
+
+@factory("set_error_with_smallest")
+class WithSmallestFactory(ObjectiveFactory[SetDims, SetBatch]):
+    """Mean squared error between sets, and the smallest."""
+
+    def build(self, dims: SetDims, device: torch.device) -> WithSmallest:
+        return WithSmallest()
+
+
+def test_any_measure_can_be_monitored_when_it_is_said_which_way_is_better(tmp_path: Path) -> None:
+    options = [*SETS, "objective=set_error_with_smallest", "training.epochs=3"]
+    with pytest.raises(UserError, match=r"say which way is better with training\.monitor_mode="):
+        compose([*options, "training.monitor=val_smallest"]).run(tmp_path / "run")
+    options += ["training.monitor_mode=max"]
+    config = compose([*options, "training.monitor=val_smallest"])
+    value = config.run(tmp_path / "run")
+    assert value == max(column(tmp_path / "run", "val_smallest").values())
+    assert directions(config)[0]["val_smallest"] == "maximize"
+    wrong = [*options, "training.monitor=val_smalest"]
+    with pytest.raises(UserError, match="Did you mean 'val_smallest'"):
+        compose(wrong).run(tmp_path / "wrong")
+    with pytest.raises(UserError, match="Did you mean 'smallest'"):
+        compose([*wrong, "stage=validate", f"checkpoint.load={tmp_path / 'run'}"]).run("stage")
+    with pytest.raises(UserError, match="no such thing"):  # measures of a validation begin with it
+        compose([*options, "training.monitor=smallest"]).run(tmp_path / "wrong")
 
 
 @factory("toy_sets_read_first")

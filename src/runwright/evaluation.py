@@ -59,7 +59,7 @@ def choose_monitor(
     """The measure that decides which weights are best, and whether more of it is better.
 
     Raises:
-        UserError: the measure is unknown, or it is unknown which way is better.
+        UserError: the measure is unknown, and so is which way is better.
     """
     known = {f"val_{name}": better for name, better in objective.higher_is_better.items()}
     if not has_validation:
@@ -72,12 +72,15 @@ def choose_monitor(
     if not has_validation or cfg.monitor == "train_loss":
         return "train_loss", cfg.monitor_mode == "max"
     monitor = cfg.monitor or f"val_{objective.monitor}"
+    if cfg.monitor_mode is not None and monitor.startswith("val_"):  # the first validation knows
+        return monitor, cfg.monitor_mode == "max"
     if monitor not in known:
         raise UserError(
-            f"training.monitor={monitor}: no such thing is measured in a validation. "
-            + did_you_mean(monitor, known)
+            f"training.monitor={monitor}: no such thing is known to be measured in a validation. "
+            f"{did_you_mean(monitor, known)} If it is, say which way is better with "
+            "training.monitor_mode=max or min."
         )
-    return monitor, known[monitor] if cfg.monitor_mode is None else cfg.monitor_mode == "max"
+    return monitor, known[monitor]
 
 
 def measure_to_report(cfg: TrainingCfg, objective: Objective[Any]) -> str:

@@ -14,7 +14,7 @@ from torch import nn
 from runwright.changes import changes, is_record
 from runwright.checkpoint import find_weights, load_into, read_weights
 from runwright.data import Data, Split
-from runwright.errors import UserError
+from runwright.errors import UserError, did_you_mean
 from runwright.evaluation import autocast, evaluate, limited, measure_to_report
 from runwright.files import replacing, write_bytes
 from runwright.loop import Training
@@ -53,7 +53,13 @@ def measure_or_predict(
         return math.nan
     with autocast(runtime.device, config.training.precision):
         evaluation = evaluate(model, objective, split)
-    measures = {f"{name}_{measure}": value for measure, value in evaluation.compute().items()}
+    values = evaluation.compute()
+    if monitored not in values:
+        raise UserError(
+            f"training.monitor: nothing called '{monitored}' is measured. "
+            + did_you_mean(monitored, values)
+        )
+    measures = {f"{name}_{measure}": value for measure, value in values.items()}
     text = json.dumps({"weights": str(weights), **measures}, indent=2) + "\n"
     write_bytes(runtime.run_dir / f"{config.stage}.json", text.encode())
     if config.pictures:
