@@ -105,6 +105,7 @@ def test_a_key_of_another_model_is_refused_with_the_seeds_text() -> None:
         ("~opt", "~opt: an option cannot be deleted. Leave this out, and give values to the opti"),
         ("~model", "~model: one must be chosen. Leave this out, or choose another: model=cnn|"),
         ("~opt.lrr", "Did you mean 'opt.lr'?"),
+        ("+opt={foo: 3}", "OptimisationCfg has no 'foo'. It has: lr, weight_decay"),
         ("opt.lr=[1", "opt.lr=[1"),
         ("seed=1,2", "--multirun"),
     ],
@@ -121,6 +122,7 @@ def test_a_mistake_is_named(override: str, expected: str) -> None:
         ("model.hidden_di=3", "Did you mean 'model.hidden_dim'? FcnFactory has: num_hidden"),
         ("trainig.epochs=2", "Did you mean 'training'? Config has: dm, model"),
         ("dm.labelmap.a=3", "Did you mean 'dm.label_map'? ColoredMNISTDataModule has: root"),
+        ("opt={lr: 3, lrr: 3}", "Did you mean 'opt.lr'? It has: lr, weight_decay"),
         ("model[hiden]=3", "Did you mean 'model.num_hidden'? FcnFactory has: num_hidden"),
     ],
 )
@@ -342,6 +344,26 @@ def test_an_unknown_name_in_a_defaults_list_gets_the_nearest(conf: Path) -> None
     (problem,) = mistakes("model=wide", conf=str(conf))
     assert "Could not load 'model/fnc'" in problem
     assert "Did you mean 'fcn'?" in problem
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("override /modell: cnn", "there is no group 'modell'. Did you mean 'model'? Allowed: dm,"),
+        ("override model: cnn", "Did you mean `override /model: cnn`?"),
+        ("override /experiment: other", "no 'experiment' was chosen before it."),
+        ("/modell: cnn", "Could not find 'modell/cnn' Did you mean 'model'? Allowed: dm,"),
+    ],
+)
+def test_an_unknown_group_in_a_defaults_list_gets_the_nearest(
+    conf: Path, entry: str, expected: str
+) -> None:
+    file = conf / "experiment" / "local.yaml"
+    file.write_text(f"# @package _global_\ndefaults:\n  - {entry}\n")
+    (conf / "config.yaml").write_text("defaults: [config_schema, experiment/local, _self_]\n")
+    (problem,) = mistakes(conf=str(conf))
+    assert "experiment/local" in problem
+    assert expected in problem
 
 
 def test_a_file_with_the_wrong_suffix_does_not_hide_the_mistake(conf: Path) -> None:

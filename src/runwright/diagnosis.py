@@ -9,6 +9,7 @@ time, leaves out what does not fit, and goes on.
 
 import copy
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
@@ -41,6 +42,11 @@ from runwright.quoting import parse_override, several_values
 _NO_SCHEMA: Final = (
     "The primary configuration has no schema. Begin its defaults list with "
     f"`- {schema.SCHEMA_NAME}`."
+)
+
+_UNUSED: Final = re.compile(
+    r"In '(?P<file>.+)': Invalid Defaults List override '(?P<entry>.+)'\.\n"
+    r"No earlier Group Default for '(?P<key>.+)' exists to override\."
 )
 
 
@@ -203,9 +209,22 @@ class Diagnosis:
         """The text for a defaults list that cannot be followed, with the nearest right name."""
         missing = error.missing_cfg_file if isinstance(error, MissingConfigException) else None
         if missing is None:
-            return text_of(error)
+            unused = _UNUSED.fullmatch(str(error))
+            return self._explain_unused(unused) if unused else text_of(error)
         first = str(error).splitlines()[0]
         return f"{first} {nearest_member(self._repository, missing)}"
+
+    def _explain_unused(self, unused: re.Match[str]) -> str:
+        """The text for an entry `override …` of a defaults list for which there is nothing."""
+        entry, group = unused["entry"], unused["key"].partition("@")[0]
+        text = f"In {unused['file']}.yaml: `override {entry}`: "
+        if self._repository.group_exists(group):
+            return f"{text}no '{group}' was chosen before it. To choose one, leave out `override`."
+        top = entry.partition(":")[0].partition("@")[0]
+        if self._repository.group_exists(top):  # it was looked for beside the file
+            return f"{text}there is no group '{group}'. Did you mean `override /{entry}`?"
+        hint = did_you_mean(group, groups(self._repository))
+        return f"{text}there is no group '{group}'. {hint}"
 
     def _merge(self, defaults: Sequence[ResultDefault]) -> DictConfig:
         """Compose what the files hold, leaving out what does not fit and noting it."""

@@ -70,11 +70,14 @@ def explain_override(
 ) -> str:
     """Hydra's text for an override that does not fit, and the nearest name that would."""
     key = one.key_or_group
-    if above := _not_chosen(key, composed, members):
+    above = _not_chosen(key, composed, members)
+    if above is None and isinstance(error, AttributeError):
+        above = f"'{key.rpartition('.')[0]}' was not given"
+    if above is not None:
         return f"{key}: {above}, so there is nothing below it."
-    if isinstance(error, AttributeError):
-        return f"{key}: '{key.rpartition('.')[0]}' was not given, so there is nothing below it."
     text = text_of(error)
+    if unknown := _unknown_within(key, one.value(), composed):
+        return "\n".join([_OMEGACONF_HINT.sub("", text), *unknown])
     key = unknown_part(key, composed) or key
     *parents, name = split_key(key)
     parent = ".".join(parents)
@@ -97,6 +100,17 @@ def explain_override(
         hint = f"Did you mean '{f'{parent}.{closest}'.lstrip('.')}'? "
         text = _OMEGACONF_HINT.sub("", text)
     return f"{text}\n{hint}{cls.__name__} has: {', '.join(known)}."
+
+
+def _unknown_within(key: str, value: object, composed: DictConfig) -> list[str]:
+    """A text for every name in a dictionary for options that is none of them."""
+    texts: dict[str, str] = {}
+    for leaf, _ in schema.leaves(value, key) if isinstance(value, dict) else ():
+        for path, node, _ in _typed_steps(leaf, composed):
+            if path != key and not schema.is_known(node, path):
+                texts[path] = schema.unknown_key(path, node)
+                break
+    return [*texts.values()]
 
 
 def _nearest_value(cls: type[Any], name: str, value: object) -> str:

@@ -40,11 +40,16 @@ def groups(repository: IConfigRepository, above: str = "") -> Iterator[str]:
 
 
 def nearest_member(repository: IConfigRepository, path: str) -> str:
-    """A sentence with the nearest member to one that does not exist, `experiment/cmnst/cnn`."""
+    """A sentence with the nearest member to one that does not exist, `experiment/cmnst/cnn`.
+
+    Or with the nearest group, where that does not exist.
+    """
     group, _, name = path.rpartition("/")
     while group and not repository.group_exists(group):
         group, _, folder = group.rpartition("/")
         name = f"{folder}/{name}"
+    if not group and "/" in name:
+        return did_you_mean(name.rpartition("/")[0], groups(repository))
     return did_you_mean(name, members(repository, group))
 
 
