@@ -59,6 +59,20 @@ def test_without_a_folder_the_data_and_the_model_must_be_chosen() -> None:
     assert len(problems) == 2
     assert problems[0].startswith("dm must be chosen (the data): dm=celeba|cmnist")
     assert problems[1].startswith("model must be chosen (the model): model=cnn|fcn")
+    assert "There is no conf/config.yaml here or above" in problems[1]
+    assert "There is no conf/" not in mistakes(*CMNIST, "opt.lr=-1")[0]
+    assert "There is no conf/other.yaml" in mistakes(*CMNIST, config_name="other")[0]
+
+
+def test_one_text_is_no_list_of_overrides() -> None:
+    with pytest.raises(UserError, match=r"not one text: compose\(\['model=cnn', 'seed=1'\]\)"):
+        compose("model=cnn seed=1")
+
+
+@pytest.mark.parametrize("override", ["hydra.run.dir=here", "hydra/launcher=joblib", "~hydra"])
+def test_options_of_hydra_are_refused(override: str) -> None:
+    with pytest.raises(UserError, match="Hydra's own options have no effect here"):
+        compose([*CMNIST, override])
 
 
 def test_a_key_of_another_model_is_refused_with_the_seeds_text() -> None:
@@ -107,7 +121,9 @@ def test_a_key_of_another_model_is_refused_with_the_seeds_text() -> None:
         ("~opt.lrr", "Did you mean 'opt.lr'?"),
         ("+opt={foo: 3}", "OptimisationCfg has no 'foo'. It has: lr, weight_decay"),
         ("opt.lr=[1", "opt.lr=[1"),
-        ("seed=1,2", "--multirun"),
+        ("seed=1,2", "several values. compose makes one configuration; call it with each of them"),
+        ("seed=choice(1,2)", "seed=choice(1,2): these are several values. compose makes one"),
+        ("hydration=3", "Key 'hydration' not in 'Config'"),
     ],
 )
 def test_a_mistake_is_named(override: str, expected: str) -> None:

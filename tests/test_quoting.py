@@ -5,6 +5,7 @@ import shlex
 import pytest
 
 from runwright import ConfigError, compose
+from runwright.quoting import several_values
 
 CMNIST = ["dm=cmnist", "model=fcn"]
 
@@ -37,11 +38,17 @@ def test_what_the_shell_took_apart_at_a_blank_is_quoted_together() -> None:
 
 
 def test_several_values_of_one_run_are_explained() -> None:
-    assert refused("wandb.tags=a,b") == (
+    assert several_values("wandb.tags=a,b", is_choice=False) == (
         "wandb.tags=a,b: these are several values. To run with each of them, add --multirun. As a "
         "list they are written 'wandb.tags=[a,b]', as one text 'wandb.tags=\"a,b\"'."
     )
-    assert refused("model=cnn,fcn").endswith("add --multirun.")
+    assert several_values("model=cnn,fcn", is_choice=True).endswith("add --multirun.")
+    assert refused("wandb.tags=a,b") == (
+        "wandb.tags=a,b: these are several values. compose makes one configuration; call it with "
+        "each of them. As a list they are written 'wandb.tags=[a,b]', as one text "
+        "'wandb.tags=\"a,b\"'."
+    )
+    assert refused("model=cnn,fcn").endswith("call it with each of them.")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ refuses what no option takes, checks bounds and rules, and reports all mistakes 
 
 import gc
 import pickle
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -43,6 +44,7 @@ _NO_CONF: Final = (
     "(There is no conf/{name}.yaml here or above, which would name the usual choices; "
     "compose(conf=…) takes another folder.)"
 )
+_HYDRAS: Final = re.compile(r"[+~]*hydra(?![A-Za-z0-9_])")
 
 
 def search_path(conf: Path | None, config_dir: Path | None = None) -> ConfigSearchPathImpl:
@@ -141,6 +143,7 @@ class StrictConfigLoader(ConfigLoaderImpl):
     def _load_configuration(  # pyright: ignore[reportIncompatibleMethodOverride]  # passes the rest on
         self, config_name: str | None, overrides: list[str], run_mode: RunMode, **kwargs: Any
     ) -> DictConfig:
+        from_shell: bool = kwargs.get("from_shell", True)
         try:
             composed = super()._load_configuration(config_name, overrides, run_mode, **kwargs)
             problems = unknown_in_hydra(composed)
@@ -151,13 +154,13 @@ class StrictConfigLoader(ConfigLoaderImpl):
                 self._converted, conversion = convert(composed)
                 problems += conversion.problems
         except (*USER_MISTAKES, AttributeError) as error:  # OmegaConf's, below what was deleted
-            found = Diagnosis(self, config_name, overrides, run_mode)
+            found = Diagnosis(self, config_name, overrides, run_mode, from_shell=from_shell)
             if isinstance(error, AttributeError) and not found.problems:
                 raise
             raise ConfigError(found.problems or [text_of(error)], found.parts) from None
         if problems:
             # There may be others that composing did not get to see.
-            found = Diagnosis(self, config_name, overrides, run_mode)
+            found = Diagnosis(self, config_name, overrides, run_mode, from_shell=from_shell)
             raise ConfigError(found.problems or problems, found.parts)
         return composed
 
@@ -207,9 +210,14 @@ def compose(
 
     Raises:
         ConfigError: with everything that is wrong.
+        UserError: this is not what `compose` takes.
     """
+    if isinstance(overrides, str):
+        raise UserError(
+            f"compose takes a list of overrides, not one text: compose({overrides.split()!r})."
+        )
     for one in overrides:
-        if one.lstrip("+~").startswith("hydra"):
+        if _HYDRAS.match(one):
             raise UserError(
                 f"{one}: Hydra's own options have no effect here; give .run() a run_dir."
             )
@@ -219,9 +227,18 @@ def compose(
     if folder is not None and not folder.is_dir():
         raise UserError(f"conf={conf}: there is no such folder.")
     loader = StrictConfigLoader(search_path(folder))
-    composed = loader.load_configuration(
-        config_name, [write_out_home(o) for o in overrides], RunMode.RUN, from_shell=False
-    )
+    written_out = [write_out_home(one) for one in overrides]
+    try:
+        composed = loader.load_configuration(
+            config_name, written_out, RunMode.RUN, from_shell=False
+        )
+    except ConfigError as error:
+        lacks_choices = any(" must be chosen" in text for text in error.problems)
+        if folder is not None or not (lacks_choices or config_name != CONFIG_NAME):
+            raise
+        *others, last = error.problems
+        said = f"{last}\n{_NO_CONF.format(name=config_name)}"
+        raise ConfigError([*others, said], error.parts) from None
     return to_config(without_hydra(composed))
 
 

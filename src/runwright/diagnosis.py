@@ -64,13 +64,15 @@ class Diagnosis:
         config_name: str | None,
         overrides: list[str],
         run_mode: RunMode,
+        *,
+        from_shell: bool = True,
     ) -> None:
         """Find what is wrong with these overrides of this configuration."""
         self.problems: list[str] = []
         self.parts: dict[str, Any] = {}
         self._repository = CachingConfigRepository(loader.repository)
         self._loader = loader
-        parsed = self._parse(overrides, run_mode)
+        parsed = self._parse(overrides, run_mode, from_shell=from_shell)
         try:
             wrong = self._wrong_choices(parsed)
         except USER_MISTAKES as error:
@@ -116,14 +118,20 @@ class Diagnosis:
             answered = tuple(f"{key} must be chosen" for key in wrong)
             self.problems.extend(text for text in found if not text.startswith(answered))
 
-    def _parse(self, overrides: Sequence[str], run_mode: RunMode) -> list[Override]:
+    def _parse(
+        self, overrides: Sequence[str], run_mode: RunMode, *, from_shell: bool
+    ) -> list[Override]:
         parsed: list[Override] = []
         for before, text in zip([None, *overrides], overrides, strict=False):
             try:
                 one = parse_override(text, before=before)
-                if one.value_type is ValueType.SIMPLE_CHOICE_SWEEP and run_mode is RunMode.RUN:
-                    is_choice = self._repository.group_exists(one.key_or_group)
-                    self.problems.append(several_values(text, is_choice=is_choice))
+                has_commas = one.value_type is ValueType.SIMPLE_CHOICE_SWEEP
+                is_refused = has_commas or (one.is_sweep_override() and not from_shell)
+                if is_refused and run_mode is RunMode.RUN:
+                    is_choice = not has_commas or self._repository.group_exists(one.key_or_group)
+                    self.problems.append(
+                        several_values(text, is_choice=is_choice, from_shell=from_shell)
+                    )
                     continue
                 self._loader.validate_sweep_overrides_legal([one], run_mode, from_shell=True)
             except (*USER_MISTAKES, UserError) as error:

@@ -37,28 +37,38 @@ def parse_override(text: str, *, before: str | None = None) -> Override:
     return parsed
 
 
-def several_values(text: str, *, is_choice: bool) -> str:
-    """The message for values with commas between them, where only one can be taken.
+def several_values(text: str, *, is_choice: bool, from_shell: bool = True) -> str:
+    """The message for several values where only one can be taken.
 
     Args:
         text: the override.
-        is_choice: whether it chooses a member of a group, which has no other meaning.
+        is_choice: whether it can only be meant as such: it chooses a member of a group, or has no
+            mere commas between the values.
+        from_shell: whether it was typed in a shell, and not in Python.
     """
-    said = f"{text}: these are several values. To run with each of them, add --multirun."
+    way = "To run with each of them, add --multirun."
+    if not from_shell:
+        way = "compose makes one configuration; call it with each of them."
+    said = f"{text}: these are several values. {way}"
     if is_choice:
         return said
     key, _, value = text.partition("=")
-    as_list = shlex.quote(f"{key}=[{value}]")
-    return f"{said} As a list they are written {as_list}, as one text {quoted(key, value)}."
+    written = shlex.quote if from_shell else repr
+    as_list, as_text = written(f"{key}=[{value}]"), written(_with_text(key, value))
+    return f"{said} As a list they are written {as_list}, as one text {as_text}."
 
 
 def quoted(key: str, value: str) -> str:
     """An override whose value is text: in quotes for Hydra, within quotes for the shell."""
+    return shlex.quote(_with_text(key, value))
+
+
+def _with_text(key: str, value: str) -> str:
     try:
         OmegaConf.create([value])
     except GrammarParseError:  # a "${" that begins no interpolation
         value = value.replace("${", r"\${")
-    return shlex.quote(f"{key}={QuotedString(value, Quote.double).with_quotes()}")
+    return f"{key}={QuotedString(value, Quote.double).with_quotes()}"
 
 
 def with_path(key: str, path: str) -> str:
