@@ -86,6 +86,7 @@ def test_the_axes_of_the_confusion_matrix_have_the_names_of_the_classes(tmp_path
     said = texts(tmp_path / "c.svg")
     assert said.count("not smiling") == said.count("smiling") == 2
     assert "a title" in said
+    assert "share of the true class" in said  # what the colours say
 
 
 def test_there_is_one_name_a_class_and_a_group() -> None:

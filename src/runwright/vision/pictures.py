@@ -60,10 +60,13 @@ def draw_confusion_matrix(
     """
     num_classes = len(confusion)
     size = max(3.5, 0.55 * num_classes + 1.2)
-    figure = new_figure(size, size)
+    figure = new_figure(size + 1.1, size)  # the bar of the colours stands beside it
     axes = figure.add_subplot()
     shares = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.04)
+    bar.set_label("share of the true class", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
     if num_classes <= 40:
         for true, predicted in np.ndindex(*confusion.shape):
             color = "white" if shares[true, predicted] > 0.5 else "black"
