@@ -308,9 +308,10 @@ def test_the_step_of_the_first_loss_that_is_not_finite_is_named(tmp_path: Path) 
                     losses["loss"] = losses["loss"] * math.nan
             return losses
 
-    config = compose([*SETS, "training.accumulate_grad_batches=2", "training.log_every=50"])
+    options = [*SETS, "training.accumulate_grad_batches=2", "training.log_every=50"]
+    config = compose([*options, "opt.schedule=linear", "opt.lr=0.01"])  # over 40 steps
     object.__setattr__(config.objective, "build", lambda dims, device: Breaking())  # pyright: ignore[reportUnknownLambdaType,reportUnknownArgumentType]
-    with pytest.raises(RunError, match="is nan at step 7 "):
+    with pytest.raises(RunError, match=r"is nan at step 7 \(learning rate 0\.0085\)"):
         config.run(tmp_path / "run")
 
 
