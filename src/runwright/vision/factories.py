@@ -186,10 +186,13 @@ class ColoredMNISTDataModule(DataModule[ImageDims, "ImageBatch"]):
     )
     num_colors: int = option(default=10, ge=1, le=10, doc="how many colours to use")
     val_prop: float = option(
-        default=0.2, gt=0, lt=1, doc="share of the training digits to validate on"
+        default=0.2,
+        gt=0,
+        lt=1,
+        doc="share of the digits to validate on: of all bundled ones, or of MNIST's training set",
     )
     test_prop: float = option(
-        default=0.0, ge=0, lt=1, doc="share of the bundled digits to keep for testing"
+        default=0.0, ge=0, lt=1, doc="share of all bundled digits to keep for testing"
     )
     split_seed: int = option(
         default=0, ge=0, doc="seed of the splits and colours, the same for every seed of the run"
