@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Final, NoReturn, TextIO
 
 from runwright.errors import RunError, UserError
@@ -44,7 +45,12 @@ def exit_status(command: Callable[[], int]) -> int:
 
 def end_program(status: int) -> NoReturn:
     """End with this status, also when Ctrl-C comes while Python winds up: all is done by then."""
-    signal.signal(signal.SIGINT, lambda *_: os._exit(status))
+
+    def at_once(number: int, frame: FrameType | None) -> NoReturn:
+        del number, frame
+        os._exit(status)
+
+    signal.signal(signal.SIGINT, at_once)
     sys.exit(status)
 
 

@@ -218,7 +218,7 @@ class Training(Generic[B]):
         is_last = self.progress.step >= self.total_steps
         stays = is_last or self.progress.pruned or self._is_stuck()
         if info["total_steps"] != self.total_steps or not stays:
-            self.progress.finished = False
+            self.progress.finished = self.progress.pruned = False
         self.losses.restore(self.progress.unread)
         if is_changed:
             self._take_over_best()

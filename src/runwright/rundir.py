@@ -13,16 +13,11 @@ checkpoints/ pictures/
 import contextlib
 import datetime
 import errno
-import functools
-import hashlib
-import importlib.metadata
 import json
 import logging
 import math
 import os
-import platform
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Generator
@@ -41,6 +36,7 @@ from runwright.errors import RunError, UserError
 from runwright.files import write_bytes
 from runwright.logging import FILE_ONLY, log_to
 from runwright.progress import Fitted
+from runwright.provenance import environment, this_process, uncommitted
 from runwright.quoting import with_path
 from runwright.run import Config
 
@@ -50,16 +46,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 # The console gets the error from the program itself.
 _file_log = logging.getLogger(FILE_ONLY)
-
-_PACKAGES: Final = (
-    "runwright",
-    "torch",
-    "torchvision",
-    "numpy",
-    "hydra-core",
-    "omegaconf",
-    "optuna",
-)
 
 _NO_RECORD: Final = "  config.yaml is missing, which says what it was trained with"
 
@@ -214,9 +200,9 @@ class RunDir:
         write_bytes(self.path / "config.yaml", config_yaml(self.config, self.path).encode())
         write_bytes(self.path / "command.txt", (resume_command(self.path) + "\n").encode())
         before = {"seconds_before": round(self._seconds_before, 3)}
-        text = json.dumps(environment() | _machine() | before, indent=2) + "\n"
+        text = json.dumps(environment() | this_process() | before, indent=2) + "\n"
         write_bytes(self.path / "environment.json", text.encode())
-        if diff := _git("diff", "HEAD"):
+        if diff := uncommitted():
             write_bytes(self.path / "git.diff", diff + b"\n")
         else:
             (self.path / "git.diff").unlink(missing_ok=True)
@@ -359,59 +345,3 @@ def _locked(path: Path) -> Generator[None]:
         yield
     finally:
         lock.release()
-
-
-@functools.cache
-def environment() -> dict[str, Any]:
-    """Versions, machine and git commit; looked up once in a process, also for a hundred jobs."""
-    versions: dict[str, str] = {}
-    for package in _PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "host": platform.node(),
-        "packages": versions,
-        "git_commit": _text(_git("rev-parse", "HEAD")) or None,
-        "git_uncommitted_changes": _text(_git("status", "--porcelain")).splitlines(),
-    }
-
-
-def code_version() -> str | None:
-    """The commit of the working directory, with a digest of what is not committed.
-
-    None where there is no repository.
-    """
-    commit = _text(_git("rev-parse", "--short=10", "HEAD"))
-    if not commit:
-        return None
-    diff = _git("diff", "HEAD")
-    return f"{commit}+{hashlib.sha256(diff).hexdigest()[:8]}" if diff else commit
-
-
-def _machine() -> dict[str, Any]:
-    names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "SLURM_JOB_ID", "SLURM_ARRAY_TASK_ID")
-    return {
-        "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        "process": os.getpid(),
-        "argv": sys.argv,
-        "working_directory": str(Path.cwd()),
-        "environment": {name: os.environ[name] for name in names if name in os.environ},
-    }
-
-
-def _git(*arguments: str) -> bytes | None:
-    """The output of a git command on the code that runs; None outside a repository."""
-    folder = Path(sys.argv[0]).resolve().parent if sys.argv[0].endswith(".py") else Path.cwd()
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run(
-            ["git", *arguments], cwd=folder, capture_output=True, timeout=10, check=True
-        )
-        return done.stdout.rstrip(b"\n")
-    return None
-
-
-def _text(output: bytes | None) -> str:
-    """What git said as text; files and names may be in any encoding."""
-    return (output or b"").decode(errors="replace")

@@ -90,6 +90,9 @@ def test_a_run_that_was_pruned_does_not_go_on_when_it_may_be_more_patient(
     run(compose([*STUCK, "training.epochs=2"]), tmp_path, reporter=OthersDoBetter())
     compose([*STUCK, "training.epochs=2", "training.early_stopping=null", ALLOWED]).run(tmp_path)
     assert "The training had come to its end, after step 8 of 16." in capsys.readouterr().out
+    compose([*STUCK, "training.epochs=3", "training.early_stopping=null", ALLOWED]).run(tmp_path)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["status"], result["steps"]) == ("finished", 24)  # whoever asks for more gets it
 
 
 def test_a_run_that_was_killed_when_it_trained_on_has_not_finished(

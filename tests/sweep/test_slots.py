@@ -42,6 +42,9 @@ class Idle:
     def run(self, assignment: Assignment) -> Ended:
         raise AssertionError(assignment)
 
+    def interrupt(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

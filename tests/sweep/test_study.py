@@ -152,15 +152,20 @@ def test_what_a_killed_sweeper_had_no_time_to_queue_is_queued_once(
 ) -> None:
     one = opened()
     number = given_out(one)
-    with monkeypatch.context() as killed:
-        killed.setattr(study, "_queue", lambda *_: None)
-        study.take_up_again(one, dead(one, number), retries=2)
+
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(study, "queue_again", killed)
+        with pytest.raises(KeyboardInterrupt):
+            study.take_up_again(one, dead(one, number), retries=2)
     study.queue_the_lost(one)
     study.queue_the_lost(one)
     (waiting,) = study.trials(one, TrialState.WAITING)
     assert waiting.params == dead(one, number).params
     # Of two that notice at the same moment, the first one's is run.
-    study._queue(one, dead(one, number), {})
+    study.queue_again(one, dead(one, number), {})
     assert [study.is_queued_twice(one, trial) for trial in (1, 2)] == [False, True]
 
 
@@ -172,7 +177,7 @@ def test_a_job_that_is_queued_again_is_alive_although_its_process_is_gone(
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     sign = [time.time(), socket.gethostname(), gone.pid]
-    one._storage.set_trial_user_attr(dead(one, number)._trial_id, study.ALIVE, sign)
+    study.running(one, number).set_user_attr(study.ALIVE, sign)
     assert study.is_dead(dead(one, number), every=60)
     study.give_sign_of_life(one, number, from_afar=True)
     assert not study.is_dead(dead(one, number), every=60)

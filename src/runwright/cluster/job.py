@@ -16,7 +16,7 @@ from omegaconf import DictConfig, open_dict
 
 from runwright.cluster import queue
 from runwright.files import write_bytes
-from runwright.rundir import code_version
+from runwright.provenance import code_version
 from runwright.signals import REQUEUE
 
 log = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from runwright.cluster.options import SlurmConf
 from runwright.composition import StrictConfigLoader
 from runwright.errors import RunError, UserError
 from runwright.files import write_bytes
-from runwright.rundir import code_version, environment
+from runwright.provenance import code_version, environment
 
 if TYPE_CHECKING:
     import submitit

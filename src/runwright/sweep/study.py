@@ -197,11 +197,12 @@ def take_up_again(study: optuna.Study, left: FrozenTrial, retries: int | None) -
     replace(study, left.number)  # first, so that it never counts beside the one that follows
     if not fail(study, left.number, _CONTINUED):
         return False
-    _queue(study, left, {DEATHS: deaths, REACHED: reached})
+    queue_again(study, left, {DEATHS: deaths, REACHED: reached})
     return True
 
 
-def _queue(study: optuna.Study, left: FrozenTrial, counts: dict[str, int]) -> None:
+def queue_again(study: optuna.Study, left: FrozenTrial, counts: dict[str, int]) -> None:
+    """Queue what is left of a trial, with these counts of its deaths."""
     kept = {name: value for name, value in left.user_attrs.items() if name not in (ALIVE, "error")}
     history = [*left.user_attrs.get(RETRY_OF, []), left.number]
     with warnings.catch_warnings():
@@ -226,7 +227,7 @@ def queue_the_lost(study: optuna.Study) -> None:
     for trial in found:
         is_lost = trial.number in gone - continued and trial.user_attrs.get("error") == _CONTINUED
         if is_lost and trial.state is TrialState.FAIL:
-            _queue(study, trial, {})
+            queue_again(study, trial, {})
 
 
 def is_queued_twice(study: optuna.Study, number: int) -> bool:

@@ -1,0 +1,85 @@
+"""Where a run comes from: versions, machine, process, and the state of the code."""
+
+import contextlib
+import datetime
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+_PACKAGES: Final = (
+    "runwright",
+    "torch",
+    "torchvision",
+    "numpy",
+    "hydra-core",
+    "omegaconf",
+    "optuna",
+)
+
+
+@functools.cache
+def environment() -> dict[str, Any]:
+    """Versions, machine and git commit; looked up once in a process, also for a hundred jobs."""
+    versions: dict[str, str] = {}
+    for package in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "host": platform.node(),
+        "packages": versions,
+        "git_commit": _text(_git("rev-parse", "HEAD")) or None,
+        "git_uncommitted_changes": _text(_git("status", "--porcelain")).splitlines(),
+    }
+
+
+def code_version() -> str | None:
+    """The commit of the working directory, with a digest of what is not committed.
+
+    None where there is no repository.
+    """
+    commit = _text(_git("rev-parse", "--short=10", "HEAD"))
+    if not commit:
+        return None
+    diff = uncommitted()
+    return f"{commit}+{hashlib.sha256(diff).hexdigest()[:8]}" if diff else commit
+
+
+def uncommitted() -> bytes | None:
+    """What is not committed of the code that runs, as a patch; None outside a repository."""
+    return _git("diff", "HEAD")
+
+
+def this_process() -> dict[str, Any]:
+    """When and how this process was started."""
+    names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "SLURM_JOB_ID", "SLURM_ARRAY_TASK_ID")
+    return {
+        "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "process": os.getpid(),
+        "argv": sys.argv,
+        "working_directory": str(Path.cwd()),
+        "environment": {name: os.environ[name] for name in names if name in os.environ},
+    }
+
+
+def _git(*arguments: str) -> bytes | None:
+    """The output of a git command on the code that runs; None outside a repository."""
+    folder = Path(sys.argv[0]).resolve().parent if sys.argv[0].endswith(".py") else Path.cwd()
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, timeout=10, check=True
+        )
+        return done.stdout.rstrip(b"\n")
+    return None
+
+
+def _text(output: bytes | None) -> str:
+    """What git said as text; files and names may be in any encoding."""
+    return (output or b"").decode(errors="replace")
