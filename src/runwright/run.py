@@ -122,8 +122,8 @@ def run(
         raise ConfigError(problems)
     with (
         joined(config.gpu) as world,
+        StopRequest() as stop,  # also while the run directory is put in order
         RunDir.open(run_dir, config, world) as directory,
-        StopRequest() as stop,
     ):
         if directory.finished is not None:
             log.info(_FINISHED, directory.finished)

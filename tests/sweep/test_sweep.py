@@ -128,14 +128,14 @@ def test_the_same_command_goes_on_where_it_was(sweep: Sweep) -> None:
     assert len(study().trials) == 5
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "nsgaii", "gp"])
+@pytest.mark.parametrize("sampler", ["random", "nsgaii"])
 def test_a_sweep_that_goes_on_draws_other_values_than_before(sweep: Sweep, sampler: str) -> None:
     short = ("training.max_steps=1", f"hydra/sweeper/sampler={sampler}")
     space = ("hydra.sweeper.sampler.seed=1", LRS, "opt.weight_decay=interval(0, 1)")
-    for count in (2, 4, 5):
+    for count in (1, 2, 3):
         assert sweep(*short, *space, f"hydra.sweeper.n_trials={count}") == 0
     drawn = [tuple(trial.params.values()) for trial in study().trials]
-    assert len(set(drawn)) == 5
+    assert len(set(drawn)) == 3
 
 
 def test_the_mean_over_seeds_is_the_value_of_a_trial(sweep: Sweep) -> None:
