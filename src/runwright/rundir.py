@@ -238,13 +238,15 @@ class RunDir:
 
 def _seconds_spent(path: Path) -> float:
     """How long the processes that worked on this run did so, the last until it last wrote."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # it was killed
+        return float(json.loads((path / "result.json").read_text())["seconds"])
     try:
         last: dict[str, Any] = json.loads((path / "environment.json").read_text())
         started = datetime.datetime.fromisoformat(last["started"]).timestamp()
         before = float(last["seconds_before"])
     except (OSError, ValueError, KeyError, TypeError):  # not whole, or not one of ours
         return 0.0
-    written = [path / "metrics.csv", path / "result.json", *(path / "checkpoints").iterdir()]
+    written = [path / "metrics.csv", *(path / "checkpoints").iterdir()]
     wrote = max(file.stat().st_mtime for file in written if file.exists())
     return before + max(0.0, wrote - started)
 
