@@ -31,14 +31,14 @@ COMMON = (
 SIDES = {
     "stock": ("hydra/sweeper=optuna", "hydra/launcher=joblib", "hydra.launcher.n_jobs={jobs}"),
     "runwright": ("hydra/sweeper=runwright", "hydra/sweeper/pruner=none"),
-    "runwright, successive halving": (
+    "runwright, pruned": (
         "hydra/sweeper=runwright",
-        "hydra/sweeper/pruner=successive_halving",
-        "hydra.sweeper.pruner.min_resource=80",  # steps: ten epochs of 120
-        "hydra.sweeper.pruner.reduction_factor=3",
+        "hydra/sweeper/pruner=median",
+        "hydra.sweeper.pruner.n_startup_trials=1",
+        "hydra.sweeper.pruner.n_warmup_steps=48",  # six epochs of 120
     ),
 }
-TARGETS = {"runwright": 0.6, "runwright, successive halving": 0.35}
+TARGETS = {"runwright": 0.6, "runwright, pruned": 0.35}
 
 
 def timed(side: str, trials: int, jobs: int, seed: int) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """A sweep as a person starts it, in this process: torch is imported once for all of them."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ SETS = (
     "pictures=false",
     "training.epochs=2",
 )
+
+LRS = "opt.lr=tag(log, interval(1e-4, 1e-1))"
 
 Sweep = Callable[..., int]
 
@@ -48,6 +51,11 @@ def study(folder: str | Path = "sweep", name: str | None = None) -> optuna.Study
     """The study of a sweep directory."""
     folder = Path(folder)
     return load(str(folder / "study.log"), name or folder.name)
+
+
+def result(number: int) -> dict[str, object]:
+    """How the run of a trial ended."""
+    return json.loads(Path("sweep", str(number), "result.json").read_text())
 
 
 def close(opened: optuna.Study) -> None:

@@ -1,5 +1,7 @@
 """What a sweep found: `optimization_results.yaml` and pictures in the sweep directory."""
 
+import contextlib
+import importlib
 import logging
 import warnings
 from collections.abc import Callable, Sequence
@@ -65,6 +67,13 @@ def write_results(
     text = OmegaConf.to_yaml(OmegaConf.create(found))
     write_bytes(folder / "optimization_results.yaml", text.encode())
     _draw(study, folder / "pictures", measures, reported)
+
+
+def prepare_to_draw() -> None:
+    """Import what the pictures need, for seconds; for who has nothing else to do."""
+    with contextlib.suppress(ImportError):  # which is told when they are drawn
+        for module in ("matplotlib.pyplot", "optuna.visualization.matplotlib", "optuna.importance"):
+            importlib.import_module(module)
 
 
 def _where(trial: FrozenTrial, command: CommandOf) -> dict[str, Any]:

@@ -208,7 +208,8 @@ def _processes() -> ForkServerContext | SpawnContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["runwright.stages", "runwright.sweep.trial"])
+    # torch's optimisers import the last one when they are first used.
+    context.set_forkserver_preload(["runwright.stages", "runwright.sweep.trial", "torch._dynamo"])
     return context
 
 

@@ -26,7 +26,7 @@ from runwright.sweep import study as studies
 from runwright.sweep.checks import check, check_space, check_study, directions
 from runwright.sweep.options import SweeperConf
 from runwright.sweep.parts import function_named, make_pruner, make_sampler
-from runwright.sweep.results import write_results
+from runwright.sweep.results import prepare_to_draw, write_results
 from runwright.sweep.slots import (
     Assignment,
     Ended,
@@ -217,8 +217,10 @@ class Sweep:
                         return assignment
                     continue
                 if all(trial.number in self._own for trial in running):
-                    return None
+                    break
             time.sleep(min(5.0, self.options.heartbeat / 4))
+        prepare_to_draw()  # while other slots are at work
+        return None
 
     def _take_up_the_dead(self) -> list[FrozenTrial]:
         """Queue what others left; returns the trials that run, or wait to."""

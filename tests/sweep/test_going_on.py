@@ -1,0 +1,147 @@
+"""Sweeps that are started again, and studies that several sweepers share."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from runwright.exit_status import INTERRUPTED
+from runwright.logging import RunLog
+from runwright.signals import REQUEUE
+from runwright.sweep import storage
+from runwright.sweep.study import ALIVE, BY_HAND, open_storage
+from sweep.conftest import LRS, Sweep, result, study
+
+
+def test_the_same_command_goes_on_where_it_was(sweep: Sweep) -> None:
+    assert sweep("hydra.sweeper.n_trials=2", LRS) == 0
+    before = {number: Path(f"sweep/{number}/metrics.csv").read_bytes() for number in range(2)}
+    assert sweep("hydra.sweeper.n_trials=5", LRS) == 0
+    assert [trial.number for trial in study().trials] == [0, 1, 2, 3, 4]
+    assert before == {n: Path(f"sweep/{n}/metrics.csv").read_bytes() for n in before}
+    assert sweep("hydra.sweeper.n_trials=5", LRS) == 0
+    assert len(study().trials) == 5
+
+
+@pytest.mark.parametrize("sampler", ["random", "nsgaii"])
+def test_a_sweep_that_goes_on_draws_other_values_than_before(sweep: Sweep, sampler: str) -> None:
+    short = ("training.max_steps=1", f"hydra/sweeper/sampler={sampler}")
+    space = ("hydra.sweeper.sampler.seed=1", LRS, "opt.weight_decay=interval(0, 1)")
+    for count in (1, 2, 3):
+        assert sweep(*short, *space, f"hydra.sweeper.n_trials={count}") == 0
+    drawn = [tuple(trial.params.values()) for trial in study().trials]
+    assert len(set(drawn)) == 3
+
+
+def test_what_two_sweepers_queued_at_once_is_run_once(sweep: Sweep) -> None:
+    queued = {"opt.lr": 0.01}
+    together = optuna.create_study(study_name="sweep", storage=open_storage("sweep/study.log"))
+    for _ in range(2):  # each found that there was no such trial
+        together.enqueue_trial(queued, {BY_HAND: True})
+    assert sweep("hydra.sweeper.n_trials=2", LRS, "hydra.sweeper.enqueue=[{opt.lr: 0.01}]") == 0
+    trials = study().trials
+    assert [t.state.name for t in trials] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert trials[1].user_attrs["error"] == "was queued twice"
+    assert [trials[0].params, trials[2].params] != [queued, queued]
+
+
+def test_a_study_does_not_go_on_with_what_cannot_be_compared(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = ("training.max_steps=1", "pictures=false", "hydra.sweeper.n_trials=1")
+    assert sweep(*short, "opt.optimizer_cls=SGD,Adam") == 0
+    assert sweep(*short, "opt.optimizer_cls=SGD,AdamW", "hydra.sweeper.n_trials=2") == 2
+    error = capsys.readouterr().err
+    assert "opt.optimizer_cls: trials of the study are from choice(SGD, Adam)" in error
+    assert "choice(SGD, AdamW) now" in error
+    assert "Take another hydra.sweeper.study_name than sweep." in error
+    assert "Traceback" not in error
+    assert len(study().trials) == 1
+
+
+def at_every_line(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> None:
+    """Do something after every validation."""
+    line = RunLog.line
+
+    def line_and_more(self: RunLog, step: int, measures: dict[str, float]) -> None:
+        line(self, step, measures)
+        do()
+
+    monkeypatch.setattr(RunLog, "line", line_and_more)
+
+
+def test_a_trial_whose_job_is_queued_again_stays_its_own(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.signal(signal.SIGUSR2, signal.default_int_handler)  # submitit has one there
+    at_every_line(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGUSR2))
+    try:
+        with pytest.raises(SystemExit) as end:
+            sweep("hydra.sweeper.n_trials=1", LRS)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert end.value.code == REQUEUE
+    (trial,) = study().trials
+    assert trial.state is TrialState.RUNNING
+    # Another sweeper on this host must not take it for dead when this process is gone.
+    assert trial.user_attrs[ALIVE][2] is None
+
+
+@pytest.fixture
+def stopped(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+    """A sweep of one trial that was stopped with Ctrl-C after the first epoch of two."""
+    with monkeypatch.context() as context:
+        at_every_line(context, lambda: os.kill(os.getpid(), signal.SIGINT))
+        assert sweep("hydra.sweeper.n_trials=1", LRS) == INTERRUPTED
+    return sweep
+
+
+def test_a_trial_goes_on_with_what_it_was_begun_with(
+    stopped: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert stopped("hydra.sweeper.n_trials=2", LRS, "training.epochs=3") == 0
+    assert "Trial 1 goes on with what it was begun with: opt.lr=" in capsys.readouterr().out
+    assert [trial.state.name for trial in study().trials] == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert result(0)["steps"] == 16
+    assert result(2)["steps"] == 24
+
+
+def test_a_sweep_whose_only_trial_is_given_up_has_failed(
+    stopped: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = study()
+    trial = found.ask()  # by a process that is gone
+    trial.set_user_attr(ALIVE, [0.0, "elsewhere", 1])
+    assert stopped("hydra.sweeper.n_trials=1", LRS, "hydra.sweeper.retries=0") == 1
+    said = capsys.readouterr()
+    assert "Trial 1: nobody looks after it; given up." in said.out
+    assert "1 of 1 trials failed" in said.err
+
+
+def test_a_storage_that_is_gone_for_good_ends_the_sweep_in_a_sentence(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(storage, "_PAUSES", ())
+    at_every_line(monkeypatch, lambda: Path("sweep/study.log").unlink(missing_ok=True))
+    assert sweep("hydra.sweeper.n_trials=1", LRS) == 1
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    assert "study.log is out of reach: " in error
+    assert "When it answers again: python" in error
+
+
+def test_a_best_trial_that_is_not_searched_any_more_is_said_to_be_from_before(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    better = "hydra.sweeper.enqueue=[{opt.lr: 0.05}]"
+    assert sweep("hydra.sweeper.n_trials=1", LRS, better) == 0
+    assert "from before" not in capsys.readouterr().out
+    assert sweep("hydra.sweeper.n_trials=2", "opt.lr=tag(log,interval(1e-6,1e-5))") == 0
+    assert "Trial 0, which is the best, is from before: opt.lr=0.05" in capsys.readouterr().out
+    assert sweep("hydra.sweeper.n_trials=3", "opt.weight_decay=interval(0,1)") == 0
+    said = capsys.readouterr().out
+    assert "opt.lr was searched by trials that this study has had before; no longer." in said
