@@ -11,7 +11,6 @@ from typing import Any, Final, TypeVar, cast
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.storages.journal._file import get_lock_file
 
 from runwright.errors import UserError
 
@@ -82,12 +81,15 @@ def _drop_half_a_line(path: Path, lock: JournalFileOpenLock) -> None:
     """
     if not path.exists() or _ends_in_a_line(path):
         return
-    with get_lock_file(lock):
-        if _ends_in_a_line(path):
+    lock.acquire()
+    try:
+        if _ends_in_a_line(path):  # somebody was writing it
             return
         whole = path.read_bytes().rpartition(b"\n")
         log.warning("%s ended in half a line, which was cut off: %r", path, whole[2][:80])
         os.truncate(path, len(whole[0] + whole[1]))
+    finally:
+        lock.release()
 
 
 def _ends_in_a_line(path: Path) -> bool:
