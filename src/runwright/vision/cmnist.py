@@ -183,13 +183,10 @@ def bundled_digits() -> Digits:
     assert package is not None
     assert package.submodule_search_locations is not None
     path = Path(package.submodule_search_locations[0]) / "data" / "data" / "mnist_5k.csv.gz"
-    with gzip.open(path, "rt") as file:
-        table = np.fromstring(file.read().replace("\n", ","), sep=",", dtype=np.float32)
-    table = table.reshape(-1, 28 * 28 + 1)
-    return Digits(
-        images=table[:, :-1].astype(np.uint8).reshape(-1, 28, 28),
-        digits=table[:, -1].astype(np.int64),
-    )
+    with gzip.open(path) as file:
+        table = np.loadtxt(file, dtype=np.uint8, delimiter=",")
+    images = np.ascontiguousarray(table[:, :-1]).reshape(-1, 28, 28)
+    return Digits(images=images, digits=table[:, -1].astype(np.int64))
 
 
 @functools.lru_cache(maxsize=2)
