@@ -1,6 +1,5 @@
-"""What a run says and records: the console, `log.txt`, `metrics.csv`, W&B, TensorBoard."""
+"""What a run tells of its progress: its lines or bar, `metrics.csv`, W&B, TensorBoard."""
 
-import contextlib
 import csv
 import io
 import logging
@@ -8,7 +7,7 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from runwright.wandb_log import WandbLog
 
 log = logging.getLogger(__name__)
-
-FILE_ONLY: Final = "runwright.traceback"
-"""The logger of what belongs in `log.txt` but not on the console."""
 
 _FIRST_COLUMNS: Final = ("step", "epoch", "lr")
 
@@ -190,54 +186,6 @@ class NoLog(RunLog):
     @override
     def line(self, step: int, measures: Mapping[str, float]) -> None:
         pass
-
-
-@contextlib.contextmanager
-def log_to(run_dir: Path) -> Generator[None]:
-    """Send this library's messages, and other libraries' warnings, to the console and `log.txt`."""
-    from tqdm import tqdm
-
-    class Console(logging.Handler):
-        """Prints without tearing a progress bar apart."""
-
-        @override
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.name == FILE_ONLY or sys.stdout is None:  # a closed stream, as under cron
-                return
-            try:
-                tqdm.write(self.format(record), file=sys.stdout)
-                sys.stdout.flush()
-            except (BrokenPipeError, UnicodeEncodeError, ValueError):
-                pass  # nobody reads any more; log.txt has it all, and the run goes on
-
-    class LogFile(logging.FileHandler):
-        """Says once when the file cannot be written, and no traceback for every line."""
-
-        has_failed = False
-
-        @override
-        def handleError(self, record: logging.LogRecord) -> None:
-            del record
-            if not self.has_failed:
-                print(f"{self.baseFilename} can no longer be written.", file=sys.stderr)
-            self.has_failed = True
-
-    ours, root = logging.getLogger("runwright"), logging.getLogger()
-    file = LogFile(run_dir / "log.txt", encoding="utf-8")
-    file.setFormatter(logging.Formatter("[%(asctime)s] %(message)s"))
-    handlers = [Console(), file]
-    level = ours.level
-    ours.setLevel(logging.INFO)
-    for handler in handlers:
-        root.addHandler(handler)
-    try:
-        yield
-    finally:
-        for handler in handlers:
-            root.removeHandler(handler)
-        ours.setLevel(level)
-        with contextlib.suppress(OSError):  # what is left to write, where there is no room
-            file.close()
 
 
 def duration(seconds: float) -> str:

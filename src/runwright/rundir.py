@@ -34,7 +34,7 @@ from runwright.changes import changes, group_members
 from runwright.checkpoint import Checkpoints
 from runwright.errors import RunError, UserError
 from runwright.files import write_bytes
-from runwright.logging import FILE_ONLY, log_to
+from runwright.messages import FILE_ONLY, log_to
 from runwright.progress import Fitted
 from runwright.provenance import environment, this_process, uncommitted
 from runwright.quoting import with_path

@@ -1,0 +1,108 @@
+"""Where a run's messages go: the console and `log.txt`."""
+
+import collections
+import contextlib
+import logging
+import sys
+from abc import abstractmethod
+from collections.abc import Generator
+from pathlib import Path
+from typing import Final
+
+from typing_extensions import override
+
+FILE_ONLY: Final = "runwright.traceback"
+"""The logger of what belongs in `log.txt` but not on the console."""
+
+
+@contextlib.contextmanager
+def log_to(run_dir: Path) -> Generator[None]:
+    """Send this library's messages, and other libraries' warnings, to the console and `log.txt`."""
+    ours, root = logging.getLogger("runwright"), logging.getLogger()
+    file = _LogFile(run_dir / "log.txt")
+    handlers = [_Console(), file]
+    level = ours.level
+    ours.setLevel(logging.INFO)
+    for handler in handlers:
+        root.addHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            root.removeHandler(handler)
+        ours.setLevel(level)
+        with contextlib.suppress(OSError):  # what is left to write, where there is no room
+            file.close()
+
+
+class _AfterOthers(logging.Handler):
+    """Keeps what the handler of a signal says in the middle of another output for after it.
+
+    Python runs such handlers wherever the program is, and refuses to write to a file that is being
+    written: an error that would end the run instead of asking it to stop.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: collections.deque[logging.LogRecord] = collections.deque()
+
+    @abstractmethod
+    def write(self, text: str) -> None:
+        """Write a line."""
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        self._waiting.append(record)
+        while self._waiting:
+            record = self._waiting.popleft()
+            try:
+                self.write(self.format(record))
+            except RuntimeError as error:
+                if not str(error).startswith("reentrant call"):
+                    raise
+                self._waiting.appendleft(record)
+                return
+
+
+class _Console(_AfterOthers):
+    """Prints without tearing a progress bar apart."""
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name != FILE_ONLY and sys.stdout is not None:  # a closed stream, as under cron
+            super().emit(record)
+
+    @override
+    def write(self, text: str) -> None:
+        from tqdm import tqdm
+
+        # When nobody reads any more, log.txt has it all, and the run goes on.
+        with contextlib.suppress(BrokenPipeError, UnicodeEncodeError, ValueError):
+            tqdm.write(text, file=sys.stdout)
+            sys.stdout.flush()
+
+
+class _LogFile(_AfterOthers):
+    """Says once when the file cannot be written, and no traceback for every line."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("[%(asctime)s] %(message)s"))
+        self._path = path
+        self._file = path.open("a", encoding="utf-8")
+        self._has_failed = False
+
+    @override
+    def write(self, text: str) -> None:
+        try:
+            self._file.write(f"{text}\n")
+            self._file.flush()
+        except (OSError, ValueError):
+            if not self._has_failed:
+                print(f"{self._path} can no longer be written.", file=sys.stderr)
+            self._has_failed = True
+
+    @override
+    def close(self) -> None:
+        super().close()
+        self._file.close()
