@@ -187,10 +187,10 @@ class ProcessSlot:
         if self._connection is None or self._process is None:
             context = _processes()
             ours, theirs = context.Pipe()
-            self._connection = cast("Connection", ours)
-            self._process = context.Process(target=_serve, args=(theirs, self._start_with))
-            self._process.start()
+            process = context.Process(target=_serve, args=(theirs, self._start_with))
+            process.start()
             theirs.close()  # so that the end of the process is the end of the connection
+            self._connection, self._process = cast("Connection", ours), process
         return self._connection, self._process
 
 
