@@ -2,11 +2,12 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from programs import run_python
 
 # Two threads of torch on a busy machine of two cores can be thirty times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -48,15 +49,8 @@ def run_main(tmp_path: Path) -> Run:
     """Run `python main.py …` in an empty directory."""
 
     def run(*arguments: str, timeout: float = 120, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, str(REPOSITORY / "main.py"), *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            env={**os.environ, **env},
-        )
+        main = REPOSITORY / "main.py"
+        return run_python(main, *arguments, cwd=tmp_path, timeout=timeout, env=env)
 
     return run
 

@@ -1,6 +1,5 @@
 """`main.py` as a person uses it: what it prints, and the status that it ends with."""
 
-import os
 import re
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from conftest import SMALL, TINY, Run, run_dirs
+from programs import run_python, start_python
 
 SEEDS_FCN = """\
 Model architecture:
@@ -95,14 +95,8 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
         "toy_domain.SquaredDistance.losses = broken\n"
         "app.main(conf=None)\n"
     )
-    done = subprocess.run(
-        [sys.executable, str(script), "dm=toy_sets", "model=set_encoder", "gpu=-1"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
-    )
+    sets = ("dm=toy_sets", "model=set_encoder", "gpu=-1")
+    done = run_python(script, *sets, env={"PYTHONPATH": str(Path(__file__).parent)})
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "AssertionError: a bug" in done.stderr
@@ -118,15 +112,8 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
 def test_a_signal_ends_the_run_with_a_checkpoint_and_the_command_to_go_on(
     tmp_path: Path, repository: Path, number: signal.Signals, status: int, times: int
 ) -> None:
-    arguments = ["main.py", *SMALL, "training.epochs=500", "hydra.run.dir=run"]
-    arguments[0] = str(repository / "main.py")
-    with subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+    arguments = (repository / "main.py", *SMALL, "training.epochs=500", "hydra.run.dir=run")
+    with start_python(*arguments) as process:
         assert process.stdout is not None
         said = ""
         while "val_loss" not in said:
@@ -188,7 +175,8 @@ def test_what_is_deleted_must_be_given(run_main: Run, deleted: str) -> None:
 
 
 def test_a_run_goes_on_when_nobody_reads_its_output(tmp_path: Path, repository: Path) -> None:
-    command = " ".join([sys.executable, str(repository / "main.py"), *SMALL])
+    main = str(repository / "main.py")
+    command = " ".join([sys.executable, main, *SMALL, "training.max_steps=9"])
     for redirection in ("| head -1", ">&-", "2>&-"):
         run_dir = tmp_path / str(len(redirection))
         subprocess.run(

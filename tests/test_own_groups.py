@@ -2,11 +2,12 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from programs import run_python
 
 SMALL = ("gpu=-1", "training.max_steps=2", "pictures=false")
 
@@ -78,14 +79,8 @@ def lab(tmp_path: Path) -> Lab:
     def run(config: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         script = tmp_path / f"{config.lower()}.py"
         script.write_text(LAB.replace("{config}", config))
-        return subprocess.run(
-            [sys.executable, str(script), *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "PYTHONPATH": f"{Path(__file__).parent}:{path}"},
-        )
+        env = {"PYTHONPATH": f"{Path(__file__).parent}:{path}"}
+        return run_python(script, *arguments, cwd=tmp_path, env=env)
 
     return run
 

@@ -3,13 +3,13 @@
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
 from conftest import REPOSITORY
+from programs import run_python
 from readme.pages import shown_files
 
 EXAMPLE = REPOSITORY / "examples" / "own_project"
@@ -28,10 +28,8 @@ def test_a_factory_and_its_main_are_under_15_lines_of_code() -> None:
     assert total < 15
 
 
-def run(folder: Path, *command: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, *command], cwd=folder, capture_output=True, text=True, check=False
-    )
+def run(folder: Path, *command: str) -> CompletedProcess[str]:
+    return run_python(*command, cwd=folder)
 
 
 def test_it_trains_its_own_model_on_the_built_in_data(tmp_path: Path) -> None:

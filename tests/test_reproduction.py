@@ -1,10 +1,9 @@
 """What a run leaves of its command line runs it again: `--cfg job`, config.yaml, command.txt."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 from conftest import SMALL, Run
+from programs import run_shown
 
 
 def test_cfg_job_prints_clean_yaml_that_composes_to_the_same(run_main: Run, tmp_path: Path) -> None:
@@ -58,10 +57,7 @@ def test_the_command_to_go_on_survives_blanks_and_umlauts(run_main: Run, tmp_pat
     run_dir = tmp_path / "a  b=ü"
     first = run_main(*SMALL, "training.max_steps=3", f"hydra.run.dir='{run_dir}'")
     assert first.returncode == 0, first.stderr
-    command = (run_dir / "command.txt").read_text().replace("python ", f"{sys.executable} ", 1)
-    again = subprocess.run(
-        command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    again = run_shown((run_dir / "command.txt").read_text())
     assert "This run has finished." in again.stdout, again.stderr
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -72,14 +68,7 @@ def test_the_command_of_a_job_of_a_multirun_continues_that_job(
     run_main("--multirun", "seed=1,2", *SMALL, "training.max_steps=3", "hydra.sweep.dir=sweep")
     command = (tmp_path / "sweep" / "1" / "command.txt").read_text()
     assert "--multirun" not in command
-    again = subprocess.run(
-        command.replace("python ", f"{sys.executable} ", 1),
-        shell=True,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    again = run_shown(command)
     assert "This run has finished." in again.stdout, again.stderr
     assert f"Run directory: {tmp_path}/sweep/1\n" in again.stdout
 
@@ -94,12 +83,5 @@ def test_the_command_of_a_job_composes_from_the_same_files(run_main: Run, tmp_pa
     options = ["gpu=-1", "pictures=false", "training.max_steps=3"]
     run_main("--multirun", *flags, "seed=1,2", *options, "hydra.sweep.dir=sweep")
     command = (tmp_path / "sweep" / "1" / "command.txt").read_text()
-    again = subprocess.run(
-        command.replace("python ", f"{sys.executable} ", 1),
-        shell=True,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    again = run_shown(command)
     assert "This run has finished." in again.stdout, again.stderr

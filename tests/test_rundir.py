@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from programs import run_python
 from runwright import Config, UserError, compose
 from runwright.changes import changes
 from runwright.optimisation import OptimisationCfg
@@ -67,22 +67,25 @@ def test_a_number_that_can_only_be_meant_as_a_float_is_no_change(tmp_path: Path)
     assert changed(one, compose(["dm=cmnist", "model=cnn", "opt.lr=1.0"]), tmp_path) == []
 
 
+LIMITED = """
+import resource, runpy, sys
+_, kibibytes, *sys.argv = sys.argv
+if kibibytes != "unlimited":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(kibibytes) * 1024,) * 2)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 def limited(repository: Path, run_dir: Path, kibibytes: int | str, *more: str) -> tuple[int, str]:
     """Run where no file can be larger than this; exit status and messages on stderr."""
-    command = [sys.executable, str(repository / "main.py"), *COMMAND, f"hydra.run.dir={run_dir}"]
-    command += more
-    done = subprocess.run(
-        ["bash", "-c", f"ulimit -f {kibibytes}; exec {shlex.join(command)}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = (repository / "main.py", *COMMAND, f"hydra.run.dir={run_dir}", *more)
+    done = run_python("-c", LIMITED, str(kibibytes), *command)
     return done.returncode, done.stderr
 
 
 def test_a_full_disk_ends_the_run_with_the_way_to_go_on(tmp_path: Path, repository: Path) -> None:
     run_dir = tmp_path / "run"
-    status, error = limited(repository, run_dir, 64)
+    status, error = limited(repository, run_dir, 256)
     assert status == 1
     assert "Traceback" not in error
     assert "File too large. There is no checkpoint yet. When it can be written again" in error
@@ -202,7 +205,7 @@ def test_the_state_of_the_code_is_recorded_in_any_encoding(tmp_path: Path) -> No
 
     def train(steps: int) -> dict[str, object]:
         options = [*short, f"training.max_steps={steps}"]
-        subprocess.run([sys.executable, str(script), str(run_dir), *options], check=True)
+        run_python(script, run_dir, *options, check=True)
         return json.loads((run_dir / "environment.json").read_text())
 
     notes.write_bytes(b"caf\xe9\n")

@@ -1,11 +1,9 @@
 """A sharded model trains as a whole one does, and is whole on disk."""
 
-import subprocess
-import sys
-
 import pytest
 
 from conftest import REPOSITORY
+from programs import run_python
 from torchrun import OPTIONS, finish, kill, last_weights, measures, start, wait_for_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -19,8 +17,7 @@ FSDP = (*FCN, "training.parallel=fsdp")
 
 
 def alone(*arguments: str) -> None:
-    command = [sys.executable, str(REPOSITORY / "main.py"), *OPTIONS, *FCN, *arguments]
-    subprocess.run(command, check=True, capture_output=True)
+    run_python(REPOSITORY / "main.py", *OPTIONS, *FCN, *arguments, check=True)
 
 
 def test_it_measures_what_one_process_does() -> None:
@@ -34,7 +31,7 @@ def test_it_measures_what_one_process_does() -> None:
 
 
 def test_it_goes_on_exactly_after_a_kill_and_then_in_a_single_process() -> None:
-    longer = ("training.epochs=20", "checkpoint.save_every=20")
+    longer = ("training.epochs=8", "checkpoint.save_every=20")
     finish(start(*FSDP, *longer, "hydra.run.dir=whole"))
     killed = start(*FSDP, *longer, "hydra.run.dir=killed")
     wait_for_checkpoint("killed")
@@ -42,9 +39,9 @@ def test_it_goes_on_exactly_after_a_kill_and_then_in_a_single_process() -> None:
     assert "Resuming after step" in finish(start(*FSDP, *longer, "hydra.run.dir=killed"))
     assert last_weights("killed") == last_weights("whole")
     assert measures("killed") == measures("whole")
-    allowed = ("training.epochs=21", "checkpoint.allow_changes=true")
+    allowed = ("training.epochs=9", "checkpoint.allow_changes=true")
     alone(*longer, *allowed, "hydra.run.dir=killed")
-    assert measures("killed")[-1]["step"] == 21 * 30
+    assert measures("killed")[-1]["step"] == 9 * 30
     assert measures("killed")[-1]["train_loss"] < 0.5
 
 

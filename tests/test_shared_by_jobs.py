@@ -1,14 +1,13 @@
 """What the jobs of a multirun share."""
 
 import collections
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from hydra.types import RunMode
 
 from conftest import REPOSITORY, SMALL
+from programs import run_python
 from runwright import Config, compose, schema
 from runwright.composition import StrictConfigLoader, register_domains, search_path, to_config
 from runwright.diagnosis import without_hydra
@@ -41,13 +40,8 @@ app.main()
 def test_the_jobs_of_a_multirun_import_and_load_nothing_twice(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(NOTING)
     (tmp_path / "conf").symlink_to(REPOSITORY / "conf")
-    done = subprocess.run(
-        [sys.executable, "main.py", "--multirun", "seed=1,2,3", *SMALL, "training.max_steps=2"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    jobs = ("--multirun", "seed=1,2,3", *SMALL, "training.max_steps=2")
+    done = run_python("main.py", *jobs, check=True)
     first, *later, _ = done.stdout.split("DONE\n")
     assert len(later) == 2
 

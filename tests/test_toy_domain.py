@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,11 +9,12 @@ import pytest
 import torch
 
 import toy_domain
+from programs import run_python
 from runwright import ConfigError, compose
 from runwright.checkpoint import read_tensors
 
 SETS = ["dm=toy_sets", "model=set_encoder", "gpu=-1", "training.epochs=3", "pictures=false"]
-WITH_TOY_DOMAIN = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+WITH_TOY_DOMAIN = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def test_it_is_as_short_as_promised() -> None:
@@ -42,13 +42,9 @@ def test_its_data_do_not_fit_a_model_for_images() -> None:
 def test_it_is_killed_and_resumes_to_the_byte(tmp_path: Path) -> None:
     program = "import toy_domain; from resume import kill_points; kill_points.main()"
     arguments = [*SETS, "checkpoint.save_every=1", "training.epochs=20"]
-    subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "runs"), "1", "3", *arguments],
-        cwd=tmp_path,
-        env=WITH_TOY_DOMAIN,
-        check=True,
-    )
-    runs = sorted((tmp_path / "runs").glob("*/checkpoints/last.safetensors"))
+    runs = tmp_path / "runs"
+    run_python("-c", program, runs, "1", "3", *arguments, env=WITH_TOY_DOMAIN, check=True)
+    runs = sorted(runs.glob("*/checkpoints/last.safetensors"))
     assert len(runs) >= 2
     weights = [read_tensors(path)[0] for path in runs]
     assert all(one.keys() == weights[0].keys() for one in weights)
@@ -64,27 +60,14 @@ def test_it_makes_no_predictions_and_says_so(tmp_path: Path) -> None:
 def test_a_script_of_its_own_does_a_multirun(tmp_path: Path) -> None:
     script = tmp_path / "main.py"
     script.write_text("import toy_domain\nfrom runwright import app\n\napp.main(conf=None)\n")
-    done = subprocess.run(
-        [sys.executable, str(script), *SETS, "--multirun", "dm.features=2,3"],
-        cwd=tmp_path,
-        env=WITH_TOY_DOMAIN,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_python(script, *SETS, "--multirun", "dm.features=2,3", env=WITH_TOY_DOMAIN)
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("multirun/*/*/*/checkpoints/last.safetensors"))) == 2
 
 
 def test_check_builds_it(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "runwright", "check", "--import", "toy_domain"],
-        cwd=tmp_path,
-        env=WITH_TOY_DOMAIN,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    check = ("-m", "runwright", "check", "--import", "toy_domain")
+    done = run_python(*check, env=WITH_TOY_DOMAIN)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^  toy_sets +features 3$", done.stdout, re.MULTILINE)
     assert re.search(r"^set_encoder +toy_sets +\d+ ", done.stdout, re.MULTILINE)

@@ -4,14 +4,13 @@ import json
 import math
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from conftest import REPOSITORY
+from programs import run_python
 from runwright import compose
 from runwright.batching import InMemory, part_of
 from runwright.errors import UserError
@@ -60,8 +59,7 @@ def test_a_batch_that_cannot_be_divided_is_refused() -> None:
 def test_two_processes_measure_what_one_does(option: str) -> None:
     said = finish(start("hydra.run.dir=two", option))
     assert said.count("Model architecture") == 1
-    command = [sys.executable, str(REPOSITORY / "main.py"), *OPTIONS, option, "hydra.run.dir=one"]
-    subprocess.run(command, check=True, capture_output=True)
+    run_python(REPOSITORY / "main.py", *OPTIONS, option, "hydra.run.dir=one", check=True)
     one, two = measures("one"), measures("two")
     assert len(one) == len(two)
     for left, right in zip(one, two, strict=True):

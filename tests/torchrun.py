@@ -4,11 +4,11 @@ import csv
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 from conftest import REPOSITORY
+from programs import start_python
 
 OPTIONS = (
     *("model=cnn", "gpu=-1", "pictures=false", "opt.lr=0.002", "seed=3"),
@@ -19,14 +19,7 @@ OPTIONS = (
 def start(*arguments: str, processes: int = 2) -> subprocess.Popen[str]:
     torchrun = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}")
     script = (str(REPOSITORY / "main.py"), *OPTIONS, *arguments)
-    return subprocess.Popen(
-        [sys.executable, *torchrun, *script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "TORCH_NCCL_ASYNC_ERROR_HANDLING": "1"},
-    )
+    return start_python(*torchrun, *script, start_new_session=True)
 
 
 def finish(process: subprocess.Popen[str], status: int = 0) -> str:

@@ -1,11 +1,11 @@
 """`check`: everything is composed and built without data, and all that is wrong comes at once."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from programs import run_python
 from runwright import ConfigError, UserError, compose
 from runwright.cli import check, schema
 from runwright.vision.dims import ImageDims
@@ -136,13 +136,7 @@ def lab(folder: Path, files: dict[str, str]) -> Path:
 
 def run_check(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     # In a process of its own, because factories are registered for a whole process.
-    return subprocess.run(
-        [sys.executable, "-m", "runwright", "check", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_python("-m", "runwright", "check", *arguments, cwd=folder)
 
 
 def cells(report: subprocess.CompletedProcess[str]) -> set[tuple[str, ...]]:

@@ -130,6 +130,13 @@ class Servers:
             )
         self._running.append(_Running(name, process, stop_signal))
 
+    def kill(self, name: str) -> None:
+        """End a server as a failure of its machine would."""
+        (server,) = (server for server in self._running if server.name == name)
+        self._running.remove(server)
+        server.process.kill()
+        server.process.wait()
+
     def wait_until(self, ready: Callable[[], bool], what: str, timeout: float = 60) -> None:
         """Wait for something that the servers do.
 

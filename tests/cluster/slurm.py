@@ -3,6 +3,8 @@
 import contextlib
 import os
 import pwd
+import re
+import signal
 import socket
 import time
 from collections.abc import Generator
@@ -11,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from cluster.servers import ServerError, Servers, accepts, free_ports, output_of
+from cluster.servers import ServerError, Servers, accepts, free_ports, output_of, processes_of
 from runwright.cluster.queue import ENDED
 
 PROGRAMS: Final = (
@@ -153,15 +155,49 @@ class Slurm:
         path = Path(self.env["SLURM_CONF"])
         content = path.read_text()
 
-        def configure(content: str) -> None:
+        def is_configured(parameters: str) -> bool:
+            shown = output_of("scontrol", "show", "config", env=self.env)
+            return (
+                re.search(rf"^SlurmctldParameters *= {parameters}$", shown, re.MULTILINE)
+                is not None
+            )
+
+        def configure(content: str, parameters: str) -> None:
             path.write_text(content)
             output_of("scontrol", "reconfigure", env=self.env)
+            self.servers.wait_until(lambda: is_configured(parameters), "Slurm is configured anew")
 
-        configure(content.replace("SlurmctldParameters=preempt_send_user_signal\n", ""))
+        parameters = "preempt_send_user_signal"
+        line = f"SlurmctldParameters={parameters}\n"
+        assert line in content
+        configure(content.replace(line, ""), r"\(null\)")
         try:
             yield
         finally:
-            configure(content)
+            configure(content, parameters)
+
+    @contextlib.contextmanager
+    def without_node(self) -> Generator[None]:
+        """The node is lost with all that runs on it, as if its power failed; then it is back."""
+        self.servers.kill("slurmd")
+        for process in processes_of(self.servers.folder):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                environment = Path(f"/proc/{process}/environ").read_bytes()
+                name = Path(f"/proc/{process}/comm").read_text().strip()
+                if b"SLURM_JOB_ID=" in environment or name == "slurmstepd":
+                    os.kill(process, signal.SIGKILL)
+        # The controller would find out after SlurmdTimeout, by default 5 minutes.
+        self._set_node("state=down", "reason=lost")
+        yield
+        self.start_node()
+        self._set_node("state=resume")
+
+    def _set_node(self, *what: str) -> None:
+        output_of("scontrol", "update", "nodename=localhost", *what, env=self.env)
+
+    def start_node(self) -> None:
+        """Start the node, as whom the controller knows it."""
+        self.servers.start("slurmd", "-D", "-N", "localhost", env=self.env)
 
     def cancel_everything(self) -> None:
         """Empty the queue, without giving jobs the time to end in order."""
@@ -202,7 +238,7 @@ def running_slurm(cpus: int = 4, grace_seconds: int = 10) -> Generator[Slurm]:
         for thing in (["cluster", "test"], ["account", "test"], ["user", user, "account=test"]):
             output_of("sacctmgr", "--immediate", "add", *thing, env=env)
         servers.start("slurmctld", "-D", env=env)
-        servers.start("slurmd", "-D", "-N", "localhost", env=env)
+        slurm.start_node()
         servers.wait_until(lambda: _is_idle(env), "sinfo shows the node as idle")
         yield slurm
 

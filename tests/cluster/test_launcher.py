@@ -14,6 +14,7 @@ import pytest
 from cluster.servers import processes_of
 from cluster.slurm import Slurm
 from conftest import REPOSITORY, SMALL
+from programs import run_python, start_python
 from test_own_project import IN_ONE_FILE
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -27,15 +28,10 @@ LONG = (
 
 def submit(slurm: Slurm, *arguments: str, main: Path | None = None) -> subprocess.Popen[str]:
     """`python main.py --multirun hydra/launcher=slurm/cpu …`, in the working directory."""
-    script = str(main or REPOSITORY / "main.py")
+    script = main or REPOSITORY / "main.py"
     launcher = ("--multirun", "hydra/launcher=slurm/cpu", "hydra.launcher.poll_every=1")
-    return subprocess.Popen(
-        [sys.executable, script, *launcher, "hydra.sweep.dir=sweep", *arguments],
-        env={**os.environ, **slurm.env},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    sweep = (*launcher, "hydra.sweep.dir=sweep", *arguments)
+    return start_python(script, *sweep, env=slurm.env)
 
 
 def wait_for_text(path: Path, text: str, timeout: float = 120) -> None:
@@ -53,8 +49,7 @@ def array_of(slurm: Slurm) -> str:
 def unbroken(tmp_path: Path, *options: str) -> bytes:
     """The last weights of a run that nobody interrupts."""
     run_dir = tmp_path / "unbroken"
-    command = [sys.executable, str(REPOSITORY / "main.py"), *options, f"hydra.run.dir={run_dir}"]
-    subprocess.run(command, check=True, capture_output=True)
+    run_python(REPOSITORY / "main.py", *options, f"hydra.run.dir={run_dir}", check=True)
     return (run_dir / "checkpoints" / "last.safetensors").read_bytes()
 
 
@@ -73,11 +68,12 @@ def last_weights(number: int) -> bytes:
 
 
 def test_a_job_makes_way_twice_and_goes_on_exactly(slurm: Slurm, tmp_path: Path) -> None:
-    submitted = submit(slurm, "seed=1,2", *LONG, "wandb.mode=offline")
+    submitted = submit(slurm, "seed=1", *LONG, "wandb.mode=offline")
     wait_for_text(Path("sweep/0/log.txt"), "step 250/")
     slurm.sbatch("sleep 2", "--partition=high", "--exclusive")
-    wait_for_text(Path("sweep/0/log.txt"), "Resuming after step")
+    wait_for_text(Path("sweep/0/log.txt"), "SIGUSR2: stopping after this step")
     with slurm.without_user_signals():
+        wait_for_text(Path("sweep/0/log.txt"), "Resuming after step")
         slurm.sbatch("sleep 2", "--partition=high", "--exclusive")
         said, _ = submitted.communicate(timeout=240)
     assert submitted.returncode == 0, said
@@ -87,13 +83,13 @@ def test_a_job_makes_way_twice_and_goes_on_exactly(slurm: Slurm, tmp_path: Path)
     assert log.count("Resuming after step") == 2
     assert last_weights(0) == unbroken(tmp_path, "seed=1", *LONG)
     starts = [path.stem for path in Path("local_logging").rglob("*.wandb")]
-    assert len(starts) > 4
-    assert len(set(starts)) == 2  # one id a job
+    assert len(starts) == 3
+    assert len(set(starts)) == 1  # of W&B, for all of the run
 
 
 def test_a_job_at_its_time_limit_is_queued_again(slurm: Slurm) -> None:
     limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=50")
-    submitted = submit(slurm, "seed=1", *LONG, "training.epochs=150", *limit)
+    submitted = submit(slurm, "seed=1", *LONG, "training.epochs=80", *limit)
     said, _ = submitted.communicate(timeout=400)
     assert submitted.returncode == 0, said
     log = Path("sweep/0/log.txt").read_text()
@@ -134,6 +130,27 @@ def test_a_requeued_job_goes_on_and_a_cancelled_one_is_reported(slurm: Slurm) ->
     assert json.loads(Path("sweep/0/result.json").read_text())["status"] == "interrupted"
 
 
+def test_a_lost_node_takes_no_run_with_it_but_one_that_may_not_be_requeued(
+    slurm: Slurm, tmp_path: Path
+) -> None:
+    saved = (*LONG, "training.epochs=20", "checkpoint.save_every=250")
+    goes_on = submit(slurm, "seed=1", *saved)
+    once = ("hydra.sweep.dir=once", "+hydra.launcher.additional_parameters.no_requeue=true")
+    ends = submit(slurm, "seed=2", *saved, *once)
+    for log in ("sweep/0/log.txt", "once/0/log.txt"):
+        wait_for_text(Path(log), "step 500/")
+    with slurm.without_node():
+        said, _ = ends.communicate(timeout=60)
+        assert ends.returncode == 1
+        assert "Job #0 (" in said
+        assert "it ended without a result: NODE_FAIL. Its log: " in said
+        assert goes_on.poll() is None
+    said, _ = goes_on.communicate(timeout=240)
+    assert goes_on.returncode == 0, said
+    assert "Resuming after step" in Path("sweep/0/log.txt").read_text()
+    assert last_weights(0) == unbroken(tmp_path, "seed=1", *saved)
+
+
 def test_edits_after_the_submission_do_not_reach_a_queued_job(slurm: Slurm, tmp_path: Path) -> None:
     project = tmp_path / "project"
     shutil.copytree(REPOSITORY / "conf", project / "conf")
@@ -165,12 +182,7 @@ def test_edits_after_the_submission_do_not_reach_a_queued_job(slurm: Slurm, tmp_
         assert "The code is not what it was when this job was submitted: " in log
     record = json.loads(Path(f"sweep/submissions/{array}.json").read_text())
     assert [job["job"] for job in record["jobs"]] == [f"{array}_0", f"{array}_1"]
-    shown = subprocess.run(
-        [sys.executable, "-m", "runwright", "results", "sweep"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    shown = run_python("-m", "runwright", "results", "sweep", check=True)
     assert "2 finished" in shown.stdout
 
 
@@ -192,9 +204,8 @@ def test_the_tasks_of_a_job_train_one_model_and_make_way_together(
     assert log.count("Model architecture") == 3  # once a start, not once a task
     run_dir = tmp_path / "unbroken"
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-    script = (str(REPOSITORY / "main.py"), "seed=1", *LONG, "training.epochs=8")
-    command = [sys.executable, *torchrun, *script, f"hydra.run.dir={run_dir}"]
-    subprocess.run(command, check=True, capture_output=True)
+    script = (REPOSITORY / "main.py", "seed=1", *LONG, "training.epochs=8")
+    run_python(*torchrun, *script, f"hydra.run.dir={run_dir}", check=True)
     assert last_weights(0) == (run_dir / "checkpoints" / "last.safetensors").read_bytes()
 
 

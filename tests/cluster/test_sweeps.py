@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,34 +11,25 @@ import pytest
 from optuna.trial import TrialState
 
 from cluster.slurm import Slurm
-from conftest import REPOSITORY, SMALL
+from conftest import REPOSITORY
+from programs import start_python
 from runwright.sweep.study import is_dead, load
 from sweep.conftest import close, study
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 OPTIONS = (
-    *(
-        "model=cnn",
-        *(one for one in SMALL if not one.startswith("opt.lr=")),
-        "training.epochs=4",
-        "hydra/sweeper=runwright",
-    ),
-    *("hydra.sweeper.sampler.seed=1", "hydra.sweeper.heartbeat=2"),
+    *("model=fcn", "model.hidden_dim=64", "gpu=-1", "pictures=false", "training.epochs=4"),
+    *("hydra/sweeper=runwright", "hydra.sweeper.sampler.seed=1", "hydra.sweeper.heartbeat=2"),
 )
+# About ten seconds of training, so that there is a middle to be interrupted in.
+LONG = "training.epochs=50"
 SLURM = ("hydra/launcher=slurm/cpu", "hydra.launcher.poll_every=1")
 
 
 def start(*arguments: str, **env: str) -> subprocess.Popen[str]:
-    command = [sys.executable, str(REPOSITORY / "main.py"), "--multirun", *OPTIONS, *arguments]
-    return subprocess.Popen(
-        command,
-        env={**os.environ, **env},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    command = (REPOSITORY / "main.py", "--multirun", *OPTIONS, *arguments)
+    return start_python(*command, env=env, start_new_session=True)
 
 
 def finish(process: subprocess.Popen[str]) -> str:
@@ -107,7 +97,7 @@ def test_a_sweep_whose_starter_is_killed_loses_no_trial(slurm: Slurm) -> None:
 
 def test_a_trial_whose_job_is_killed_is_taken_up_again(slurm: Slurm) -> None:
     arguments = (
-        *("hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=1", "training.epochs=20"),
+        *("hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=1", LONG),
         *("hydra.sweep.dir=sweep", "opt.lr=interval(1e-3,3e-3)", "checkpoint.save_every=20"),
     )
     sweep = start(*arguments, *SLURM, **slurm.env)
@@ -144,7 +134,7 @@ def test_a_trial_that_waits_in_the_queue_is_looked_after(slurm: Slurm) -> None:
 
 def test_a_trial_that_makes_way_stays_the_same_trial(slurm: Slurm) -> None:
     arguments = (
-        *("hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=1", "training.epochs=20"),
+        *("hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=1", LONG),
         *("hydra.sweep.dir=sweep", "opt.lr=interval(1e-3,3e-3)"),
     )
     sweep = start(*arguments, *SLURM, **slurm.env)
@@ -158,13 +148,13 @@ def test_a_trial_that_makes_way_stays_the_same_trial(slurm: Slurm) -> None:
     assert "Resuming after step" in Path("sweep/0/log.txt").read_text()
     (trial,) = study().trials
     assert trial.state is TrialState.COMPLETE
-    assert len(trial.intermediate_values) == 20
+    assert len(trial.intermediate_values) == 50
 
 
 def test_two_sweepers_share_a_study_in_postgresql(postgresql: str) -> None:
     shared = (f"hydra.sweeper.storage={postgresql}", "hydra.sweeper.study_name=shared_by_two")
     counts = ("hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=5", "opt.lr=interval(1e-3,3e-3)")
-    both = [start(*shared, *counts, f"hydra.sweep.dir={name}") for name in ("a", "b")]
+    both = [start(*shared, *counts, LONG, f"hydra.sweep.dir={name}") for name in ("a", "b")]
     for process in both:
         finish(process)
     done = [len(list(Path(name).glob("*/result.json"))) for name in ("a", "b")]

@@ -5,15 +5,15 @@ In a block of the kind `console`, lines after `$ ` are commands, and what follow
 order, in one copy of the project. A block after `<!-- file: PATH -->` is the content of that file.
 """
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
+
+from programs import run_shown
 
 REPOSITORY = Path(__file__).parents[2]
 ANY = "…"
@@ -78,19 +78,8 @@ def copy_of_project(folder: Path) -> Path:
 
 def check(shown: Shown, project: Path, env: Mapping[str, str] | None = None) -> None:
     """Run a command in a copy of the project, and compare what it prints with what is shown."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        shown.command,
-        shell=True,
-        cwd=project,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-        check=False,
-        env={**os.environ, "PATH": path, **(env or {})},
-    )
-    assert "Traceback" not in done.stdout
+    done = run_shown(shown.command, cwd=project, env=env, stderr=subprocess.STDOUT)
+    assert "Traceback" not in done.stdout, done.stdout
     assert re.fullmatch(as_pattern(shown.output), done.stdout) or not shown.output, done.stdout
     is_mistake = "Did you mean" in shown.output or "Could not" in shown.output
     is_mistake |= "leave no pixels" in shown.output

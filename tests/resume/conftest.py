@@ -1,12 +1,11 @@
 """A run that ended, and the same run killed on its way, for tests to go on from."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from programs import run_python
 from runwright import compose
 
 # Everything that has a state: dropout, a moving average, gradients over two batches, early
@@ -47,10 +46,8 @@ compose(sys.argv[2:]).run(sys.argv[1])
 def killed_at_30(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_dir = tmp_path_factory.mktemp("killed") / "run"
     arguments = [str(run_dir), *OVERRIDES, "checkpoint.save_every=10"]
-    done = subprocess.run(
-        [sys.executable, "-c", DIE_AT_STEP_30, *arguments], capture_output=True, check=False
-    )
-    assert done.returncode == -9, done.stderr.decode()
+    done = run_python("-c", DIE_AT_STEP_30, *arguments)
+    assert done.returncode == -9, done.stderr
     return run_dir
 
 

@@ -3,13 +3,12 @@
 import csv
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from programs import run_python
 from resume.conftest import ALLOWED, DIE_AT_STEP_30, OVERRIDES, contents
 from runwright import UserError, compose
 from runwright.checkpoint import read_tensors
@@ -143,8 +142,7 @@ def test_what_is_not_trained_with_is_not_put_on_record(unbroken: Path, tmp_path:
 def test_the_weights_to_start_from_are_part_of_the_record(unbroken: Path, tmp_path: Path) -> None:
     started = [*OVERRIDES, f"checkpoint.load={unbroken}", "checkpoint.save_every=10"]
     run_dir = tmp_path / "run"
-    script = [sys.executable, "-c", DIE_AT_STEP_30, str(run_dir), *started]
-    assert subprocess.run(script, capture_output=True, check=False).returncode == -9
+    assert run_python("-c", DIE_AT_STEP_30, run_dir, *started).returncode == -9
     with pytest.raises(UserError, match=r"checkpoint\.load: .* → None"):
         compose(OVERRIDES).run(run_dir)
 
@@ -166,8 +164,7 @@ compose(sys.argv[2:]).run(sys.argv[1])
 def test_best_weights_of_before_a_change_keep_their_value(tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     options = [*OVERRIDES, "checkpoint.save_every=25"]
-    script = [sys.executable, "-c", _FAIL_AFTER_A_BEST, str(run_dir), *options]
-    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    done = run_python("-c", _FAIL_AFTER_A_BEST, run_dir, *options)
     assert "RuntimeError: after a validation" in done.stderr
     # So high a rate that nothing better comes.
     value = compose([*options, "opt.lr=10", "opt.schedule=constant", ALLOWED]).run(run_dir)

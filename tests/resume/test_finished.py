@@ -3,13 +3,12 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import toy_domain
+from programs import run_python
 from resume.conftest import ALLOWED, DIE_AT_STEP_30, OVERRIDES, assert_equal_runs, contents
 from runwright import UserError, compose
 from runwright.run import run
@@ -102,7 +101,7 @@ def test_a_run_that_was_killed_when_it_trained_on_has_not_finished(
     longer = [*OVERRIDES, "training.epochs=5", "checkpoint.save_every=10"]
     longer += ["checkpoint.allow_changes=true"]
     script = DIE_AT_STEP_30.replace("30", "130")
-    done = subprocess.run([sys.executable, "-c", script, str(run_dir), *longer], check=False)
+    done = run_python("-c", script, run_dir, *longer)
     assert done.returncode == -9
     capsys.readouterr()
     compose(longer).run(run_dir)

@@ -4,12 +4,11 @@ import datetime
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from programs import run_python
 from resume.conftest import ALLOWED, OVERRIDES, assert_equal_runs
 from runwright import UserError, compose
 from runwright.rundir import RunDir
@@ -23,13 +22,7 @@ def test_sigkill_at_random_moments_changes_no_byte(
     script = Path(__file__).with_name("kill_points.py")
     arguments = [str(tmp_path / "runs"), str(save_every), str(kills)]
     overrides = [*OVERRIDES, f"checkpoint.save_every={save_every}"]
-    done = subprocess.run(
-        [sys.executable, str(script), *arguments, *overrides],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
+    done = run_python(script, *arguments, *overrides, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(re.findall(r"(\d+) kills", done.stdout)[-1]) >= kills
     broken = sorted((tmp_path / "runs").glob("broken-*[0-9]"))

@@ -6,7 +6,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,26 +13,26 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from conftest import REPOSITORY, SMALL
+from conftest import REPOSITORY
+from programs import start_python
 from runwright import compose
 from runwright.sweep.study import load, replaced
 from sweep.conftest import close, study
 
 pytestmark = pytest.mark.slow
 
+# Trials of about two seconds.
 OPTIONS = (
-    *("model=cnn", *SMALL, "training.epochs=8", "checkpoint.save_every=10"),
+    *("model=fcn", "model.hidden_dim=64", "gpu=-1", "pictures=false"),
+    *("training.epochs=8", "checkpoint.save_every=10"),
     *("hydra/sweeper=runwright", "hydra/sweeper/pruner=none", "hydra.sweeper.heartbeat=2"),
     *("opt.lr=interval(1e-3, 3e-3)", "hydra.sweeper.sampler.seed=1"),
 )
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
-    options = [one for one in OPTIONS if not (one.startswith("opt.lr=") and "interval" not in one)]
-    command = [sys.executable, str(REPOSITORY / "main.py"), "-m", *options, *arguments]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+    command = (REPOSITORY / "main.py", "-m", *OPTIONS, *arguments)
+    return start_python(*command, start_new_session=True)
 
 
 def wait_for_checkpoint(folder: Path) -> Path:
@@ -98,7 +97,8 @@ def test_a_sweep_that_was_stopped_goes_on_with_its_trials(
 def test_two_sweepers_share_the_trials_of_a_study(tmp_path: Path) -> None:
     shared = ("hydra.sweeper.storage=sqlite:///study.db", "hydra.sweeper.study_name=shared")
     both = [
-        start("hydra.sweeper.n_trials=5", f"hydra.sweep.dir={name}", *shared) for name in ("a", "b")
+        start("hydra.sweeper.n_trials=5", f"hydra.sweep.dir={name}", *shared, "training.epochs=20")
+        for name in ("a", "b")
     ]
     for process in both:
         said, _ = process.communicate(timeout=300)

@@ -4,7 +4,6 @@ import logging
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
+from programs import start_python
 from runwright import UserError
 from runwright.vision.celeba_attributes import CelebAttr
 from runwright.vision.decoding import decode_image
@@ -95,9 +95,7 @@ CelebADataModule(root=root, default_res=int(sys.argv[2]), batch_size=8).build(ru
 
 def start_build(root: Path, res: int) -> "subprocess.Popen[str]":
     """Build in another process, as a script without `if __name__ == "__main__"`."""
-    return subprocess.Popen(
-        [sys.executable, "-c", _BUILD, str(root), str(res)], stderr=subprocess.PIPE, text=True
-    )
+    return start_python("-c", _BUILD, root, str(res), stderr=subprocess.PIPE)
 
 
 def wait_for(what: Callable[[], bool], seconds: float = 60) -> None:

@@ -1,0 +1,65 @@
+"""What the text of all pages names is there: files, links, options, commands."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from readme.pages import (
+    REPOSITORY,
+    Shown,
+    check,
+    copy_of_project,
+    inline_code,
+    shown_commands,
+    shown_files,
+)
+from runwright import compose
+
+PAGES = [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]
+PROSE = [(page.name, code) for page in PAGES for code in inline_code(page.read_text())]
+# Those that begin with `hydra` need --multirun, and sweeps.md leaves out `hydra.sweeper.`:
+# tests/sweep and tests/cluster try them.
+OVERRIDES = {
+    code
+    for name, code in PROSE
+    if re.fullmatch(r"(?!hydra)\+?[a-z][\w./]*=[\w./-]+", code) and name != "sweeps.md"
+}
+SHOWN = {shown.command for page in PAGES for shown in shown_commands(page.read_text())}
+TOLD = {code for _, code in PROSE if re.fullmatch(r"python -m runwright [^|…]+", code)} - SHOWN
+FILES = [shown for page in PAGES for shown in shown_files(page.read_text())]
+
+
+@pytest.mark.parametrize("override", sorted(OVERRIDES))
+def test_an_override_is_accepted(override: str) -> None:
+    compose([override], conf=REPOSITORY / "conf")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", sorted(TOLD))
+def test_a_command_runs(tmp_path: Path, command: str) -> None:
+    project = copy_of_project(tmp_path)
+    if "results" in command:
+        check(Shown("python main.py --multirun seed=1,2 training.max_steps=1", ""), project)
+    check(Shown(command, ""), project)
+
+
+@pytest.mark.parametrize(("path", "content"), FILES, ids=[path for path, _ in FILES])
+def test_a_file_that_is_shown_has_this_content(path: str, content: str) -> None:
+    lines = (REPOSITORY / path).read_text().splitlines()
+    if path.endswith(".yaml"):  # the files may open with what to expect of them
+        is_shown = [not line.startswith("# ") or "@package" in line for line in lines]
+        lines = [line for line, shown in zip(lines, is_shown, strict=True) if shown]
+    assert lines == content.splitlines()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_every_file_that_is_linked_exists(page: Path) -> None:
+    for link in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+        assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_every_console_block_has_a_command(page: Path) -> None:
+    text = page.read_text()
+    assert text.count("```console") <= len(shown_commands(text))
