@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import IConfigRepository
+from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import ConfigSearchPath
@@ -73,6 +73,7 @@ class StrictConfigLoader(ConfigLoaderImpl):
         super().__init__(config_search_path)
         self._checked: dict[tuple[str, ...], bytes] = {}
         self._merged: dict[str, bytes] | None = None
+        self._read: dict[str, CachingConfigRepository] = {}
         self._converted: Settings | None = None
         self.waiting: dict[str, tuple[list[str], Config]] = {}
         self.has_launched = False
@@ -80,8 +81,8 @@ class StrictConfigLoader(ConfigLoaderImpl):
 
     def __getstate__(self) -> dict[str, Any]:
         # What goes to another process stays small; that one launches nothing.
-        held: dict[str, Any] = {"_checked": {}, "_merged": None, "_converted": None, "waiting": {}}
-        return {**self.__dict__, **held, "sweep": None, "has_launched": True}
+        held: dict[str, Any] = {"_checked": {}, "_merged": None, "_read": {}, "_converted": None}
+        return {**self.__dict__, **held, "waiting": {}, "sweep": None, "has_launched": True}
 
     @override
     def load_sweep_config(
@@ -91,7 +92,7 @@ class StrictConfigLoader(ConfigLoaderImpl):
 
         Hydra composes every job to check it before the first is launched, and again to launch it.
         In between they are kept, pickled (20 KB each), which halves the time. What the jobs have
-        in common is merged once.
+        in common is read and merged once.
         """
         if self._merged is None:
             self._merged = {}
@@ -121,6 +122,31 @@ class StrictConfigLoader(ConfigLoaderImpl):
         return super().get_mode(config_name, overrides, parsed_overrides)
 
     @override
+    def _parse_overrides_and_create_caching_repo(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        parsed_overrides: list[Override] | None = None,
+    ) -> tuple[list[Override], CachingConfigRepository]:
+        """Read files and schemas; for the jobs of a sweep, once.
+
+        Nearly half of the time that composing a job takes.
+        """
+        if parsed_overrides is None:
+            parsed_overrides = self.parse_overrides(config_name, overrides)
+        # Where else they are looked for is the only thing that depends on the command line.
+        paths = [one.input_line for one in parsed_overrides if "searchpath" in one.key_or_group]
+        key = repr((config_name, paths))
+        if self._merged is None or key not in self._read:
+            of_job = super()._parse_overrides_and_create_caching_repo(
+                config_name, overrides, parsed_overrides
+            )
+            if self._merged is None:
+                return of_job
+            self._read[key] = of_job[1]
+        return parsed_overrides, self._read[key]
+
+    @override
     def _compose_config_from_defaults_list(
         self, defaults: list[ResultDefault], repo: IConfigRepository
     ) -> DictConfig:
@@ -134,7 +160,10 @@ class StrictConfigLoader(ConfigLoaderImpl):
         key = repr((defaults, [source.path for source in repo.get_sources()]))
         if (kept := self._merged.get(key)) is not None:
             return pickle.loads(kept)
-        merged = super()._compose_config_from_defaults_list(defaults, repo)
+        # Merging takes nodes out of what was read, which stays as it is for the next job.
+        assert isinstance(repo, CachingConfigRepository)
+        fresh = CachingConfigRepository(repo.delegate)
+        merged = super()._compose_config_from_defaults_list(defaults, fresh)
         if (kept := _pickled(merged)) is not None:
             self._merged[key] = kept
         return merged

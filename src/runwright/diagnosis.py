@@ -7,10 +7,11 @@ time, leaves out what does not fit, and goes on.
 # Being strict about composition takes some of Hydra's and OmegaConf's inner parts.
 # pyright: reportPrivateUsage=false
 
+import contextlib
 import copy
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -283,11 +284,11 @@ def convert(
         members: the members of a group, YAML files too; by default the factories.
     """
     conversion = schema.Conversion(in_defaults(composed), members)
-    ours = without_hydra(composed)
-    if OmegaConf.get_type(ours) in (dict, None):
+    if OmegaConf.get_type(composed) in (dict, None):
         conversion.problems.append(_NO_SCHEMA)
         return None, conversion
-    return conversion.settings(ours), conversion
+    with _hydra_put_aside(composed):
+        return conversion.settings(composed), conversion
 
 
 def unknown_in_hydra(composed: DictConfig) -> list[str]:
@@ -297,6 +298,18 @@ def unknown_in_hydra(composed: DictConfig) -> list[str]:
         for node, key in _typed_nodes(composed.hydra, "hydra")
         for unknown in schema.unknown_keys(node, key)
     ]
+
+
+@contextlib.contextmanager
+def _hydra_put_aside(composed: DictConfig) -> Generator[None]:
+    """Without Hydra's part, in place: a copy would take a fifth of the time of composing a job."""
+    attributes = vars(composed)
+    content = attributes["_content"]
+    attributes["_content"] = {key: content[key] for key in content if key != "hydra"}
+    try:
+        yield
+    finally:
+        attributes["_content"] = content
 
 
 def without_hydra(composed: DictConfig) -> DictConfig:
