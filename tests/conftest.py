@@ -1,6 +1,7 @@
 """What several tests need: the repository, a way to run `main.py` as a user does, a small run."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,10 @@ from programs import run_python
 
 # Two threads of torch on a busy machine of two cores can be thirty times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What a script starts with "&" ignores Ctrl-C, and so would the programs that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).parent.parent
 

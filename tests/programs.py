@@ -15,6 +15,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Final
@@ -122,12 +123,11 @@ class _Copy(subprocess.Popen[str]):
             new_session=start["start_new_session"],
         )
         self._status, status = os.pipe()
-        said = os.memfd_create("request")
-        os.write(said, json.dumps(request).encode())
-        os.lseek(said, 0, os.SEEK_SET)
         standard = [number if pipe == -1 else pipe for number, pipe in theirs]
-        socket.send_fds(_server(), [b"x"], [*standard, said, status])
-        os.close(said)
+        with tempfile.TemporaryFile("w+") as said:
+            json.dump(request, said)
+            said.seek(0)
+            socket.send_fds(_server(), [b"x"], [*standard, said.fileno(), status])
         os.close(status)
         self._close_pipe_fds(*(start[pipe] for pipe in pipes))  # pyright: ignore[reportAttributeAccessIssue]
         self.pid = self._read_status()

@@ -37,6 +37,7 @@ class Request(TypedDict):
 
 def next_program(control: socket.socket) -> Request:
     """Return in a new process, every time that a program is asked for."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the tests, and they end this
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes between
     while True:
         _, fds, *_ = socket.recv_fds(control, 1, 5)
@@ -48,6 +49,7 @@ def next_program(control: socket.socket) -> Request:
             *program_fds, status = fds
             program = os.fork()
             if program == 0:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
                 os.close(status)
                 return _take_over(program_fds)
             _tell_status(program, program_fds, status)
