@@ -1,5 +1,6 @@
 """Where a run's messages go, whatever the program is doing when they come."""
 
+import contextlib
 import io
 import logging
 import signal
@@ -75,3 +76,29 @@ def test_a_signal_while_the_log_is_written_is_in_it(
     with log_to(tmp_path), StopRequest() as stop, stop.after_the_step():
         logging.getLogger("runwright").info("step 1")
     assert [line.partition("] ")[2] for line in log.lines.splitlines()] == ["step 1", STOPPING]
+
+
+def test_a_message_that_does_not_fit_its_arguments_ends_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's, which do not bear it
+    with log_to(tmp_path):
+        logging.getLogger("another.library").warning("100% yes", 1)
+        logging.getLogger("runwright").info("step 1")
+    said, error = capsys.readouterr()
+    assert said == "step 1\n"
+    assert "100% yes" in error
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_console_that_cannot_be_written_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with log_to(tmp_path):
+            logging.getLogger("runwright").info("step 1")
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):
+            full.close()
+    assert "step 1" in (tmp_path / "log.txt").read_text()

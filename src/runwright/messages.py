@@ -44,7 +44,7 @@ class _AfterOthers(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._waiting: collections.deque[logging.LogRecord] = collections.deque()
+        self._waiting: collections.deque[str] = collections.deque()
 
     @abstractmethod
     def write(self, text: str) -> None:
@@ -52,16 +52,20 @@ class _AfterOthers(logging.Handler):
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        self._waiting.append(record)
-        while self._waiting:
-            record = self._waiting.popleft()
-            try:
-                self.write(self.format(record))
-            except RuntimeError as error:
-                if not str(error).startswith("reentrant call"):
-                    raise
-                self._waiting.appendleft(record)
-                return
+        try:
+            self._waiting.append(self.format(record))
+        except Exception:  # noqa: BLE001  # another library's: its arguments do not fit its message
+            self.handleError(record)
+        with contextlib.suppress(IndexError):  # there is no more
+            while True:
+                text = self._waiting.popleft()
+                try:
+                    self.write(text)
+                except RuntimeError as error:
+                    if not str(error).startswith("reentrant call"):
+                        raise
+                    self._waiting.appendleft(text)
+                    return
 
 
 class _Console(_AfterOthers):
@@ -76,9 +80,9 @@ class _Console(_AfterOthers):
     def write(self, text: str) -> None:
         from tqdm import tqdm
 
-        # When nobody reads any more, log.txt has it all, and the run goes on.
-        with contextlib.suppress(BrokenPipeError, UnicodeEncodeError, ValueError):
-            tqdm.write(text, file=sys.stdout)
+        # When it cannot be written, or nobody reads it, log.txt has it all, and the run goes on.
+        with contextlib.suppress(OSError, ValueError):
+            tqdm.write(f"{text}\n", file=sys.stdout, end="")  # whole, whenever a signal comes
             sys.stdout.flush()
 
 
