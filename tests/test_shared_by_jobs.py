@@ -67,3 +67,18 @@ def test_a_job_that_shares_files_with_others_is_what_it_would_be_alone(first: st
         job = loader.load_sweep_config(master, overrides)
         assert to_config(without_hydra(job)) == compose(overrides, conf=conf)
         assert job.hydra.overrides.task == overrides
+
+
+def test_the_jobs_of_a_multirun_find_their_files_where_a_single_run_does(tmp_path: Path) -> None:
+    register_domains()
+    schema.store(Config)
+    (tmp_path / "config.yaml").write_text(
+        "defaults: [config_schema, {dm: cmnist}, {model: cnn}, _self_]\nseed: 7\n"
+    )
+    where = f"hydra.searchpath=[file://{tmp_path}]"
+    conf = REPOSITORY / "conf"
+    alone = StrictConfigLoader(search_path(conf)).load_configuration("config", [where], RunMode.RUN)
+    loader = StrictConfigLoader(search_path(conf))
+    master = loader.load_configuration("config", [where, "gpu=0,1"], RunMode.MULTIRUN)
+    for gpu in ("gpu=0", "gpu=1"):
+        assert loader.load_sweep_config(master, [gpu]).seed == alone.seed == 42

@@ -8,6 +8,7 @@ refuses what no option takes, checks bounds and rules, and reports all mistakes 
 # Being strict about composition takes some of Hydra's and OmegaConf's inner parts.
 # pyright: reportPrivateUsage=false
 
+import copy
 import gc
 import pickle
 import re
@@ -138,12 +139,12 @@ class StrictConfigLoader(ConfigLoaderImpl):
         paths = [one.input_line for one in parsed_overrides if "searchpath" in one.key_or_group]
         key = repr((config_name, paths))
         if self._merged is None or key not in self._read:
-            of_job = super()._parse_overrides_and_create_caching_repo(
+            _, repo = super()._parse_overrides_and_create_caching_repo(
                 config_name, overrides, parsed_overrides
             )
             if self._merged is None:
-                return of_job
-            self._read[key] = of_job[1]
+                return parsed_overrides, repo
+            self._read[key] = repo
         return parsed_overrides, self._read[key]
 
     @override
@@ -162,8 +163,9 @@ class StrictConfigLoader(ConfigLoaderImpl):
             return pickle.loads(kept)
         # Merging takes nodes out of what was read, which stays as it is for the next job.
         assert isinstance(repo, CachingConfigRepository)
-        fresh = CachingConfigRepository(repo.delegate)
-        merged = super()._compose_config_from_defaults_list(defaults, fresh)
+        of_job = copy.copy(repo)
+        of_job.cache = copy.deepcopy(dict(repo.cache))
+        merged = super()._compose_config_from_defaults_list(defaults, of_job)
         if (kept := _pickled(merged)) is not None:
             self._merged[key] = kept
         return merged
