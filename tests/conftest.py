@@ -10,9 +10,6 @@ import pytest
 
 from programs import run_python
 
-# Two threads of torch on a busy machine of two cores can be thirty times slower than one.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 # What a script starts with "&" ignores Ctrl-C, and so would the programs that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -22,8 +22,14 @@ from typing import IO, Any, Final
 
 from warm_python import STATUS, Request
 
+# Two threads of torch on a busy machine of two cores can be thirty times slower than one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # What Python and the libraries read when they start, so that a copy would not heed it.
-_READ_AT_START: Final = ("PYTHON", "LD_", "OMP_", "MKL_", "OPENBLAS_", "TORCH", "CUDA", "MPL")
+_READ_AT_START: Final = (
+    *("PYTHON", "LD_", "LC_", "LANG", "TZ", "OMP_", "MKL_", "OPENBLAS_", "TORCH", "CUDA", "MPL"),
+)
+_BEFORE: Final = dict(os.environ)
 
 
 def start_python(
@@ -34,11 +40,15 @@ def start_python(
     stderr: int | IO[Any] | None = subprocess.STDOUT,
     start_new_session: bool = False,
 ) -> subprocess.Popen[str]:
-    """Start `python ARGUMENTS` with `env` added to the environment."""
-    return _kind(env or {})(
+    """Start `python ARGUMENTS` with `env` added to the environment.
+
+    It is no copy where `env` has what is read at the start, such as PYTHONHASHSEED.
+    """
+    environment = {**os.environ, **(env or {})}
+    return _kind(environment)(
         [sys.executable, *map(str, arguments)],
         cwd=cwd,
-        env={**os.environ, **(env or {})},
+        env=environment,
         stdout=stdout,
         stderr=stderr,
         start_new_session=start_new_session,
@@ -98,9 +108,13 @@ def run_shown(
     )
 
 
-def _kind(env: Mapping[str, str]) -> type[subprocess.Popen[str]]:
-    given = {name for name in env if name.startswith(_READ_AT_START)} - {"PYTHONPATH"}
-    return subprocess.Popen[str] if given else _Copy
+def _kind(environment: Mapping[str, str]) -> type[subprocess.Popen[str]]:
+    differs = any(
+        environment.get(name) != _BEFORE.get(name)
+        for name in {*environment, *_BEFORE} - {"PYTHONPATH"}
+        if name.startswith(_READ_AT_START)
+    )
+    return subprocess.Popen[str] if differs else _Copy
 
 
 class _Copy(subprocess.Popen[str]):
@@ -114,7 +128,7 @@ class _Copy(subprocess.Popen[str]):
         pipes = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
         theirs = enumerate(start[pipe] for pipe in ("p2cread", "c2pwrite", "errwrite"))
         path = start["env"].get("PYTHONPATH", "")
-        more_path = "" if path == os.environ.get("PYTHONPATH") else path
+        more_path = "" if path == _BEFORE.get("PYTHONPATH") else path
         request = Request(
             arguments=start["args"][1:],
             cwd=os.path.abspath(start["cwd"] or "."),  # noqa: PTH100
@@ -157,7 +171,7 @@ def _server() -> socket.socket:
     """The connection to the process that is copied, which ends when this one does."""
     here, there = socket.socketpair()
     command = [sys.executable, str(Path(__file__).with_name("warm_python.py")), str(there.fileno())]
-    process = subprocess.Popen(command, pass_fds=[there.fileno()])
+    process = subprocess.Popen(command, pass_fds=[there.fileno()], env=_BEFORE)
     there.close()
 
     def end() -> None:

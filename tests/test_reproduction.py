@@ -25,7 +25,8 @@ def test_the_recorded_configuration_reproduces_the_run_by_itself(
 ) -> None:
     first = run_main(*SMALL, "objective.label_smoothing=0.1", "hydra.run.dir=first")
     assert first.returncode == 0, first.stderr
-    second = run_main("--config-dir", "first", "--config-name", "config", "hydra.run.dir=second")
+    recorded = ("--config-dir", "first", "--config-name", "config")
+    second = run_main(*recorded, "hydra.run.dir=second", PYTHONHASHSEED="1")
     assert second.returncode == 0, second.stderr
     for name in ("config.yaml", "metrics.csv", "checkpoints/last.safetensors"):
         one, two = (tmp_path / run / name for run in ("first", "second"))

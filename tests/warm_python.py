@@ -20,6 +20,8 @@ import sys
 import types
 from typing import Final, TypedDict
 
+import numpy as np
+
 # All that a small run and a sweep import, and what every optimiser imports: torch's compiler.
 PACKAGES: Final = ("hydra.main", "matplotlib.figure", "optuna", "torch._dynamo")
 STATUS: Final = struct.Struct("i")
@@ -50,8 +52,10 @@ def next_program(control: socket.socket) -> Request:
             program = os.fork()
             if program == 0:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
+                request = _take_over(program_fds)
+                os.write(status, STATUS.pack(os.getpid()))
                 os.close(status)
-                return _take_over(program_fds)
+                return request
             _tell_status(program, program_fds, status)
         for fd in fds:
             os.close(fd)
@@ -62,7 +66,6 @@ def _tell_status(program: int, program_fds: list[int], status: int) -> None:
     os.setsid()
     for fd in (0, 1, 2, *program_fds):
         os.close(fd)
-    os.write(status, STATUS.pack(program))
     _, ended = os.waitpid(program, 0)
     os.write(status, STATUS.pack(ended))
     os._exit(0)
@@ -84,6 +87,7 @@ def _take_over(fds: list[int]) -> Request:
     os.environ.clear()
     os.environ.update(request["env"])
     sys.path[1:1] = request["path"]
+    np.random.seed()
     sys.stdin = sys.__stdin__ = _text(0, "r")
     sys.stdout = sys.__stdout__ = _text(1, "w")
     sys.stderr = sys.__stderr__ = _text(2, "w")
