@@ -49,17 +49,16 @@ def test_a_batch_that_cannot_be_divided_is_refused() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "option",
+    "options",
     [
-        "training.ema_decay=0.9",
-        "training.accumulate_grad_batches=2",
-        "objective.class_weights=[0,2,3,4,5,6,7,8,9,10]",
+        ("training.ema_decay=0.9", "training.accumulate_grad_batches=2"),
+        ("objective.class_weights=[0,2,3,4,5,6,7,8,9,10]",),
     ],
 )
-def test_two_processes_measure_what_one_does(option: str) -> None:
-    said = finish(start("hydra.run.dir=two", option))
+def test_two_processes_measure_what_one_does(options: tuple[str, ...]) -> None:
+    said = finish(start("hydra.run.dir=two", *options))
     assert said.count("Model architecture") == 1
-    run_python(REPOSITORY / "main.py", *OPTIONS, option, "hydra.run.dir=one", check=True)
+    run_python(REPOSITORY / "main.py", *OPTIONS, *options, "hydra.run.dir=one", check=True)
     one, two = measures("one"), measures("two")
     assert len(one) == len(two)
     for left, right in zip(one, two, strict=True):
