@@ -1,7 +1,7 @@
 """Python programs that tests start, as a user does, without the seconds that imports take.
 
-A small run takes seven seconds of a processor, of which five and a half are the imports of torch
-and its compiler. Here a program is a copy of a process that has them: `warm_python.py`.
+Most of the time of a small run is the import of torch and its compiler. Here a program is a copy
+of a process that has them: `warm_python.py`.
 """
 
 import atexit
@@ -18,7 +18,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from warm_python import STATUS, Request
 
@@ -36,8 +36,7 @@ def start_python(
     *arguments: str | Path,
     cwd: str | Path | None = None,
     env: Mapping[str, str] | None = None,
-    stdout: int | IO[Any] | None = subprocess.PIPE,
-    stderr: int | IO[Any] | None = subprocess.STDOUT,
+    stderr: int = subprocess.STDOUT,
     start_new_session: bool = False,
 ) -> subprocess.Popen[str]:
     """Start `python ARGUMENTS` with `env` added to the environment.
@@ -49,7 +48,7 @@ def start_python(
         [sys.executable, *map(str, arguments)],
         cwd=cwd,
         env=environment,
-        stdout=stdout,
+        stdout=subprocess.PIPE,
         stderr=stderr,
         start_new_session=start_new_session,
         text=True,

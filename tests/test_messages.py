@@ -83,7 +83,7 @@ def test_a_message_that_does_not_fit_its_arguments_ends_nothing(
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's, which do not bear it
     with log_to(tmp_path):
-        logging.getLogger("another.library").warning("100% yes", 1)
+        logging.getLogger("of_others").warning("100% yes", 1)
         logging.getLogger("runwright").info("step 1")
     said, error = capsys.readouterr()
     assert said == "step 1\n"

@@ -42,9 +42,9 @@ def test_its_data_do_not_fit_a_model_for_images() -> None:
 def test_it_is_killed_and_resumes_to_the_byte(tmp_path: Path) -> None:
     program = "import toy_domain; from resume import kill_points; kill_points.main()"
     arguments = [*SETS, "checkpoint.save_every=1", "training.epochs=20"]
-    runs = tmp_path / "runs"
-    run_python("-c", program, runs, "1", "3", *arguments, env=WITH_TOY_DOMAIN, check=True)
-    runs = sorted(runs.glob("*/checkpoints/last.safetensors"))
+    folder = tmp_path / "runs"
+    run_python("-c", program, folder, "1", "3", *arguments, env=WITH_TOY_DOMAIN, check=True)
+    runs = sorted(folder.glob("*/checkpoints/last.safetensors"))
     assert len(runs) >= 2
     weights = [read_tensors(path)[0] for path in runs]
     assert all(one.keys() == weights[0].keys() for one in weights)

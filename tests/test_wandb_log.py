@@ -61,6 +61,14 @@ def test_wandb_works_offline_and_a_resumed_run_keeps_its_id(run_main: Run, tmp_p
 
 
 @pytest.mark.slow
+def test_every_job_of_a_multirun_has_an_id_of_its_own(run_main: Run, tmp_path: Path) -> None:
+    short = (*SMALL, "training.max_steps=2", "wandb.mode=offline")
+    done = run_main("--multirun", "seed=1,2", *short)
+    assert done.returncode == 0, done.stderr
+    assert len({path.stem for path in (tmp_path / "local_logging").rglob("*.wandb")}) == 2
+
+
+@pytest.mark.slow
 def test_wandb_may_write_below_the_home_directory(run_main: Run, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

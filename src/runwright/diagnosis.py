@@ -314,9 +314,9 @@ def _hydra_put_aside(composed: DictConfig) -> Generator[None]:
 
 def without_hydra(composed: DictConfig) -> DictConfig:
     """The application's part of a composed node."""
-    ours = copy.copy(composed)
+    with _hydra_put_aside(composed):
+        ours = copy.copy(composed)
     OmegaConf.set_struct(ours, False)
-    ours.pop("hydra", None)
     return ours
 
 

@@ -56,16 +56,18 @@ class _AfterOthers(logging.Handler):
             self._waiting.append(self.format(record))
         except Exception:  # noqa: BLE001  # another library's: its arguments do not fit its message
             self.handleError(record)
-        with contextlib.suppress(IndexError):  # there is no more
-            while True:
+        while self._waiting:
+            try:
                 text = self._waiting.popleft()
-                try:
-                    self.write(text)
-                except RuntimeError as error:
-                    if not str(error).startswith("reentrant call"):
-                        raise
-                    self._waiting.appendleft(text)
-                    return
+            except IndexError:  # the handler of a signal that came just now has written it
+                return
+            try:
+                self.write(text)
+            except RuntimeError as error:
+                if not str(error).startswith("reentrant call"):
+                    raise
+                self._waiting.appendleft(text)
+                return
 
 
 class _Console(_AfterOthers):

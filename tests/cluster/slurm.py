@@ -188,9 +188,11 @@ class Slurm:
                     os.kill(process, signal.SIGKILL)
         # The controller would find out after SlurmdTimeout, by default 5 minutes.
         self._set_node("state=down", "reason=lost")
-        yield
-        self.start_node()
-        self._set_node("state=resume")
+        try:
+            yield
+        finally:
+            self.start_node()
+            self._set_node("state=resume")
 
     def _set_node(self, *what: str) -> None:
         output_of("scontrol", "update", "nodename=localhost", *what, env=self.env)

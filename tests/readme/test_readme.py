@@ -6,15 +6,10 @@ from pathlib import Path
 import pytest
 
 from programs import run_python
-from readme.pages import REPOSITORY, check, copy_of_project, shown_commands
+from readme.pages import REPOSITORY, check, shown_commands
 
 README = (REPOSITORY / "README.md").read_text()
 COMMANDS = shown_commands(README)
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copy_of_project(tmp_path_factory.mktemp("clone"))
 
 
 @pytest.mark.slow

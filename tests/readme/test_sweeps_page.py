@@ -4,14 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from readme.pages import REPOSITORY, check, copy_of_project, shown_commands
+from readme.pages import REPOSITORY, check, shown_commands
 
 COMMANDS = shown_commands((REPOSITORY / "docs" / "sweeps.md").read_text())
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copy_of_project(tmp_path_factory.mktemp("clone"))
 
 
 @pytest.mark.slow

@@ -9,7 +9,6 @@ from readme.pages import (
     REPOSITORY,
     Shown,
     check,
-    copy_of_project,
     inline_code,
     shown_commands,
     shown_files,
@@ -37,8 +36,7 @@ def test_an_override_is_accepted(override: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", sorted(TOLD))
-def test_a_command_runs(tmp_path: Path, command: str) -> None:
-    project = copy_of_project(tmp_path)
+def test_a_command_runs(project: Path, command: str) -> None:
     if "results" in command:
         check(Shown("python main.py --multirun seed=1,2 training.max_steps=1", ""), project)
     check(Shown(command, ""), project)
