@@ -53,9 +53,10 @@ class _AfterOthers(logging.Handler):
     @override
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._waiting.append(self.format(record))
+            text = self.format(record)
         except Exception:  # noqa: BLE001  # another library's: its arguments do not fit its message
-            self.handleError(record)
+            text = f"{record.msg} {record.args}"
+        self._waiting.append(text)
         while self._waiting:
             try:
                 text = self._waiting.popleft()
