@@ -43,11 +43,11 @@ def start_python(
 
     It is no copy where `env` has what is read at the start, such as PYTHONHASHSEED.
     """
-    environment = {**os.environ, **(env or {})}
-    return _kind(environment)(
+    added = env or {}
+    return _kind(added)(
         [sys.executable, *map(str, arguments)],
         cwd=cwd,
-        env=environment,
+        env={**os.environ, **added},
         stdout=subprocess.PIPE,
         stderr=stderr,
         start_new_session=start_new_session,
@@ -107,11 +107,11 @@ def run_shown(
     )
 
 
-def _kind(environment: Mapping[str, str]) -> type[subprocess.Popen[str]]:
+def _kind(added: Mapping[str, str]) -> type[subprocess.Popen[str]]:
     differs = any(
-        environment.get(name) != _BEFORE.get(name)
-        for name in {*environment, *_BEFORE} - {"PYTHONPATH"}
-        if name.startswith(_READ_AT_START)
+        value != _BEFORE.get(name)
+        for name, value in added.items()
+        if name.startswith(_READ_AT_START) and name != "PYTHONPATH"
     )
     return subprocess.Popen[str] if differs else _Copy
 

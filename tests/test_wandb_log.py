@@ -155,10 +155,6 @@ def serving() -> Generator[Server]:
             thread.join()
 
 
-def logged_steps(wandb_file: Path) -> list[int]:
-    return [r.history.step.num for r in records(wandb_file) if r.HasField("history")]
-
-
 def history(folder: Path) -> list[int]:
     """The steps at which W&B's file has something measured."""
     (file,) = folder.rglob("*.wandb")

@@ -8,9 +8,10 @@ from typing import Any, cast
 
 import yaml
 
-from runwright import schema
 from runwright.errors import UserError
-from runwright.factory import Settings, choice, described, name_of
+from runwright.factory import Settings, choice, described, full_key, name_of
+from runwright.plain import escaped, leaves, plain_values
+from runwright.schema import SCHEMA_NAME
 
 
 def changes(recorded: Path, config: Settings, *, within: tuple[str, ...] = ("",)) -> list[str]:
@@ -40,7 +41,7 @@ def changes(recorded: Path, config: Settings, *, within: tuple[str, ...] = ("",)
             f"{recorded} cannot be read, so it is not known what this run directory holds: "
             f"{error}. Mend the file, or take another directory."
         ) from error
-    before = dict(schema.leaves(loaded)) | chosen
+    before = dict(leaves(loaded)) | chosen
     now = {key: rest for key, *rest in _options(config, "")}
     lines: list[str] = []
     for key in sorted(before.keys() | now.keys()):
@@ -63,7 +64,7 @@ def is_record(path: Path) -> bool:
         return True
     try:
         loaded: Any = yaml.safe_load(path.read_text())
-        return schema.SCHEMA_NAME in loaded["defaults"]
+        return SCHEMA_NAME in loaded["defaults"]
     except (OSError, yaml.YAMLError, TypeError, KeyError, UnicodeDecodeError):
         return False
 
@@ -79,7 +80,7 @@ def group_members(settings: Settings, key: str = "") -> dict[str, str]:
         value = getattr(settings, field.name)
         if not isinstance(value, Settings):
             continue
-        full = f"{key}.{field.name}" if key else field.name
+        full = full_key(key, field.name)
         if value.config_group is not None:
             name = name_of(type(value))
             if name is None:
@@ -98,7 +99,7 @@ def _options(settings: Settings, key: str) -> Iterator[tuple[str, Any, bool, boo
     hints = typing.get_type_hints(type(settings))
     for field in dataclasses.fields(cast("Any", settings)):
         value = getattr(settings, field.name)
-        full = f"{key}.{field.name}" if key else field.name
+        full = full_key(key, field.name)
         if isinstance(value, Settings):
             yield from _options(value, full)
             continue
@@ -106,7 +107,7 @@ def _options(settings: Settings, key: str) -> Iterator[tuple[str, Any, bool, boo
         default = field.default if made is dataclasses.MISSING else made()
         is_typed = _is_typed(hints[field.name])
         is_usual = _same(value, default, is_typed)
-        for leaf, plain in schema.leaves(schema.escaped(schema.plain_values(value)), full):
+        for leaf, plain in leaves(escaped(plain_values(value)), full):
             yield leaf, plain, is_usual, is_typed
 
 
@@ -144,9 +145,9 @@ def _harmless(settings: Settings, key: str) -> set[str]:
     found: set[str] = set()
     for field in dataclasses.fields(cast("Any", settings)):
         value = getattr(settings, field.name)
-        full = f"{key}.{field.name}" if key else field.name
+        full = full_key(key, field.name)
         if isinstance(value, Settings):
             found |= _harmless(value, full)
         elif described(field).harmless:
-            found |= {leaf for leaf, _ in schema.leaves(schema.plain_values(value), full)} | {full}
+            found |= {leaf for leaf, _ in leaves(plain_values(value), full)} | {full}
     return found

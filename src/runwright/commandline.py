@@ -15,8 +15,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from runwright import app, composition, schema
+from runwright import app, composition, plain, schema
 from runwright.completion import CompletionLoader
+from runwright.conversion import home_path
 from runwright.errors import ConfigError, RunError, UserError, did_you_mean
 from runwright.factory import CONFIG_GROUPS
 from runwright.flags import read_flags
@@ -155,13 +156,13 @@ def _show(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
             raise UserError(f"--package {args.package}: there is nothing of that name. {hint}")
         print(f"# @package {args.package}")
     if OmegaConf.is_config(shown):
-        print(schema.to_yaml(shown, resolve=args.resolve), end="")
+        print(plain.to_yaml(shown, resolve=args.resolve), end="")
     else:
-        print(schema.plain_values(shown))
+        print(plain.plain_values(shown))
 
 
 def _existing(flag: str, base: Path, folder: str) -> Path:
-    path = (base / schema.home_path(Path(folder))).resolve()
+    path = (base / home_path(Path(folder))).resolve()
     if not path.is_dir():
         raise UserError(f"{flag} {folder}: there is no such folder as {path}.")
     return path

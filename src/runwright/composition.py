@@ -28,6 +28,7 @@ from omegaconf import DictConfig
 from typing_extensions import override
 
 from runwright import preflight, schema
+from runwright.conversion import Conversion, home_path
 from runwright.diagnosis import Diagnosis, convert, unknown_in_hydra, without_hydra
 from runwright.errors import ConfigError, UserError
 from runwright.explanation import USER_MISTAKES, text_of
@@ -214,7 +215,7 @@ def to_config(composed: DictConfig) -> Config:
     Raises:
         ConfigError: with everything that is wrong.
     """
-    conversion = schema.Conversion()
+    conversion = Conversion()
     config = conversion.settings(composed)
     if config is None:
         deferred = [f"{key}: only a running job knows this." for key in conversion.deferred]
@@ -293,8 +294,7 @@ def write_out_home(override: str) -> str:
         return override
     try:
         values = [
-            str(schema.home_path(Path(one))) if one.startswith("~") else one
-            for one in value.split(",")
+            str(home_path(Path(one))) if one.startswith("~") else one for one in value.split(",")
         ]
     except UserError as error:
         raise UserError(f"{override}: {error}") from error

@@ -26,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from runwright import flags, schema
+from runwright.conversion import Conversion
 from runwright.errors import UserError, did_you_mean, nearest
 from runwright.explanation import (
     USER_MISTAKES,
@@ -36,8 +37,9 @@ from runwright.explanation import (
     text_of,
     unknown_part,
 )
-from runwright.factory import Settings
+from runwright.factory import Settings, full_key
 from runwright.groups import groups, members, nearest_member
+from runwright.plain import leaves
 from runwright.quoting import parse_override, several_values
 
 _NO_SCHEMA: Final = (
@@ -261,7 +263,7 @@ class Diagnosis:
 
     def _merge_leaves(self, composed: DictConfig, loaded: Any, file: str) -> None:
         """Merge a file option by option, to find all of those that do not fit."""
-        for key, value in schema.leaves(OmegaConf.to_container(loaded, resolve=False)):
+        for key, value in leaves(OmegaConf.to_container(loaded, resolve=False)):
             nested: dict[str, Any] = value
             for name in reversed(key.split(".")):
                 nested = {name: nested}
@@ -274,7 +276,7 @@ class Diagnosis:
 
 def convert(
     composed: DictConfig, members: schema.Members | None = None
-) -> tuple[Settings | None, schema.Conversion]:
+) -> tuple[Settings | None, Conversion]:
     """The frozen configuration of a composed node, and what is wrong with the node.
 
     There is none either while there are values that only the job can know.
@@ -283,7 +285,7 @@ def convert(
         composed: the node.
         members: the members of a group, YAML files too; by default the factories.
     """
-    conversion = schema.Conversion(in_defaults(composed), members)
+    conversion = Conversion(in_defaults(composed), members)
     if OmegaConf.get_type(composed) in (dict, None):
         conversion.problems.append(_NO_SCHEMA)
         return None, conversion
@@ -346,7 +348,7 @@ def _typed_nodes(node: DictConfig, key: str = "") -> Iterator[tuple[DictConfig, 
     for name in list(node) if not (node._is_none() or node._is_missing()) else ():
         child = node._get_node(name)
         if isinstance(child, DictConfig):
-            yield from _typed_nodes(child, f"{key}.{name}".lstrip("."))
+            yield from _typed_nodes(child, full_key(key, str(name)))
 
 
 def _wrong_suffixes(loader: ConfigLoaderImpl) -> list[str]:

@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from runwright import schema
 from runwright.errors import nearest
 from runwright.factory import Settings, described, group_of
+from runwright.plain import leaves
 
 USER_MISTAKES: Final = (
     HydraException,
@@ -105,7 +106,7 @@ def explain_override(
 def _unknown_within(key: str, value: object, composed: DictConfig) -> list[str]:
     """A text for every name in a dictionary for options that is none of them."""
     texts: dict[str, str] = {}
-    for leaf, _ in schema.leaves(value, key) if isinstance(value, dict) else ():
+    for leaf, _ in leaves(value, key) if isinstance(value, dict) else ():
         for path, node, _ in _typed_steps(leaf, composed):
             if path != key and not schema.is_known(node, path):
                 texts[path] = schema.unknown_key(path, node)

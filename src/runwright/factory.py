@@ -200,6 +200,11 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def full_key(key: str, name: str) -> str:
+    """The full key of the option `name` of what stands at `key`, "" for the whole."""
+    return f"{key}.{name}" if key else name
+
+
 def described(field: "dataclasses.Field[Any]") -> Option:
     """The declaration of an option, from its dataclass field."""
     return field.metadata[_METADATA_KEY]

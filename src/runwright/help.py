@@ -19,9 +19,9 @@ from hydra._internal.hydra import Hydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from runwright import schema
 from runwright.diagnosis import without_hydra
 from runwright.factory import Option, described, name_of, summary
+from runwright.plain import to_yaml
 
 _COLUMN: Final = 34
 _LEAST_WIDTH: Final = 80  # half of which is left for the descriptions
@@ -108,7 +108,7 @@ def _shown(value: Any) -> str:
     """A plain value as YAML, on one line."""
     if value is None or isinstance(value, bool | int):
         return json.dumps(value)
-    yaml = schema.to_yaml({"value": value}).removeprefix("value:")
+    yaml = to_yaml({"value": value}).removeprefix("value:")
     return " ".join(part.strip() for part in yaml.splitlines()).strip()
 
 

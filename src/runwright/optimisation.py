@@ -158,7 +158,7 @@ class OptimisationCfg(Settings):
         if not given:
             return f"opt.optimizer_cls={self.optimizer_cls}: {error}"
         parameters = inspect.signature(cls).parameters
-        from runwright.schema import plain_values
+        from runwright.plain import plain_values
 
         usual = {name: plain_values(parameters[name].default) for name in given}
         return (

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from runwright.errors import nearest
-from runwright.factory import Settings
+from runwright.factory import Settings, full_key
 
 _CONTAINERS = (list, tuple, Sequence)
 
@@ -23,7 +23,7 @@ def mistyped(settings: Settings, key: str = "") -> dict[str, str]:
     wrong: dict[str, str] = {}
     for field in dataclasses.fields(cast("Any", settings)):
         value, hint = getattr(settings, field.name), hints[field.name]
-        full = f"{key}.{field.name}" if key else field.name
+        full = full_key(key, field.name)
         if not _fits(value, hint):
             wrong[full] = f"{full} {_demand(value, hint)}"
             continue

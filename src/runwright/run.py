@@ -267,7 +267,7 @@ def _fit(
 
 def config_values(settings: Settings) -> dict[str, Any]:
     """The options as plain values (numbers, strings, lists, dictionaries), as YAML holds them."""
-    from runwright.schema import plain_values
+    from runwright.plain import plain_values
 
     return plain_values(settings)
 

@@ -29,7 +29,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from runwright import schema
+from runwright import plain, schema
 from runwright.changes import changes, group_members
 from runwright.checkpoint import Checkpoints
 from runwright.errors import RunError, UserError
@@ -278,11 +278,11 @@ def config_yaml(config: Config, path: Path) -> str:
     defaults += [{group: name} for group, name in members.items() if group != "objective"]
     # The data bring their objective with them; this file has the last word.
     defaults += ["_self_", {"override objective": members["objective"]}]
-    values = {"defaults": defaults, **schema.escaped(schema.plain_values(config))}
+    values = {"defaults": defaults, **plain.escaped(plain.plain_values(config))}
     return (
         "# The whole configuration of this run. It reproduces the run by itself:\n"
         f"#   {_program()} --config-dir {shlex.quote(str(path))} --config-name config\n"
-        + schema.to_yaml(values)
+        + plain.to_yaml(values)
     )
 
 

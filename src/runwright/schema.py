@@ -1,37 +1,24 @@
-"""The schema: what Hydra and OmegaConf see of the factories, and the way back.
+"""The schema: what Hydra and OmegaConf see of the factories.
 
 OmegaConf makes a frozen dataclass a read-only node, which nothing can then be composed into.
-`schema_node` clears that flag on every container; `to_settings` makes frozen objects again, once
-the composition is done, and reports every mistake that it finds.
+`schema_node` clears that flag on every container; `conversion.py` is the way back.
 """
 
 # Being strict about composition takes some of Hydra's and OmegaConf's inner parts.
 # pyright: reportPrivateUsage=false
 
 import dataclasses
-import enum
 import inspect
-import re
 import typing
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
 from hydra.core.config_store import ConfigNode, ConfigStore
-from omegaconf import MISSING, DictConfig, ListConfig, Node, OmegaConf, ValueNode
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
-from runwright.errors import UserError, nearest
-from runwright.factory import (
-    CONFIG_GROUPS,
-    OptionError,
-    Settings,
-    broken_rules,
-    choice,
-    described,
-    group_of,
-)
+from runwright.errors import nearest
+from runwright.factory import CONFIG_GROUPS, Settings, choice, full_key, group_of
 
 SCHEMA_NAME: Final = "config_schema"
 
@@ -150,142 +137,10 @@ def _make_writable(node: DictConfig | ListConfig) -> None:
             _make_writable(child)
 
 
-_ABSTRACT: Final = (
-    "{key}: the file that was chosen does not say which {cls} it changes. Begin it with a "
-    "defaults list that names one, `defaults: [NAME]`."
-)
 _NOT_GLOBAL: Final = (
     "An experiment configures everything at once, so its file must begin with the line "
     "`# @package _global_`; without it, its content is put under a key 'experiment'."
 )
-
-
-class Conversion:
-    """Makes frozen objects from a composed node, and collects what is wrong with it.
-
-    Attributes:
-        problems: one text a mistake.
-        deferred: keys whose values only a running job knows, `${hydra:…}`.
-        parts: the options of the whole that are right, by name, also when others are not.
-    """
-
-    def __init__(
-        self, in_defaults: Collection[str] | None = None, members: Members | None = None
-    ) -> None:
-        """Nothing is wrong yet.
-
-        Args:
-            in_defaults: what the defaults list chooses, e.g. `model`: another member needs no "+".
-            members: the members of a group, YAML files too; by default the factories.
-        """
-        self.problems: list[str] = []
-        self.deferred: list[str] = []
-        self.parts: dict[str, Any] = {}
-        self._in_defaults = in_defaults
-        self._members = members
-
-    def settings(self, node: DictConfig, key: str = "") -> Settings | None:
-        """The frozen object of a typed node, or None when something is wrong or deferred."""
-        cls = type_of(node)
-        if inspect.isabstract(cls):
-            self.problems.append(_ABSTRACT.format(key=key, cls=cls.__name__))
-            return None
-        before = self._count()
-        self.problems += [unknown_key(unknown, node) for unknown in unknown_keys(node, key)]
-        values: dict[str, Any] = {}
-        wrong: list[str] = []
-        for field in dataclasses.fields(cls):
-            until_here = self._count()
-            try:
-                value = _from_home(self._option(node, field.name, key))
-            except MissingMandatoryValue:
-                self.problems.append(self._missing(_join(key, field.name), field, cls))
-            except OmegaConfBaseException as error:
-                self._note(node, field.name, key, error)
-            except UserError as error:
-                self.problems.append(f"{_join(key, field.name)}: {error}")
-            else:
-                values[field.name] = value
-                if text := described(field).problem(value):
-                    self.problems.append(f"{_join(key, field.name)} {text}")
-            if self._count() > until_here:
-                values.pop(field.name, None)
-                wrong.append(field.name)
-        if not key:
-            self.parts = values
-        if self._count() > before:
-            broken = OptionError(cls.__name__, [*broken_rules(_incomplete(cls, values), wrong)])
-        else:
-            try:
-                return cast("Settings", cls(**values))
-            except OptionError as error:
-                broken = error
-        self.problems.extend(broken.texts(key))
-        return None
-
-    def _count(self) -> int:
-        """How much has been found."""
-        return len(self.problems) + len(self.deferred)
-
-    def _missing(self, key: str, field: "dataclasses.Field[Any]", cls: type[Any]) -> str:
-        group = group_of(typing.get_type_hints(cls)[field.name])
-        if group is None:
-            return f"{key} must be given: {described(field).doc}."
-        ways = ways_to_choose(key, group, self._in_defaults, self._members)
-        return f"{key} must be chosen ({described(field).doc}): {ways}."
-
-    def _option(self, node: DictConfig, name: str, key: str) -> Any:
-        value = node._get_node(name)
-        if value is None:  # deleted with ~name
-            raise MissingMandatoryValue
-        if isinstance(value, ValueNode) and not value._is_interpolation():
-            if value._is_missing():
-                raise MissingMandatoryValue
-            return value._value()  # a plain value: no need to go the long way
-        return self._value(node[name], _join(key, name))
-
-    def _note(self, node: DictConfig, name: str, key: str, error: Exception) -> None:
-        child = node._get_node(name)
-        assert isinstance(child, Node)
-        if "${hydra:" in str(child._value()):
-            self.deferred.append(_join(key, name))
-        else:
-            self.problems.append(f"{_join(key, name)}: {str(error).splitlines()[0]}")
-
-    def _value(self, value: Any, key: str) -> Any:
-        if isinstance(value, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(value)):
-            return self.settings(value, key)
-        if isinstance(value, ListConfig):
-            return [self._value(value[i], f"{key}[{i}]") for i in range(len(value))]
-        return OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
-
-
-def _incomplete(cls: type[Any], values: dict[str, Any]) -> Settings:
-    """Options of which some are missing: to look at, never to build with."""
-    options = object.__new__(cls)
-    vars(options).update(values)
-    return options
-
-
-def _from_home(value: Any) -> Any:
-    """The value with `~` in paths written out: nobody else does it for those in YAML files."""
-    if isinstance(value, list):
-        return [_from_home(member) for member in cast("list[Any]", value)]
-    if isinstance(value, dict):
-        return {k: _from_home(member) for k, member in cast("dict[Any, Any]", value).items()}
-    return home_path(value) if isinstance(value, Path) else value
-
-
-def home_path(path: Path) -> Path:
-    """The path with a leading `~` or `~user` written out.
-
-    Raises:
-        UserError: there is no such user.
-    """
-    try:
-        return path.expanduser()
-    except RuntimeError as error:
-        raise UserError(f"there is no home directory {path.parts[0]}.") from error
 
 
 def type_of(node: DictConfig) -> type[Any]:
@@ -316,8 +171,8 @@ def unknown_keys(node: DictConfig, key: str) -> list[str]:
     """The full keys in a typed node, which stands at `key`, that are no options of its class."""
     cls = options_class(node)
     known = () if cls is None else cls.__dataclass_fields__
-    unknown = [] if cls is None else [_join(key, str(name)) for name in node if name not in known]
-    return sorted(set(unknown) - _NOT_DECLARED)
+    names = [] if cls is None else [str(name) for name in node if name not in known]
+    return sorted({full_key(key, name) for name in names} - _NOT_DECLARED)
 
 
 def is_known(node: DictConfig, key: str) -> bool:
@@ -341,7 +196,7 @@ def unknown_key(key: str, node: DictConfig) -> str:
             return f"{key} is not an option: its members are chosen with {' or '.join(places)}."
     if "." in key:
         closest = nearest(name, known)
-        hint = f" Did you mean '{_join(key.rpartition('.')[0], closest)}'?" if closest else ""
+        hint = f" Did you mean '{full_key(key.rpartition('.')[0], closest)}'?" if closest else ""
     else:
         groups = [*known, "experiment"]
         closest = nearest(name, groups)
@@ -385,61 +240,3 @@ def ways_to_choose(
     sign = "" if in_defaults is None or chosen_by in in_defaults else "+"
     names = CONFIG_GROUPS.get(group, {}) if members is None else members(group)
     return f"{sign}{chosen_by}={'|'.join(sorted(names))}"
-
-
-def _join(key: str, name: str | None) -> str:
-    return f"{key}.{name}" if key else str(name)
-
-
-def plain_values(value: Any) -> Any:
-    """Settings as YAML holds them: dictionaries, lists, numbers, strings; paths as text."""
-    if isinstance(value, Settings):
-        fields = dataclasses.fields(cast("Any", value))
-        return {field.name: plain_values(getattr(value, field.name)) for field in fields}
-    if isinstance(value, enum.Enum):
-        return value.name
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, dict):
-        items = cast("dict[Any, Any]", value).items()
-        return {plain_values(key): plain_values(member) for key, member in items}
-    if isinstance(value, list | tuple):
-        return [plain_values(member) for member in cast("list[Any]", value)]
-    return value
-
-
-def to_yaml(node: Any, *, resolve: bool = False) -> str:
-    """A composed node as YAML that any reader understands: names for enums, text for paths.
-
-    Args:
-        node: the node, or plain values with the escapes that OmegaConf reads.
-        resolve: whether to put values in the place of interpolations.
-    """
-    plain: Any = node
-    if OmegaConf.is_config(node):
-        plain = OmegaConf.to_container(node, resolve=resolve, enum_to_str=True)
-        plain = escaped(plain_values(plain)) if resolve else plain
-    return OmegaConf.to_yaml(OmegaConf.create(plain_values(plain)))
-
-
-def escaped(plain: Any) -> Any:
-    """Plain values as OmegaConf reads them back: a "${" that is text, a "???" that is a value."""
-    if isinstance(plain, dict):
-        items = cast("dict[Any, Any]", plain).items()
-        return {key: escaped(member) for key, member in items}
-    if isinstance(plain, list):
-        return [escaped(member) for member in cast("list[Any]", plain)]
-    if not isinstance(plain, str):
-        return plain
-    if re.fullmatch(r"\\*\?\?\?", plain):
-        return f"\\{plain}"
-    return re.sub(r"(\\*)\$\{", r"\1\1\\${", plain)  # a backslash before it stands for two
-
-
-def leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Every (full key, value) below plain values; empty dictionaries and lists are values."""
-    if isinstance(node, dict) and node:
-        for name, member in cast("dict[Any, Any]", node).items():
-            yield from leaves(member, _join(key, str(name)))
-    else:
-        yield key, node

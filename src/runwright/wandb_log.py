@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from typing_extensions import override
 
+from runwright.conversion import home_path
 from runwright.errors import UserError
 from runwright.extras import require_extra
 from runwright.factory import Settings, option, settings
-from runwright.schema import home_path
 
 if TYPE_CHECKING:
     from wandb.sdk.wandb_run import Run

@@ -25,6 +25,7 @@ from runwright.cli.sizes import explain
 from runwright.diagnosis import without_hydra
 from runwright.errors import ConfigError, UserError, nearest
 from runwright.factory import CONFIG_GROUPS
+from runwright.plain import leaves, plain_values
 from runwright.quoting import parse_override
 from runwright.run import Config
 
@@ -240,7 +241,7 @@ def _options(cls: Any) -> set[str]:
 
 def _keys(composed: Composed) -> set[str]:
     """The full keys of all options, and the names of the groups."""
-    keys = {key for key, _ in schema.leaves(schema.plain_values(composed.config))}
+    keys = {key for key, _ in leaves(plain_values(composed.config))}
     return {*keys, *(key.partition(".")[0] for key in keys)}
 
 

@@ -22,7 +22,7 @@ from runwright.factory import (
     summary,
 )
 from runwright.help import type_text
-from runwright.schema import plain_values
+from runwright.plain import plain_values
 
 JsonSchema: TypeAlias = dict[str, Any]
 

@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 import attrs
 import yaml
 
-from runwright import schema
+from runwright.plain import leaves
 from runwright.signals import is_alive
 
 _LOWER_IS_BETTER: Final = ("loss", "error", "perplexity")
@@ -183,7 +183,7 @@ def _options(path: Path) -> dict[str, str]:
         if isinstance(entry, dict):
             for group, name in cast("dict[str, Any]", entry).items():
                 chosen[group.removeprefix("override ")] = name
-    return {key: str(value) for key, value in [*chosen.items(), *schema.leaves(values)]}
+    return {key: str(value) for key, value in [*chosen.items(), *leaves(values)]}
 
 
 def _measures(path: Path) -> Iterator[dict[str, float]]:

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from runwright.conversion import home_path
 from runwright.extras import require_extra
-from runwright.schema import home_path
 
 _ROOT: Final = Path("data")
 _DESCRIPTION: Final = """\
