@@ -4,7 +4,16 @@ import pytest
 
 from conftest import REPOSITORY
 from programs import run_python
-from torchrun import OPTIONS, finish, kill, last_weights, measures, start, wait_for_checkpoint
+from torchrun import (
+    OPTIONS,
+    finish,
+    kill,
+    last_weights,
+    measures,
+    start,
+    start_copies,
+    wait_for_checkpoint,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -31,26 +40,27 @@ def test_it_measures_what_one_process_does() -> None:
 
 
 def test_it_goes_on_exactly_after_a_kill_and_then_in_a_single_process() -> None:
-    longer = ("training.epochs=8", "checkpoint.save_every=20")
-    finish(start(*FSDP, *longer, "hydra.run.dir=whole"))
-    killed = start(*FSDP, *longer, "hydra.run.dir=killed")
+    longer = ("training.epochs=4", "checkpoint.save_every=20")
+    finish(start_copies(*FSDP, *longer, "hydra.run.dir=whole"))
+    killed = start_copies(*FSDP, *longer, "hydra.run.dir=killed")
     wait_for_checkpoint("killed")
     kill(killed, "killed")
-    assert "Resuming after step" in finish(start(*FSDP, *longer, "hydra.run.dir=killed"))
+    said = finish(start_copies(*FSDP, *longer, "hydra.run.dir=killed"))
+    assert "Resuming after step" in said
     assert last_weights("killed") == last_weights("whole")
     assert measures("killed") == measures("whole")
-    allowed = ("training.epochs=9", "checkpoint.allow_changes=true")
+    allowed = ("training.epochs=5", "checkpoint.allow_changes=true")
     alone(*longer, *allowed, "hydra.run.dir=killed")
-    assert measures("killed")[-1]["step"] == 9 * 30
+    assert measures("killed")[-1]["step"] == 5 * 30
     assert measures("killed")[-1]["train_loss"] < 0.5
 
 
 def test_batch_normalisation_on_cpus_is_refused() -> None:
-    said = finish(start(*FSDP, "model.norm=BN"), status=1)
+    said = finish(start_copies(*FSDP, "model.norm=BN"), status=1)
     assert "training.parallel=fsdp: on CPUs batch normalisation" in said
 
 
 def test_fp16_is_refused() -> None:
-    said = finish(start(*FSDP, "training.precision=fp16", processes=1), status=1)
+    said = finish(start_copies(*FSDP, "training.precision=fp16", processes=1), status=1)
     assert "`precision`" not in said
     assert "training.precision=fp16 does not go with training.parallel=fsdp" in said

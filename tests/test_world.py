@@ -4,6 +4,8 @@ import json
 import math
 import os
 import signal
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from torchrun import (
     measures,
     processes_of,
     start,
+    start_copies,
     wait_for_checkpoint,
 )
 from toy_domain import SetBatch
@@ -49,14 +52,16 @@ def test_a_batch_that_cannot_be_divided_is_refused() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "options",
+    ("how", "options"),
     [
-        ("training.ema_decay=0.9", "training.accumulate_grad_batches=2"),
-        ("objective.class_weights=[0,2,3,4,5,6,7,8,9,10]",),
+        (start, ("training.ema_decay=0.9", "training.accumulate_grad_batches=2")),
+        (start_copies, ("objective.class_weights=[0,2,3,4,5,6,7,8,9,10]",)),
     ],
 )
-def test_two_processes_measure_what_one_does(options: tuple[str, ...]) -> None:
-    said = finish(start("hydra.run.dir=two", *options))
+def test_two_processes_measure_what_one_does(
+    how: Callable[..., subprocess.Popen[str]], options: tuple[str, ...]
+) -> None:
+    said = finish(how("hydra.run.dir=two", *options))
     assert said.count("Model architecture") == 1
     run_python(REPOSITORY / "main.py", *OPTIONS, *options, "hydra.run.dir=one", check=True)
     one, two = measures("one"), measures("two")
@@ -68,7 +73,8 @@ def test_two_processes_measure_what_one_does(options: tuple[str, ...]) -> None:
 @pytest.mark.slow
 def test_two_processes_learn_nothing_of_batches_that_weigh_nothing() -> None:
     options = ("objective.class_weights=[1,0,0,0,0,0,0,0,0,0]", "dm.batch_size=2")
-    finish(start("hydra.run.dir=two", *options, "training.epochs=1", "training.log_every=1"))
+    short = ("training.epochs=1", "training.log_every=1")
+    finish(start_copies("hydra.run.dir=two", *options, *short))
     losses = [row["train_loss"] for row in measures("two")]
     assert min(losses) == 0
     assert 0 < max(losses) < math.inf
@@ -79,7 +85,7 @@ def test_what_is_measured_is_the_model_that_is_saved() -> None:
     # Each process takes the statistics of its own share of a batch.
     fcn = ("model=fcn", "model.num_hidden=1", "model.hidden_dim=32", "model.norm=BN")
     options = (*fcn, "dm.batch_size=8", "training.epochs=1")
-    finish(start("hydra.run.dir=run", *options))
+    finish(start_copies("hydra.run.dir=run", *options))
     best = json.loads(Path("run/result.json").read_text())["measures"]
     compose(["dm=cmnist", *OPTIONS, *options, "stage=validate"]).run("run")
     measured = json.loads(Path("run/validate.json").read_text())
@@ -89,12 +95,12 @@ def test_what_is_measured_is_the_model_that_is_saved() -> None:
 
 @pytest.mark.slow
 def test_killed_processes_go_on_exactly() -> None:
-    longer = ("training.epochs=20", "checkpoint.save_every=20", "training.limit_val_batches=1")
-    finish(start("hydra.run.dir=whole", *longer))
-    killed = start("hydra.run.dir=killed", *longer)
+    longer = ("training.epochs=6", "checkpoint.save_every=20", "training.limit_val_batches=1")
+    finish(start_copies("hydra.run.dir=whole", *longer))
+    killed = start_copies("hydra.run.dir=killed", *longer)
     wait_for_checkpoint("killed")
     kill(killed, "killed")
-    said = finish(start("hydra.run.dir=killed", *longer))
+    said = finish(start_copies("hydra.run.dir=killed", *longer))
     assert "Resuming after step" in said
     assert last_weights("killed") == last_weights("whole")
     assert measures("killed") == measures("whole")
@@ -119,7 +125,7 @@ def test_a_process_that_dies_ends_all_and_leaves_no_stray_directory() -> None:
 @pytest.mark.slow
 def test_a_share_of_one_example_is_refused_before_it_is_normalised() -> None:
     fcn = ("model=fcn", "model.norm=BN", "model.num_hidden=1")
-    said, _ = start("dm.batch_size=2", *fcn).communicate(timeout=120)
+    said, _ = start_copies("dm.batch_size=2", *fcn).communicate(timeout=120)
     assert "such as dm.batch_size=4" in said
     assert "ValueError" not in said
 

@@ -1,4 +1,4 @@
-"""Runs of several processes, started as a person starts them."""
+"""Runs of several processes: started by torchrun, or as it starts them, without its seconds."""
 
 import csv
 import os
@@ -15,8 +15,37 @@ OPTIONS = (
     *("training.epochs=2", "training.log_every=10", "training.limit_train_batches=30"),
 )
 
+# Each process is a copy of this one, which has imported torch; one that fails ends the others.
+_COPIES = """
+import os, runpy, signal, socket, sys
+count, *sys.argv = sys.argv[1:]
+with socket.create_server(("127.0.0.1", 0)) as free:
+    port = free.getsockname()[1]
+os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": count}
+pids = []
+for rank in map(str, range(int(count))):
+    pids.append(os.fork())
+    if pids[-1] == 0:
+        os.environ |= {"RANK": rank, "LOCAL_RANK": rank}
+        runpy.run_path(sys.argv[0], run_name="__main__")
+while pids:
+    pid, status = os.wait()
+    pids.remove(pid)
+    if status:
+        for other in pids:
+            os.kill(other, signal.SIGTERM)
+        sys.exit(1)
+"""
+
+
+def start_copies(*arguments: str, processes: int = 2) -> subprocess.Popen[str]:
+    """Start `main.py` in processes that find each other by what torchrun would tell them."""
+    script = (str(REPOSITORY / "main.py"), *OPTIONS, *arguments)
+    return start_python("-c", _COPIES, str(processes), *script, start_new_session=True)
+
 
 def start(*arguments: str, processes: int = 2) -> subprocess.Popen[str]:
+    """Start `main.py` as a person does, by torchrun."""
     torchrun = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}")
     script = (str(REPOSITORY / "main.py"), *OPTIONS, *arguments)
     return start_python(*torchrun, *script, start_new_session=True)
