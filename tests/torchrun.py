@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from conftest import REPOSITORY
@@ -38,9 +39,11 @@ while pids:
 """
 
 
-def start_copies(*arguments: str, processes: int = 2) -> subprocess.Popen[str]:
+def start_copies(
+    *arguments: str, options: Sequence[str] = OPTIONS, processes: int = 2
+) -> subprocess.Popen[str]:
     """Start `main.py` in processes that find each other by what torchrun would tell them."""
-    script = (str(REPOSITORY / "main.py"), *OPTIONS, *arguments)
+    script = (str(REPOSITORY / "main.py"), *options, *arguments)
     return start_python("-c", _COPIES, str(processes), *script, start_new_session=True)
 
 

@@ -1,6 +1,7 @@
 """The command line: Hydra's, made strict."""
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -99,6 +100,8 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
         overrides = [*overrides, "hydra.mode=MULTIRUN"]
     if args.multirun or mode is RunMode.MULTIRUN:
         logging.raiseExceptions = False  # after `| head` the jobs go on, unseen
+        gc.freeze()  # what was imported stays; that of each job goes, see app.main
+        gc.enable()
         loader = hydra.config_loader
         assert isinstance(loader, composition.StrictConfigLoader)
         try:

@@ -9,7 +9,6 @@ refuses what no option takes, checks bounds and rules, and reports all mistakes 
 # pyright: reportPrivateUsage=false
 
 import copy
-import gc
 import pickle
 import re
 from collections.abc import Sequence
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 CONFIG_NAME: Final = "config"
 
 _KEPT_JOBS: Final = 5000
-_COLLECTED_EVERY: Final = 20
 
 _NO_CONF: Final = (
     "(There is no conf/{name}.yaml here or above, which would name the usual choices; "
@@ -108,8 +106,6 @@ class StrictConfigLoader(ConfigLoaderImpl):
                 self.waiting.setdefault(looked_at, (sweep_overrides, self._converted))
             if len(self._checked) < _KEPT_JOBS and (kept := _pickled(composed)) is not None:
                 self._checked[key] = kept
-            if len(self._checked) % _COLLECTED_EVERY == 0:
-                gc.collect(0)  # nobody else collects before a job runs, see app.main
         return composed
 
     @override

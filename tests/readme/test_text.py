@@ -38,7 +38,10 @@ def test_an_override_is_accepted(override: str) -> None:
 @pytest.mark.parametrize("command", sorted(TOLD))
 def test_a_command_runs(project: Path, command: str) -> None:
     if "results" in command:
-        check(Shown("python main.py --multirun seed=1,2 training.max_steps=1", ""), project)
+        check(
+            Shown("python main.py --multirun seed=1,2 training.max_steps=1 model.hidden_dim=8", ""),
+            project,
+        )
     check(Shown(command, ""), project)
 
 

@@ -198,17 +198,27 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("damage", list(DAMAGES))
-def test_damaged_simulated_images_are_to_be_drawn_again(root: Path, damage: str) -> None:
-    broken = shutil.copytree(root, root.parent / "my faces") / "celeba"
+def advice_on_damage(broken: Path, damage: str) -> str:
+    """What is said of simulated images after this was done to them."""
     DAMAGES[damage](broken)
     with pytest.raises(UserError) as error:
         build(broken.parent)
-    text = str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("damage", list(DAMAGES))
+def test_damaged_simulated_images_are_to_be_drawn_again(root: Path, damage: str) -> None:
+    broken = shutil.copytree(root, root.parent / "my faces") / "celeba"
+    text = advice_on_damage(broken, damage)
     assert HOMEPAGE not in text
     assert "202,599" not in text
     assert f"delete {broken} and draw them again with" in text
-    # The command does what it says.
+    assert "python -m runwright simulate celeba" in text
+
+
+def test_the_advice_on_damaged_simulated_images_draws_them_again(root: Path) -> None:
+    broken = shutil.copytree(root, root.parent / "my faces") / "celeba"
+    text = advice_on_damage(broken, "a broken image")
     shutil.rmtree(broken)
     command = shlex.split(text.splitlines()[-1])
     assert command[:5] == ["python", "-m", "runwright", "simulate", "celeba"]
