@@ -97,7 +97,7 @@ def test_a_sweep_that_was_stopped_goes_on_with_its_trials(
 def test_two_sweepers_share_the_trials_of_a_study(tmp_path: Path) -> None:
     shared = ("hydra.sweeper.storage=sqlite:///study.db", "hydra.sweeper.study_name=shared")
     both = [
-        start("hydra.sweeper.n_trials=5", f"hydra.sweep.dir={name}", *shared, "training.epochs=20")
+        start("hydra.sweeper.n_trials=5", f"hydra.sweep.dir={name}", *shared, "training.epochs=12")
         for name in ("a", "b")
     ]
     for process in both:
