@@ -197,6 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--model", choices=MODELS, help="only this one")
     args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
@@ -212,8 +213,8 @@ def main() -> None:
         "Lightning, tuned": partial(lightning_loop, tuned=True),
     }
     targets = {"bare loop, tuned": 0.97, "Lightning": 1.4}
-    for model, options in MODELS.items():
-        config = compose(["dm=cmnist", *options, "gpu=-1", f"training.epochs={args.epochs}"])
+    for model in [args.model] if args.model else MODELS:
+        config = compose(["dm=cmnist", *MODELS[model], "gpu=-1", f"training.epochs={args.epochs}"])
         rates: dict[str, list[float]] = {side: [] for side in sides}
         for number in range(args.rounds + 1):
             # Each begins a round in turn, and the first round only warms up.
