@@ -78,14 +78,23 @@ def test_a_signal_while_the_log_is_written_is_in_it(
     assert [line.partition("] ")[2] for line in log.lines.splitlines()] == ["step 1", STOPPING]
 
 
+class Textless:
+    @override
+    def __repr__(self) -> str:
+        raise KeyError("no text")
+
+
 def test_a_message_that_does_not_fit_its_arguments_ends_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's, which do not bear it
     with log_to(tmp_path):
         logging.getLogger("of_others").warning("100% yes", 1)
+        logging.getLogger("of_others").warning("it is %s", Textless())
         logging.getLogger("runwright").info("step 1")
-    assert capsys.readouterr().out == "100% yes (1,)\nstep 1\n"
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert (first, third) == ("100% yes (1,)", "step 1")
+    assert second.startswith("it is %s (<Textless instance at ")
     assert "100% yes (1,)" in (tmp_path / "log.txt").read_text()
 
 

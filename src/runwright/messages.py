@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import logging
+import reprlib
 import sys
 from abc import abstractmethod
 from collections.abc import Generator
@@ -55,7 +56,8 @@ class _AfterOthers(logging.Handler):
         try:
             text = self.format(record)
         except Exception:  # noqa: BLE001  # another library's: its arguments do not fit its message
-            text = f"{record.msg} {record.args}"
+            message = record.msg if isinstance(record.msg, str) else reprlib.repr(record.msg)
+            text = f"{message} {reprlib.repr(record.args)}"  # bears what has no text at all
         self._waiting.append(text)
         while self._waiting:
             try:
