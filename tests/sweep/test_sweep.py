@@ -85,6 +85,31 @@ def test_a_trial_that_does_badly_is_pruned_and_not_failed(sweep: Sweep) -> None:
     assert Path("sweep/1/checkpoints/last.safetensors").exists()
 
 
+@pytest.mark.parametrize(
+    ("pruner", "options"),
+    [("successive_halving", ()), ("hyperband", ("hydra.sweeper.pruner.max_resource=16",))],
+)
+def test_a_trial_that_is_worse_at_its_rung_is_pruned(
+    sweep: Sweep, pruner: str, options: tuple[str, ...]
+) -> None:
+    rungs = ("hydra.sweeper.pruner.min_resource=8", "hydra.sweeper.pruner.reduction_factor=2")
+    # Hyperband deals the trials out to two sets of rungs: enough of them that each has bad ones.
+    bad = ",".join(f"{{opt.lr: {number}e-9}}" for number in range(1, 7))
+    status = sweep(
+        f"hydra/sweeper/pruner={pruner}",
+        "hydra.sweeper.n_trials=8",
+        "opt.lr=interval(1e-9, 1e-1)",
+        f"hydra.sweeper.enqueue=[{{opt.lr: 0.05}},{{opt.lr: 0.06}},{bad}]",
+        *rungs,
+        *options,
+    )
+    assert status == 0
+    good, _, *others = [trial.state for trial in study().trials]
+    assert good is TrialState.COMPLETE
+    assert TrialState.PRUNED in others
+    assert {good, *others} <= {TrialState.COMPLETE, TrialState.PRUNED}
+
+
 def test_the_mean_over_seeds_is_the_value_of_a_trial(sweep: Sweep) -> None:
     assert sweep("hydra.sweeper.n_trials=2", LRS, "hydra.sweeper.seeds=[1,2,3]") == 0
     for trial in study().trials:
