@@ -1,4 +1,4 @@
-"""What the jobs of a multirun share."""
+"""What the jobs of a multirun share, and leave."""
 
 import collections
 from pathlib import Path
@@ -30,6 +30,26 @@ def run(self, run_dir=None):
     value = once(self, run_dir)
     print("DONE", file=sys.__stdout__)
     return value
+
+Config.run = run
+app.main()
+"""
+
+# Prints, before each job, how many objects live of those kinds that jobs are made of.
+COUNTING = """
+import gc
+from omegaconf import DictConfig
+from runwright import app
+from runwright.run import Config
+
+once = Config.run
+
+def run(self, run_dir=None):
+    import torch
+    gc.collect()
+    kinds = (DictConfig, torch.nn.Module)
+    print("ALIVE", *(sum(isinstance(it, kind) for it in gc.get_objects()) for kind in kinds))
+    return once(self, run_dir)
 
 Config.run = run
 app.main()
@@ -82,3 +102,15 @@ def test_the_jobs_of_a_multirun_find_their_files_where_a_single_run_does(tmp_pat
     master = loader.load_configuration("config", [where, "gpu=0,1"], RunMode.MULTIRUN)
     for gpu in ("gpu=0", "gpu=1"):
         assert loader.load_sweep_config(master, [gpu]).seed == alone.seed == 42
+
+
+def test_the_jobs_of_a_multirun_leave_nothing_in_memory(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(COUNTING)
+    (tmp_path / "conf").symlink_to(REPOSITORY / "conf")
+    jobs = ("--multirun", *SMALL, "training.max_steps=3", "opt.lr=1e-3,1e30", "seed=1,2,3")
+    done = run_python("main.py", *jobs)
+    assert done.stderr.count("failed: The training loss is") == 3  # with its model and its data
+    alive = [line for line in done.stdout.splitlines() if line.startswith("ALIVE")]
+    assert len(alive) == 6
+    assert len(set(alive[1:])) == 1
+    assert alive[-1].endswith(" 0")

@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from runwright import app, composition, plain, schema
+from runwright import app, composition, launcher, plain, schema
 from runwright.completion import CompletionLoader
 from runwright.conversion import home_path
 from runwright.errors import ConfigError, RunError, UserError, did_you_mean
@@ -60,6 +60,7 @@ def _command(conf: str | None, config_name: str, config: type[Config]) -> None:
     script = Path(sys.argv[0]).resolve()
     composition.register_domains()
     schema.store(config)
+    launcher.register()
     folder = None if conf is None else script.parent / conf
     if args.config_path:
         folder = _existing("--config-path", script.parent, args.config_path)
