@@ -28,6 +28,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
+from runwright import launcher as basic_launcher
 from runwright.errors import ConfigError, RunError, UserError
 from runwright.sweep.trial import TrialJob
 
@@ -218,7 +219,8 @@ def _serve(connection: Connection, start_with: bytes) -> None:
     from hydra.core.utils import setup_globals
 
     hydra_context, config, singletons = cloudpickle.loads(start_with)
-    Singleton.set_state(singletons)
+    Singleton.set_state(singletons)  # which finds the installed plugins anew
+    basic_launcher.register()
     setup_globals()
     # Several runs side by side would be unreadable; each has its own log.txt.
     sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  # as long as the process
