@@ -154,7 +154,7 @@ def test_a_trial_that_makes_way_stays_the_same_trial(slurm: Slurm) -> None:
 def test_two_sweepers_share_a_study_in_postgresql(postgresql: str) -> None:
     shared = (f"hydra.sweeper.storage={postgresql}", "hydra.sweeper.study_name=shared_by_two")
     counts = ("hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=5", "opt.lr=interval(1e-3,3e-3)")
-    longer = "training.epochs=20"
+    longer = "training.epochs=12"
     both = [start(*shared, *counts, longer, f"hydra.sweep.dir={name}") for name in ("a", "b")]
     for process in both:
         finish(process)

@@ -12,7 +12,6 @@ import yaml
 from matplotlib.pyplot import imread as read_picture
 from optuna.trial import TrialState
 
-from conftest import Run
 from runwright import compose
 from runwright.commandline import run_command_line
 from runwright.run import Config
@@ -247,21 +246,3 @@ def test_a_trial_is_where_hydra_put_it(sweep: Sweep) -> None:
         json.loads((Path(found["best_directory"]) / "result.json").read_text())["value"]
         == (found["best_value"])
     )
-
-
-@pytest.mark.slow
-def test_the_search_of_the_readme_runs_side_by_side(run_main: Run, tmp_path: Path) -> None:
-    done = run_main(
-        "--multirun",
-        "hydra/sweeper=fcn_params_pruned",
-        "hydra.sweep.dir=sweep",
-        "hydra.sweeper.n_trials=6",
-        "model.hidden_dim=16",
-        "training.epochs=2",
-        "pictures=false",
-        "gpu=-1",
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert len(study(tmp_path / "sweep", "fcn_params_pruned").trials) == 6
-    assert "Traceback" not in done.stderr
