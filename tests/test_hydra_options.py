@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -72,6 +74,26 @@ def test_basic_launching_has_no_options() -> None:
     assert problem.endswith("BasicLauncherConf has no 'n_jobs'. It has no options.")
 
 
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("hydra.launcher=null", "hydra.launcher: a multirun needs one."),
+        ("hydra.sweeper=null", "hydra.sweeper: a multirun needs one."),
+        (
+            "hydra.launcher._target_=runwright.cluster.plugin.SlurmLaucher",
+            "no such launcher is installed. Did you mean 'runwright.cluster.plugin.SlurmLauncher'?",
+        ),
+        ("hydra.sweeper.max_batch_size=0", "hydra.sweeper.max_batch_size=0: it must be at least 1"),
+    ],
+)
+def test_what_no_multirun_can_be_launched_with_is_refused(override: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        composed(override, mode=RunMode.MULTIRUN)
+    (found,) = caught.value.problems
+    assert problem in found
+    assert composed(override, mode=RunMode.RUN).seed == 42
+
+
 def test_the_mistakes_below_hydra_are_reported_with_all_others() -> None:
     with pytest.raises(ConfigError) as caught:
         composed("+hydra.job.foo=1", "+hydra.run.dirr=x", "opt.lr=-1", mode=RunMode.RUN)
@@ -83,6 +105,10 @@ def test_the_mistakes_below_hydra_are_reported_with_all_others() -> None:
 def test_the_key_of_hydras_part_is_no_option_further_down() -> None:
     with pytest.raises(ConfigError, match=r"model\.hydra is not an option"):
         composed("+model.hydra=1", mode=RunMode.RUN)
+
+
+class Fast(BasicLauncher):
+    """A launcher of one's own."""
 
 
 @pytest.mark.parametrize(
@@ -101,7 +127,11 @@ def test_the_key_of_hydras_part_is_no_option_further_down() -> None:
         ["hydra/launcher=submitit_slurm", "+hydra.launcher.additional_parameters.mail-type=FAIL"],
         ["hydra/launcher=runwright_slurm", "+hydra.launcher.additional_parameters.mail-type=FAIL"],
         # Which options a class of one's own takes, Hydra finds out when it makes one.
-        ["hydra/launcher=joblib", "hydra.launcher._target_=my_lab.Fast", "+hydra.launcher.speed=9"],
+        [
+            "hydra/launcher=joblib",
+            f"hydra.launcher._target_={__name__}.Fast",
+            "+hydra.launcher.speed=9",
+        ],
         [
             "hydra/sweeper=optuna",
             "hydra.sweeper.sampler._target_=my_lab.Sampler",
@@ -111,6 +141,7 @@ def test_the_key_of_hydras_part_is_no_option_further_down() -> None:
     ids=str,
 )
 def test_what_hydra_leaves_open_stays_open(overrides: list[str]) -> None:
+    Plugins.instance().register(Fast)
     for mode in (RunMode.RUN, RunMode.MULTIRUN):
         assert composed(*overrides, mode=mode).seed == 42
 

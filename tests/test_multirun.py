@@ -1,11 +1,13 @@
 """`main.py --multirun`: which jobs there are, and what stops them before the first."""
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
 
 from conftest import SMALL, TINY, Run, run_dirs
+from programs import run_shown, start_python
 
 
 def test_multirun_makes_a_job_for_every_combination(run_main: Run, tmp_path: Path) -> None:
@@ -62,6 +64,37 @@ def test_a_sweep_directory_that_cannot_be_made_is_the_users_mistake(
     )
     assert done.returncode == 2
     assert re.fullmatch(f"hydra.sweep.dir={place}: {place}: .+\\.\n", done.stderr)
+
+
+def test_a_multirun_goes_on_when_the_directory_of_a_job_can_be_made(
+    run_main: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "1").write_text("in the way")
+    options = ("seed=1,2,3", *SMALL, "training.max_steps=2", "hydra.sweep.dir=sweep")
+    done = run_main("--multirun", *options)
+    assert done.returncode == 1
+    said, command = done.stderr.split(" go on with: ")
+    expected = "sweep/1: File exists. The jobs that follow were not launched. When that is mended,"
+    assert said == expected
+    (tmp_path / "sweep" / "1").unlink()
+    again = run_shown(command, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("This run has finished.") == 1
+    assert len(list(tmp_path.glob("sweep/*/result.json"))) == 3
+
+
+def test_an_interrupted_multirun_says_how_to_go_on(tmp_path: Path, repository: Path) -> None:
+    options = ("seed=1,2", *SMALL, "training.epochs=500", "hydra.sweep.dir=sweep")
+    process = start_python(repository / "main.py", "--multirun", *options, cwd=tmp_path)
+    assert process.stdout is not None
+    assert any("val_loss" in line for line in process.stdout)  # of the first job
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "A checkpoint is saved." in said
+    assert "To go on with all jobs: python " in said
+    assert "hydra.sweep.dir=sweep\nInterrupted.\n" in said
 
 
 def test_a_job_that_fails_does_not_stop_the_others(run_main: Run, tmp_path: Path) -> None:

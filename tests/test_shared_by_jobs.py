@@ -1,6 +1,8 @@
 """What the jobs of a multirun share, and leave."""
 
 import collections
+import traceback
+import weakref
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from hydra.types import RunMode
 from conftest import REPOSITORY, SMALL
 from programs import run_python
 from runwright import Config, compose, schema
+from runwright.app import free_variables
 from runwright.composition import StrictConfigLoader, register_domains, search_path, to_config
 from runwright.diagnosis import without_hydra
 
@@ -112,5 +115,39 @@ def test_the_jobs_of_a_multirun_leave_nothing_in_memory(tmp_path: Path) -> None:
     assert done.stderr.count("failed: The training loss is") == 3  # with its model and its data
     alive = [line for line in done.stdout.splitlines() if line.startswith("ALIVE")]
     assert len(alive) == 6
-    assert len(set(alive[1:])) == 1
-    assert alive[-1].endswith(" 0")
+    assert all(line.endswith(" 0") for line in alive)
+    assert len(set(alive[1:4])) == 1
+
+
+class Held:
+    """What a call holds."""
+
+
+def fail(alive: "weakref.WeakSet[Held]") -> None:
+    held = Held()
+    alive.add(held)
+    raise ValueError(held.__doc__)
+
+
+def test_an_exception_holds_nothing_when_it_was_freed_with_those_behind_it() -> None:
+    alive: weakref.WeakSet[Held] = weakref.WeakSet()
+    kept: list[BaseException] = []
+
+    def caught() -> Exception:
+        try:
+            fail(alive)
+        except ValueError as error:
+            return error
+        raise AssertionError
+
+    try:
+        try:
+            fail(alive)
+        except ValueError:
+            raise ExceptionGroup("several", [caught(), caught()]) from caught()
+    except ExceptionGroup as error:
+        kept.append(error)
+    assert len(alive) == 4
+    free_variables(kept[0])
+    assert len(alive) == 0
+    assert traceback.format_exception(kept[0])[-1]

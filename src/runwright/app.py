@@ -10,6 +10,7 @@ import importlib
 import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,11 +93,41 @@ def job(composed: "DictConfig") -> float:
         return composition.to_config(composed).run(hydra.runtime.output_dir)
     except Exception as error:
         if hydra.mode is RunMode.MULTIRUN:  # the others go on; Hydra reports the first at the end
-            print(f"Job #{hydra.job.num} failed: {error}", file=sys.stderr)
+            text = _text(error, Path(hydra.runtime.output_dir))
+            print(f"Job #{hydra.job.num} failed: {text}", file=sys.stderr)
+            free_variables(error)
         raise
     finally:
         if os.environ.get("RANK", "0") != "0":  # only the main process writes, and to its own
             remove_if_empty(Path(hydra.runtime.output_dir))
+
+
+def _text(error: Exception, run_dir: Path) -> str:
+    from runwright.errors import RunError, UserError
+
+    if isinstance(error, UserError | RunError):
+        return str(error)
+    text = f"{type(error).__name__}: {error}".removesuffix(": ")
+    log = run_dir / "log.txt"
+    return f"{text} (its traceback is in {log})" if log.exists() else text
+
+
+def free_variables(error: BaseException) -> None:
+    """Free the variables of the calls that an exception ended: the model, the data, the optimiser.
+
+    Hydra keeps it until the last job has ended. The lines of its traceback stay.
+    """
+    seen: set[int] = set()
+    behind: list[BaseException | None] = [error]
+    while behind:
+        one = behind.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        traceback.clear_frames(one.__traceback__)
+        behind += [one.__cause__, one.__context__]
+        if isinstance(one, BaseExceptionGroup):
+            behind += one.exceptions
 
 
 def remove_if_empty(folder: Path) -> None:

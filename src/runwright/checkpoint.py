@@ -240,7 +240,7 @@ class Checkpoints:
             raise UserError(
                 "No checkpoint of this run is whole:\n  "
                 + "\n  ".join(damaged)
-                + "\nPut a good copy in place, or start anew in another hydra.run.dir."
+                + "\nPut a good copy in place, or start anew in another directory."
             )
         return None
 

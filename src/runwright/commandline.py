@@ -1,7 +1,6 @@
 """The command line: Hydra's, made strict."""
 
 import argparse
-import gc
 import logging
 import os
 import sys
@@ -16,13 +15,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from runwright import app, composition, launcher, plain, schema
+from runwright import app, basic_launcher, composition, plain, schema
 from runwright.completion import CompletionLoader
 from runwright.conversion import home_path
 from runwright.errors import ConfigError, RunError, UserError, did_you_mean
 from runwright.factory import CONFIG_GROUPS
 from runwright.flags import read_flags
-from runwright.mistakes import mistakes_of_multirun, mistakes_of_run
+from runwright.mistakes import mistakes_of_run
+from runwright.multirun import launch_jobs
 from runwright.run import Config
 
 _NO_FOLDER: Final = """\
@@ -60,7 +60,7 @@ def _command(conf: str | None, config_name: str, config: type[Config]) -> None:
     script = Path(sys.argv[0]).resolve()
     composition.register_domains()
     schema.store(config)
-    launcher.register()
+    basic_launcher.register()
     folder = None if conf is None else script.parent / conf
     if args.config_path:
         folder = _existing("--config-path", script.parent, args.config_path)
@@ -100,25 +100,7 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
     if args.multirun and mode is not RunMode.MULTIRUN:
         overrides = [*overrides, "hydra.mode=MULTIRUN"]
     if args.multirun or mode is RunMode.MULTIRUN:
-        logging.raiseExceptions = False  # after `| head` the jobs go on, unseen
-        gc.freeze()  # what was imported stays; that of each job goes, see app.main
-        gc.enable()
-        loader = hydra.config_loader
-        assert isinstance(loader, composition.StrictConfigLoader)
-        try:
-            hydra.multirun(config_name=config_name, task_function=app.job, overrides=overrides)
-        except app.JobsRefusedError as refused:
-            raise ConfigError(refused.problems) from None
-        except ConfigError as error:
-            if loader.has_launched:
-                raise
-            raise mistakes_of_multirun(error, loader, config_name, overrides) from None
-        except OSError as error:
-            file = Path(str(error.filename))
-            folder = None if loader.sweep is None else Path(str(loader.sweep.dir))
-            if folder is None or file not in (folder, *folder.parents):
-                raise
-            raise UserError(f"hydra.sweep.dir={folder}: {file}: {error.strerror}.") from error
+        launch_jobs(hydra, config_name, overrides)
         return
     failure: list[UserError | RunError] = []
     started: list[Path] = []

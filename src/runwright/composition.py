@@ -28,7 +28,7 @@ from typing_extensions import override
 
 from runwright import preflight, schema
 from runwright.conversion import Conversion, home_path
-from runwright.diagnosis import Diagnosis, convert, unknown_in_hydra, without_hydra
+from runwright.diagnosis import Diagnosis, convert, without_hydra, wrong_in_hydra
 from runwright.errors import ConfigError, UserError
 from runwright.explanation import USER_MISTAKES, text_of
 from runwright.run import Config
@@ -64,7 +64,7 @@ class StrictConfigLoader(ConfigLoaderImpl):
 
     Attributes:
         has_launched: whether a job of a multirun was started in this process.
-        sweep: what Hydra is told of the directories of the multirun that was composed last.
+        multirun: the configuration of the multirun that was composed last.
         waiting: until then, the jobs that were checked, one for all that build the same parts.
     """
 
@@ -77,12 +77,12 @@ class StrictConfigLoader(ConfigLoaderImpl):
         self._converted: Settings | None = None
         self.waiting: dict[str, tuple[list[str], Config]] = {}
         self.has_launched = False
-        self.sweep: DictConfig | None = None
+        self.multirun: DictConfig | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # What goes to another process stays small; that one launches nothing.
         held: dict[str, Any] = {"_checked": {}, "_merged": None, "_read": {}, "_converted": None}
-        return {**self.__dict__, **held, "waiting": {}, "sweep": None, "has_launched": True}
+        return {**self.__dict__, **held, "waiting": {}, "multirun": None, "has_launched": True}
 
     @override
     def load_sweep_config(
@@ -174,9 +174,9 @@ class StrictConfigLoader(ConfigLoaderImpl):
         from_shell: bool = kwargs.get("from_shell", True)
         try:
             composed = super()._load_configuration(config_name, overrides, run_mode, **kwargs)
-            problems = unknown_in_hydra(composed)
+            problems = wrong_in_hydra(composed, run_mode)
             if run_mode is RunMode.MULTIRUN:
-                self.sweep = composed.hydra.sweep
+                self.multirun = composed
             self._converted = None
             if run_mode is RunMode.RUN and config_name is not None:  # None: --hydra-help
                 self._converted, conversion = convert(composed)

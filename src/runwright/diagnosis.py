@@ -20,7 +20,10 @@ from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.defaults_list import DefaultsList, create_defaults_list
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.types import Override, ValueType
+from hydra.core.plugins import Plugins
 from hydra.errors import ConfigCompositionException, MissingConfigException
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -111,7 +114,7 @@ class Diagnosis:
                 composed = attempt
             except (*USER_MISTAKES, AttributeError) as error:
                 self.problems.append(explain_override(one, error, composed, self._members))
-        self.problems.extend(unknown_in_hydra(composed))
+        self.problems.extend(wrong_in_hydra(composed, run_mode))
         if run_mode is not RunMode.MULTIRUN:
             _, conversion = convert(composed, self._members)
             found = conversion.problems
@@ -293,13 +296,36 @@ def convert(
         return conversion.settings(composed), conversion
 
 
-def unknown_in_hydra(composed: DictConfig) -> list[str]:
-    """A text for every key that neither Hydra nor the plugins that were chosen have."""
-    return [
+def wrong_in_hydra(composed: DictConfig, run_mode: RunMode) -> list[str]:
+    """A text for every key that neither Hydra nor the plugins that were chosen have.
+
+    And for the plugins themselves, where they are needed.
+    """
+    unknown = [
         schema.unknown_key(unknown, node)
         for node, key in _typed_nodes(composed.hydra, "hydra")
         for unknown in schema.unknown_keys(node, key)
     ]
+    return unknown + (_wrong_plugins(composed) if run_mode is RunMode.MULTIRUN else [])
+
+
+def _wrong_plugins(composed: DictConfig) -> list[str]:
+    problems: list[str] = []
+    for kind, cls in (("launcher", Launcher), ("sweeper", Sweeper)):
+        node = composed.hydra[kind]
+        if not isinstance(node, DictConfig):
+            problems.append(
+                f"hydra.{kind}: a multirun needs one. Choose it, e.g. with hydra/{kind}=basic."
+            )
+            continue
+        installed = {f"{one.__module__}.{one.__name__}" for one in Plugins.instance().discover(cls)}
+        if (target := node.get("_target_")) not in installed:
+            hint = did_you_mean(str(target), installed)
+            problems.append(f"hydra.{kind}._target_={target}: no such {kind} is installed. {hint}")
+    batch = OmegaConf.select(composed, "hydra.sweeper.max_batch_size")
+    if isinstance(batch, int) and batch < 1:
+        problems.append(f"hydra.sweeper.max_batch_size={batch}: it must be at least 1.")
+    return problems
 
 
 @contextlib.contextmanager

@@ -100,7 +100,8 @@ def explain_override(
     if closest := nearest(name, known):
         hint = f"Did you mean '{f'{parent}.{closest}'.lstrip('.')}'? "
         text = _OMEGACONF_HINT.sub("", text)
-    return f"{text}\n{hint}{cls.__name__} has: {', '.join(known)}."
+    has = f"has: {', '.join(known)}" if known else "has no options"
+    return f"{text}\n{hint}{cls.__name__} {has}."
 
 
 def _unknown_within(key: str, value: object, composed: DictConfig) -> list[str]:

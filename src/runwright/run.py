@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 _FINISHED: Final = (
     "This run has finished. %s\n"
     "To train on, ask for more training.epochs or training.max_steps, with "
-    "checkpoint.allow_changes=true. To start anew, take another hydra.run.dir."
+    "checkpoint.allow_changes=true. To start anew, take another %s."
 )
 
 MAX_SEED: Final = 2**64 - 1
@@ -114,7 +114,7 @@ def run(
         RunError: the training failed.
     """
     from runwright import preflight
-    from runwright.rundir import RunDir
+    from runwright.rundir import RunDir, directory_option
     from runwright.signals import StopRequest
     from runwright.world import joined
 
@@ -126,7 +126,7 @@ def run(
         RunDir.open(run_dir, config, world) as directory,
     ):
         if directory.finished is not None:
-            log.info(_FINISHED, directory.finished)
+            log.info(_FINISHED, directory.finished, directory_option())
             if not (config.pictures and directory.lacks_pictures):
                 return directory.finished.value
         if config.gpu < 0:

@@ -110,7 +110,7 @@ class RunDir:
         try:
             directory.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"hydra.run.dir={directory.path}: {error.strerror}.") from error
+            raise UserError(f"{_named(directory.path)}: {error.strerror}.") from error
         directory._refuse_if_read_only()
         with (
             _explained(directory.path, directory._checkpoints),
@@ -214,9 +214,9 @@ class RunDir:
         if self.config.stage != "fit" and self._checkpoints.newest() is not None:
             way = (
                 "The weights in it can be used from elsewhere: give "
-                f"checkpoint.load={self.path} and another hydra.run.dir."
+                f"checkpoint.load={self.path} and another {directory_option()}."
             )
-        raise UserError(f"hydra.run.dir={self.path}: nothing can be written there. {way}")
+        raise UserError(f"{_named(self.path)}: nothing can be written there. {way}")
 
     def _refuse_unless_allowed(self, *, can_resume: bool) -> None:
         listed = "\n".join(self.changed)
@@ -227,7 +227,8 @@ class RunDir:
             which, first = ("another", "Take") if is_known else ("an unknown", "Put it back, take")
             raise UserError(
                 f"{self.path} holds {held} with {which} configuration:\n{listed}\n"
-                f"{first} another hydra.run.dir, or {way} with checkpoint.allow_changes=true."
+                f"{first} another {directory_option()}, or {way} with "
+                "checkpoint.allow_changes=true."
             )
         if can_resume:
             log.warning("Resuming with a changed configuration:\n%s", listed)
@@ -296,7 +297,29 @@ def resume_command(path: Path) -> str:
     else:
         arguments = [a for a in sys.argv[1:] if not a.startswith("hydra.run.dir=")]
     arguments.append(with_path("hydra.run.dir", str(path)))
-    return " ".join([_program(), *(shlex.quote(argument) for argument in arguments)])
+    return command(arguments)
+
+
+def directory_option() -> str:
+    """The option that says where this run, or the multirun that it is a job of, is written."""
+    is_job = HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
+    return "hydra.sweep.dir" if is_job else "hydra.run.dir"
+
+
+def _named(path: Path) -> str:
+    option = directory_option()
+    return f"{option}={path}" if option == "hydra.run.dir" else f"{path} (see {option})"
+
+
+def sweep_command(path: Path) -> str:
+    """The command line that goes on with all jobs of a multirun in the same directory."""
+    arguments = [a for a in sys.argv[1:] if not a.startswith("hydra.sweep.dir=")]
+    return command([*arguments, with_path("hydra.sweep.dir", str(path))])
+
+
+def command(arguments: list[str]) -> str:
+    """The command line that gives the program these arguments."""
+    return f"{_program()} {shlex.join(arguments)}"
 
 
 def config_flags() -> list[str]:
@@ -309,7 +332,7 @@ def config_flags() -> list[str]:
 
 
 def _program() -> str:
-    return f"python {sys.argv[0]}" if sys.argv[0].endswith(".py") else "python main.py"
+    return f"python {shlex.quote(sys.argv[0])}" if sys.argv[0].endswith(".py") else "python main.py"
 
 
 def _new_path() -> Path:
@@ -341,7 +364,8 @@ def _locked(path: Path) -> Generator[None]:
         lock.acquire()
     except Timeout as error:
         raise UserError(
-            f"Another process is writing to {path}. Wait for it, or take another hydra.run.dir."
+            f"Another process is writing to {path}. Wait for it, or take another "
+            f"{directory_option()}."
         ) from error
     try:
         yield

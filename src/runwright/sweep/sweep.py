@@ -3,8 +3,6 @@
 import contextlib
 import logging
 import os
-import shlex
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,7 +19,7 @@ from runwright import preflight
 from runwright.composition import StrictConfigLoader
 from runwright.errors import ConfigError, RunError, UserError
 from runwright.quoting import with_path
-from runwright.rundir import config_flags
+from runwright.rundir import command, config_flags, sweep_command
 from runwright.sweep import study as studies
 from runwright.sweep.checks import check, check_space, check_study, directions
 from runwright.sweep.options import SweeperConf
@@ -109,9 +107,9 @@ class Sweep:
                 why = error.__cause__ or error
                 raise RunError(
                     f"The study's storage {self.storage} is out of reach: {why}. Trials that run "
-                    f"go on. When it answers again: {self._resume_command()}"
+                    f"go on. When it answers again: {sweep_command(self.folder)}"
                 ) from error
-            log.info("To go on: %s", self._resume_command())
+            log.info("To go on: %s", sweep_command(self.folder))
             raise
         if self._refusal is not None:
             raise self._refusal
@@ -321,7 +319,7 @@ class Sweep:
             f"{len(failed)} of {len(ended)} trials failed, more than "
             f"hydra.sweeper.max_failure_rate={self.options.max_failure_rate}. The last: "
             f"{error or failed[-1].user_attrs.get('error')}\n"
-            f"When it is mended, go on with: {self._resume_command()}"
+            f"When it is mended, go on with: {sweep_command(self.folder)}"
         )
 
     def _note_a_best_outside(self) -> None:
@@ -362,11 +360,7 @@ class Sweep:
         if self.options.seeds:
             flags = ["--multirun", "hydra/sweeper=basic", *flags]
             overrides = [*overrides, f"seed={','.join(map(str, self.options.seeds))}"]
-        return _command([*flags, *overrides])
-
-    def _resume_command(self) -> str:
-        arguments = [one for one in sys.argv[1:] if not one.startswith("hydra.sweep.dir=")]
-        return _command([*arguments, with_path("hydra.sweep.dir", str(self.folder))])
+        return command([*flags, *overrides])
 
 
 def _without_values(problem: str, values: Values) -> str:
@@ -374,7 +368,3 @@ def _without_values(problem: str, values: Values) -> str:
     for name, value in values.items():
         problem = problem.replace(f"{name}={value}", name)
     return problem
-
-
-def _command(arguments: list[str]) -> str:
-    return shlex.join(["python", sys.argv[0], *arguments])
