@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -294,6 +295,20 @@ def test_a_file_in_another_encoding_is_named(conf: Path, name: str) -> None:
     file.write_bytes("defaults: [fcn]\nnum_hidden: 1  # größer\n".encode("latin-1"))
     problems = mistakes("model=wide", conf=str(conf)) if "/" in name else mistakes(conf=str(conf))
     assert problems == (f"{file}, line 2: the file is not in UTF-8. Save it as UTF-8.",)
+
+
+def test_links_and_folders_do_not_hide_the_file_in_another_encoding(conf: Path) -> None:
+    (conf / "model" / "nowhere.yaml").symlink_to(conf / "gone.yaml")
+    (conf / "model" / "folder.yaml").mkdir()
+    (conf / "model" / "wide.yaml").write_bytes("defaults: [fcn]  # größer\n".encode("latin-1"))
+    (problem,) = mistakes("model=wide", conf=str(conf))
+    assert problem.startswith(f"{conf / 'model' / 'wide.yaml'}, line 1: the file is not in UTF-8.")
+
+
+@pytest.mark.parametrize("overrides", [[("opt.lr", 1)], [None], [b"seed=1"]])
+def test_what_is_no_text_is_no_override(overrides: list[Any]) -> None:
+    with pytest.raises(UserError, match="compose takes texts such as 'model=cnn', got "):
+        compose(overrides)
 
 
 def test_a_primary_configuration_without_the_schema_is_told_how_to_get_it(conf: Path) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from conftest import SMALL
-from runwright import compose
-from runwright.logging import MetricsCsv, duration
+from runwright import UserError, compose
+from runwright.logging import MetricsCsv, RunLog, duration
 
 DIGITS = ["dm=cmnist", *SMALL, "training.epochs=1"]
 
@@ -47,6 +47,33 @@ def test_a_resumed_table_loses_the_rows_after_the_checkpoint(tmp_path: Path) -> 
     again.truncate(10)
     again.append({"step": 15, "loss": 1.5})
     assert path.read_text().splitlines() == ["step,loss", "5,0.5", "10,1.0", "15,1.5"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"step,loss\n5,0.5\n\xff\n", id="no text"),
+        pytest.param(b"step,lo", id="half a header"),
+        pytest.param(bytes(400), id="zeros"),
+        pytest.param(b"loss\n0.5\n", id="no step"),
+    ],
+)
+def test_a_damaged_table_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="metrics.csv is not as this run wrote it: "):
+        MetricsCsv(path)
+    assert path.read_bytes() == content
+
+
+def test_rows_that_are_missing_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "metrics.csv").write_text("step,loss\n5,0.5\n10,0.4\n")
+    log = RunLog(tmp_path)
+    log.begin(step=15, total_steps=30, log_every=5)
+    assert not caplog.records
+    log.begin(step=25, total_steps=30, log_every=5)
+    (record,) = caplog.records
+    assert record.getMessage().endswith("metrics.csv has no rows between step 10 and 25.")
 
 
 def test_the_run_directory_explains_the_run(tmp_path: Path) -> None:

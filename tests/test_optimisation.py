@@ -83,8 +83,8 @@ def test_a_value_that_the_optimiser_refuses_is_the_users_mistake() -> None:
         OptimisationCfg(optimizer_kwargs={"betas": [2.0, 0.9]}).build(model())
 
 
-def test_the_one_cycle_is_torchs() -> None:
-    total = 137
+@pytest.mark.parametrize("total", [1, 2, 3, 137])
+def test_the_one_cycle_is_torchs(total: int) -> None:
     optimizer = torch.optim.SGD(model().parameters(), lr=1)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=1, total_steps=total, cycle_momentum=False
@@ -95,6 +95,20 @@ def test_the_one_cycle_is_torchs() -> None:
         optimizer.step()
         scheduler.step()
     assert course(total, schedule="one_cycle") == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"amsgrad": "false"}, "amsgrad must be true or false, got 'false'"),
+        ({"fused": "yes please"}, "fused must be true or false, got 'yes please'"),
+        ({"differentiable": True}, "AdamW takes no 'differentiable'"),
+    ],
+)
+def test_a_switch_of_the_optimiser_is_true_or_false(given: dict[str, Any], problem: str) -> None:
+    with pytest.raises(UserError, match=problem):
+        OptimisationCfg(optimizer_kwargs=given).preflight()
+    OptimisationCfg(optimizer_kwargs={"amsgrad": True, "foreach": None}).preflight()
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 4, 10])

@@ -37,6 +37,13 @@ def test_what_the_shell_took_apart_at_a_blank_is_quoted_together() -> None:
     assert refused("wandb.tags=[a,", "b]").endswith("quote both together: 'wandb.tags=[a, b]'")
 
 
+def test_what_a_list_has_is_quoted_each_by_itself() -> None:
+    problem = refused('wandb.tags=[ü,"a b", c]')
+    assert problem.endswith("""quote each: 'wandb.tags=["ü","a b",c]'""")
+    (override,) = shlex.split(problem.rpartition("each: ")[2])
+    assert compose([*CMNIST, override]).wandb.tags == ["ü", "a b", "c"]
+
+
 def test_several_values_of_one_run_are_explained() -> None:
     assert several_values("wandb.tags=a,b", is_choice=False) == (
         "wandb.tags=a,b: these are several values. To run with each of them, add --multirun. As a "

@@ -158,6 +158,28 @@ def test_weights_in_a_read_only_place_are_measured_from_elsewhere(
     )
 
 
+@pytest.mark.parametrize("name", ["checkpoints", "pictures"])
+def test_a_file_in_place_of_a_folder_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("in the way")
+    with pytest.raises(UserError, match=rf"{name}: .+ A run writes there: move it away"):
+        compose([*COMMAND, "pictures=true"]).run(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", ".lock", "log.txt", "command.txt"])
+def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match=rf"{name}: Is a directory\. A run writes there: move it"):
+        compose([*COMMAND, "training.max_steps=2"]).run(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "defaults: hello\n", "- 1\n"])
+def test_what_is_no_record_of_a_run_is_called_so(tmp_path: Path, content: str) -> None:
+    compose([*COMMAND, "training.max_steps=2"]).run(tmp_path)
+    (tmp_path / "config.yaml").write_text(content)
+    with pytest.raises(UserError, match="it is no record of a run"):
+        compose([*COMMAND, "training.max_steps=2"]).run(tmp_path)
+
+
 def test_a_table_that_was_changed_by_hand_is_refused(tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     compose([*COMMAND, "training.max_steps=4"]).run(run_dir)

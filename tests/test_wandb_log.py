@@ -7,6 +7,7 @@ import threading
 from collections.abc import Generator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typing_extensions import override
@@ -14,6 +15,8 @@ from wandb.proto.wandb_internal_pb2 import Record
 
 from conftest import SMALL, Run
 from programs import run_python, start_python
+from runwright import UserError
+from runwright.wandb_log import WandbCfg
 
 DIGITS = ["dm=cmnist", *SMALL, "training.epochs=1"]
 
@@ -36,6 +39,29 @@ def records(wandb_file: Path) -> list[Record]:
             found.append(record)
             pending = b""
     return found
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"project": "team/project"}, "wandb.project: .+ cannot contain characters"),
+        ({"id": ""}, "wandb.id: Run ID cannot be empty"),
+        ({"id": "a/b"}, "wandb.id: Run ID cannot contain"),
+        ({"tags": ["x" * 80]}, "wandb.tags: .+ between 1 and 64 characters"),
+    ],
+)
+def test_what_wandb_does_not_take_is_refused_before_any_data_is_read(
+    options: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(UserError, match=problem):
+        WandbCfg(mode="offline", **options).preflight()
+    WandbCfg(mode="offline", project="p", id="a-b", tags=["x"], entity="e").preflight()
+
+
+def test_a_file_in_the_place_of_wandbs_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"wandb.dir=.+file: File exists"):
+        WandbCfg(mode="offline", dir=str(tmp_path / "file")).build(config={}, resumed_id=None)
 
 
 @pytest.mark.slow
@@ -163,6 +189,7 @@ def history(folder: Path) -> list[int]:
 
 UNTIL_TOLD = """
 from pathlib import Path
+from typing import Any
 from runwright import compose
 from runwright.run import run
 

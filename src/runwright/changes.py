@@ -30,13 +30,8 @@ def changes(recorded: Path, config: Settings, *, within: tuple[str, ...] = ("",)
     """
     try:
         loaded: Any = yaml.safe_load(recorded.read_text())
-        chosen = {
-            group.removeprefix("override "): name
-            for entry in loaded.pop("defaults")
-            if isinstance(entry, dict)
-            for group, name in cast("dict[str, str]", entry).items()
-        }
-    except (OSError, yaml.YAMLError, AttributeError, KeyError, UnicodeDecodeError) as error:
+        chosen = _chosen(loaded)
+    except (OSError, yaml.YAMLError, AttributeError, TypeError, UnicodeDecodeError) as error:
         raise UserError(
             f"{recorded} cannot be read, so it is not known what this run directory holds: "
             f"{error}. Mend the file, or take another directory."
@@ -151,3 +146,18 @@ def _harmless(settings: Settings, key: str) -> set[str]:
         elif described(field).harmless:
             found |= {leaf for leaf, _ in leaves(plain_values(value), full)} | {full}
     return found
+
+
+def _chosen(loaded: Any) -> dict[str, str]:
+    """The members of groups in the defaults list of a record, which is taken out of it."""
+    defaults: Any = None
+    if isinstance(loaded, dict):
+        defaults = cast("dict[str, Any]", loaded).pop("defaults", None)
+    if not isinstance(defaults, list):
+        raise TypeError("it is no record of a run")
+    return {
+        group.removeprefix("override "): name
+        for entry in cast("list[Any]", defaults)
+        if isinstance(entry, dict)
+        for group, name in cast("dict[str, str]", entry).items()
+    }

@@ -121,6 +121,8 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
     except OSError as error:
         if started:
             raise
+        if str(error.filename).endswith(".yaml"):
+            raise UserError(f"{error.filename}: {error.strerror}.") from error
         raise UserError(f"hydra.run.dir: {error.filename}: {error.strerror}.") from error
     if failure:
         app.remove_if_empty(started[0])

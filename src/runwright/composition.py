@@ -244,6 +244,9 @@ def compose(
         raise UserError(
             f"compose takes a list of overrides, not one text: compose({overrides.split()!r})."
         )
+    wrong = [one for one in overrides if not isinstance(one, str)]  # pyright: ignore[reportUnnecessaryIsInstance]  # nobody need check types
+    if wrong:
+        raise UserError(f"compose takes texts such as 'model=cnn', got {wrong[0]!r}.")
     for one in overrides:
         if _HYDRAS.match(one):
             raise UserError(

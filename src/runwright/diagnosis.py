@@ -19,6 +19,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.defaults_list import DefaultsList, create_defaults_list
 from hydra.core.default_element import ResultDefault
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.core.plugins import Plugins
 from hydra.errors import ConfigCompositionException, MissingConfigException
@@ -306,7 +307,19 @@ def wrong_in_hydra(composed: DictConfig, run_mode: RunMode) -> list[str]:
         for node, key in _typed_nodes(composed.hydra, "hydra")
         for unknown in schema.unknown_keys(node, key)
     ]
-    return unknown + (_wrong_plugins(composed) if run_mode is RunMode.MULTIRUN else [])
+    if run_mode is not RunMode.MULTIRUN:
+        return unknown
+    return unknown + _wrong_plugins(composed) + _without_values(composed)
+
+
+def _without_values(composed: DictConfig) -> list[str]:
+    """A text for every override of a multirun that would make no jobs."""
+    parsed = OverridesParser.create().parse_overrides(list(composed.hydra.overrides.task))
+    return [
+        f"{one.input_line}: there are no values in it, and so no jobs to run."
+        for one in parsed
+        if one.is_discrete_sweep() and not any(True for _ in one.sweep_string_iterator())
+    ]
 
 
 def _wrong_plugins(composed: DictConfig) -> list[str]:
@@ -402,4 +415,5 @@ def _files(loader: ConfigLoaderImpl, pattern: str) -> Iterator[Path]:
     """The files of a name like this in the folders of the search path."""
     for element in loader.config_search_path.get_path():
         if element.path.startswith("file:"):
-            yield from sorted(Path(element.path.removeprefix("file://")).rglob(pattern))
+            found = Path(element.path.removeprefix("file://")).rglob(pattern)
+            yield from sorted(path for path in found if path.is_file())

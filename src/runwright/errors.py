@@ -41,6 +41,8 @@ class ConfigError(UserError):
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` was most likely meant to be, or None."""
+    if not name:
+        return None
     by_folded = {candidate.casefold(): candidate for candidate in sorted(known, key=len)}
     if begun := [folded for folded in by_folded if folded.startswith(name.casefold())]:
         return by_folded[begun[0]]

@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 
+def is_within(path: Path, folder: Path) -> bool:
+    """Whether a path is a folder or below it, links aside."""
+    return path.absolute().is_relative_to(folder.absolute())
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Generator[BinaryIO]:
     """A file to write to that takes the place of `path` once all is written without an error."""

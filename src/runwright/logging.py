@@ -35,36 +35,46 @@ class MetricsCsv:
     def __init__(self, path: Path) -> None:
         """Continue the table at `path`, or begin one."""
         self.path = path
-        self.columns: list[str] = []
-        if path.exists():
-            with path.open(newline="") as file:
-                self.columns = list(csv.DictReader(file).fieldnames or [])
+        self.columns = list(csv.DictReader(io.StringIO(self._text())).fieldnames or [])
 
-    def truncate(self, step: int) -> None:
+    def truncate(self, step: int) -> int:
         """Drop the rows after a step: a resumed run will write them again.
+
+        Returns:
+            The step of the last row that is left, or 0.
 
         Raises:
             UserError: the table was changed by other hands.
         """
-        if self.columns:
-            try:
-                kept = [row for row in self.rows() if int(row["step"]) <= step]
-            except (KeyError, TypeError, ValueError) as error:
-                raise UserError(
-                    f"{self.path} is not as this run wrote it: every row must have a whole number "
-                    "in the column 'step'. Mend it, or delete it to go on with a new table."
-                ) from error
-            self._rewrite(kept)
-        else:
-            self.columns = ["step"]
-            self._rewrite([])
+        try:
+            kept = [row for row in self.rows() if int(row["step"]) <= step]
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged("every row must have a whole number in 'step'") from error
+        self.columns = self.columns or ["step"]
+        self._rewrite(kept)
+        return max((int(row["step"]) for row in kept), default=0)
 
     def rows(self) -> list[dict[str, str]]:
         """All rows so far, but for one that a crash cut short."""
-        if not self.path.exists():
-            return []
-        whole, _, _ = self.path.read_text().rpartition("\n")
+        whole, _, _ = self._text().rpartition("\n")
         return list(csv.DictReader(io.StringIO(whole, newline="")))
+
+    def _text(self) -> str:
+        content = self.path.read_bytes() if self.path.exists() else b""
+        try:
+            text = content.decode()
+        except UnicodeDecodeError as error:
+            raise self._damaged("it is no text") from error
+        header, newline, _ = text.partition("\n")
+        if text and (header.split(",")[0] != "step" or not newline or "\0" in text):
+            raise self._damaged("its first line must name the columns, 'step' first")
+        return text
+
+    def _damaged(self, why: str) -> UserError:
+        return UserError(
+            f"{self.path} is not as this run wrote it: {why}. Mend it, or delete it to go on with "
+            "a new table."
+        )
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add a row; a measure that is new adds a column."""
@@ -114,9 +124,11 @@ class RunLog:
         """W&B's id of the run, if it is told of it."""
         return None if self._wandb is None else self._wandb.id
 
-    def begin(self, *, step: int, total_steps: int) -> None:
-        """The training starts, or goes on, after this step."""
-        self.metrics.truncate(step)
+    def begin(self, *, step: int, total_steps: int, log_every: int) -> None:
+        """The training starts, or goes on, after this step, with a row every so many."""
+        last = self.metrics.truncate(step)
+        if step - last > log_every:
+            log.warning("%s has no rows between step %d and %d.", self.metrics.path, last, step)
         self._total_steps = total_steps
         self._first_step = step
         self._started = self._last_line = time.monotonic()
@@ -172,7 +184,7 @@ class NoLog(RunLog):
     """Records nothing: for the processes that train beside the one that does."""
 
     @override
-    def begin(self, *, step: int, total_steps: int) -> None:
+    def begin(self, *, step: int, total_steps: int, log_every: int) -> None:
         pass
 
     @override

@@ -127,7 +127,9 @@ class Training(Generic[B]):
 
     def _run(self, stop: StopRequest) -> Fitted:
         progress, cfg, world = self.progress, self.cfg, self.world
-        self.run_log.begin(step=progress.step, total_steps=self.total_steps)
+        self.run_log.begin(
+            step=progress.step, total_steps=self.total_steps, log_every=self.cfg.log_every
+        )
         self.model.train()
         while progress.step < self.total_steps and not progress.finished:
             epoch, done = divmod(progress.step, self.steps_per_epoch)

@@ -95,10 +95,10 @@ class _LogFile(_AfterOthers):
     """Says once when the file cannot be written, and no traceback for every line."""
 
     def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="utf-8")  # before logging knows of what it closes
         super().__init__()
         self.setFormatter(logging.Formatter("[%(asctime)s] %(message)s"))
         self._path = path
-        self._file = path.open("a", encoding="utf-8")
         self._has_failed = False
 
     @override

@@ -11,6 +11,7 @@ from runwright import app
 from runwright.basic_launcher import is_basic_sweeper
 from runwright.composition import StrictConfigLoader
 from runwright.errors import ConfigError, RunError, UserError
+from runwright.files import is_within
 from runwright.mistakes import mistakes_of_multirun
 from runwright.rundir import sweep_command
 
@@ -49,18 +50,14 @@ def _of_storage(error: OSError, loader: StrictConfigLoader) -> UserError | RunEr
         return None
     folder = _folder(loader)
     file = folder if error.filename is None else Path(str(error.filename))
-    if not (_is_within(file, folder) or _is_within(folder, file)):
+    if not (is_within(file, folder) or is_within(folder, file)):
         return None
-    is_the_folders = _is_within(folder, file) or file.name == "multirun.yaml"
+    is_the_folders = is_within(folder, file) or file.name == "multirun.yaml"
     if is_the_folders or not loader.has_launched:
         return UserError(f"hydra.sweep.dir={folder}: {file}: {error.strerror}.")
     command = _command(loader)
     way = f" When that is mended, go on with: {command}" if command else ""
     return RunError(f"{file}: {error.strerror}. The jobs that follow were not launched.{way}")
-
-
-def _is_within(path: Path, folder: Path) -> bool:
-    return path.absolute().is_relative_to(folder.absolute())
 
 
 def _command(loader: StrictConfigLoader) -> str | None:

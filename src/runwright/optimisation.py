@@ -184,12 +184,17 @@ class OptimisationCfg(Settings):
                 + did_you_mean(name, known)
             )
         cls = known[name]
-        allowed = set(inspect.signature(cls).parameters) - {"params", "lr", "weight_decay"}
-        for key in self.optimizer_kwargs or {}:
+        parameters = inspect.signature(cls).parameters
+        # A differentiable step is one of the graph, which a plain training step never walks.
+        allowed = set(parameters) - {"params", "lr", "weight_decay", "differentiable"}
+        for key, value in (self.optimizer_kwargs or {}).items():
             if key not in allowed:
                 raise UserError(
                     f"opt.optimizer_kwargs: {name} takes no '{key}'. {did_you_mean(key, allowed)}"
                 )
+            is_switch = "bool" in str(parameters[key].annotation)
+            if is_switch and not isinstance(value, bool | None):
+                raise UserError(f"opt.optimizer_kwargs.{key} must be true or false, got {value!r}.")
         if self.weight_decay and "weight_decay" not in inspect.signature(cls).parameters:
             raise UserError(f"opt.weight_decay: {name} has no weight decay; set it to 0.")
         return cls
@@ -209,7 +214,7 @@ def _one_cycle(step: int, total_steps: int) -> float:
         start, end, progress = _ONE_CYCLE_START, 1.0, step / peak
     else:
         start, end = 1.0, _ONE_CYCLE_END
-        progress = (step - peak) / max(1.0, total_steps - 1 - peak)
+        progress = (step - peak) / (total_steps - 1 - peak)
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
 
 

@@ -81,6 +81,8 @@ def with_path(key: str, path: str) -> str:
 def _next_step(text: str, before: str | None) -> str:
     key, equals, value = text.partition("=")
     if equals and _is_read(f"{key}=1"):
+        if elements := _as_list(key, value):
+            return f"If texts in the list are meant so, quote each: {shlex.quote(elements)}"
         said = f"If {value} is meant as text, quote it, and all of it again for the shell:"
         return f"{said} {quoted(key, value)}"
     if equals or not before or not before.partition("=")[2]:
@@ -88,6 +90,16 @@ def _next_step(text: str, before: str | None) -> str:
     whole = f"{before} {text}"  # the shell ends an argument at a blank
     written = shlex.quote(whole) if _is_read(whole) else quoted(*whole.split("=", 1))
     return f"{_FORM} If {text} belongs to what is before it, quote both together: {written}"
+
+
+def _as_list(key: str, value: str) -> str | None:
+    """The override with every element in quotes that needs them; None if it is no such list."""
+    if not (value.startswith("[") and value.endswith("]")):
+        return None
+    elements = [one.strip() for one in value[1:-1].split(",")]
+    written = (one if _is_read(f"{key}={one}") else f'"{one}"' for one in elements)
+    attempt = f"{key}=[{','.join(written)}]"
+    return attempt if _is_read(attempt) else None
 
 
 def _is_read(text: str) -> bool:

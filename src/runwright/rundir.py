@@ -33,7 +33,7 @@ from runwright import plain, schema
 from runwright.changes import changes, group_members
 from runwright.checkpoint import Checkpoints
 from runwright.errors import RunError, UserError
-from runwright.files import write_bytes
+from runwright.files import is_within, write_bytes
 from runwright.messages import FILE_ONLY, log_to
 from runwright.progress import Fitted
 from runwright.provenance import environment, this_process, uncommitted
@@ -61,6 +61,8 @@ _NO_STORAGE: Final = frozenset(
         errno.ESTALE,
     }
 )
+
+_IN_THE_WAY: Final = frozenset({errno.EEXIST, errno.EISDIR, errno.ENOTDIR})
 
 
 class RunDir:
@@ -346,6 +348,11 @@ def _explained(path: Path, checkpoints: Checkpoints) -> Generator[None]:
     try:
         yield
     except OSError as error:
+        file = error.filename2 or error.filename  # of a new name, where there are two
+        if error.errno in _IN_THE_WAY and is_within(Path(str(file)), path):
+            raise UserError(
+                f"{file}: {error.strerror}. A run writes there: move it away."
+            ) from error
         if error.errno not in _NO_STORAGE:
             raise
         are_saved = checkpoints.exist()

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -25,6 +25,17 @@ _NO_KEY: Final = (
     "wandb.mode=online needs an API key and there is none. Run `wandb login` once, or set "
     "WANDB_API_KEY, or use wandb.mode=offline and `wandb sync` later."
 )
+
+# What `wandb.Settings` calls the options that it has rules for.
+_SETTINGS: Final = {
+    "project": "project",
+    "entity": "entity",
+    "id": "run_id",
+    "name": "run_name",
+    "group": "run_group",
+    "job_type": "run_job_type",
+    "tags": "run_tags",
+}
 
 
 @settings
@@ -62,11 +73,17 @@ class WandbCfg(Settings):
         if self.mode == "disabled":
             return
         require_extra("wandb", "wandb", f"wandb.mode={self.mode}")
-        if self.mode == "online":
-            import wandb
+        import wandb
+        from wandb.errors import UsageError
 
-            if not wandb.login(prompt=False, verify=False):  # looks for a key, asks no server
-                raise UserError(_NO_KEY)
+        for name, setting in _SETTINGS.items():
+            try:
+                wandb.Settings(**{setting: getattr(self, name)})
+            except (UsageError, ValueError) as error:
+                raise UserError(f"wandb.{name}: {_reason(error)}.") from error
+        # It looks for a key, and asks no server.
+        if self.mode == "online" and not wandb.login(prompt=False, verify=False):
+            raise UserError(_NO_KEY)
 
     def build(self, *, config: Mapping[str, Any], resumed_id: str | None) -> "WandbLog | None":
         """Start the W&B run, or return None when it is disabled.
@@ -80,7 +97,10 @@ class WandbCfg(Settings):
         from wandb.errors import CommError
 
         folder = home_path(Path(self.dir))
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"wandb.dir={self.dir}: {error.filename}: {error.strerror}.") from error
         arguments: dict[str, Any] = {
             "name": self.name,
             "dir": str(folder),
@@ -110,6 +130,13 @@ class WandbCfg(Settings):
         except CommError as error:
             log.warning("W&B cannot be reached (%s): logging offline; `wandb sync` later.", error)
             return WandbLog(wandb.init(mode="offline", **arguments))
+
+
+def _reason(error: Exception) -> str:
+    """Why W&B refuses a value, without what pydantic says around it."""
+    errors: Callable[[], list[dict[str, Any]]] | None = getattr(error, "errors", None)
+    text = str(error) if errors is None else str(errors()[0]["msg"])
+    return text.removeprefix("Value error, ").rstrip(".")
 
 
 class WandbLog:

@@ -144,6 +144,20 @@ def test_greyscale_leaves_one_channel() -> None:
     assert data.dims.channels == 1
 
 
+@pytest.mark.parametrize(
+    ("label_map", "problem"),
+    [
+        ({3: 0, 8: 0}, r"at least two classes, got \[0\]"),
+        ({3: 0, 8: 2}, r"the classes 0, 1, … without a gap, got \[0, 2\]"),
+    ],
+)
+def test_the_classes_of_a_label_map_are_counted_from_zero(
+    label_map: dict[int, int], problem: str
+) -> None:
+    with pytest.raises(OptionError, match=f"label_map must use {problem}"):
+        build(label_map=label_map)
+
+
 def test_a_label_map_merges_digits_and_leaves_others_out() -> None:
     data = build(label_map={3: 0, 8: 1, 5: 0})
     assert data.dims.num_classes == 2

@@ -228,7 +228,9 @@ class ColoredMNISTDataModule(DataModule[ImageDims, "ImageBatch"]):
             if wrong := sorted(set(self.label_map) - set(range(10))):
                 yield f"`label_map` has {wrong}, which are not digits 0 … 9"
             classes = sorted(set(self.label_map.values()))
-            if len(classes) < 2 or classes != list(range(len(classes))):
+            if len(classes) < 2:
+                yield f"`label_map` must use at least two classes, got {classes}"
+            elif classes != list(range(len(classes))):
                 yield f"`label_map` must use the classes 0, 1, … without a gap, got {classes}"
         if self.source == "mnist" and self.test_prop:
             yield "`test_prop` is for `source`=bundled; MNIST has a test set of its own"
