@@ -16,6 +16,7 @@ from runwright.checkpoint import (
     write_tensors,
 )
 from runwright.errors import UserError
+from runwright.files import alias
 
 TENSORS = {
     "weight": torch.arange(12, dtype=torch.float32).reshape(3, 4),
@@ -101,6 +102,25 @@ def test_only_the_newest_are_kept_and_last_is_the_newest(tmp_path: Path) -> None
         for suffix in (".safetensors", ".state.safetensors")
     }
     assert read_weights(tmp_path / "last.safetensors")["w"].item() == 15
+
+
+@pytest.mark.parametrize("suffixes", [["", ".state"], [".state"]], ids=["both", "the state"])
+def test_a_kill_before_the_newest_was_named_last_is_made_good(
+    tmp_path: Path, suffixes: list[str]
+) -> None:
+    checkpoints = Checkpoints(tmp_path, CheckpointCfg(save_every=1))
+    for step in (1, 2):
+        checkpoints.save(step, {"weight": torch.full((2,), float(step))}, {}, {})
+    for suffix in suffixes:
+        alias(
+            tmp_path / f"step-00000001{suffix}.safetensors", tmp_path / f"last{suffix}.safetensors"
+        )
+    newest = checkpoints.latest()
+    assert newest is not None
+    checkpoints.name_last(newest)
+    for suffix in ("", ".state"):
+        last = tmp_path / f"last{suffix}.safetensors"
+        assert last.samefile(tmp_path / f"step-00000002{suffix}.safetensors")
 
 
 def test_weights_and_state_of_different_steps_are_not_mixed(tmp_path: Path) -> None:

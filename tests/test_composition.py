@@ -297,6 +297,23 @@ def test_a_file_in_another_encoding_is_named(conf: Path, name: str) -> None:
     assert problems == (f"{file}, line 2: the file is not in UTF-8. Save it as UTF-8.",)
 
 
+def test_question_marks_in_a_file_demand_a_value_where_there_is_a_default(conf: Path) -> None:
+    (conf / "model" / "asks.yaml").write_text("defaults: [fcn]\nhidden_dim: ???\n")
+    (conf / "experiment" / "gives.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /model: asks\nmodel: {hidden_dim: 7}\n"
+    )
+    (conf / "experiment" / "asks.yaml").write_text("# @package _global_\nopt:\n  lr: ???\n")
+    demand = "model.hidden_dim must be given: "
+    assert mistakes("model=asks", conf=str(conf))[0].startswith(demand)
+    both = mistakes("model=asks", "+experiment=asks", "seed=-1", conf=str(conf))
+    assert [problem.split(" ")[0] for problem in both] == ["model.hidden_dim", "opt.lr", "seed"]
+    assert compose(["model=asks", "model.hidden_dim=5"], conf=conf).model == FcnFactory(
+        hidden_dim=5
+    )
+    assert compose(["+experiment=gives"], conf=conf).model == FcnFactory(hidden_dim=7)
+    assert compose(conf=conf).model == FcnFactory()
+
+
 def test_links_and_folders_do_not_hide_the_file_in_another_encoding(conf: Path) -> None:
     (conf / "model" / "nowhere.yaml").symlink_to(conf / "gone.yaml")
     (conf / "model" / "folder.yaml").mkdir()

@@ -153,13 +153,24 @@ class Checkpoints:
             self._delete(later)  # damaged, or this run would have gone on from there
         name = f"step-{step:08d}"
         self._write_pair(name, weights, state, {**info, "step": step})
-        for suffix in (WEIGHTS_SUFFIX, STATE_SUFFIX):
-            alias(self.folder / f"{name}{suffix}", self.folder / f"last{suffix}")
+        self._name_last(name)
         for old in self._steps()[self.cfg.keep :]:
             self._delete(old)
         self._last_saved = time.monotonic()
         self._cost = max(self._cost, self._last_saved - started + self._cost_of_best)
         self._cost_of_best = 0.0
+
+    def name_last(self, checkpoint: Checkpoint) -> None:
+        """Let `last` be this checkpoint of `latest`: a kill may have come just before that."""
+        name = checkpoint.path.name.removesuffix(WEIGHTS_SUFFIX)
+        if name != "last":
+            self._name_last(name)
+
+    def _name_last(self, name: str) -> None:
+        for suffix in (WEIGHTS_SUFFIX, STATE_SUFFIX):
+            newest, last = self.folder / f"{name}{suffix}", self.folder / f"last{suffix}"
+            if not (last.exists() and last.samefile(newest)):
+                alias(newest, last)
 
     def save_best(self, weights: Tensors, info: Info) -> None:
         """Write the weights with the best validation."""

@@ -22,12 +22,14 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.types import Override
+from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from typing_extensions import override
 
 from runwright import preflight, schema
 from runwright.conversion import Conversion, home_path
+from runwright.demands import Demands
 from runwright.diagnosis import Diagnosis, convert, without_hydra, wrong_in_hydra
 from runwright.errors import ConfigError, UserError
 from runwright.explanation import USER_MISTAKES, text_of
@@ -75,6 +77,7 @@ class StrictConfigLoader(ConfigLoaderImpl):
         self._merged: dict[str, bytes] | None = None
         self._read: dict[str, CachingConfigRepository] = {}
         self._converted: Settings | None = None
+        self._demands = Demands()
         self.waiting: dict[str, tuple[list[str], Config]] = {}
         self.has_launched = False
         self.multirun: DictConfig | None = None
@@ -154,7 +157,7 @@ class StrictConfigLoader(ConfigLoaderImpl):
         is no concern of its later jobs.
         """
         if self._merged is None:
-            return super()._compose_config_from_defaults_list(defaults, repo)
+            return self._merge(defaults, repo)
         key = repr((defaults, [source.path for source in repo.get_sources()]))
         if (kept := self._merged.get(key)) is not None:
             return pickle.loads(kept)
@@ -162,10 +165,22 @@ class StrictConfigLoader(ConfigLoaderImpl):
         assert isinstance(repo, CachingConfigRepository)
         of_job = copy.copy(repo)
         of_job.cache = copy.deepcopy(dict(repo.cache))
-        merged = super()._compose_config_from_defaults_list(defaults, of_job)
+        merged = self._merge(defaults, of_job)
         if (kept := _pickled(merged)) is not None:
             self._merged[key] = kept
         return merged
+
+    def _merge(self, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
+        self._demands = Demands()
+        merged = super()._compose_config_from_defaults_list(defaults, repo)
+        self._demands.make(merged)
+        return merged
+
+    @override
+    def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
+        loaded = super()._load_single_config(default, repo)
+        self._demands.note(loaded.config)
+        return loaded
 
     @override
     def _load_configuration(  # pyright: ignore[reportIncompatibleMethodOverride]  # passes the rest on

@@ -31,6 +31,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runwright import flags, schema
 from runwright.conversion import Conversion
+from runwright.demands import Demands
 from runwright.errors import UserError, did_you_mean, nearest
 from runwright.explanation import (
     USER_MISTAKES,
@@ -244,6 +245,7 @@ class Diagnosis:
     def _merge(self, defaults: Sequence[ResultDefault]) -> DictConfig:
         """Compose what the files hold, leaving out what does not fit and noting it."""
         composed = OmegaConf.create()
+        demands = Demands()
         for default in defaults:
             file = f"{default.config_path}.yaml"
             try:
@@ -252,6 +254,7 @@ class Diagnosis:
                 self.problems.append(f"In {file}: {text_of(error)}")
                 continue
             try:
+                demands.note(loaded.config)
                 composed.merge_with(loaded.config)
             except OmegaConfBaseException:
                 self._merge_leaves(composed, loaded.config, file)
@@ -263,6 +266,7 @@ class Diagnosis:
                     for unknown in schema.unknown_keys(node, key):
                         self.problems.append(f"In {file}: {schema.unknown_key(unknown, node)}")
                         node.pop(unknown.rpartition(".")[2])
+        demands.make(composed)
         return composed
 
     def _merge_leaves(self, composed: DictConfig, loaded: Any, file: str) -> None:

@@ -211,6 +211,7 @@ class Training(Generic[B]):
         load_into(self.model, checkpoint.weights, checkpoint.path)
         if self.world.is_main:
             self.checkpoints.check_best()
+            self.checkpoints.name_last(checkpoint)
         state, info = checkpoint.state, checkpoint.info
         self.progress = Progress(**info["progress"])
         if self.progress.monitor != self.monitor:
