@@ -22,7 +22,6 @@ from runwright.errors import ConfigError, RunError, UserError, did_you_mean
 from runwright.factory import CONFIG_GROUPS
 from runwright.flags import read_flags
 from runwright.mistakes import mistakes_of_run
-from runwright.multirun import launch_jobs
 from runwright.run import Config
 
 _NO_FOLDER: Final = """\
@@ -100,6 +99,8 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
     if args.multirun and mode is not RunMode.MULTIRUN:
         overrides = [*overrides, "hydra.mode=MULTIRUN"]
     if args.multirun or mode is RunMode.MULTIRUN:
+        from runwright.multirun import launch_jobs
+
         launch_jobs(hydra, config_name, overrides)
         return
     failure: list[UserError | RunError] = []
