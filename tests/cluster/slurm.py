@@ -192,7 +192,8 @@ class Slurm:
             yield
         finally:
             self.start_node()
-            self._set_node("state=resume")
+            with contextlib.suppress(ServerError):  # one that is back already has no such state
+                self._set_node("state=resume")
 
     def _set_node(self, *what: str) -> None:
         output_of("scontrol", "update", "nodename=localhost", *what, env=self.env)
