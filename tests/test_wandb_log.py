@@ -189,7 +189,6 @@ def history(folder: Path) -> list[int]:
 
 UNTIL_TOLD = """
 from pathlib import Path
-from typing import Any
 from runwright import compose
 from runwright.run import run
 

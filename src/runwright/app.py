@@ -10,7 +10,6 @@ import importlib
 import io
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,7 +76,7 @@ def job(composed: "DictConfig") -> float:
     from hydra.types import RunMode
 
     from runwright import composition, preflight
-    from runwright.errors import ConfigError
+    from runwright.errors import ConfigError, free_variables
 
     hydra = HydraConfig.get()
     if GlobalHydra.instance().is_initialized():  # not in a launcher's own process
@@ -110,24 +109,6 @@ def _text(error: Exception, run_dir: Path) -> str:
     text = f"{type(error).__name__}: {error}".removesuffix(": ")
     log = run_dir / "log.txt"
     return f"{text} (its traceback is in {log})" if log.exists() else text
-
-
-def free_variables(error: BaseException) -> None:
-    """Free the variables of the calls that an exception ended: the model, the data, the optimiser.
-
-    Hydra keeps it until the last job has ended. The lines of its traceback stay.
-    """
-    seen: set[int] = set()
-    behind: list[BaseException | None] = [error]
-    while behind:
-        one = behind.pop()
-        if one is None or id(one) in seen:
-            continue
-        seen.add(id(one))
-        traceback.clear_frames(one.__traceback__)
-        behind += [one.__cause__, one.__context__]
-        if isinstance(one, BaseExceptionGroup):
-            behind += one.exceptions
 
 
 def remove_if_empty(folder: Path) -> None:

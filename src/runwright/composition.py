@@ -259,7 +259,7 @@ def compose(
         raise UserError(
             f"compose takes a list of overrides, not one text: compose({overrides.split()!r})."
         )
-    wrong = [one for one in overrides if not isinstance(one, str)]  # pyright: ignore[reportUnnecessaryIsInstance]  # nobody need check types
+    wrong = [one for one in overrides if not isinstance(one, str)]  # pyright: ignore[reportUnnecessaryIsInstance]  # Python does not check it
     if wrong:
         raise UserError(f"compose takes texts such as 'model=cnn', got {wrong[0]!r}.")
     for one in overrides:

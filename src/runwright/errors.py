@@ -6,6 +6,7 @@ right (a loss that is not finite, say): its text is printed and the status is 1.
 exception is a bug and keeps its traceback.
 """
 
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -56,3 +57,22 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     closest = nearest(name, known)
     hint = f"Did you mean '{closest}'? " if closest else ""
     return f"{hint}Allowed: {', '.join(known)}." if known else hint.strip()
+
+
+def free_variables(error: BaseException) -> None:
+    """Free the variables of the calls that an exception ended: the model, the data, the optimiser.
+
+    Whoever keeps the exception, as Hydra does until the last job has ended, would keep them too.
+    The lines of its traceback stay.
+    """
+    seen: set[int] = set()
+    behind: list[BaseException | None] = [error]
+    while behind:
+        one = behind.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        traceback.clear_frames(one.__traceback__)
+        behind += [one.__cause__, one.__context__]
+        if isinstance(one, BaseExceptionGroup):
+            behind += one.exceptions

@@ -37,7 +37,10 @@ def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
             raise
         raise mistakes_of_multirun(error, loader, config_name, overrides) from None
     except OSError as error:
-        raise _of_storage(error, loader) or error from error
+        told = _of_storage(error, loader)
+        if told is None:
+            raise
+        raise told from error
     except (KeyboardInterrupt, SystemExit):
         if loader.has_launched and (command := _command(loader)):
             print(f"To go on with all jobs: {command}", file=sys.stderr)

@@ -107,7 +107,7 @@ class OptimisationCfg(Settings):
             for name, value in (self.optimizer_kwargs or {}).items()
         }
         allowed = inspect.signature(cls).parameters
-        if "fused" in allowed and not {"foreach", "differentiable"} & kwargs.keys():
+        if "fused" in allowed and "foreach" not in kwargs:
             kwargs.setdefault("fused", True)  # one pass over the memory: twice as fast on a CPU too
         if "weight_decay" not in allowed:
             for group in groups:

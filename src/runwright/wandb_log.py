@@ -27,15 +27,7 @@ _NO_KEY: Final = (
 )
 
 # What `wandb.Settings` calls the options that it has rules for.
-_SETTINGS: Final = {
-    "project": "project",
-    "entity": "entity",
-    "id": "run_id",
-    "name": "run_name",
-    "group": "run_group",
-    "job_type": "run_job_type",
-    "tags": "run_tags",
-}
+_SETTINGS: Final = {"project": "project", "id": "run_id", "tags": "run_tags"}
 
 
 @settings

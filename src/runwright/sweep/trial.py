@@ -17,7 +17,7 @@ from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 
 from runwright import composition
-from runwright.errors import UserError
+from runwright.errors import UserError, free_variables
 from runwright.run import Config, run
 from runwright.signals import REQUEUE
 from runwright.sweep import study as studies
@@ -60,6 +60,7 @@ class TrialJob:
                 values, pruned = self._run(composition.to_config(composed), run_dir, trial)
         except Exception as error:
             studies.fail(study, self.number, f"{type(error).__name__}: {error}")
+            free_variables(error)
             raise
         except BaseException as end:  # stopped from outside: somebody else may go on at once
             if isinstance(end, SystemExit) and end.code == REQUEUE:
