@@ -1,8 +1,10 @@
 """Sweeps, from the command line to what they leave behind."""
 
+import gc
 import json
 import shlex
 import sys
+import weakref
 from pathlib import Path
 
 import matplotlib
@@ -107,6 +109,33 @@ def test_a_trial_that_is_worse_at_its_rung_is_pruned(
     assert good is TrialState.COMPLETE
     assert TrialState.PRUNED in others
     assert {good, *others} <= {TrialState.COMPLETE, TrialState.PRUNED}
+
+
+def test_a_trial_that_fails_leaves_nothing_in_memory(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: weakref.WeakSet[Held] = weakref.WeakSet()
+    found: list[int] = []
+
+    def fails(*_: object, **__: object) -> None:
+        found.append(len(alive))
+        held = Held()
+        alive.add(held)
+        raise RuntimeError(held.__doc__)
+
+    monkeypatch.setattr("runwright.sweep.trial.run", fails)
+    monkeypatch.setattr(gc, "enable", gc.disable)  # nor may it wait for a collection
+    try:
+        status = sweep("hydra.sweeper.n_trials=3", "hydra.sweeper.max_failure_rate=1", LRS)
+    finally:
+        monkeypatch.undo()
+        gc.enable()
+    assert status == 0
+    assert found == [0, 0, 0]
+
+
+class Held:
+    """What a run holds."""
 
 
 def test_the_mean_over_seeds_is_the_value_of_a_trial(sweep: Sweep) -> None:
