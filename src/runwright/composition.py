@@ -30,9 +30,10 @@ from typing_extensions import override
 from runwright import preflight, schema
 from runwright.conversion import Conversion, home_path
 from runwright.demands import Demands
-from runwright.diagnosis import Diagnosis, convert, without_hydra, wrong_in_hydra
+from runwright.diagnosis import Diagnosis, convert, without_hydra
 from runwright.errors import ConfigError, UserError
 from runwright.explanation import USER_MISTAKES, text_of
+from runwright.hydra_part import wrong_in_hydra
 from runwright.run import Config
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ time, leaves out what does not fit, and goes on.
 
 import contextlib
 import copy
-import dataclasses
 import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -19,12 +18,8 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.defaults_list import DefaultsList, create_defaults_list
 from hydra.core.default_element import ResultDefault
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
-from hydra.core.plugins import Plugins
 from hydra.errors import ConfigCompositionException, MissingConfigException
-from hydra.plugins.launcher import Launcher
-from hydra.plugins.sweeper import Sweeper
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -42,8 +37,9 @@ from runwright.explanation import (
     text_of,
     unknown_part,
 )
-from runwright.factory import Settings, full_key
+from runwright.factory import Settings
 from runwright.groups import groups, members, nearest_member
+from runwright.hydra_part import wrong_in_hydra
 from runwright.plain import leaves
 from runwright.quoting import parse_override, several_values
 
@@ -258,7 +254,7 @@ class Diagnosis:
                 composed.merge_with(loaded.config)
             except OmegaConfBaseException:
                 self._merge_leaves(composed, loaded.config, file)
-            for node, key in list(_typed_nodes(composed)):
+            for node, key in list(schema.typed_nodes(composed)):
                 with open_dict(node):
                     if node._get_flag("HYDRA_REMOVE_TOP_LEVEL_DEFAULTS"):
                         node._set_flag("HYDRA_REMOVE_TOP_LEVEL_DEFAULTS", None)
@@ -301,50 +297,6 @@ def convert(
         return conversion.settings(composed), conversion
 
 
-def wrong_in_hydra(composed: DictConfig, run_mode: RunMode) -> list[str]:
-    """A text for every key that neither Hydra nor the plugins that were chosen have.
-
-    And for the plugins themselves, where they are needed.
-    """
-    unknown = [
-        schema.unknown_key(unknown, node)
-        for node, key in _typed_nodes(composed.hydra, "hydra")
-        for unknown in schema.unknown_keys(node, key)
-    ]
-    if run_mode is not RunMode.MULTIRUN:
-        return unknown
-    return unknown + _wrong_plugins(composed) + _without_values(composed)
-
-
-def _without_values(composed: DictConfig) -> list[str]:
-    """A text for every override of a multirun that would make no jobs."""
-    parsed = OverridesParser.create().parse_overrides(list(composed.hydra.overrides.task))
-    return [
-        f"{one.input_line}: there are no values in it, and so no jobs to run."
-        for one in parsed
-        if one.is_discrete_sweep() and not any(True for _ in one.sweep_string_iterator())
-    ]
-
-
-def _wrong_plugins(composed: DictConfig) -> list[str]:
-    problems: list[str] = []
-    for kind, cls in (("launcher", Launcher), ("sweeper", Sweeper)):
-        node = composed.hydra[kind]
-        if not isinstance(node, DictConfig):
-            problems.append(
-                f"hydra.{kind}: a multirun needs one. Choose it, e.g. with hydra/{kind}=basic."
-            )
-            continue
-        installed = {f"{one.__module__}.{one.__name__}" for one in Plugins.instance().discover(cls)}
-        if (target := node.get("_target_")) not in installed:
-            hint = did_you_mean(str(target), installed)
-            problems.append(f"hydra.{kind}._target_={target}: no such {kind} is installed. {hint}")
-    batch = OmegaConf.select(composed, "hydra.sweeper.max_batch_size")
-    if isinstance(batch, int) and batch < 1:
-        problems.append(f"hydra.sweeper.max_batch_size={batch}: it must be at least 1.")
-    return problems
-
-
 @contextlib.contextmanager
 def _hydra_put_aside(composed: DictConfig) -> Generator[None]:
     """Without Hydra's part, in place: a copy would take a fifth of the time of composing a job."""
@@ -382,16 +334,6 @@ def _option(one: Override) -> str:
 
 def _is_below(key: str, options: Iterable[str]) -> bool:
     return any(f"{key}.".startswith(f"{option}.") for option in options)
-
-
-def _typed_nodes(node: DictConfig, key: str = "") -> Iterator[tuple[DictConfig, str]]:
-    """Every node with the type of a settings class, and its key."""
-    if dataclasses.is_dataclass(OmegaConf.get_type(node)):
-        yield node, key
-    for name in list(node) if not (node._is_none() or node._is_missing()) else ():
-        child = node._get_node(name)
-        if isinstance(child, DictConfig):
-            yield from _typed_nodes(child, full_key(key, str(name)))
 
 
 def _wrong_suffixes(loader: ConfigLoaderImpl) -> list[str]:

@@ -10,7 +10,7 @@ OmegaConf makes a frozen dataclass a read-only node, which nothing can then be c
 import dataclasses
 import inspect
 import typing
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
@@ -149,6 +149,16 @@ def type_of(node: DictConfig) -> type[Any]:
     if cls is None or not dataclasses.is_dataclass(cls):
         raise TypeError(f"a node of type {cls} is no settings class")
     return cls
+
+
+def typed_nodes(node: DictConfig, key: str = "") -> Iterator[tuple[DictConfig, str]]:
+    """Every node with the type of a settings class, and its key."""
+    if dataclasses.is_dataclass(OmegaConf.get_type(node)):
+        yield node, key
+    for name in list(node) if not (node._is_none() or node._is_missing()) else ():
+        child = node._get_node(name)
+        if isinstance(child, DictConfig):
+            yield from typed_nodes(child, full_key(key, str(name)))
 
 
 def options_class(node: DictConfig) -> type[Any] | None:
