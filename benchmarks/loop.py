@@ -5,13 +5,15 @@
 All three train the same network on the same images for the same epochs, and validate after each.
 runwright and Lightning do besides what they do by default: runwright prints lines, records and
 writes checkpoints; Lightning shows its bar, logs to CSV and writes checkpoints. The bare loop does
-nothing else. Timed is the training from the first step to the last, in turn in one process on one
-thread; ratios are medians over the rounds.
+nothing else. Timed is the training from the first step to the last. On the CPU all take turns, each
+in a process of its own, so that they meet the same conditions; on a GPU (`--gpu 0`) they run one
+after the other. Ratios are medians over the rounds, with the quartiles; the bare loop against
+itself says how exact they are.
 
 `fcn` has a hidden layer of 256, so that a step is short and what surrounds it shows. The bare loop
 and Lightning get network and optimiser as their documentation writes them: contiguous weights,
-AdamW as it comes; and once more with what runwright chooses by itself: kernels laid out
-channels-last and the fused AdamW ("tuned").
+AdamW as it comes; and once more with what runwright chooses by itself: the fused AdamW, and for
+torchvision's networks kernels laid out channels-last ("tuned").
 """
 
 # Lightning is installed for this benchmark alone, so the type checker may not find it.
@@ -25,67 +27,72 @@ import os
 import statistics
 import sys
 import tempfile
-import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Final, cast
 
+import attrs
 import torch
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
+from turns import Clock, in_turns, one_by_one
+from typing_extensions import override
 
 from runwright import Config, compose
 from runwright.checkpoint import Checkpoints
+from runwright.data import Split
+from runwright.evaluation import autocast
 from runwright.logging import RunLog
 from runwright.loop import Training
-from runwright.runtime import Runtime
+from runwright.runtime import Runtime, choose_device
 from runwright.signals import StopRequest
+from runwright.vision.batch import ImageBatch
 
-CPU = torch.device("cpu")
-MODELS = {"fcn": ["model=fcn", "model.hidden_dim=256"], "cnn": ["model=cnn"]}
-
-if TYPE_CHECKING:
-    from runwright.vision.batch import ImageBatch
-
-Timed = Callable[[Config, int], float]
+MODELS: Final = {"fcn": ["model=fcn", "model.hidden_dim=256"], "cnn": ["model=cnn"]}
+PRECISIONS: Final = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}  # Lightning's
+BATCH, VAL_BATCH, STEPS_PER_EPOCH = 64, 500, 62
 
 
-def build(config: Config, folder: Path) -> tuple[Any, nn.Module, Any]:
-    """Data, model and objective of a configuration, with the same weights every time."""
-    data = config.dm.build(Runtime(device=CPU, seed=0, run_dir=folder))
-    torch.manual_seed(0)
-    model = config.model.build(data.dims)
-    return data, model, config.objective.build(data.dims, CPU)
+@attrs.frozen
+class Task:
+    """What all do: build what `config` says, on `device`, and train it."""
 
+    config: Config
+    device: torch.device
 
-def runwright_loop(config: Config, epochs: int) -> float:
-    """Steps a second of the full loop."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        data, model, objective = build(config, folder)
-        training = Training(
-            model=model,
-            objective=objective,
-            data=data,
-            opt=config.opt,
-            cfg=config.training,
-            checkpoints=Checkpoints(folder / "checkpoints", config.checkpoint),
-            run_log=RunLog(folder),
-            device=CPU,
+    @property
+    def epochs(self) -> int:
+        """How often to go through the training images."""
+        epochs = self.config.training.epochs
+        assert epochs is not None
+        return epochs
+
+    def build(self, folder: Path) -> tuple[Any, nn.Module, Any]:
+        """Data, model and objective, with the same weights every time."""
+        data = self.config.dm.build(Runtime(device=self.device, seed=0, run_dir=folder))
+        torch.manual_seed(0)
+        model = self.config.model.build(data.dims).to(self.device)
+        if self.config.training.compile:
+            model.compile()
+        return data, model, self.config.objective.build(data.dims, self.device)
+
+    def adamw(self, model: nn.Module, *, tuned: bool) -> torch.optim.Optimizer:
+        """AdamW as it comes, or fused."""
+        kwargs: dict[str, Any] = {"fused": True} if tuned else {}
+        return torch.optim.AdamW(
+            model.parameters(), lr=self.config.opt.lr, weight_decay=0, **kwargs
         )
-        started = time.perf_counter()
-        fitted = training.run(StopRequest())
-        assert fitted.steps == epochs * 62
-        return fitted.steps / (time.perf_counter() - started)
+
+    def schedule(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LambdaLR:
+        """The schedule of the configuration, as torch has them."""
+        factor = self.config.opt.lr_factor(self.epochs * STEPS_PER_EPOCH)
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
-def adamw(model: nn.Module, config: Config, *, tuned: bool) -> torch.optim.Optimizer:
-    """AdamW as it comes, or fused."""
-    kwargs: dict[str, Any] = {"fused": True} if tuned else {}
-    return torch.optim.AdamW(model.parameters(), lr=config.opt.lr, weight_decay=0, **kwargs)
+Loop = Callable[[Task, Clock], None]
 
 
 def plain(model: nn.Module) -> nn.Module:
@@ -93,52 +100,103 @@ def plain(model: nn.Module) -> nn.Module:
     return cast("Any", model).to(memory_format=torch.contiguous_format)
 
 
-def bare_loop(config: Config, epochs: int, *, tuned: bool) -> float:
-    """Steps a second of a loop as one writes it by hand for one experiment."""
+class Stepwise(Split[ImageBatch]):
+    """A split that tells the clock of every step."""
+
+    def __init__(self, split: Split[ImageBatch], clock: Clock) -> None:
+        """Take the batches of this one."""
+        self.split, self.clock = split, clock
+
+    @override
+    def __len__(self) -> int:
+        return len(self.split)
+
+    @property
+    @override
+    def num_batches(self) -> int:
+        return self.split.num_batches
+
+    @override
+    def batches(self, epoch: int, start: int = 0) -> Iterator[ImageBatch]:
+        for batch in self.split.batches(epoch, start):
+            self.clock.step()
+            yield batch
+
+
+def runwright_loop(task: Task, clock: Clock) -> None:
+    """The full loop of runwright, as `run` sets it up."""
     with tempfile.TemporaryDirectory() as name:
-        data, model, _ = build(config, Path(name))
+        folder = Path(name)
+        data, model, objective = task.build(folder)
+        training = Training(
+            model=model,
+            objective=objective,
+            data=attrs.evolve(data, train=Stepwise(data.train, clock)),
+            opt=task.config.opt,
+            cfg=task.config.training,
+            checkpoints=Checkpoints(folder / "checkpoints", task.config.checkpoint),
+            run_log=RunLog(folder),
+            device=task.device,
+        )
+        clock.start()
+        fitted = training.run(StopRequest())
+        clock.stop()
+        assert fitted.steps == task.epochs * STEPS_PER_EPOCH
+
+
+def bare_loop(task: Task, clock: Clock, *, tuned: bool) -> None:
+    """A loop as one writes it by hand for one experiment."""
+    with tempfile.TemporaryDirectory() as name:
+        data, model, _ = task.build(Path(name))
     train: ImageBatch = data.train.examples
     val: ImageBatch = data.val.examples
     model = model if tuned else plain(model)
-    optimizer = adamw(model, config, tuned=tuned)
-    factor = config.opt.lr_factor(epochs * 62)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-    generator = torch.Generator().manual_seed(0)
-    started = time.perf_counter()
-    for _ in range(epochs):
-        order = torch.randperm(len(train), generator=generator)
-        for i in range(62):
-            index = order[64 * i : 64 * i + 64]
-            loss = functional.cross_entropy(model(train.image[index]), train.label[index])
+    optimizer = task.adamw(model, tuned=tuned)
+    scheduler = task.schedule(optimizer)
+    precise = partial(autocast, task.device, task.config.training.precision)
+    generator = torch.Generator(task.device).manual_seed(0)
+    clock.start()
+    for _ in range(task.epochs):
+        order = torch.randperm(len(train), generator=generator, device=task.device)
+        for i in range(STEPS_PER_EPOCH):
+            index = order[BATCH * i : BATCH * (i + 1)]
+            image, label = train.image[index], train.label[index]
+            clock.step()
+            with precise():
+                loss = functional.cross_entropy(model(image), label)
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
             scheduler.step()
         model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), precise():
             correct = 0
-            for i in range(0, len(val), 500):
-                logits = model(val.image[i : i + 500])
-                correct += int((logits.argmax(dim=-1) == val.label[i : i + 500]).sum())
+            for i in range(0, len(val), VAL_BATCH):
+                logits = model(val.image[i : i + VAL_BATCH])
+                correct += int((logits.argmax(dim=-1) == val.label[i : i + VAL_BATCH]).sum())
         model.train()
-    return 62 * epochs / (time.perf_counter() - started)
+    clock.stop()
 
 
-def lightning_loop(config: Config, epochs: int, *, tuned: bool) -> float:
-    """Steps a second of Lightning's Trainer."""
+def lightning_loop(task: Task, clock: Clock, *, tuned: bool) -> None:
+    """Lightning's Trainer."""
     import lightning as lt
     from lightning.pytorch.loggers import CSVLogger
 
-    class Clock(lt.Callback):
-        started = ended = 0.0
-
+    class Timed(lt.Callback):
         def on_train_start(self, trainer: Any, pl_module: Any) -> None:
             del trainer, pl_module
-            self.started = time.perf_counter()
+            clock.start()
+
+        def on_train_batch_start(
+            self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
+        ) -> None:
+            del trainer, pl_module, batch, batch_idx
+            clock.step()
 
         def on_train_end(self, trainer: Any, pl_module: Any) -> None:
             del trainer, pl_module
-            self.ended = time.perf_counter()
+            clock.stop()
 
     class Classifier(lt.LightningModule):
         def __init__(self, model: nn.Module) -> None:
@@ -160,76 +218,115 @@ def lightning_loop(config: Config, epochs: int, *, tuned: bool) -> float:
             self.log("val_accuracy", (logits.argmax(dim=-1) == label).float().mean())
 
         def configure_optimizers(self) -> Any:
-            optimizer = adamw(self, config, tuned=tuned)
-            factor = config.opt.lr_factor(epochs * 62)
-            scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-            return {
-                "optimizer": optimizer,
-                "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-            }
+            optimizer = task.adamw(self, tuned=tuned)
+            schedule = {"scheduler": task.schedule(optimizer), "interval": "step"}
+            return {"optimizer": optimizer, "lr_scheduler": schedule}
 
+    on_gpu = task.device.type == "cuda"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        data, model, _ = build(config, folder)
-        train: ImageBatch = data.train.examples
-        val: ImageBatch = data.val.examples
-        clock = Clock()
+        data, model, _ = task.build(folder)
+        train: ImageBatch = data.train.examples.to(torch.device("cpu"))
+        val: ImageBatch = data.val.examples.to(torch.device("cpu"))
         trainer = lt.Trainer(
-            max_epochs=epochs,
-            accelerator="cpu",
+            max_epochs=task.epochs,
+            accelerator="gpu" if on_gpu else "cpu",
+            devices=[task.device.index] if on_gpu else 1,
+            precision=cast("Any", PRECISIONS[task.config.training.precision]),
             logger=CSVLogger(folder),
             num_sanity_val_steps=0,
             default_root_dir=folder,
-            callbacks=[clock],
+            callbacks=[Timed()],
         )
         trainer.fit(
             Classifier(model if tuned else plain(model)),
             DataLoader(
-                TensorDataset(train.image, train.label), batch_size=64, shuffle=True, drop_last=True
+                TensorDataset(train.image, train.label),
+                batch_size=BATCH,
+                shuffle=True,
+                drop_last=True,
+                pin_memory=on_gpu,
             ),
-            DataLoader(TensorDataset(val.image, val.label), batch_size=500),
+            DataLoader(
+                TensorDataset(val.image, val.label), batch_size=VAL_BATCH, pin_memory=on_gpu
+            ),
         )
-        return 62 * epochs / (clock.ended - clock.started)
+
+
+SIDES: Final[dict[str, Loop]] = {
+    "runwright": runwright_loop,
+    "bare loop": partial(bare_loop, tuned=False),
+    "bare loop, tuned": partial(bare_loop, tuned=True),
+    "the same once more": partial(bare_loop, tuned=True),
+    "Lightning": partial(lightning_loop, tuned=False),
+    "Lightning, tuned": partial(lightning_loop, tuned=True),
+}
+TARGETS: Final = {"bare loop, tuned": 0.97, "Lightning": 1.4}
+
+
+def compare(task: Task, rounds: int) -> dict[str, list[float]]:
+    """The seconds that each side took, a number a round."""
+    seconds: dict[str, list[float]] = {name: [] for name in SIDES}
+    for number in range(rounds + 1):
+        # Each is the first of a round in turn, and the first round only warms up.
+        begin = number % len(SIDES)
+        names = [*list(SIDES)[begin:], *list(SIDES)[:begin]]
+        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+            sides = {name: partial(SIDES[name], task) for name in names}
+            on_gpu = task.device.type == "cuda"
+            measured = one_by_one(sides, task.device) if on_gpu else in_turns(sides)
+        if number:
+            for name, value in measured.items():
+                seconds[name].append(value)
+    return seconds
+
+
+def ratio(numerators: list[float], denominators: list[float]) -> str:
+    """The median of the ratios, and their quartiles."""
+    ratios = [a / b for a, b in zip(numerators, denominators, strict=True)]
+    low, median, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+    return f"{median:.3f} ({low:.3f} to {high:.3f})"
 
 
 def main() -> None:
     """Print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--model", choices=MODELS, help="only this one")
+    parser.add_argument("--gpu", type=int, default=-1, help="index of a CUDA device")
+    parser.add_argument("overrides", nargs="*", help="of all, such as training.precision=bf16")
     args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    import lightning.pytorch  # which sets the level of its log
+
+    logging.getLogger(lightning.pytorch.__name__).setLevel(logging.ERROR)
     lines = logging.FileHandler(os.devnull)
     logging.getLogger("runwright").addHandler(lines)
     logging.getLogger("runwright").setLevel(logging.INFO)
-    sides: dict[str, Timed] = {
-        "runwright": runwright_loop,
-        "bare loop": partial(bare_loop, tuned=False),
-        "bare loop, tuned": partial(bare_loop, tuned=True),
-        "Lightning": partial(lightning_loop, tuned=False),
-        "Lightning, tuned": partial(lightning_loop, tuned=True),
-    }
-    targets = {"bare loop, tuned": 0.97, "Lightning": 1.4}
     for model in [args.model] if args.model else MODELS:
-        config = compose(["dm=cmnist", *MODELS[model], "gpu=-1", f"training.epochs={args.epochs}"])
-        rates: dict[str, list[float]] = {side: [] for side in sides}
-        for number in range(args.rounds + 1):
-            # Each begins a round in turn, and the first round only warms up.
-            order = list(sides)[number % len(sides) :] + list(sides)[: number % len(sides)]
-            for side in order:
-                with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
-                    rate = sides[side](config, args.epochs)
-                if number:
-                    rates[side].append(rate)
-        ours = rates.pop("runwright")
-        print(f"{model}: runwright {statistics.median(ours):.0f} steps/s")
-        for side, theirs in rates.items():
-            ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-            shown = f" (target ≥ {targets[side]})" if side in targets else ""
-            print(f"  {side} {statistics.median(theirs):.0f} steps/s, ratio {ratio:.2f}{shown}")
+        steps = args.epochs * STEPS_PER_EPOCH
+        options = [
+            f"gpu={args.gpu}",
+            f"training.epochs={args.epochs}",
+            # A training as short as this one is saved at its end only; by the clock on the wall,
+            # which does not stand still while others have their turn, it would be more often.
+            f"checkpoint.save_every={steps}",
+        ]
+        config = compose(["dm=cmnist", *MODELS[model], *options, *args.overrides])
+        task = Task(config, choose_device(args.gpu))
+        seconds = compare(task, args.rounds)
+        ours, again = seconds.pop("runwright"), seconds.pop("the same once more")
+        shown = " ".join([model, *args.overrides])
+        print(f"{shown}: runwright {steps / statistics.median(ours):.0f} steps/s; it is this many")
+        print("times as fast as (quartiles in brackets)")
+        for side, theirs in seconds.items():
+            rate = steps / statistics.median(theirs)
+            target = f", target ≥ {TARGETS[side]}" if side in TARGETS else ""
+            print(f"  {side} ({rate:.0f} steps/s): {ratio(theirs, ours)}{target}")
+        noise = ratio(again, seconds["bare loop, tuned"])
+        print(f"  for comparison, the tuned bare loop against itself: {noise}")
         sys.stdout.flush()
 
 
