@@ -1,5 +1,6 @@
 """Measuring a model on a split, and which measure decides."""
 
+import contextlib
 import logging
 import math
 from itertools import islice
@@ -22,12 +23,16 @@ B = TypeVar("B", bound=Batch)
 
 _ALONE: Final = World()
 
-_DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES: Final = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+def autocast(
+    device: torch.device, precision: Precision
+) -> contextlib.AbstractContextManager[object]:
     """The context in which a forward pass runs in the chosen precision."""
-    return torch.autocast(device.type, dtype=_DTYPES[precision], enabled=precision != "fp32")
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=_DTYPES[precision])
 
 
 @torch.no_grad()

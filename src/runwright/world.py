@@ -130,6 +130,8 @@ class World:
         self, model: nn.Module, *, gradients: bool
     ) -> contextlib.AbstractContextManager[None]:
         """Whether the backward pass exchanges gradients: only the last of a step need do so."""
+        if self.size == 1:
+            return contextlib.nullcontext()
         if isinstance(model, DistributedDataParallel) and not gradients:
             return model.no_sync()
         sharding.exchange_gradients(model, now=gradients)
