@@ -24,6 +24,7 @@ from runwright.errors import RunError, UserError, did_you_mean
 from runwright.evaluation import autocast, choose_monitor, evaluate, limited
 from runwright.logging import RunLog
 from runwright.losses import LossHistory
+from runwright.memory import telling_of_shortage
 from runwright.objective import Objective
 from runwright.optimisation import OptimisationCfg, flatten_optimizer, restore_optimizer
 from runwright.progress import Fitted, Progress
@@ -45,6 +46,12 @@ _ALONE: Final = World()
 _NON_FINITE = (
     "The {what} is {value} at step {step} (learning rate {lr:.3g}). Stopped; {saved}. Look for "
     "such values in the data, or try a lower opt.lr, a warm-up (opt.warmup) or training.clip_grad."
+)
+
+_NO_MEMORY: Final = (
+    "The memory did not suffice after step {step} of {steps}: {said}. Use a smaller batch size of "
+    "the data (such as dm.batch_size), with training.accumulate_grad_batches for as many examples "
+    "a step as before; or training.precision=bf16, or a smaller model."
 )
 
 _ONE_VALUE: Final = (
@@ -113,11 +120,11 @@ class Training(Generic[B]):
         """Train until the last step, an early stop, or a request to stop.
 
         Raises:
-            RunError: the loss is no longer finite.
+            RunError: the loss is no longer finite, or the memory is too small.
             KeyboardInterrupt, SystemExit: a stop was requested; a checkpoint has been saved.
         """
         try:
-            with stop.after_the_step():
+            with stop.after_the_step(), telling_of_shortage(self._shortage):
                 return self._run(stop)
         except BaseException:
             # What was measured to be good is kept, whatever went wrong since, if it can be.
@@ -140,7 +147,7 @@ class Training(Generic[B]):
                     with world.exchanging(self.trained, gradients=remaining == 0):
                         with autocast(self.device, cfg.precision):
                             losses = self._losses(next(batches))
-                        loss = losses["loss"] / cfg.accumulate_grad_batches
+                        loss = self._share_of_step(losses["loss"])
                         self.scaler.scale(loss).backward()
                     self.losses.add(losses)
                 if cfg.clip_grad is not None:
@@ -192,6 +199,11 @@ class Training(Generic[B]):
             if not str(error).startswith("Expected more than 1 value per channel"):  # torch's
                 raise
             raise UserError(_ONE_VALUE.format(two=2 * self.world.size)) from error
+
+    def _share_of_step(self, loss: Tensor) -> Tensor:
+        """What the loss of a batch adds to the mean over the batches of a step."""
+        batches = self.cfg.accumulate_grad_batches
+        return loss if batches == 1 else loss / batches  # a division by 1 is a node of the graph
 
     def evaluated_model(self) -> nn.Module:
         """The model that is validated: the moving average of the weights if there is one."""
@@ -293,6 +305,10 @@ class Training(Generic[B]):
         good = self.checkpoints.newest()
         saved = f"the last good checkpoint is {good}" if good else "no checkpoint was due before it"
         raise RunError(_NON_FINITE.format(what=what, value=value, step=step, lr=lr, saved=saved))
+
+    def _shortage(self, said: str) -> RunError:
+        step, steps = self.progress.step, self.total_steps
+        return RunError(_NO_MEMORY.format(step=step, steps=steps, said=said))
 
     def _save_best(self) -> None:
         """Write the best weights, if they were not written yet."""

@@ -1,8 +1,7 @@
 """The configuration of a run, and the run itself: everything that is built, in order."""
 
 import logging
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -11,7 +10,7 @@ from typing_extensions import override
 from runwright.checkpoint import CheckpointCfg
 from runwright.data import DataModule
 from runwright.dims import accepts
-from runwright.errors import ConfigError, UserError
+from runwright.errors import ConfigError, RunError, UserError
 from runwright.factory import CONFIG_GROUPS, Settings, name_of, option, settings, type_argument
 from runwright.model import ModelFactory
 from runwright.objective import ObjectiveFactory
@@ -146,26 +145,33 @@ def _run(
     world: "World",
     reporter: "Reporter | None",
 ) -> float:
+    from runwright.memory import telling_of_shortage
     from runwright.runtime import Runtime, choose_device, seed_everything
 
     device = choose_device(config.gpu) if world.size == 1 else world.device
     seed_everything(config.seed, deterministic=config.deterministic)
     runtime = Runtime(device=device, seed=config.seed, run_dir=directory.path)
 
-    with world.main_first():  # which fills the caches
+    def too_large(what: str, advice: str) -> Callable[[str], UserError]:
+        return lambda said: UserError(
+            f"{what} does not fit into memory with these options: {said}. {advice}"
+        )
+
+    with (
+        world.main_first(),  # which fills the caches
+        telling_of_shortage(
+            too_large(f"dm={_name(config.dm)}", "Choose smaller data, or another device (gpu).")
+        ),
+    ):
         data = config.dm.build(runtime)
-    try:
+    with telling_of_shortage(
+        too_large(
+            f"model={_name(config.model)}", "Choose a smaller model, e.g. fewer or narrower layers."
+        )
+    ):
         model = config.model.build(data.dims)
         log.info("Model architecture:\n%s", model)
         model = model.to(device)
-    except RuntimeError as error:
-        first = str(error).splitlines()[0]
-        if not re.search("allocate|out of memory|Storage size", first):
-            raise
-        raise UserError(
-            f"model={_name(config.model)} does not fit into memory with these options: {first}. "
-            "Choose a smaller model, e.g. fewer or narrower layers."
-        ) from error
     world.draw_differently(config.seed)
     objective = config.objective.build(data.dims, device)
     if config.stage != "fit":
@@ -173,7 +179,13 @@ def _run(
 
         if world.size > 1:
             raise UserError(f"stage={config.stage} is done by one process; leave out torchrun.")
-        return stages.measure_or_predict(config, runtime, data, model, objective)
+        with telling_of_shortage(
+            lambda said: RunError(
+                f"The memory did not suffice for stage={config.stage}: {said}. Try "
+                "training.precision=bf16, or another device (gpu)."
+            )
+        ):
+            return stages.measure_or_predict(config, runtime, data, model, objective)
     fitted = _fit(
         config,
         directory,
