@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -40,11 +40,12 @@ def check_fit(logits: Tensor, batch: ImageBatch, dims: ImageDims) -> None:
             f"The model returned logits of shape {tuple(logits.shape)} for {len(batch)} images of "
             f"{dims.num_classes} classes, not {expected}."
         )
-    for name, values, count in (
-        ("label", batch.label, dims.num_classes),
-        ("group", batch.group, dims.num_groups),
+    limits = torch.stack([limit for v in (batch.label, batch.group) for limit in v.aminmax()])
+    lowest_label, highest_label, lowest_group, highest_group = cast("list[int]", limits.tolist())
+    for name, low, high, count in (
+        ("label", lowest_label, highest_label, dims.num_classes),
+        ("group", lowest_group, highest_group, dims.num_groups),
     ):
-        low, high = int(values.min()), int(values.max())
         if low < 0 or high >= count:
             raise UserError(
                 f"The data have a {name} {low if low < 0 else high}, not in 0 … {count - 1}."
@@ -143,9 +144,9 @@ class ClassificationEvaluation(Evaluation[ImageBatch]):
         predicted = logits.argmax(dim=-1)
         self._loss += functional.cross_entropy(logits, batch.label, reduction="sum")
         cell = batch.label * self._num_classes + predicted
-        self._confusion += torch.bincount(cell, minlength=len(self._confusion))
         correct = (predicted == batch.label).long()
         ones = torch.ones_like(correct)
+        self._confusion.scatter_add_(0, cell, ones)  # bincount would wait for the device
         self._by_group[0].scatter_add_(0, batch.group, correct)
         self._by_group[1].scatter_add_(0, batch.group, ones)
 
