@@ -7,67 +7,54 @@ interpreter that no other has used.
 """
 
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import torch
 
-# Long enough that the caches are warm again for nearly all of a turn, even of a short step.
+# Long enough that the caches are warm again for nearly all of a turn, even of a short step, and
+# that a GPU has seldom to wait for the first one.
 STEPS_A_TURN: Final = 20
 
 _PROCESSES: Final = multiprocessing.get_context("fork")  # what is imported need not be once more
+os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # whoever uses CUDA itself cannot be forked
 
 
 class Clock:
-    """Times what lies between `start` and `stop`; `step` is called before every step of it."""
-
-    def __init__(self, device: torch.device) -> None:
-        """Time work on this device."""
-        self.device: Final = device
-        self.seconds = 0.0
-        self._resumed_at = 0.0
-
-    def start(self) -> None:
-        """Begin to count."""
-        self._wait_for_device()
-        self._resumed_at = time.perf_counter()
-
-    def step(self) -> None:
-        """Give others a turn when it is time, where there are others."""
-
-    def stop(self) -> None:
-        """End counting."""
-        self._wait_for_device()
-        self.seconds += time.perf_counter() - self._resumed_at
-
-    def _wait_for_device(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-
-
-class ClockInTurns(Clock):
-    """A clock that stands still while others have their turn."""
+    """Times what lies between `start` and `stop`, but for what others do in their turns."""
 
     def __init__(self, ring: "Ring", number: int) -> None:
         """Take part in the ring, as the one of this number."""
-        super().__init__(torch.device("cpu"))
+        self.seconds = 0.0
+        self._resumed_at = 0.0
         self._ring = ring
         self._number = number
         self._steps = 0
 
     def start(self) -> None:
         """Wait until all have come this far; then begin to count."""
+        self._wait_for_devices()
         self._ring.pass_on(self._number)
-        super().start()
+        self._resumed_at = time.perf_counter()
 
     def step(self) -> None:
-        """Let every other one make as many steps."""
+        """Before a step: let every other one make some, when it is time."""
         self._steps += 1
         if self._steps % STEPS_A_TURN == 0:
-            super().stop()
-            self._ring.pass_on(self._number)
-            super().start()
+            self.stop()
+            self.start()
+
+    def stop(self) -> None:
+        """End counting."""
+        self._wait_for_devices()
+        self.seconds += time.perf_counter() - self._resumed_at
+
+    @staticmethod
+    def _wait_for_devices() -> None:
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
 
 
 class Ring:
@@ -99,26 +86,13 @@ class Ring:
             self._turns[next(n for n in following if self._take_part[n])].release()
 
 
-def one_by_one(
-    sides: Mapping[str, Callable[[Clock], None]], device: torch.device
-) -> dict[str, float]:
-    """The seconds of each side, run one after the other.
-
-    For GPUs, on which turns would have every step wait for its kernels.
-    """
-    clocks = {name: Clock(device) for name in sides}
-    for name, side in sides.items():
-        side(clocks[name])
-    return {name: clock.seconds for name, clock in clocks.items()}
-
-
 def in_turns(sides: Mapping[str, Callable[[Clock], None]]) -> dict[str, float]:
-    """The seconds of each side, all of which go forward together on the CPU."""
+    """The seconds of each side, all of which go forward together."""
     ring = Ring(len(sides))
     seconds: Any = _PROCESSES.Array("d", len(sides))
 
     def take_part(number: int, side: Callable[[Clock], None]) -> None:
-        clock = ClockInTurns(ring, number)
+        clock = Clock(ring, number)
         ring.wait(number)
         try:
             side(clock)
