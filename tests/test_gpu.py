@@ -67,17 +67,10 @@ def test_a_cnn_learns_in_every_precision_compiled_or_not(
 def test_a_run_in_two_parts_ends_with_the_same_weights_to_the_byte(
     run_main: Run, tmp_path: Path, options: list[str]
 ) -> None:
-    all_options = [
-        *options,
-        "deterministic=true",
-        "training.max_steps=60",
-        "training.ema_decay=0.9",
-    ]
+    same = ["deterministic=true", "training.ema_decay=0.9", "opt.schedule=constant"]
     for name, steps in (("whole", 60), ("halves", 25), ("halves", 60)):
-        more = [f"training.max_steps={steps}", "opt.schedule=constant"]
-        done = run_main(
-            *all_options, *more, f"hydra.run.dir={name}", "checkpoint.allow_changes=true"
-        )
+        directory = [f"hydra.run.dir={name}", "checkpoint.allow_changes=true"]
+        done = run_main(*options, *same, f"training.max_steps={steps}", *directory)
         assert done.returncode == 0, done.stderr
     whole, halves = (tmp_path / name / "checkpoints" for name in ("whole", "halves"))
     for file in ("last.safetensors", "best.safetensors"):
@@ -116,7 +109,8 @@ def test_only_reading_the_losses_validating_and_saving_wait_for_the_device(
     tmp_path: Path, precision: str
 ) -> None:
     options = ["training.clip_grad=1", "training.ema_decay=0.9", f"training.precision={precision}"]
-    config = compose([*CNN, *options, "training.log_every=62", "training.epochs=2"])
+    rarely = ["training.log_every=62", "checkpoint.save_every=62"]
+    config = compose([*CNN, *options, *rarely, "training.epochs=2"])
     build = config.dm.build
 
     def strict(runtime: Runtime) -> Data[Any, Any]:
@@ -153,12 +147,37 @@ def test_images_from_a_map_are_the_same_there(tmp_path: Path) -> None:
 
 
 def test_a_batch_too_large_for_the_device_says_what_to_do(tmp_path: Path) -> None:
-    large = ["dm.default_res=224", "dm.batch_size=4000", "model=resnet", "model.depth=152"]
-    with pytest.raises(RunError) as caught:
-        compose(["dm=cmnist", *large, "gpu=0", "pictures=false"]).run(tmp_path / "run")
+    large = ["dm.default_res=64", "dm.batch_size=4000", "model=resnet"]
+    config = compose(["dm=cmnist", *large, "gpu=0", "pictures=false"])
+    _, total = torch.cuda.mem_get_info(0)
+    torch.cuda.set_per_process_memory_fraction(min(1, 1.5 * 2**30 / total), 0)
+    try:
+        with pytest.raises(RunError) as caught:
+            config.run(tmp_path / "run")
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, 0)
+        torch.cuda.empty_cache()
     said = str(caught.value)
-    assert said.startswith("The memory did not suffice after step 0 of 10: CUDA out of memory. ")
+    assert said.startswith("Out of memory in step 1 of 10: CUDA out of memory. ")
     assert "dm.batch_size" in said
+
+
+def test_counting_what_was_predicted_does_not_wait_for_the_device(tmp_path: Path) -> None:
+    config = compose(CNN)
+    device = choose_device(0)
+    data = config.dm.build(Runtime(device=device, seed=1, run_dir=tmp_path))
+    assert data.val is not None
+    first, second = data.val.batches(0)
+    model = config.model.build(data.dims).to(device).eval()
+    evaluation = config.objective.build(data.dims, device).evaluation()
+    with torch.no_grad():
+        evaluation.update(model, first)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            evaluation.update(model, second)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert 0 <= evaluation.compute()["accuracy"] <= 1
 
 
 def test_jobs_of_a_multirun_may_be_deterministic_or_not(run_main: Run, tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 A `UserError` is a mistake that the user can mend: its text is printed without a traceback and
 the program exits with status 2. A `RunError` is a run that failed although the configuration is
-right (a loss that is not finite, say): its text is printed and the status is 1. Every other
+right (a loss that is not finite), or that the configuration alone cannot tell to be wrong (a batch
+for which there is too little memory): its text is printed and the status is 1. Every other
 exception is a bug and keeps its traceback.
 """
 

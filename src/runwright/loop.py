@@ -2,7 +2,8 @@
 
 A *step* is one update of the weights, from `accumulate_grad_batches` batches. Everything that a
 step depends on is a function of the step's number and of the state in the last checkpoint, so a
-run that was killed and resumed ends with the same weights, to the byte, as one that was not.
+run that was killed and resumed ends with the same weights, to the byte, as one that was not: on
+the CPU always, on a GPU with kernels whose results are equal to the bit (`deterministic`).
 """
 
 import contextlib
@@ -24,7 +25,7 @@ from runwright.errors import RunError, UserError, did_you_mean
 from runwright.evaluation import autocast, choose_monitor, evaluate, limited
 from runwright.logging import RunLog
 from runwright.losses import LossHistory
-from runwright.memory import telling_of_shortage
+from runwright.memory import explaining_out_of_memory
 from runwright.objective import Objective
 from runwright.optimisation import OptimisationCfg, flatten_optimizer, restore_optimizer
 from runwright.progress import Fitted, Progress
@@ -48,10 +49,16 @@ _NON_FINITE = (
     "such values in the data, or try a lower opt.lr, a warm-up (opt.warmup) or training.clip_grad."
 )
 
-_NO_MEMORY: Final = (
-    "The memory did not suffice after step {step} of {steps}: {said}. Use a smaller batch size of "
-    "the data (such as dm.batch_size), with training.accumulate_grad_batches for as many examples "
-    "a step as before; or training.precision=bf16, or a smaller model."
+_OUT_OF_MEMORY: Final = (
+    "Out of memory in step {step} of {steps}: {said}. Use a smaller batch size of the data (such "
+    "as dm.batch_size), with training.accumulate_grad_batches for as many examples a step as "
+    "before; or training.precision=bf16, a smaller model, or another device (gpu)."
+)
+
+_OUT_OF_MEMORY_VALIDATING: Final = (
+    "Out of memory in the validation after step {step} of {steps}: {said}. Use "
+    "training.precision=bf16, a smaller model, smaller examples (such as dm.default_res), or "
+    "another device (gpu)."
 )
 
 _ONE_VALUE: Final = (
@@ -124,11 +131,11 @@ class Training(Generic[B]):
             KeyboardInterrupt, SystemExit: a stop was requested; a checkpoint has been saved.
         """
         try:
-            with stop.after_the_step(), telling_of_shortage(self._shortage):
+            with stop.after_the_step(), self._explaining_out_of_memory(_OUT_OF_MEMORY, 1):
                 return self._run(stop)
         except BaseException:
             # What was measured to be good is kept, whatever went wrong since, if it can be.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, MemoryError, RuntimeError):
                 self._save_best()
             raise
 
@@ -306,9 +313,14 @@ class Training(Generic[B]):
         saved = f"the last good checkpoint is {good}" if good else "no checkpoint was due before it"
         raise RunError(_NON_FINITE.format(what=what, value=value, step=step, lr=lr, saved=saved))
 
-    def _shortage(self, said: str) -> RunError:
-        step, steps = self.progress.step, self.total_steps
-        return RunError(_NO_MEMORY.format(step=step, steps=steps, said=said))
+    def _explaining_out_of_memory(
+        self, text: str, ahead: int = 0
+    ) -> contextlib.AbstractContextManager[None]:
+        def explain(said: str) -> RunError:
+            step, steps = self.progress.step + ahead, self.total_steps
+            return RunError(text.format(step=step, steps=steps, said=said))
+
+        return explaining_out_of_memory(explain)
 
     def _save_best(self) -> None:
         """Write the best weights, if they were not written yet."""
@@ -319,7 +331,10 @@ class Training(Generic[B]):
 
     def _validate(self, lr: float) -> dict[str, float]:
         assert self.val is not None
-        with autocast(self.device, self.cfg.precision):
+        with (
+            autocast(self.device, self.cfg.precision),
+            self._explaining_out_of_memory(_OUT_OF_MEMORY_VALIDATING),
+        ):
             evaluation = evaluate(self.evaluated_model(), self.objective, self.val, self.world)
         self.model.train()
         measured = evaluation.compute()

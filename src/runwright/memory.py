@@ -3,25 +3,35 @@
 import contextlib
 import re
 from collections.abc import Callable, Generator
+from typing import Final
 
-_WHERE_IN_TORCH = re.compile(r"^\[enforce fail [^]]*\] [^.]*\. ")
-_TORCH_SAYS = re.compile("allocate|out of memory|Storage size")
+_TORCH_SAYS: Final = re.compile(
+    "out of memory|(tried|unable) to allocate|can't allocate memory|not enough memory|ALLOC_FAILED"
+    "|Storage size calculation overflowed",
+    re.IGNORECASE,
+)
+_WHERE_IN_TORCH: Final = re.compile(r"^\[enforce fail [^]]*\] [^.]*\. ")
+
+# What follows in torch's text on a GPU: its own pools, and how to configure them.
+_OF_THE_ALLOCATOR: Final = " Of the allocated memory"
 
 
 @contextlib.contextmanager
-def telling_of_shortage(tell: Callable[[str], Exception]) -> Generator[None]:
-    """Within this context, a lack of memory becomes the error that `tell` makes.
+def explaining_out_of_memory(explain: Callable[[str], Exception]) -> Generator[None]:
+    """Within this context, a lack of memory becomes the error that `explain` makes.
 
     Args:
-        tell: is given what torch or NumPy says of it, without the last full stop.
+        explain: is given what torch or NumPy says of it, without the last full stop.
+
+    Raises:
+        Exception: what `explain` made, in place of a MemoryError, or of a RuntimeError in which
+            torch says that memory could not be had. Any other error passes.
     """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         first = (str(error) or "the machine has no more").splitlines()[0]
-        first = _WHERE_IN_TORCH.sub("", first)
         if isinstance(error, RuntimeError) and not _TORCH_SAYS.search(first):
             raise
-        # Of a GPU it says how much was asked for, how much there is, and then much more.
-        what = ". ".join(first.split(". ")[:3]).rstrip(".")
-        raise tell(what) from error
+        said = _WHERE_IN_TORCH.sub("", first).split(_OF_THE_ALLOCATOR)[0]
+        raise explain(said.rstrip(". ")) from error

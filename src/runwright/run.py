@@ -1,7 +1,7 @@
 """The configuration of a run, and the run itself: everything that is built, in order."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -12,6 +12,7 @@ from runwright.data import DataModule
 from runwright.dims import accepts
 from runwright.errors import ConfigError, RunError, UserError
 from runwright.factory import CONFIG_GROUPS, Settings, name_of, option, settings, type_argument
+from runwright.memory import explaining_out_of_memory
 from runwright.model import ModelFactory
 from runwright.objective import ObjectiveFactory
 from runwright.optimisation import OptimisationCfg
@@ -19,6 +20,8 @@ from runwright.training import TrainingCfg
 from runwright.wandb_log import WandbCfg
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import nn
 
     from runwright.data import Data
@@ -110,7 +113,7 @@ def run(
 
     Raises:
         UserError: something in the configuration or the data must be mended first.
-        RunError: the training failed.
+        RunError: the training failed, or the memory is too small for it or for the stage.
     """
     from runwright import preflight
     from runwright.rundir import RunDir, directory_option
@@ -145,58 +148,41 @@ def _run(
     world: "World",
     reporter: "Reporter | None",
 ) -> float:
-    from runwright.memory import telling_of_shortage
     from runwright.runtime import Runtime, choose_device, seed_everything
 
     device = choose_device(config.gpu) if world.size == 1 else world.device
     seed_everything(config.seed, deterministic=config.deterministic)
     runtime = Runtime(device=device, seed=config.seed, run_dir=directory.path)
 
-    def too_large(what: str, advice: str) -> Callable[[str], UserError]:
-        return lambda said: UserError(
-            f"{what} does not fit into memory with these options: {said}. {advice}"
-        )
-
-    with (
-        world.main_first(),  # which fills the caches
-        telling_of_shortage(
-            too_large(f"dm={_name(config.dm)}", "Choose smaller data, or another device (gpu).")
-        ),
-    ):
+    # The main process first, which fills the caches.
+    with world.main_first(), explaining_out_of_memory(_too_large("dm", config.dm)):
         data = config.dm.build(runtime)
-    with telling_of_shortage(
-        too_large(
-            f"model={_name(config.model)}", "Choose a smaller model, e.g. fewer or narrower layers."
-        )
-    ):
+    with explaining_out_of_memory(_too_large("model", config.model)):
         model = config.model.build(data.dims)
         log.info("Model architecture:\n%s", model)
         model = model.to(device)
     world.draw_differently(config.seed)
-    objective = config.objective.build(data.dims, device)
+    with explaining_out_of_memory(_too_large("objective", config.objective)):
+        objective = config.objective.build(data.dims, device)
     if config.stage != "fit":
         from runwright import stages
 
         if world.size > 1:
             raise UserError(f"stage={config.stage} is done by one process; leave out torchrun.")
-        with telling_of_shortage(
-            lambda said: RunError(
-                f"The memory did not suffice for stage={config.stage}: {said}. Try "
-                "training.precision=bf16, or another device (gpu)."
-            )
-        ):
+        with explaining_out_of_memory(lambda said: _out_of_memory(f"stage={config.stage}", said)):
             return stages.measure_or_predict(config, runtime, data, model, objective)
-    fitted = _fit(
-        config,
-        directory,
-        runtime,
-        data=data,
-        model=model,
-        objective=objective,
-        stop=stop,
-        world=world,
-        reporter=reporter,
-    )
+    with explaining_out_of_memory(lambda said: _out_of_memory("what surrounds the training", said)):
+        fitted = _fit(
+            config,
+            directory,
+            runtime,
+            data=data,
+            model=model,
+            objective=objective,
+            stop=stop,
+            world=world,
+            reporter=reporter,
+        )
     return fitted.value
 
 
@@ -282,6 +268,21 @@ def config_values(settings: Settings) -> dict[str, Any]:
     from runwright.plain import plain_values
 
     return plain_values(settings)
+
+
+def _too_large(group: str, chosen: Settings) -> "Callable[[str], UserError]":
+    """What is told when a factory does not get the memory that it asks for."""
+    return lambda said: UserError(
+        f"{group}={_name(chosen)} does not fit into memory with these options: {said}. Make it "
+        f"smaller with the options below {group} (--help shows them), or take another device (gpu)."
+    )
+
+
+def _out_of_memory(what: str, said: str) -> RunError:
+    return RunError(
+        f"Out of memory in {what}: {said}. Use training.precision=bf16, a smaller model, smaller "
+        "examples (such as dm.default_res), or another device (gpu)."
+    )
 
 
 def _name(factory: Settings) -> str:
