@@ -50,6 +50,10 @@ def test_a_batch_that_cannot_be_divided_is_refused() -> None:
         part_of(split(5), 0, 2)
 
 
+# What one prediction of 1,000 changes, where two classes are equal but for how sums are rounded.
+ONE_IMAGE = {"val_accuracy": 1e-3, "val_macro_f1": 2e-3, "val_worst_group_accuracy": 1 / 3}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "options"),
@@ -66,8 +70,11 @@ def test_two_processes_measure_what_one_does(
     run_python(REPOSITORY / "main.py", *OPTIONS, *options, "hydra.run.dir=one", check=True)
     one, two = measures("one"), measures("two")
     assert len(one) == len(two)
+    assert one[0] == pytest.approx(two[0], rel=2e-5)
     for left, right in zip(one, two, strict=True):
-        assert left == pytest.approx(right, rel=1e-4)
+        assert left.keys() == right.keys()
+        for name, value in left.items():  # how sums are rounded comes to more with every step
+            assert value == pytest.approx(right[name], rel=1e-3, abs=ONE_IMAGE.get(name, 0)), name
 
 
 @pytest.mark.slow

@@ -96,7 +96,8 @@ def simple_cnn(options: "SimpleCNNFactory", dims: ImageDims) -> nn.Module:
         layers += [nn.Linear(in_features, out_features), activation(options.activation)]
         in_features = out_features
     layers.append(nn.Linear(in_features, dims.num_classes))
-    # Not channels-last: with so few channels a step of training takes a twelfth longer that way.
+    # Not channels-last: with so few channels a step of training is slower so on a CPU; see
+    # benchmarks/layout.py.
     return nn.Sequential(*layers)
 
 

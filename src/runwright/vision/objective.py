@@ -40,6 +40,7 @@ def check_fit(logits: Tensor, batch: ImageBatch, dims: ImageDims) -> None:
             f"The model returned logits of shape {tuple(logits.shape)} for {len(batch)} images of "
             f"{dims.num_classes} classes, not {expected}."
         )
+    # All four limits at once: each would wait for the device by itself.
     limits = torch.stack([limit for v in (batch.label, batch.group) for limit in v.aminmax()])
     lowest_label, highest_label, lowest_group, highest_group = cast("list[int]", limits.tolist())
     for name, low, high, count in (
