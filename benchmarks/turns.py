@@ -1,25 +1,31 @@
 """Let several loops take turns, some steps each, and time them.
 
 Where others use the machine, its speed changes from second to second, and by more than what is to
-be measured: two runs of the same loop, one after the other, differ by ±7 %. Loops that take turns
-meet the same conditions: then they differ by 1 %. Each is a process of its own, with a heap and an
-interpreter that no other has used.
+be measured: two runs of the same loop, one after the other, often differ by 7 %. Loops that take
+turns meet nearly the same conditions. Each is a process of its own, with a heap and an interpreter
+that no other has used.
 """
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-# Long enough that the caches are warm again for nearly all of a turn, even of a short step, and
-# that a GPU has seldom to wait for the first one.
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
+# Long enough that the caches are warm again for nearly all of a turn, even of short steps, and that
+# a GPU is seldom without work because a turn begins or ends.
 STEPS_A_TURN: Final = 20
 
 _PROCESSES: Final = multiprocessing.get_context("fork")  # what is imported need not be once more
-os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # whoever uses CUDA itself cannot be forked
+# A process that has initialised CUDA cannot be forked, and torch does so to look whether it can be
+# used, unless it is told to ask the driver's library.
+os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
 
 
 class Clock:
@@ -34,13 +40,13 @@ class Clock:
         self._steps = 0
 
     def start(self) -> None:
-        """Wait until all have come this far; then begin to count."""
+        """Let the others come as far as this; then begin, or go on, to count."""
         self._wait_for_devices()
         self._ring.pass_on(self._number)
         self._resumed_at = time.perf_counter()
 
     def step(self) -> None:
-        """Before a step: let every other one make some, when it is time."""
+        """To be called before each step: when a turn is over, the others have theirs."""
         self._steps += 1
         if self._steps % STEPS_A_TURN == 0:
             self.stop()
@@ -64,6 +70,7 @@ class Ring:
         """Begin with number 0."""
         self._turns: Final[list[Any]] = [_PROCESSES.Semaphore(0) for _ in range(size)]
         self._take_part: Final[Any] = _PROCESSES.Array("b", [1] * size)
+        self._all_have_left: Final = _PROCESSES.Barrier(size)
         self._turns[0].release()
 
     def wait(self, number: int) -> None:
@@ -72,33 +79,38 @@ class Ring:
 
     def pass_on(self, number: int) -> None:
         """Let the next one run, and wait until it is one's turn again."""
-        size = len(self._turns)
-        following = (following % size for following in range(number + 1, number + 1 + size))
-        self._turns[next(n for n in following if self._take_part[n])].release()
+        self._wake_next(number)
         self.wait(number)
 
     def leave(self, number: int) -> None:
-        """Let the others go on without this one."""
+        """Let the others go on without this one, and wait until all have left."""
         self._take_part[number] = 0
-        if any(self._take_part):
-            size = len(self._turns)
-            following = (following % size for following in range(number + 1, number + size))
-            self._turns[next(n for n in following if self._take_part[n])].release()
+        self._wake_next(number)
+        self._all_have_left.wait()  # for to end takes time, which would be that of the others
+
+    def _wake_next(self, number: int) -> None:
+        size = len(self._turns)
+        for following in range(number + 1, number + 1 + size):
+            if self._take_part[following % size]:
+                self._turns[following % size].release()
+                return
 
 
 def in_turns(sides: Mapping[str, Callable[[Clock], None]]) -> dict[str, float]:
-    """The seconds of each side, all of which go forward together."""
+    """The seconds of each side, all of which go forward together.
+
+    Raises:
+        SystemExit: one of them has failed; the others have been stopped.
+    """
     ring = Ring(len(sides))
     seconds: Any = _PROCESSES.Array("d", len(sides))
 
     def take_part(number: int, side: Callable[[Clock], None]) -> None:
         clock = Clock(ring, number)
         ring.wait(number)
-        try:
-            side(clock)
-            seconds[number] = clock.seconds
-        finally:
-            ring.leave(number)
+        side(clock)
+        seconds[number] = clock.seconds
+        ring.leave(number)
 
     processes = [
         _PROCESSES.Process(target=take_part, args=(number, side), name=name)
@@ -106,8 +118,20 @@ def in_turns(sides: Mapping[str, Callable[[Clock], None]]) -> dict[str, float]:
     ]
     for process in processes:
         process.start()
-    for process in processes:
-        process.join()
-        if process.exitcode:
-            raise SystemExit(f"{process.name} ended with status {process.exitcode}.")
+    _wait_for_all(processes)
     return dict(zip(sides, seconds, strict=True))
+
+
+def _wait_for_all(processes: "Sequence[BaseProcess]") -> None:
+    running: list[BaseProcess] = list(processes)
+    try:
+        while running:
+            multiprocessing.connection.wait([process.sentinel for process in running])
+            for process in running:
+                if process.exitcode:
+                    raise SystemExit(f"{process.name} ended with status {process.exitcode}.")
+            running = [process for process in running if process.is_alive()]
+    finally:
+        for process in running:
+            process.kill()
+            process.join()
