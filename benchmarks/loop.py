@@ -22,6 +22,7 @@ the bare loop lie on the device, and Lightning's data loader copies them, which 
 import argparse
 import contextlib
 import copy
+import importlib
 import logging
 import os
 import random
@@ -308,9 +309,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
-    import lightning.pytorch  # which sets the level of its log
-
-    logging.getLogger(lightning.pytorch.__name__).setLevel(logging.ERROR)
+    importlib.import_module("lightning.pytorch")  # which sets the level of its log
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     lines = logging.FileHandler(os.devnull)
     logging.getLogger("runwright").addHandler(lines)
     logging.getLogger("runwright").setLevel(logging.INFO)
