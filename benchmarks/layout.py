@@ -22,11 +22,11 @@ from turns import Clock, in_turns
 
 CPU: Final = torch.device("cpu")
 STEPS: Final = 40
-# Options, and images a batch: a step is to take a tenth of a second at most.
+# Options, and images a batch: of large networks few, so that a step takes half a second at most.
 NETWORKS: Final = {
     "cnn, 28 pixels": (["model=cnn"], 64),
     "cnn, 112 pixels": (["model=cnn", "dm.default_res=112"], 8),
-    "resnet18, 28 pixels": (["model=resnet", "model.depth=18"], 2),
+    "resnet18, 28 pixels": (["model=resnet", "model.depth=18"], 16),
 }
 
 
