@@ -30,7 +30,7 @@ import statistics
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
@@ -44,7 +44,6 @@ from typing_extensions import override
 
 from runwright import Config, compose
 from runwright.checkpoint import Checkpoints
-from runwright.data import Split
 from runwright.evaluation import autocast
 from runwright.logging import RunLog
 from runwright.loop import Training
@@ -107,27 +106,18 @@ class Task:
 Loop = Callable[[Task, Clock], None]
 
 
-class Stepwise(Split[ImageBatch]):
-    """A split that tells the clock of every step."""
+class StepwiseLog(RunLog):
+    """A log that tells the clock of every step."""
 
-    def __init__(self, split: Split[ImageBatch], clock: Clock) -> None:
-        """Take the batches of this one."""
-        self.split, self.clock = split, clock
-
-    @override
-    def __len__(self) -> int:
-        return len(self.split)
-
-    @property
-    @override
-    def num_batches(self) -> int:
-        return self.split.num_batches
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        """Record in this folder."""
+        super().__init__(folder)
+        self._clock = clock
 
     @override
-    def batches(self, epoch: int, start: int = 0) -> Iterator[ImageBatch]:
-        for batch in self.split.batches(epoch, start):
-            self.clock.step()
-            yield batch
+    def advance(self) -> None:
+        super().advance()
+        self._clock.step()
 
 
 def runwright_loop(task: Task, clock: Clock) -> None:
@@ -138,11 +128,11 @@ def runwright_loop(task: Task, clock: Clock) -> None:
         training = Training(
             model=model,
             objective=objective,
-            data=attrs.evolve(data, train=Stepwise(data.train, clock)),
+            data=data,
             opt=task.config.opt,
             cfg=task.config.training,
             checkpoints=Checkpoints(folder / "checkpoints", task.config.checkpoint),
-            run_log=RunLog(folder),
+            run_log=StepwiseLog(folder, clock),
             device=task.device,
         )
         clock.start()

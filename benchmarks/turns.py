@@ -46,7 +46,7 @@ class Clock:
         self._resumed_at = time.perf_counter()
 
     def step(self) -> None:
-        """To be called before each step: when a turn is over, the others have theirs."""
+        """To be called between steps: when a turn is over, the others have theirs."""
         self._steps += 1
         if self._steps % STEPS_A_TURN == 0:
             self.stop()

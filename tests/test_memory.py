@@ -72,7 +72,7 @@ def test_a_validation_that_runs_out_of_memory_is_told_from_a_step(tmp_path: Path
 
 def test_a_measurement_that_runs_out_of_memory_says_so(tmp_path: Path) -> None:
     compose([*SETS, "training.epochs=1"]).run(tmp_path / "run")
-    with pytest.raises(RunError, match="Out of memory in stage=validate: "):
+    with pytest.raises(RunError, match="Out of memory, stage=validate: "):
         greedy(*SETS, "training.epochs=1", "stage=validate").run(tmp_path / "run")
 
 

@@ -171,7 +171,9 @@ def _run(
             raise UserError(f"stage={config.stage} is done by one process; leave out torchrun.")
         with explaining_out_of_memory(lambda said: _out_of_memory(f"stage={config.stage}", said)):
             return stages.measure_or_predict(config, runtime, data, model, objective)
-    with explaining_out_of_memory(lambda said: _out_of_memory("what surrounds the training", said)):
+    with explaining_out_of_memory(
+        lambda said: _out_of_memory("around the training", said)
+    ):
         fitted = _fit(
             config,
             directory,
@@ -280,7 +282,7 @@ def _too_large(group: str, chosen: Settings) -> "Callable[[str], UserError]":
 
 def _out_of_memory(what: str, said: str) -> RunError:
     return RunError(
-        f"Out of memory in {what}: {said}. Use training.precision=bf16, a smaller model, smaller "
+        f"Out of memory, {what}: {said}. Use training.precision=bf16, a smaller model, smaller "
         "examples (such as dm.default_res), or another device (gpu)."
     )
 

@@ -41,7 +41,7 @@ def check_fit(logits: Tensor, batch: ImageBatch, dims: ImageDims) -> None:
             f"{dims.num_classes} classes, not {expected}."
         )
     # All four limits at once: each would wait for the device by itself.
-    limits = torch.stack([limit for v in (batch.label, batch.group) for limit in v.aminmax()])
+    limits = torch.stack([f(v) for v in (batch.label, batch.group) for f in (torch.min, torch.max)])
     lowest_label, highest_label, lowest_group, highest_group = cast("list[int]", limits.tolist())
     for name, low, high, count in (
         ("label", lowest_label, highest_label, dims.num_classes),
