@@ -171,9 +171,7 @@ def _run(
             raise UserError(f"stage={config.stage} is done by one process; leave out torchrun.")
         with explaining_out_of_memory(lambda said: _out_of_memory(f"stage={config.stage}", said)):
             return stages.measure_or_predict(config, runtime, data, model, objective)
-    with explaining_out_of_memory(
-        lambda said: _out_of_memory("around the training", said)
-    ):
+    with explaining_out_of_memory(lambda said: _out_of_memory("around the training", said)):
         fitted = _fit(
             config,
             directory,
