@@ -43,13 +43,13 @@ from torch.utils.data import DataLoader, TensorDataset
 from typing_extensions import override
 
 from runwright import Config, compose
-from runwright.checkpoint import Checkpoints
-from runwright.evaluation import autocast
-from runwright.logging import RunLog
-from runwright.loop import Training
+from runwright.domains.vision.batch import ImageBatch
+from runwright.rundir.checkpoint import Checkpoints
 from runwright.runtime import Runtime, choose_device
-from runwright.signals import StopRequest
-from runwright.vision.batch import ImageBatch
+from runwright.training.evaluation import autocast
+from runwright.training.loop import Training
+from runwright.training.run_log import RunLog
+from runwright.training.signals import StopRequest
 from turns import Clock, in_turns
 
 MODELS: Final = {"fcn": ["model=fcn", "model.hidden_dim=256"], "cnn": ["model=cnn"]}

@@ -6,7 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from runwright.checkpoint import (
+from runwright.errors import UserError
+from runwright.rundir.checkpoint import (
     CheckpointCfg,
     Checkpoints,
     DamagedCheckpointError,
@@ -15,8 +16,7 @@ from runwright.checkpoint import (
     read_weights,
     write_tensors,
 )
-from runwright.errors import UserError
-from runwright.files import alias
+from runwright.rundir.files import alias
 
 TENSORS = {
     "weight": torch.arange(12, dtype=torch.float32).reshape(3, 4),

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from runwright import Config, ConfigError, UserError, compose
-from runwright.run import config_values
-from runwright.vision.factories import (
+from runwright.domains.vision.choices import (
     Activation,
     CelebADataModule,
     ColoredMNISTDataModule,
     FcnFactory,
     SimpleCNNFactory,
 )
+from runwright.run import config_values
 
 CMNIST = ["dm=cmnist", "model=fcn"]
 

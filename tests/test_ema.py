@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from runwright.ema import MovingAverage
+from runwright.training.ema import MovingAverage
 
 
 def test_weights_are_averaged_and_running_statistics_are_copied() -> None:

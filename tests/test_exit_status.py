@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from runwright.cli.exit_status import exit_status
 from runwright.errors import RunError, UserError
-from runwright.exit_status import exit_status
 
 MAIN = str(Path(__file__).parent.parent / "main.py")
 PROGRAMS = [
@@ -75,7 +75,7 @@ sys.meta_path.insert(0, CtrlC())
     [
         ([MAIN], "omegaconf"),
         ([MAIN], "hydra._internal.hydra"),
-        ([MAIN], "runwright.vision.factories"),
+        ([MAIN], "runwright.domains.vision.choices"),
         ([MAIN, "gpu=-1"], "torch"),
         (["-m", "runwright", "check"], "omegaconf"),
         (["-m", "runwright", "check"], "torch"),

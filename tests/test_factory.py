@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from runwright.domains.vision.choices import FcnFactory, SimpleCNNFactory
+from runwright.domains.vision.dims import ImageDims
 from runwright.factory import (
     CONFIG_GROUPS,
     OptionError,
@@ -16,8 +18,6 @@ from runwright.factory import (
     type_argument,
 )
 from runwright.model import ModelFactory
-from runwright.vision.dims import ImageDims
-from runwright.vision.factories import FcnFactory, SimpleCNNFactory
 
 
 @settings

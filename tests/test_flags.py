@@ -7,7 +7,7 @@ import pytest
 
 from conftest import Run
 from runwright import UserError
-from runwright.flags import read_flags
+from runwright.cli.flags import read_flags
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ import torch
 
 from conftest import Run, run_dirs
 from runwright import RunError, UserError, compose
-from runwright.checkpoint import read_tensors
 from runwright.data import Data, Split
+from runwright.domains.vision.batch import ImageBatch
+from runwright.domains.vision.mapped import MappedImages
+from runwright.rundir.checkpoint import read_tensors
 from runwright.runtime import Runtime, choose_device
-from runwright.vision.batch import ImageBatch
-from runwright.vision.mapped import MappedImages
 from test_loop import weights
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")

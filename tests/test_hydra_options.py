@@ -9,8 +9,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from runwright import Config, ConfigError
-from runwright.composition import StrictConfigLoader, register_domains, search_path
-from runwright.schema import store
+from runwright.compose.composition import StrictConfigLoader, search_path
+from runwright.compose.schema import store
+from runwright.domains import register_domains
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -80,8 +81,8 @@ def test_basic_launching_has_no_options() -> None:
         ("hydra.launcher=null", "hydra.launcher: a multirun needs one."),
         ("hydra.sweeper=null", "hydra.sweeper: a multirun needs one."),
         (
-            "hydra.launcher._target_=runwright.cluster.plugin.SlurmLaucher",
-            "no such launcher is installed. Did you mean 'runwright.cluster.plugin.SlurmLauncher'?",
+            "hydra.launcher._target_=runwright.slurm.launcher.SlurmLaucher",
+            "no such launcher is installed. Did you mean 'runwright.slurm.launcher.SlurmLauncher'?",
         ),
         ("seed=range(3,1)", "seed=range(3,1): there are no values in it, and so no jobs to run."),
         ("hydra.sweeper.max_batch_size=0", "hydra.sweeper.max_batch_size=0: it must be at least 1"),

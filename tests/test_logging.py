@@ -11,7 +11,7 @@ import pytest
 
 from conftest import SMALL
 from runwright import UserError, compose
-from runwright.logging import MetricsCsv, RunLog, duration
+from runwright.training.run_log import MetricsCsv, RunLog, duration
 
 DIGITS = ["dm=cmnist", *SMALL, "training.epochs=1"]
 

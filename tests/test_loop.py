@@ -11,11 +11,11 @@ from torch import nn
 
 from runwright import RunError, UserError, compose
 from runwright.batching import FirstBatches, InMemory, epoch_order
-from runwright.checkpoint import read_tensors, read_weights
 from runwright.data import Data, DataModule
 from runwright.factory import factory
 from runwright.objective import ObjectiveFactory
 from runwright.preflight import directions
+from runwright.rundir.checkpoint import read_tensors, read_weights
 from runwright.runtime import Runtime
 from toy_domain import SetBatch, SetDims, SquaredDistance, ToySets
 

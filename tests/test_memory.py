@@ -9,7 +9,7 @@ from torch import nn
 
 from conftest import Run
 from runwright import Config, RunError, UserError, compose
-from runwright.memory import explaining_out_of_memory
+from runwright.training.memory import explaining_out_of_memory
 from test_loop import SETS
 from toy_domain import SetBatch, SquaredDistance
 

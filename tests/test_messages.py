@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from runwright.messages import log_to
-from runwright.signals import StopRequest
+from runwright.rundir.messages import log_to
+from runwright.training.signals import StopRequest
 
 STOPPING = "SIGTERM: stopping after this step; once more stops at once."
 

@@ -7,9 +7,10 @@ from hydra.types import RunMode
 
 from conftest import Run
 from runwright import Config, ConfigError
-from runwright.composition import StrictConfigLoader, register_domains, search_path
-from runwright.mistakes import mistakes_of_multirun, mistakes_of_run
-from runwright.schema import store
+from runwright.cli.mistakes import mistakes_of_multirun, mistakes_of_run
+from runwright.compose.composition import StrictConfigLoader, search_path
+from runwright.compose.schema import store
+from runwright.domains import register_domains
 
 
 @pytest.fixture

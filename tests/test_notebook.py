@@ -16,7 +16,7 @@ accuracy = config.run("first")
 """
 DEFINE = """
 from runwright.factory import factory, option
-from runwright.vision.factories import FcnFactory
+from runwright.domains.vision.choices import FcnFactory
 
 @factory("of_a_notebook")
 class OfANotebook(FcnFactory):

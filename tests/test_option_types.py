@@ -6,17 +6,17 @@ from typing import Any, get_args
 import pytest
 
 from runwright import ConfigError, UserError, compose
-from runwright.checkpoint import CheckpointCfg
-from runwright.factory import Settings, option, settings
-from runwright.optimisation import OptimisationCfg, Schedule
-from runwright.option_types import mistyped
-from runwright.run import Config
-from runwright.training import TrainingCfg
-from runwright.vision.factories import (
+from runwright.domains.vision.choices import (
     ClassificationFactory,
     ColoredMNISTDataModule,
     FcnFactory,
 )
+from runwright.factory import Settings, option, settings
+from runwright.hints import mistyped
+from runwright.optimisation import OptimisationCfg, Schedule
+from runwright.run import Config
+from runwright.rundir.checkpoint import CheckpointCfg
+from runwright.training.options import TrainingCfg
 
 
 def config(**options: Any) -> Config:

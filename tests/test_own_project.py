@@ -89,7 +89,7 @@ from torch import nn
 from runwright import app
 from runwright.factory import factory, option
 from runwright.model import ModelFactory
-from runwright.vision.dims import ImageDims
+from runwright.domains.vision.dims import ImageDims
 
 
 @factory("one_layer")

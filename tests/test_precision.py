@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from runwright import compose
-from runwright.checkpoint import read_tensors
 from runwright.factory import factory
 from runwright.objective import ObjectiveFactory
+from runwright.rundir.checkpoint import read_tensors
 from test_loop import SETS, column, weights
 from toy_domain import SetBatch, SetDims, SquaredDistance
 

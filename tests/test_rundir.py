@@ -14,10 +14,10 @@ import pytest
 
 from programs import run_python
 from runwright import Config, UserError, compose
-from runwright.changes import changes
 from runwright.optimisation import OptimisationCfg
 from runwright.run import run
-from runwright.rundir import config_yaml
+from runwright.rundir.changes import changes
+from runwright.rundir.directory import config_yaml
 
 LIKE_AN_INTERPOLATION = ("${seed}", r"\${seed}", r"a \\${x} ${", "$")
 LIKE_NOTHING_GIVEN = ("???", r"\???", r"\\???", "a???", "~", "null", "")

@@ -10,9 +10,11 @@ from hydra.types import RunMode
 
 from conftest import REPOSITORY, SMALL
 from programs import run_python
-from runwright import Config, compose, schema
-from runwright.composition import StrictConfigLoader, register_domains, search_path, to_config
-from runwright.diagnosis import without_hydra
+from runwright import Config, compose
+from runwright.compose import schema
+from runwright.compose.composition import StrictConfigLoader, search_path, to_config
+from runwright.compose.diagnosis import without_hydra
+from runwright.domains import register_domains
 from runwright.errors import free_variables
 
 # Prints the name of every file that is opened to be read, and a line after each job.

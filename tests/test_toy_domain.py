@@ -11,7 +11,7 @@ import torch
 import toy_domain
 from programs import run_python
 from runwright import ConfigError, compose
-from runwright.checkpoint import read_tensors
+from runwright.rundir.checkpoint import read_tensors
 
 SETS = ["dm=toy_sets", "model=set_encoder", "gpu=-1", "training.epochs=3", "pictures=false"]
 WITH_TOY_DOMAIN = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -16,7 +16,7 @@ from wandb.proto.wandb_internal_pb2 import Record
 from conftest import SMALL, Run
 from programs import run_python, start_python
 from runwright import UserError
-from runwright.wandb_log import WandbCfg
+from runwright.training.wandb_log import WandbCfg
 
 DIGITS = ["dm=cmnist", *SMALL, "training.epochs=1"]
 

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from runwright.domains.vision.dims import ImageDims
 from runwright.factory import factory, option
 from runwright.model import ModelFactory
-from runwright.vision.dims import ImageDims
 
 if TYPE_CHECKING:
     from torch import nn

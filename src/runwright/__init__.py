@@ -9,8 +9,10 @@ Importing this package imports neither torch nor Hydra; what is named below come
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
+# Now, and not when it is used: the folder of the same name would take its place.
+from runwright.compose import compose
+
 if TYPE_CHECKING:
-    from runwright.composition import compose
     from runwright.errors import ConfigError, RunError, UserError
     from runwright.run import Config
 
@@ -21,7 +23,6 @@ _HOME: Final = {
     "ConfigError": "runwright.errors",
     "RunError": "runwright.errors",
     "UserError": "runwright.errors",
-    "compose": "runwright.composition",
 }
 
 

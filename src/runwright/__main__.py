@@ -4,8 +4,8 @@ import importlib
 import sys
 from typing import Final
 
+from runwright.cli.exit_status import DONE, MISTAKE, end_program, exit_status
 from runwright.errors import nearest
-from runwright.exit_status import DONE, MISTAKE, end_program, exit_status
 
 COMMANDS: Final = {
     "check": "try all combinations of factories without data",
@@ -13,7 +13,7 @@ COMMANDS: Final = {
     "schema": "write a JSON schema of the YAML files, for editors",
     "simulate": "draw data to try things out with",
 }
-"""Name → what it does. Each is a module of `runwright.cli` with a `main(argv) -> int`."""
+"""Name → what it does. Each is a module of `runwright.tools` with a `main(argv) -> int`."""
 
 
 def main(argv: list[str]) -> int:
@@ -31,7 +31,7 @@ def _command(argv: list[str]) -> int:
         hint = f" Did you mean '{closest}'?" if closest else ""
         print(f"There is no command '{name}'.{hint}\n\n{_usage()}", file=sys.stderr)
         return MISTAKE
-    return importlib.import_module(f"runwright.cli.{name}").main(rest)
+    return importlib.import_module(f"runwright.tools.{name}").main(rest)
 
 
 def _usage() -> str:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runwright.exit_status import DONE, end_program, exit_status
+from runwright.cli.exit_status import DONE, end_program, exit_status
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -44,7 +44,7 @@ def main(
             stream.reconfigure(errors="replace")
 
     def command() -> int:
-        from runwright.commandline import run_command_line
+        from runwright.cli.commandline import run_command_line
         from runwright.run import Config
 
         for module in factories:
@@ -75,7 +75,8 @@ def job(composed: "DictConfig") -> float:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from runwright import composition, preflight
+    from runwright import preflight
+    from runwright.compose import composition
     from runwright.errors import ConfigError, free_variables
 
     hydra = HydraConfig.get()

@@ -261,7 +261,7 @@ def broken_rules(values: Settings, wrong: Collection[str]) -> Iterator[tuple[str
             if not set(_NAMED.findall(text)) & set(wrong):
                 yield "", text
     except Exception:
-        from runwright.option_types import mistyped
+        from runwright.hints import mistyped
 
         # A rule may rely on what is wrong, be it by its type, which is told when it is run.
         if not wrong and not mistyped(values):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from runwright.world import World
+    from runwright.distributed import World
 
 D_contra = TypeVar("D_contra", bound=Dims, default=Any, contravariant=True)
 B_contra = TypeVar("B_contra", bound=Batch, default=Any, contravariant=True)

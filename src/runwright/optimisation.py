@@ -246,7 +246,7 @@ def restore_optimizer(
     """
     import torch
 
-    from runwright.sharding import part_like
+    from runwright.training.sharding import part_like
 
     order = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     position = {id(parameter): index for index, parameter in enumerate(order)}

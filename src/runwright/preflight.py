@@ -8,13 +8,13 @@ from runwright.dims import Dims, accepts
 from runwright.errors import ConfigError, UserError
 from runwright.extras import require_extra
 from runwright.factory import type_argument
-from runwright.option_types import mistyped
+from runwright.hints import mistyped
 
 if TYPE_CHECKING:
-    from runwright.composition import StrictConfigLoader
+    from runwright.compose.composition import StrictConfigLoader
     from runwright.factory import Settings
     from runwright.run import Config
-    from runwright.training import TrainingCfg
+    from runwright.training.options import TrainingCfg
 
 _WITH_PREFLIGHT: Final = ("dm", "model", "objective", "opt", "wandb")
 
@@ -35,7 +35,7 @@ def problems_of_parts(parts: Mapping[str, Any]) -> list[str]:
     """
     import torch
 
-    from runwright.evaluation import measure_to_report
+    from runwright.training.evaluation import measure_to_report
 
     found: list[str] = []
 
@@ -116,7 +116,7 @@ def directions(config: "Config") -> tuple[dict[str, str], str | None]:
     """
     import torch
 
-    from runwright.evaluation import choose_monitor
+    from runwright.training.evaluation import choose_monitor
 
     dims = config.dm.expected_dims()
     if dims is None:

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from typing_extensions import override
 
-from runwright.checkpoint import CheckpointCfg
 from runwright.data import DataModule
 from runwright.dims import accepts
 from runwright.errors import ConfigError, RunError, UserError
 from runwright.factory import CONFIG_GROUPS, Settings, name_of, option, settings, type_argument
-from runwright.memory import explaining_out_of_memory
 from runwright.model import ModelFactory
 from runwright.objective import ObjectiveFactory
 from runwright.optimisation import OptimisationCfg
-from runwright.training import TrainingCfg
-from runwright.wandb_log import WandbCfg
+from runwright.rundir.checkpoint import CheckpointCfg
+from runwright.training.memory import explaining_out_of_memory
+from runwright.training.options import TrainingCfg
+from runwright.training.wandb_log import WandbCfg
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from torch import nn
 
     from runwright.data import Data
+    from runwright.distributed import World
     from runwright.objective import Objective
-    from runwright.progress import Fitted
-    from runwright.reporting import Reporter
-    from runwright.rundir import RunDir
+    from runwright.rundir.directory import RunDir
     from runwright.runtime import Runtime
-    from runwright.signals import StopRequest
-    from runwright.world import World
+    from runwright.training.progress import Fitted
+    from runwright.training.reporter import Reporter
+    from runwright.training.signals import StopRequest
 
 log = logging.getLogger(__name__)
 
@@ -116,9 +116,9 @@ def run(
         RunError: the training failed, or the memory is too small for it or for the stage.
     """
     from runwright import preflight
-    from runwright.rundir import RunDir, directory_option
-    from runwright.signals import StopRequest
-    from runwright.world import joined
+    from runwright.distributed import joined
+    from runwright.rundir.directory import RunDir, directory_option
+    from runwright.training.signals import StopRequest
 
     if problems := preflight.problems(config):
         raise ConfigError(problems)
@@ -198,9 +198,9 @@ def _fit(
     world: "World",
     reporter: "Reporter | None",
 ) -> "Fitted":
-    from runwright.checkpoint import Checkpoints
-    from runwright.logging import NoLog, RunLog
-    from runwright.loop import Training
+    from runwright.rundir.checkpoint import Checkpoints
+    from runwright.training.loop import Training
+    from runwright.training.run_log import NoLog, RunLog
 
     run_dir = runtime.run_dir
     checkpoints = Checkpoints(run_dir / "checkpoints", config.checkpoint)

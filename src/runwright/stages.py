@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from runwright.changes import changes, is_record
-from runwright.checkpoint import find_weights, load_into, read_weights
 from runwright.data import Data, Split
 from runwright.errors import UserError, did_you_mean
-from runwright.evaluation import autocast, evaluate, limited, measure_to_report
-from runwright.files import replacing, write_bytes
-from runwright.loop import Training
 from runwright.objective import Objective
 from runwright.pictures import draw_learning_curves
 from runwright.run import Config
+from runwright.rundir.changes import changes, is_record
+from runwright.rundir.checkpoint import find_weights, load_into, read_weights
+from runwright.rundir.files import replacing, write_bytes
 from runwright.runtime import Runtime
-from runwright.sharding import is_sharded
+from runwright.training.evaluation import autocast, evaluate, limited, measure_to_report
+from runwright.training.loop import Training
+from runwright.training.sharding import is_sharded
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ import pytest
 
 from programs import run_python
 from runwright import ConfigError, UserError, compose
-from runwright.cli import check, schema
-from runwright.vision.dims import ImageDims
+from runwright.domains.vision.dims import ImageDims
+from runwright.tools import check, schema
 
 REPOSITORY = Path(__file__).parents[2]
 DIMS = ImageDims(channels=3, height=28, width=28, num_classes=10)

@@ -11,8 +11,8 @@ from jsonschema import Draft7Validator, ValidationError, validate
 from omegaconf import OmegaConf
 
 from runwright import compose
-from runwright.cli import schema
-from runwright.rundir import config_yaml
+from runwright.rundir.directory import config_yaml
+from runwright.tools import schema
 
 REPOSITORY = Path(__file__).parents[2]
 SCHEMAS = REPOSITORY / ".vscode" / "schemas"
@@ -295,7 +295,7 @@ def test_a_labs_own_factories_are_in_the_schema_and_torch_is_not_loaded(project:
     (project / "my_lab.py").write_text(
         "from runwright.factory import factory, option\n"
         "from runwright.model import ModelFactory\n"
-        "from runwright.vision.dims import ImageDims\n"
+        "from runwright.domains.vision.dims import ImageDims\n"
         "@factory('lab_net')\n"
         "class LabNetFactory(ModelFactory[ImageDims]):\n"
         "    '''The lab's network.'''\n"
@@ -303,7 +303,7 @@ def test_a_labs_own_factories_are_in_the_schema_and_torch_is_not_loaded(project:
         "    def build(self, dims): ...\n"
     )
     program = (
-        "import sys; from runwright.cli.schema import main; "
+        "import sys; from runwright.tools.schema import main; "
         "main(['--import', 'my_lab', '--out', 'out']); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=project)

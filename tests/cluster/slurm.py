@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from cluster.servers import ServerError, Servers, accepts, free_ports, output_of, processes_of
-from runwright.cluster.queue import ENDED
+from runwright.slurm.queue import ENDED
 
 PROGRAMS: Final = (
     "munged",

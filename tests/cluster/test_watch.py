@@ -10,9 +10,9 @@ import submitit
 from hydra.core.utils import JobReturn, JobStatus
 
 from cluster.slurm import Slurm
-from runwright.cluster import launch
-from runwright.cluster.launch import Watch
 from runwright.errors import RunError, UserError
+from runwright.slurm import launch
+from runwright.slurm.launch import Watch
 
 pytestmark = pytest.mark.cluster
 

@@ -32,7 +32,7 @@ ALLOWED = "checkpoint.allow_changes=true"
 DIE_AT_STEP_30 = """
 import os, signal, sys
 from runwright import compose
-from runwright.checkpoint import Checkpoints
+from runwright.rundir.checkpoint import Checkpoints
 save = Checkpoints.save
 def save_and_die(self, step, *rest):
     save(self, step, *rest)

@@ -11,8 +11,8 @@ import torch
 from programs import run_python
 from resume.conftest import ALLOWED, DIE_AT_STEP_30, OVERRIDES, contents
 from runwright import UserError, compose
-from runwright.checkpoint import read_tensors
-from runwright.rundir import RunDir
+from runwright.rundir.checkpoint import read_tensors
+from runwright.rundir.directory import RunDir
 
 
 def test_a_changed_configuration_is_refused_with_the_changed_keys(killed: Path) -> None:
@@ -150,7 +150,7 @@ def test_the_weights_to_start_from_are_part_of_the_record(unbroken: Path, tmp_pa
 _FAIL_AFTER_A_BEST = """
 import sys
 from runwright import compose
-from runwright.logging import RunLog
+from runwright.training.run_log import RunLog
 line = RunLog.line
 def line_and_fail(self, step, measures):
     line(self, step, measures)

@@ -11,7 +11,7 @@ import pytest
 from programs import run_python
 from resume.conftest import ALLOWED, OVERRIDES, assert_equal_runs
 from runwright import UserError, compose
-from runwright.rundir import RunDir
+from runwright.rundir.directory import RunDir
 
 
 @pytest.mark.slow

@@ -10,8 +10,8 @@ import optuna
 import pytest
 
 from conftest import REPOSITORY
-from runwright.commandline import run_command_line
-from runwright.exit_status import DONE, exit_status
+from runwright.cli.commandline import run_command_line
+from runwright.cli.exit_status import DONE, exit_status
 from runwright.factory import name_of
 from runwright.run import Config
 from runwright.sweep.study import load

@@ -5,8 +5,8 @@ import pytest
 
 from runwright.errors import ConfigError
 from runwright.sweep.checks import check_study
-from runwright.sweep.options import SweeperConf
 from runwright.sweep.space import SearchSpace
+from runwright.sweep.sweeper_options import SweeperConf
 
 LRS = "opt.lr=tag(log, interval(1e-4, 1e-1))"
 

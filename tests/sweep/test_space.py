@@ -5,8 +5,8 @@ import pytest
 
 from runwright.errors import ConfigError
 from runwright.sweep.checks import check_space
-from runwright.sweep.options import SweeperConf
 from runwright.sweep.space import SearchSpace
+from runwright.sweep.sweeper_options import SweeperConf
 
 PARAMS = {
     "opt.lr": "tag(log, interval(1.e-5, 1.e-3))",

@@ -15,7 +15,7 @@ from matplotlib.pyplot import imread as read_picture
 from optuna.trial import TrialState
 
 from runwright import compose
-from runwright.commandline import run_command_line
+from runwright.cli.commandline import run_command_line
 from runwright.run import Config
 from runwright.sweep.results import write_results
 from sweep.conftest import LRS, Sweep, result, study

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runwright.vision.simulate import simulate_celeba
+from runwright.domains.vision.simulate import simulate_celeba
 from vision.faces import NUM_IMAGES, Faces, build
 
 

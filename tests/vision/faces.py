@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 
 from runwright.data import Data
+from runwright.domains.vision.batch import ImageBatch
+from runwright.domains.vision.choices import CelebADataModule
+from runwright.domains.vision.dims import ImageDims
+from runwright.domains.vision.mapped import MappedImages
 from runwright.runtime import Runtime
-from runwright.vision.batch import ImageBatch
-from runwright.vision.dims import ImageDims
-from runwright.vision.factories import CelebADataModule
-from runwright.vision.mapped import MappedImages
 
 NUM_IMAGES = 150
 RES = 16

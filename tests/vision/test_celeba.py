@@ -13,15 +13,15 @@ import torch
 from PIL import Image
 
 from runwright import UserError, compose
-from runwright.cli import simulate
+from runwright.domains.vision.celeba_attributes import CelebAttr
+from runwright.domains.vision.celeba_layout import ATTRIBUTES, HOMEPAGE, IMAGES, PARTITION
+from runwright.domains.vision.choices import CelebADataModule
+from runwright.domains.vision.decoding import decode_image
+from runwright.domains.vision.dims import ImageDims
+from runwright.domains.vision.mapped import MappedImages
+from runwright.domains.vision.simulate import simulate_celeba
 from runwright.factory import OptionError
-from runwright.vision.celeba_attributes import CelebAttr
-from runwright.vision.celeba_layout import ATTRIBUTES, HOMEPAGE, IMAGES, PARTITION
-from runwright.vision.decoding import decode_image
-from runwright.vision.dims import ImageDims
-from runwright.vision.factories import CelebADataModule
-from runwright.vision.mapped import MappedImages
-from runwright.vision.simulate import simulate_celeba
+from runwright.tools import simulate
 from vision.faces import NUM_IMAGES, RES, Faces, build, edit, images_folder, mapped
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from runwright import UserError
-from runwright.vision.celeba_attributes import CelebAttr
-from runwright.vision.celeba_layout import (
+from runwright.domains.vision.celeba_attributes import CelebAttr
+from runwright.domains.vision.celeba_layout import (
     HOMEPAGE,
     read_attributes,
     read_partition,

@@ -9,14 +9,14 @@ import torch
 
 from runwright.batching import InMemory
 from runwright.data import Data
+from runwright.domains.vision.batch import ImageBatch
+from runwright.domains.vision.choices import ColoredMNISTDataModule
+from runwright.domains.vision.cmnist import bundled_digits, choose_colors
+from runwright.domains.vision.dims import ImageDims
+from runwright.domains.vision.palette import PALETTE
 from runwright.errors import UserError
 from runwright.factory import OptionError
 from runwright.runtime import Runtime
-from runwright.vision.batch import ImageBatch
-from runwright.vision.cmnist import bundled_digits, choose_colors
-from runwright.vision.dims import ImageDims
-from runwright.vision.factories import ColoredMNISTDataModule
-from runwright.vision.palette import PALETTE
 
 RGB = np.array(list(PALETTE.values()), dtype=np.float32) / np.float32(255)
 

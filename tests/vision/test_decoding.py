@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from torchvision import transforms
 
-from runwright.vision.decoding import decode_image
-from runwright.vision.workers import WorkerError, work_in_processes
+from runwright.domains.vision.decoding import decode_image
+from runwright.domains.vision.workers import WorkerError, work_in_processes
 from vision.faces import NUM_IMAGES, images_folder
 
 
@@ -30,7 +30,7 @@ def test_a_disk_that_is_full_for_a_worker_is_an_error(root: Path) -> None:
     job = {"folder": str(images_folder(root)), "names": names, "res": 64, "offset": 0}
     with pytest.raises(WorkerError, match="No space left on device"):
         work_in_processes(
-            "runwright.vision.decoding",
+            "runwright.domains.vision.decoding",
             {**job, "array": "/dev/full"},
             num_items=NUM_IMAGES,
             title="Decoding",

@@ -15,8 +15,8 @@ from PIL import Image
 
 from programs import start_python
 from runwright import UserError
-from runwright.vision.celeba_attributes import CelebAttr
-from runwright.vision.decoding import decode_image
+from runwright.domains.vision.celeba_attributes import CelebAttr
+from runwright.domains.vision.decoding import decode_image
 from vision.faces import NUM_IMAGES, RES, build, images_folder, mapped
 
 
@@ -85,7 +85,7 @@ _BUILD = """
 import sys, torch, logging
 from pathlib import Path
 from runwright.runtime import Runtime
-from runwright.vision.factories import CelebADataModule
+from runwright.domains.vision.choices import CelebADataModule
 logging.basicConfig(level=logging.INFO)
 root = Path(sys.argv[1])
 runtime = Runtime(device=torch.device("cpu"), seed=0, run_dir=root)
@@ -116,8 +116,10 @@ def workers_of(array: Path) -> Iterator[int]:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes().split(b"\0")
-            if b"runwright.vision.decoding" in command:
-                job = Path(command[command.index(b"runwright.vision.decoding") + 1].decode())
+            if b"runwright.domains.vision.decoding" in command:
+                job = Path(
+                    command[command.index(b"runwright.domains.vision.decoding") + 1].decode()
+                )
                 if not job.exists() or str(array) in job.read_text():
                     yield int(process.name)
         except (OSError, ValueError):

@@ -9,9 +9,9 @@ import torch
 
 from runwright import UserError
 from runwright.batching import InMemory
-from runwright.vision.batch import ImageBatch
-from runwright.vision.celeba_attributes import CelebAttr
-from runwright.vision.mapped import MappedImages, normalize
+from runwright.domains.vision.batch import ImageBatch
+from runwright.domains.vision.celeba_attributes import CelebAttr
+from runwright.domains.vision.mapped import MappedImages, normalize
 from vision.faces import RES, Faces, build, mapped
 
 

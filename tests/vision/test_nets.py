@@ -7,11 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from runwright.errors import UserError
-from runwright.factory import CONFIG_GROUPS
-from runwright.model import ModelFactory
-from runwright.vision.dims import ImageDims
-from runwright.vision.factories import (
+from runwright.domains.vision.choices import (
     Activation,
     FcnFactory,
     NormType,
@@ -19,6 +15,10 @@ from runwright.vision.factories import (
     SimpleCNNFactory,
     TorchvisionFactory,
 )
+from runwright.domains.vision.dims import ImageDims
+from runwright.errors import UserError
+from runwright.factory import CONFIG_GROUPS
+from runwright.model import ModelFactory
 
 
 def dims(channels: int = 3, height: int = 28, width: int = 28, num_classes: int = 10) -> ImageDims:

@@ -11,11 +11,11 @@ from sklearn import metrics
 from torch import nn
 from torch.nn import functional
 
+from runwright.domains.vision.batch import ImageBatch
+from runwright.domains.vision.choices import ClassificationFactory
+from runwright.domains.vision.dims import ImageDims
+from runwright.domains.vision.objective import Classification
 from runwright.errors import UserError
-from runwright.vision.batch import ImageBatch
-from runwright.vision.dims import ImageDims
-from runwright.vision.factories import ClassificationFactory
-from runwright.vision.objective import Classification
 
 reference: Any = metrics  # scikit-learn has no types
 CPU = torch.device("cpu")

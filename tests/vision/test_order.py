@@ -10,8 +10,8 @@ import torch
 
 from runwright.batching import InMemory
 from runwright.data import Split
-from runwright.vision.batch import ImageBatch
-from runwright.vision.mapped import MappedImages
+from runwright.domains.vision.batch import ImageBatch
+from runwright.domains.vision.mapped import MappedImages
 
 # A run that was begun with an earlier version is resumed in the order that it had there.
 RECORDED = "a65d9de0391a534db344e63356a0a51726f1dc7384f70e3aef472641a7e64122"

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from runwright.vision.batch import ImageBatch
-from runwright.vision.celeba_attributes import CelebAttr
-from runwright.vision.dims import ImageDims
-from runwright.vision.factories import CelebADataModule, ColoredMNISTDataModule
-from runwright.vision.pictures import draw_confusion_matrix, draw_image_grid
+from runwright.domains.vision.batch import ImageBatch
+from runwright.domains.vision.celeba_attributes import CelebAttr
+from runwright.domains.vision.choices import CelebADataModule, ColoredMNISTDataModule
+from runwright.domains.vision.dims import ImageDims
+from runwright.domains.vision.pictures import draw_confusion_matrix, draw_image_grid
 
 
 def texts(picture: Path) -> list[str]:

@@ -16,11 +16,15 @@ from typing_extensions import override
 
 from runwright import UserError
 from runwright.__main__ import main
-from runwright.vision.cartoon.attributes import REAL_CORRELATION, blond_shares, draw_attributes
-from runwright.vision.cartoon.portrait import draw_portrait
-from runwright.vision.celeba_attributes import CelebAttr
-from runwright.vision.celeba_layout import read_attributes, read_partition
-from runwright.vision.simulate import partition, simulate_celeba
+from runwright.domains.vision.cartoon.attributes import (
+    REAL_CORRELATION,
+    blond_shares,
+    draw_attributes,
+)
+from runwright.domains.vision.cartoon.portrait import draw_portrait
+from runwright.domains.vision.celeba_attributes import CelebAttr
+from runwright.domains.vision.celeba_layout import read_attributes, read_partition
+from runwright.domains.vision.simulate import partition, simulate_celeba
 
 NUM_IMAGES = 70
 
@@ -298,11 +302,11 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     "module",
     [
         "runwright.__main__",
-        "runwright.vision.factories",
-        "runwright.cli.simulate",
-        "runwright.vision.simulate",
-        "runwright.vision.decoding",
-        "runwright.vision.image_cache",
+        "runwright.domains.vision.choices",
+        "runwright.tools.simulate",
+        "runwright.domains.vision.simulate",
+        "runwright.domains.vision.decoding",
+        "runwright.domains.vision.image_cache",
     ],
 )
 def test_nothing_here_imports_torch(module: str) -> None:

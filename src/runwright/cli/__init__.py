@@ -1,1 +1,1 @@
-"""The commands of `python -m runwright`."""
+"""What `python main.py` does."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from runwright.errors import ConfigError, UserError, did_you_mean
 from runwright.run import MAX_SEED
 from runwright.sweep.distributions import described, member
-from runwright.sweep.options import SweeperConf
 from runwright.sweep.space import SearchSpace, Values, are_compatible
+from runwright.sweep.sweeper_options import SweeperConf
 
 if TYPE_CHECKING:
     import optuna

@@ -24,8 +24,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from runwright.compose.quoting import parse_override
 from runwright.errors import UserError, did_you_mean
-from runwright.quoting import parse_override
 
 if TYPE_CHECKING:
     from optuna import Trial

@@ -12,7 +12,7 @@ import optuna
 from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
-from runwright.files import write_bytes
+from runwright.rundir.files import write_bytes
 from runwright.sweep.study import DIRECTORY, OVERRIDES
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from runwright import basic_launcher
+from runwright.cli import basic_launcher
 from runwright.errors import ConfigError, RunError, UserError
 from runwright.sweep.trial import TrialJob
 

@@ -15,8 +15,8 @@ from optuna.distributions import (
     check_distribution_compatibility,
 )
 
+from runwright.compose.quoting import parse_override
 from runwright.errors import ConfigError, UserError
-from runwright.quoting import parse_override
 from runwright.sweep.distributions import (
     Distributions,
     choices,

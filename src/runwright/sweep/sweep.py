@@ -16,13 +16,12 @@ from optuna.samplers import GridSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from runwright import preflight
-from runwright.composition import StrictConfigLoader
+from runwright.compose.composition import StrictConfigLoader
+from runwright.compose.quoting import with_path
 from runwright.errors import ConfigError, RunError, UserError
-from runwright.quoting import with_path
-from runwright.rundir import command, config_flags, sweep_command
+from runwright.rundir.directory import command, config_flags, sweep_command
 from runwright.sweep import study as studies
 from runwright.sweep.checks import check, check_space, check_study, directions
-from runwright.sweep.options import SweeperConf
 from runwright.sweep.parts import function_named, make_pruner, make_sampler
 from runwright.sweep.results import prepare_to_draw, write_results
 from runwright.sweep.slots import (
@@ -36,6 +35,7 @@ from runwright.sweep.slots import (
 )
 from runwright.sweep.space import SearchSpace, Values
 from runwright.sweep.storage import absolute, is_out_of_reach
+from runwright.sweep.sweeper_options import SweeperConf
 from runwright.sweep.trial import TrialJob
 
 log = logging.getLogger(__name__)

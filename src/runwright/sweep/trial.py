@@ -16,12 +16,12 @@ from omegaconf import DictConfig
 from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 
-from runwright import composition
+from runwright.compose import composition
 from runwright.errors import UserError, free_variables
 from runwright.run import Config, run
-from runwright.signals import REQUEUE
 from runwright.sweep import study as studies
 from runwright.sweep.storage import is_out_of_reach
+from runwright.training.signals import REQUEUE
 
 log = logging.getLogger(__name__)
 

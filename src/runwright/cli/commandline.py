@@ -1,0 +1,160 @@
+"""The command line: Hydra's, made strict."""
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from hydra._internal.hydra import Hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from runwright import app, plain
+from runwright.cli import basic_launcher
+from runwright.cli.completion import CompletionLoader
+from runwright.cli.flags import read_flags
+from runwright.cli.mistakes import mistakes_of_run
+from runwright.compose import composition, schema
+from runwright.compose.conversion import home_path
+from runwright.domains import register_domains
+from runwright.errors import ConfigError, RunError, UserError, did_you_mean
+from runwright.factory import CONFIG_GROUPS
+from runwright.run import Config
+
+_NO_FOLDER: Final = """\
+There is no folder {0}, where {2} looks for its YAML files. Make it, with a {1}.yaml such as
+
+defaults:
+  - config_schema
+  - dm: ???  # or one of {3}
+  - model: ???  # or one of {4}
+  - _self_
+
+or call app.main(None) in {2}, which looks for none."""
+
+
+def run_command_line(conf: str | None, config_name: str, config: type[Config]) -> None:
+    """Run what `sys.argv` asks for.
+
+    Raises:
+        UserError: also for what Hydra finds wrong.
+        RunError: a run failed.
+    """
+    try:
+        _command(conf, config_name, config)
+    except (HydraException, OmegaConfBaseException) as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        raise ConfigError([str(error)]) from error
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def _command(conf: str | None, config_name: str, config: type[Config]) -> None:
+    args, parser = read_flags()
+    args.overrides = [composition.write_out_home(override) for override in args.overrides]
+    script = Path(sys.argv[0]).resolve()
+    register_domains()
+    schema.store(config)
+    basic_launcher.register()
+    folder = None if conf is None else script.parent / conf
+    if args.config_path:
+        folder = _existing("--config-path", script.parent, args.config_path)
+    name = args.config_name or config_name
+    if folder is not None and not folder.is_dir() and not args.shell_completion:
+        choices = ", ".join(sorted(CONFIG_GROUPS["dm"])), ", ".join(sorted(CONFIG_GROUPS["model"]))
+        raise UserError(_NO_FOLDER.format(folder, name, script.name, *choices))
+    before = _existing("--config-dir", Path.cwd(), args.config_dir) if args.config_dir else None
+    path = composition.search_path(folder, before)
+    hydra = Hydra.create_main_hydra2(task_name=script.stem, config_search_path=path)
+    hydra.config_loader = composition.StrictConfigLoader(path)
+
+    if args.help:
+        from runwright.cli.help import help_text, terminal_width
+
+        print(help_text(hydra, name, args.overrides, width=terminal_width()), end="")
+    elif args.hydra_help:
+        hydra.hydra_help(config_name=name, args_parser=parser, args=args)
+    elif args.cfg:
+        _show(hydra, name, args)
+    elif args.shell_completion:
+        hydra.config_loader = CompletionLoader(path)
+        hydra.shell_completion(config_name=name, overrides=args.overrides)
+    elif args.info:
+        logging.raiseExceptions = False  # Hydra logs it all; after `| head`, in tracebacks
+        hydra.show_info(args.info, config_name=name, overrides=args.overrides)
+    else:
+        _launch(hydra, name, args)
+
+
+def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
+    overrides: list[str] = args.overrides
+    try:
+        mode = hydra.get_mode(config_name, overrides)
+    except HydraException:
+        mode = None  # composing will say what is wrong, together with all else
+    if args.multirun and mode is not RunMode.MULTIRUN:
+        overrides = [*overrides, "hydra.mode=MULTIRUN"]
+    if args.multirun or mode is RunMode.MULTIRUN:
+        from runwright.cli.multirun import launch_jobs
+
+        launch_jobs(hydra, config_name, overrides)
+        return
+    failure: list[UserError | RunError] = []
+    started: list[Path] = []
+
+    def single_job(composed: DictConfig) -> float | None:
+        """Keep what a person can read away from Hydra, which would add to it."""
+        started.append(Path(HydraConfig.get().runtime.output_dir))
+        try:
+            return app.job(composed)
+        except (UserError, RunError) as error:
+            failure.append(error)
+            return None
+
+    try:
+        hydra.run(config_name=config_name, task_function=single_job, overrides=overrides)
+    except ConfigError as error:
+        raise mistakes_of_run(error) from None
+    except OSError as error:
+        if started:
+            raise
+        if str(error.filename).endswith(".yaml"):
+            raise UserError(f"{error.filename}: {error.strerror}.") from error
+        raise UserError(f"hydra.run.dir: {error.filename}: {error.strerror}.") from error
+    if failure:
+        app.remove_if_empty(started[0])
+        raise failure[0]
+
+
+def _show(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
+    """Print the composed configuration, as `--cfg job|hydra|all` asks."""
+    composed = hydra.compose_config(
+        config_name=config_name, overrides=args.overrides, run_mode=RunMode.RUN
+    )
+    HydraConfig.instance().set_config(composed)
+    OmegaConf.set_readonly(composed.hydra, None)
+    whole = shown = hydra.get_sanitized_cfg(composed, args.cfg)
+    if args.package not in (None, "_global_"):
+        shown = OmegaConf.select(whole, args.package)
+        if shown is None:
+            hint = did_you_mean(args.package, map(str, whole))
+            raise UserError(f"--package {args.package}: there is nothing of that name. {hint}")
+        print(f"# @package {args.package}")
+    if OmegaConf.is_config(shown):
+        print(plain.to_yaml(shown, resolve=args.resolve), end="")
+    else:
+        print(plain.plain_values(shown))
+
+
+def _existing(flag: str, base: Path, folder: str) -> Path:
+    path = (base / home_path(Path(folder))).resolve()
+    if not path.is_dir():
+        raise UserError(f"{flag} {folder}: there is no such folder as {path}.")
+    return path

@@ -1,0 +1,143 @@
+"""The text of `--help`: the groups, then every option with its value, type, bounds and meaning."""
+
+# Being strict about composition takes some of Hydra's and OmegaConf's inner parts.
+# pyright: reportPrivateUsage=false
+
+import dataclasses
+import enum
+import json
+import math
+import shutil
+import sys
+import textwrap
+import types
+import typing
+from pathlib import Path
+from typing import Any, Final, cast
+
+from hydra._internal.hydra import Hydra
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from runwright.compose.diagnosis import without_hydra
+from runwright.factory import Option, described, name_of, summary
+from runwright.plain import to_yaml
+
+_COLUMN: Final = 34
+_LEAST_WIDTH: Final = 80  # half of which is left for the descriptions
+_MOST_NAMES: Final = 12
+_HEADER: Final = """\
+== Configuration groups ==
+Compose your configuration from those groups (group=option)
+
+{groups}
+
+== Config ==
+Override anything in the config (foo.bar=value)
+
+{config}
+Other flags: --multirun (-m) runs all combinations of comma-separated values;
+--cfg job prints the configuration as YAML; --info shows where it comes from;
+--hydra-help lists the rest.
+"""
+
+
+def help_text(
+    hydra: Hydra, config_name: str, overrides: list[str], *, width: float = math.inf
+) -> str:
+    """The help for the configuration that these overrides make.
+
+    Args:
+        hydra: composes the configuration.
+        config_name: the primary configuration, without `.yaml`.
+        overrides: what the command line changes.
+        width: where to break lines, in characters.
+    """
+    composed = hydra.compose_config(
+        config_name=config_name, overrides=overrides, run_mode=RunMode.RUN
+    )
+    groups = hydra.format_config_groups(lambda name: not name.startswith("hydra"))
+    return _HEADER.format(groups=groups, config=_block(without_hydra(composed), 0, width))
+
+
+def terminal_width() -> float:
+    """Where to break lines: nowhere but on a terminal, so that `| grep` finds all of an option."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return math.inf
+    return max(_LEAST_WIDTH, shutil.get_terminal_size().columns)
+
+
+def _block(node: DictConfig, depth: int, width: float) -> str:
+    cls = cast("Any", OmegaConf.get_type(node))
+    hints = typing.get_type_hints(cls)
+    indent = "  " * depth
+    lines: list[str] = []
+    plain = cast("dict[str, Any]", OmegaConf.to_container(node, enum_to_str=True))
+    for field in dataclasses.fields(cls):
+        option = described(field)
+        value = None if OmegaConf.is_missing(node, field.name) else node._get_node(field.name)
+        if isinstance(value, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(value)):
+            chosen = cast("Any", OmegaConf.get_type(value))
+            name = name_of(chosen)
+            meaning = f"{name}: {summary(chosen)}" if name else option.doc
+            lines.append(_line(f"{indent}{field.name}:", meaning, width))
+            lines.append(_block(value, depth + 1, width).rstrip("\n"))
+        else:
+            shown = _shown(plain[field.name])
+            meaning = f"{type_text(hints[field.name], option)}: {option.doc}"
+            lines.append(_line(f"{indent}{field.name}: {shown}", meaning, width))
+    return "\n".join(line for line in lines if line) + "\n"
+
+
+def _line(left: str, right: str, width: float) -> str:
+    """An option and what it is, broken so that what it is stays in its column."""
+    whole = f"{left.ljust(_COLUMN)}  # {right}"
+    if len(whole) <= width:
+        return whole
+    return textwrap.fill(
+        right,
+        width=int(width),
+        initial_indent=f"{left.ljust(_COLUMN)}  # ",
+        subsequent_indent=f"{'':{_COLUMN}}  # ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _shown(value: Any) -> str:
+    """A plain value as YAML, on one line."""
+    if value is None or isinstance(value, bool | int):
+        return json.dumps(value)
+    yaml = to_yaml({"value": value}).removeprefix("value:")
+    return " ".join(part.strip() for part in yaml.splitlines()).strip()
+
+
+def type_text(hint: Any, option: Option) -> str:
+    """A type and its bounds as people write them: "int ≥ 1", "path", "GELU | RELU | null"."""
+    if option.choices is not None:
+        return " | ".join(option.choices)
+    text = _type_text(hint)
+    if not option.bounds:
+        return text
+    return f"{text}, {option.bounds}" if "|" in text else f"{text} {option.bounds}"
+
+
+_NAMES: Final[dict[Any, str]] = {type(None): "null", Path: "path", Any: "any"}
+
+
+def _type_text(hint: Any) -> str:
+    origin: Any = typing.get_origin(hint)
+    arguments: tuple[Any, ...] = typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(_type_text(argument) for argument in arguments)
+    if origin is typing.Literal:
+        return " | ".join(str(argument) for argument in arguments)
+    if isinstance(hint, enum.EnumType):
+        names = [member.name for member in cast("type[enum.Enum]", hint)]
+        if len(names) > _MOST_NAMES:
+            return f"one of {len(names)}: {names[0]} … {names[-1]}"
+        return " | ".join(names)
+    if origin is not None:  # list[int], dict[str, float]
+        inner = ", ".join(_type_text(argument) for argument in arguments)
+        return f"{origin.__name__}[{inner}]"
+    return _NAMES.get(hint) or getattr(hint, "__name__", str(hint))

@@ -1,0 +1,70 @@
+"""All the mistakes of a command line together, of which composing it found the first."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.types import RunMode
+
+from runwright import preflight
+from runwright.compose.composition import StrictConfigLoader, to_config
+from runwright.compose.diagnosis import without_hydra
+from runwright.errors import ConfigError
+
+
+def mistakes_of_run(error: ConfigError) -> ConfigError:
+    """What is wrong with a run of which composing it found this."""
+    return ConfigError([*error.problems, *preflight.problems_of_parts(error.parts)])
+
+
+def mistakes_of_multirun(
+    error: ConfigError, loader: StrictConfigLoader, config_name: str, overrides: Sequence[str]
+) -> ConfigError:
+    """What is wrong with a multirun whose composition ended at the first job with a mistake.
+
+    Every value is looked at once, beside the first of all others: many times fewer jobs than there
+    are, which have all mistakes but those of a combination.
+    """
+    problems = list(error.problems)
+    built: dict[str, Mapping[str, Any]] = {}
+    for job in _jobs(loader, overrides):
+        try:
+            composed = loader.load_configuration(config_name, job, RunMode.RUN)
+            parts = vars(to_config(without_hydra(composed)))
+        except ConfigError as of_job:
+            problems += of_job.problems
+            parts = of_job.parts
+        built.setdefault(preflight.looked_at(parts), parts)
+    for parts in built.values():
+        problems += preflight.problems_of_parts(parts)
+    told = error.problems  # some with the job that they were found in
+    more = [text for text in problems if not any(one.startswith(text) for one in told)]
+    return ConfigError([*told, *more])
+
+
+def _jobs(loader: StrictConfigLoader, overrides: Sequence[str]) -> Iterator[list[str]]:
+    listed = (_values(loader, text) for text in overrides)
+    choices = [values for values in listed if values]
+    first = [values[0] for values in choices]
+    yield first
+    for index, values in enumerate(choices):
+        for value in values[1:]:
+            yield [*first[:index], value, *first[index + 1 :]]
+
+
+def _values(loader: StrictConfigLoader, text: str) -> list[str]:
+    """The overrides that one stands for in a multirun: of a range, the first and the last.
+
+    None for an interval, of which only a sweeper knows values.
+    """
+    try:
+        one = OverridesParser.create(config_loader=loader).parse_overrides([text])[0]
+    except HydraException:
+        return [text]  # composing says what is wrong with it
+    if not one.is_sweep_override():
+        return [text]
+    if not one.is_discrete_sweep():
+        return []
+    values = [f"{one.get_key_element()}={value}" for value in one.sweep_string_iterator()]
+    return [values[0], values[-1]] if one.is_range_sweep() and values else values

@@ -1,0 +1,74 @@
+"""`--multirun`: launching the jobs, and what is said when they cannot all be launched."""
+
+import gc
+import logging
+import sys
+from pathlib import Path
+
+from hydra._internal.hydra import Hydra
+
+from runwright import app
+from runwright.cli.basic_launcher import is_basic_sweeper
+from runwright.cli.mistakes import mistakes_of_multirun
+from runwright.compose.composition import StrictConfigLoader
+from runwright.errors import ConfigError, RunError, UserError
+from runwright.rundir.directory import sweep_command
+from runwright.rundir.files import is_within
+
+
+def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
+    """Run the jobs of a multirun, or hand them to their launcher.
+
+    Raises:
+        UserError: none was launched.
+        RunError: the storage failed, and not all jobs were launched.
+    """
+    logging.raiseExceptions = False  # after `| head` the jobs go on, unseen
+    gc.freeze()  # what was imported stays; that of each job goes, see app.main
+    gc.enable()
+    loader = hydra.config_loader
+    assert isinstance(loader, StrictConfigLoader)
+    try:
+        hydra.multirun(config_name=config_name, task_function=app.job, overrides=overrides)
+    except app.JobsRefusedError as refused:
+        raise ConfigError(refused.problems) from None
+    except ConfigError as error:
+        if loader.has_launched:
+            raise
+        raise mistakes_of_multirun(error, loader, config_name, overrides) from None
+    except OSError as error:
+        told = _of_storage(error, loader)
+        if told is None:
+            raise
+        raise told from error
+    except (KeyboardInterrupt, SystemExit):
+        if loader.has_launched and (command := _command(loader)):
+            print(f"To go on with all jobs: {command}", file=sys.stderr)
+        raise
+
+
+def _of_storage(error: OSError, loader: StrictConfigLoader) -> UserError | RunError | None:
+    """What to say when the directory of the multirun, or of a job, cannot be written."""
+    if loader.multirun is None:
+        return None
+    folder = _folder(loader)
+    file = folder if error.filename is None else Path(str(error.filename))
+    if not (is_within(file, folder) or is_within(folder, file)):
+        return None
+    is_the_folders = is_within(folder, file) or file.name == "multirun.yaml"
+    if is_the_folders or not loader.has_launched:
+        return UserError(f"hydra.sweep.dir={folder}: {file}: {error.strerror}.")
+    command = _command(loader)
+    way = f" When that is mended, go on with: {command}" if command else ""
+    return RunError(f"{file}: {error.strerror}. The jobs that follow were not launched.{way}")
+
+
+def _command(loader: StrictConfigLoader) -> str | None:
+    """What goes on with all jobs; None where a sweeper has its own way, or none."""
+    is_basic = loader.multirun is not None and is_basic_sweeper(loader.multirun)
+    return sweep_command(_folder(loader)) if is_basic else None
+
+
+def _folder(loader: StrictConfigLoader) -> Path:
+    assert loader.multirun is not None
+    return Path(str(loader.multirun.hydra.sweep.dir))

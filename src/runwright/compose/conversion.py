@@ -1,0 +1,151 @@
+"""From a composed node to frozen objects, reporting every mistake that is found."""
+
+# Being strict about composition takes some of Hydra's and OmegaConf's inner parts.
+# pyright: reportPrivateUsage=false
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Final, cast
+
+from omegaconf import DictConfig, ListConfig, Node, OmegaConf, ValueNode
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from runwright.compose.schema import Members, type_of, unknown_key, unknown_keys, ways_to_choose
+from runwright.errors import UserError
+from runwright.factory import OptionError, Settings, broken_rules, described, full_key, group_of
+
+_ABSTRACT: Final = (
+    "{key}: the file that was chosen does not say which {cls} it changes. Begin it with a "
+    "defaults list that names one, `defaults: [NAME]`."
+)
+
+
+class Conversion:
+    """Makes frozen objects from a composed node, and collects what is wrong with it.
+
+    Attributes:
+        problems: one text a mistake.
+        deferred: keys whose values only a running job knows, `${hydra:…}`.
+        parts: the options of the whole that are right, by name, also when others are not.
+    """
+
+    def __init__(
+        self, in_defaults: Collection[str] | None = None, members: Members | None = None
+    ) -> None:
+        """Nothing is wrong yet.
+
+        Args:
+            in_defaults: what the defaults list chooses, e.g. `model`: another member needs no "+".
+            members: the members of a group, YAML files too; by default the factories.
+        """
+        self.problems: list[str] = []
+        self.deferred: list[str] = []
+        self.parts: dict[str, Any] = {}
+        self._in_defaults = in_defaults
+        self._members = members
+
+    def settings(self, node: DictConfig, key: str = "") -> Settings | None:
+        """The frozen object of a typed node, or None when something is wrong or deferred."""
+        cls = type_of(node)
+        if inspect.isabstract(cls):
+            self.problems.append(_ABSTRACT.format(key=key, cls=cls.__name__))
+            return None
+        before = self._count()
+        self.problems += [unknown_key(unknown, node) for unknown in unknown_keys(node, key)]
+        values: dict[str, Any] = {}
+        wrong: list[str] = []
+        for field in dataclasses.fields(cls):
+            until_here = self._count()
+            try:
+                value = _from_home(self._option(node, field.name, key))
+            except MissingMandatoryValue:
+                self.problems.append(self._missing(full_key(key, field.name), field, cls))
+            except OmegaConfBaseException as error:
+                self._note(node, field.name, key, error)
+            except UserError as error:
+                self.problems.append(f"{full_key(key, field.name)}: {error}")
+            else:
+                values[field.name] = value
+                if text := described(field).problem(value):
+                    self.problems.append(f"{full_key(key, field.name)} {text}")
+            if self._count() > until_here:
+                values.pop(field.name, None)
+                wrong.append(field.name)
+        if not key:
+            self.parts = values
+        if self._count() > before:
+            broken = OptionError(cls.__name__, [*broken_rules(_incomplete(cls, values), wrong)])
+        else:
+            try:
+                return cast("Settings", cls(**values))
+            except OptionError as error:
+                broken = error
+        self.problems.extend(broken.texts(key))
+        return None
+
+    def _count(self) -> int:
+        """How much has been found."""
+        return len(self.problems) + len(self.deferred)
+
+    def _missing(self, key: str, field: "dataclasses.Field[Any]", cls: type[Any]) -> str:
+        group = group_of(typing.get_type_hints(cls)[field.name])
+        if group is None:
+            return f"{key} must be given: {described(field).doc}."
+        ways = ways_to_choose(key, group, self._in_defaults, self._members)
+        return f"{key} must be chosen ({described(field).doc}): {ways}."
+
+    def _option(self, node: DictConfig, name: str, key: str) -> Any:
+        value = node._get_node(name)
+        if value is None:  # deleted with ~name
+            raise MissingMandatoryValue
+        if isinstance(value, ValueNode) and not value._is_interpolation():
+            if value._is_missing():
+                raise MissingMandatoryValue
+            return value._value()  # a plain value: no need to go the long way
+        return self._value(node[name], full_key(key, name))
+
+    def _note(self, node: DictConfig, name: str, key: str, error: Exception) -> None:
+        child = node._get_node(name)
+        assert isinstance(child, Node)
+        if "${hydra:" in str(child._value()):
+            self.deferred.append(full_key(key, name))
+        else:
+            self.problems.append(f"{full_key(key, name)}: {str(error).splitlines()[0]}")
+
+    def _value(self, value: Any, key: str) -> Any:
+        if isinstance(value, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(value)):
+            return self.settings(value, key)
+        if isinstance(value, ListConfig):
+            return [self._value(value[i], f"{key}[{i}]") for i in range(len(value))]
+        return OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
+
+
+def _incomplete(cls: type[Any], values: dict[str, Any]) -> Settings:
+    """Options of which some are missing: to look at, never to build with."""
+    options = object.__new__(cls)
+    vars(options).update(values)
+    return options
+
+
+def _from_home(value: Any) -> Any:
+    """The value with `~` in paths written out: nobody else does it for those in YAML files."""
+    if isinstance(value, list):
+        return [_from_home(member) for member in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {k: _from_home(member) for k, member in cast("dict[Any, Any]", value).items()}
+    return home_path(value) if isinstance(value, Path) else value
+
+
+def home_path(path: Path) -> Path:
+    """The path with a leading `~` or `~user` written out.
+
+    Raises:
+        UserError: there is no such user.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise UserError(f"there is no home directory {path.parts[0]}.") from error

@@ -1,0 +1,366 @@
+"""What is wrong with a configuration: all of it, each mistake with its place and the way out.
+
+Hydra stops at the first mistake. When there is one, `Diagnosis` composes once more, one piece at a
+time, leaves out what does not fit, and goes on.
+"""
+
+# Being strict about composition takes some of Hydra's and OmegaConf's inner parts.
+# pyright: reportPrivateUsage=false
+
+import contextlib
+import copy
+import re
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, cast
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.defaults_list import DefaultsList, create_defaults_list
+from hydra.core.default_element import ResultDefault
+from hydra.core.override_parser.types import Override, ValueType
+from hydra.errors import ConfigCompositionException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from runwright.cli import flags
+from runwright.compose import schema
+from runwright.compose.conversion import Conversion
+from runwright.compose.demands import Demands
+from runwright.compose.explanation import (
+    USER_MISTAKES,
+    explain_deletion,
+    explain_key,
+    explain_override,
+    in_defaults,
+    text_of,
+    unknown_part,
+)
+from runwright.compose.groups import groups, members, nearest_member
+from runwright.compose.hydra_part import wrong_in_hydra
+from runwright.compose.quoting import parse_override, several_values
+from runwright.errors import UserError, did_you_mean, nearest
+from runwright.factory import Settings
+from runwright.plain import leaves
+
+_NO_SCHEMA: Final = (
+    "The primary configuration has no schema. Begin its defaults list with "
+    f"`- {schema.SCHEMA_NAME}`."
+)
+
+_UNUSED: Final = re.compile(
+    r"In '(?P<file>.+)': Invalid Defaults List override '(?P<entry>.+)'\.\n"
+    r"No earlier Group Default for '(?P<key>.+)' exists to override\."
+)
+
+
+class Diagnosis:
+    """Composes again, one piece at a time, to find everything that is wrong.
+
+    Attributes:
+        problems: one text a mistake.
+        parts: the options that are right by themselves, by name; none of a multirun.
+    """
+
+    def __init__(
+        self,
+        loader: ConfigLoaderImpl,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        *,
+        from_shell: bool = True,
+    ) -> None:
+        """Find what is wrong with these overrides of this configuration."""
+        self.problems: list[str] = []
+        self.parts: dict[str, Any] = {}
+        self._repository = CachingConfigRepository(loader.repository)
+        self._loader = loader
+        parsed = self._parse(overrides, run_mode, from_shell=from_shell)
+        try:
+            wrong = self._wrong_choices(parsed)
+        except USER_MISTAKES as error:
+            self.problems.extend(_wrong_suffixes(loader) or [text_of(error)])
+            return
+        usable = [one for one in parsed if not _is_below(_option(one), wrong)]
+        try:
+            defaults = self._defaults_list(config_name, usable)
+        except USER_MISTAKES as error:
+            if isinstance(error, UnicodeDecodeError):
+                self.problems.extend(_not_in_utf8(loader))
+                return
+            # The data look for the group that the schema brings.
+            no_schema = "override '/objective@_global_.objective" in str(error)
+            self.problems.append(_NO_SCHEMA if no_schema else self._explain_missing(error))
+            return
+        composed = self._merge(defaults.defaults)
+        choices = dict(defaults.overrides.known_choices)
+        OmegaConf.update(composed, "hydra.runtime.choices", choices, force_add=True)
+        OmegaConf.set_struct(composed, True)
+        refused: set[str | None] = set()
+        for one in defaults.config_overrides:
+            unknown = unknown_part(one.key_or_group, composed)
+            if unknown in refused:  # it is one mistake, however often it was typed
+                continue
+            refused |= {unknown} - {None}
+            if one.is_delete() and (text := explain_deletion(one, composed)):
+                self.problems.append(text)
+                continue
+            attempt = copy.deepcopy(composed)
+            try:
+                loader._apply_overrides_to_config([one], attempt)
+                composed = attempt
+            except (*USER_MISTAKES, AttributeError) as error:
+                self.problems.append(explain_override(one, error, composed, self._members))
+        self.problems.extend(wrong_in_hydra(composed, run_mode))
+        if run_mode is not RunMode.MULTIRUN:
+            _, conversion = convert(composed, self._members)
+            found = conversion.problems
+            self.parts = conversion.parts
+            if "dm" in wrong or any(text.startswith("dm must be chosen") for text in found):
+                wrong.add("objective")  # it would follow from the data
+            answered = tuple(f"{key} must be chosen" for key in wrong)
+            self.problems.extend(text for text in found if not text.startswith(answered))
+
+    def _parse(
+        self, overrides: Sequence[str], run_mode: RunMode, *, from_shell: bool
+    ) -> list[Override]:
+        parsed: list[Override] = []
+        for before, text in zip([None, *overrides], overrides, strict=False):
+            try:
+                one = parse_override(text, before=before)
+                has_commas = one.value_type is ValueType.SIMPLE_CHOICE_SWEEP
+                is_refused = has_commas or (one.is_sweep_override() and not from_shell)
+                if is_refused and run_mode is RunMode.RUN:
+                    is_choice = not has_commas or self._repository.group_exists(one.key_or_group)
+                    self.problems.append(
+                        several_values(text, is_choice=is_choice, from_shell=from_shell)
+                    )
+                    continue
+                self._loader.validate_sweep_overrides_legal([one], run_mode, from_shell=True)
+            except (*USER_MISTAKES, UserError) as error:
+                self.problems.append(text_of(error) + _nearest_word(text))
+            else:
+                parsed.append(one)
+        return parsed
+
+    def _wrong_choices(self, overrides: Sequence[Override]) -> set[str]:
+        """The options for which a member of their group was named that does not exist."""
+        wrong: set[str] = set()
+        for one in overrides:
+            group = one.key_or_group
+            if "/" in group and not self._repository.group_exists(group):
+                wrong.add(_option(one))
+                hint = did_you_mean(group, groups(self._repository))
+                self.problems.append(f"{one.input_line}: there is no group '{group}'. {hint}")
+                continue
+            if one.is_sweep_override() or not self._repository.group_exists(group):
+                continue
+            if one.is_delete():
+                if schema.is_required(_option(one)):
+                    wrong.add(_option(one))
+                    choices = "|".join(self._members(group))
+                    key = one.get_key_element()
+                    self.problems.append(
+                        f"{key}: one must be chosen. Leave this out, or choose another: "
+                        f"{key.lstrip('~')}={choices}"
+                    )
+                continue
+            value = one.value()
+            names = cast("list[object]", value if isinstance(value, list) else [value])
+            for name in names:
+                if isinstance(name, str) and self._repository.config_exists(f"{group}/{name}"):
+                    continue
+                wrong.add(_option(one))
+                shown = "null" if name is None else str(name)
+                hint = did_you_mean(shown, self._members(group))
+                key = one.get_key_element().lstrip("+")
+                if name is None and schema.is_required(_option(one)):
+                    self.problems.append(f"{key}=null: one must be chosen. {hint}")
+                    continue
+                if name is None:
+                    hint += f" To choose none: ~{key}"
+                self.problems.append(f"{key}={shown}: there is no such {group}. {hint}")
+        return wrong
+
+    def _members(self, group: str) -> list[str]:
+        """All that can be chosen in a group, YAML files too."""
+        return members(self._repository, group)
+
+    def _defaults_list(self, config_name: str | None, overrides: list[Override]) -> DefaultsList:
+        """What the defaults lists choose, with what is typed.
+
+        Where a choice lacks its "+", or has one too much, that is noted, and it is taken all the
+        same.
+        """
+        try:
+            return create_defaults_list(
+                repo=self._repository,
+                config_name=config_name,
+                overrides_list=overrides,
+                prepend_hydra=True,
+                skip_missing=True,  # what was not chosen is found later, together with all else
+            )
+        except ConfigCompositionException as error:
+            text = text_of(error)
+            for index, one in enumerate(overrides):
+                key, typed = one.get_key_element().lstrip("+"), str(one.input_line)
+                if text.startswith(f"Could not override '{key}'. No match in the defaults list."):
+                    meant = f"+{typed}"
+                elif one.is_add() and text.startswith(f"Multiple values for {key}."):
+                    meant = typed.lstrip("+")
+                    text = f"{typed}: {key} is chosen already. To choose another: {meant}"
+                else:
+                    continue
+                self.problems.append(text)
+                rest = [*overrides[:index], parse_override(meant), *overrides[index + 1 :]]
+                return self._defaults_list(config_name, rest)
+            raise
+
+    def _explain_missing(self, error: BaseException) -> str:
+        """The text for a defaults list that cannot be followed, with the nearest right name."""
+        missing = error.missing_cfg_file if isinstance(error, MissingConfigException) else None
+        if missing is None:
+            unused = _UNUSED.fullmatch(str(error))
+            return self._explain_unused(unused) if unused else text_of(error)
+        first = str(error).splitlines()[0]
+        return f"{first} {nearest_member(self._repository, missing)}"
+
+    def _explain_unused(self, unused: re.Match[str]) -> str:
+        """The text for an entry `override …` of a defaults list for which there is nothing."""
+        entry, group = unused["entry"], unused["key"].partition("@")[0]
+        text = f"In {unused['file']}.yaml: `override {entry}`: "
+        if self._repository.group_exists(group):
+            return f"{text}no '{group}' was chosen before it. To choose one, leave out `override`."
+        top = entry.partition(":")[0].partition("@")[0]
+        if self._repository.group_exists(top):  # it was looked for beside the file
+            return f"{text}there is no group '{group}'. Did you mean `override /{entry}`?"
+        hint = did_you_mean(group, groups(self._repository))
+        return f"{text}there is no group '{group}'. {hint}"
+
+    def _merge(self, defaults: Sequence[ResultDefault]) -> DictConfig:
+        """Compose what the files hold, leaving out what does not fit and noting it."""
+        composed = OmegaConf.create()
+        demands = Demands()
+        for default in defaults:
+            file = f"{default.config_path}.yaml"
+            try:
+                loaded = self._loader._load_single_config(default, self._repository)
+            except USER_MISTAKES as error:
+                self.problems.append(f"In {file}: {text_of(error)}")
+                continue
+            try:
+                demands.note(loaded.config)
+                composed.merge_with(loaded.config)
+            except OmegaConfBaseException:
+                self._merge_leaves(composed, loaded.config, file)
+            for node, key in list(schema.typed_nodes(composed)):
+                with open_dict(node):
+                    if node._get_flag("HYDRA_REMOVE_TOP_LEVEL_DEFAULTS"):
+                        node._set_flag("HYDRA_REMOVE_TOP_LEVEL_DEFAULTS", None)
+                        node.pop("defaults", None)
+                    for unknown in schema.unknown_keys(node, key):
+                        self.problems.append(f"In {file}: {schema.unknown_key(unknown, node)}")
+                        node.pop(unknown.rpartition(".")[2])
+        demands.make(composed)
+        return composed
+
+    def _merge_leaves(self, composed: DictConfig, loaded: Any, file: str) -> None:
+        """Merge a file option by option, to find all of those that do not fit."""
+        for key, value in leaves(OmegaConf.to_container(loaded, resolve=False)):
+            nested: dict[str, Any] = value
+            for name in reversed(key.split(".")):
+                nested = {name: nested}
+            try:
+                composed.merge_with(OmegaConf.create(nested))
+            except OmegaConfBaseException as error:
+                if text := explain_key(key, error, composed):
+                    self.problems.append(f"In {file}: {text}")
+
+
+def convert(
+    composed: DictConfig, members: schema.Members | None = None
+) -> tuple[Settings | None, Conversion]:
+    """The frozen configuration of a composed node, and what is wrong with the node.
+
+    There is none either while there are values that only the job can know.
+
+    Args:
+        composed: the node.
+        members: the members of a group, YAML files too; by default the factories.
+    """
+    conversion = Conversion(in_defaults(composed), members)
+    if OmegaConf.get_type(composed) in (dict, None):
+        conversion.problems.append(_NO_SCHEMA)
+        return None, conversion
+    with _hydra_put_aside(composed):
+        return conversion.settings(composed), conversion
+
+
+@contextlib.contextmanager
+def _hydra_put_aside(composed: DictConfig) -> Generator[None]:
+    """Without Hydra's part, in place: a copy would take a fifth of the time of composing a job."""
+    attributes = vars(composed)
+    content = attributes["_content"]
+    attributes["_content"] = {key: content[key] for key in content if key != "hydra"}
+    try:
+        yield
+    finally:
+        attributes["_content"] = content
+
+
+def without_hydra(composed: DictConfig) -> DictConfig:
+    """The application's part of a composed node."""
+    with _hydra_put_aside(composed):
+        ours = copy.copy(composed)
+    OmegaConf.set_struct(ours, False)
+    return ours
+
+
+def _nearest_word(word: str) -> str:
+    """A sentence with what a single word was most likely meant to be: an option, or a flag."""
+    if not word.isidentifier():
+        return ""
+    meant = {name: f"{name}=…" for name in schema.option_names(schema.root_class())}
+    meant |= {name: f"--{name}" for name in flags.names()}
+    closest = nearest(word, meant)
+    return f" Did you mean '{meant[closest]}'?" if closest else ""
+
+
+def _option(one: Override) -> str:
+    """The option that an override gives a value to, or a member of its group."""
+    return one.package or one.key_or_group
+
+
+def _is_below(key: str, options: Iterable[str]) -> bool:
+    return any(f"{key}.".startswith(f"{option}.") for option in options)
+
+
+def _wrong_suffixes(loader: ConfigLoaderImpl) -> list[str]:
+    """A text for every file on the search path that Hydra does not read for its suffix."""
+    return [
+        f"{file}: only files with the suffix .yaml are read. Rename it to {file.stem}.yaml."
+        for file in _files(loader, "*.yml")
+    ]
+
+
+def _not_in_utf8(loader: ConfigLoaderImpl) -> list[str]:
+    """A text for every YAML file on the search path in another encoding."""
+    texts: list[str] = []
+    for file in _files(loader, "*.yaml"):
+        content = file.read_bytes()
+        try:
+            content.decode()
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            texts.append(f"{file}, line {line}: the file is not in UTF-8. Save it as UTF-8.")
+    return texts
+
+
+def _files(loader: ConfigLoaderImpl, pattern: str) -> Iterator[Path]:
+    """The files of a name like this in the folders of the search path."""
+    for element in loader.config_search_path.get_path():
+        if element.path.startswith("file:"):
+            found = Path(element.path.removeprefix("file://")).rglob(pattern)
+            yield from sorted(path for path in found if path.is_file())

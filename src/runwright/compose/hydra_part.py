@@ -1,0 +1,55 @@
+"""What is wrong with Hydra's part of a configuration: unknown keys, and what no job comes of."""
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from runwright.compose import schema
+from runwright.errors import did_you_mean
+
+
+def wrong_in_hydra(composed: DictConfig, run_mode: RunMode) -> list[str]:
+    """A text for every key that neither Hydra nor the plugins that were chosen have.
+
+    And for the plugins themselves, where they are needed.
+    """
+    unknown = [
+        schema.unknown_key(unknown, node)
+        for node, key in schema.typed_nodes(composed.hydra, "hydra")
+        for unknown in schema.unknown_keys(node, key)
+    ]
+    if run_mode is not RunMode.MULTIRUN:
+        return unknown
+    return unknown + _wrong_plugins(composed) + _without_values(composed)
+
+
+def _without_values(composed: DictConfig) -> list[str]:
+    """A text for every override of a multirun that would make no jobs."""
+    parsed = OverridesParser.create().parse_overrides(list(composed.hydra.overrides.task))
+    return [
+        f"{one.input_line}: there are no values in it, and so no jobs to run."
+        for one in parsed
+        if one.is_discrete_sweep() and not any(True for _ in one.sweep_string_iterator())
+    ]
+
+
+def _wrong_plugins(composed: DictConfig) -> list[str]:
+    problems: list[str] = []
+    for kind, cls in (("launcher", Launcher), ("sweeper", Sweeper)):
+        node = composed.hydra[kind]
+        if not isinstance(node, DictConfig):
+            problems.append(
+                f"hydra.{kind}: a multirun needs one. Choose it, e.g. with hydra/{kind}=basic."
+            )
+            continue
+        installed = {f"{one.__module__}.{one.__name__}" for one in Plugins.instance().discover(cls)}
+        if (target := node.get("_target_")) not in installed:
+            hint = did_you_mean(str(target), installed)
+            problems.append(f"hydra.{kind}._target_={target}: no such {kind} is installed. {hint}")
+    batch = OmegaConf.select(composed, "hydra.sweeper.max_batch_size")
+    if isinstance(batch, int) and batch < 1:
+        problems.append(f"hydra.sweeper.max_batch_size={batch}: it must be at least 1.")
+    return problems

@@ -1,0 +1,200 @@
+"""A cache of decoded images: decoded once, by all cores, then mapped into memory.
+
+The cache is one `.npy` file of shape (N, 3, res, res), named after all that its pixels depend on.
+It is written under another name and renamed when it is whole, and a lock lets parallel jobs decode
+once.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Generator
+from pathlib import Path
+from typing import Final
+
+import attrs
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from runwright.domains.vision.workers import WorkerError, work_in_processes
+from runwright.errors import UserError
+
+log = logging.getLogger(__name__)
+
+_CANNOT_KEEP: Final = (
+    "The {num_images:,} decoded images of {res}×{res} pixels, {needed:.2f} GiB, cannot be kept in "
+    "{folder}: {problem}. Choose another folder with dm.cache_dir=…, or smaller images with "
+    "dm.default_res=…, or make room."
+)
+
+
+@attrs.frozen(kw_only=True)
+class ImageFiles:
+    """Image files as they lie on the disk.
+
+    Attributes:
+        folder: where they are.
+        names: their names; the order is that of the decoded images.
+        stamps: size in bytes and time of the last change in ns, of each.
+        next_step: what the user should do when some of them are broken.
+    """
+
+    folder: Path
+    names: tuple[str, ...]
+    stamps: tuple[tuple[int, int], ...]
+    next_step: str
+
+
+def decoded_images(files: ImageFiles, res: int, cache_dir: Path) -> NDArray[np.uint8]:
+    """The images, square and `res` pixels wide; decoded now unless they are in the cache.
+
+    Returns:
+        A read-only memory map of shape (N, 3, res, res).
+
+    Raises:
+        UserError: images are broken, or there is no room for the decoded ones.
+    """
+    shape = (len(files.names), 3, res, res)
+    path = cache_dir / f"{res}px-{_key(files, res)}.npy"
+    if not path.exists():
+        try:
+            cache_dir.mkdir(parents=True, exist_ok=True)
+            with _locked(path):
+                if not path.exists():
+                    _remove_leftovers(cache_dir)
+                    _decode(files, res, path)
+        except (OSError, WorkerError) as error:
+            raise UserError(_cannot_keep(cache_dir, shape, str(error))) from error
+    return _mapped(path, shape)
+
+
+def _key(files: ImageFiles, res: int) -> str:
+    from runwright.domains.vision.decoding import DECODER
+
+    depends_on = json.dumps([DECODER, res, files.names, files.stamps])
+    return hashlib.sha256(depends_on.encode()).hexdigest()[:16]
+
+
+def _decode(files: ImageFiles, res: int, path: Path) -> None:
+    shape = (len(files.names), 3, res, res)
+    _check_room(path.parent, shape)
+    partial = path.with_suffix(".partial")
+    with contextlib.ExitStack() as cleanup:
+        cleanup.callback(partial.unlink, missing_ok=True)
+        offset = _make_empty_array(partial, shape)
+        job = {
+            "folder": str(files.folder.resolve()),
+            "names": files.names,
+            "res": res,
+            "array": str(partial.resolve()),
+            "offset": offset,
+        }
+        title = f"Decoding {len(files.names):,} images to {res}×{res} pixels"
+        broken = work_in_processes(
+            "runwright.domains.vision.decoding", job, num_items=len(files.names), title=title
+        )
+        if broken:
+            raise UserError(_broken_images(files, broken))
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())  # a crash of the machine must not leave a file with holes
+        partial.replace(path)
+    log.info("%s", _kept(path))
+
+
+def _kept(path: Path) -> str:
+    """Where the images are now, and what else fills the folder: nothing is deleted unasked."""
+    text = f"The decoded images are kept in {path} ({_size(path)})."
+    older: list[str] = []
+    for other in sorted(path.parent.glob("*px-*.npy")):
+        with contextlib.suppress(FileNotFoundError):  # somebody deletes it just now
+            if other != path:
+                older.append(f"  {other.name}  {_size(other)}")
+    if older:
+        text += " Older ones beside it may be deleted; what is needed is decoded again:"
+    return "\n".join([text, *older])
+
+
+def _size(path: Path) -> str:
+    return f"{path.stat().st_size / 2**20:,.1f} MiB"
+
+
+def _make_empty_array(path: Path, shape: tuple[int, ...]) -> int:
+    """Write a `.npy` file of this shape; return where its data begin."""
+    with path.open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        offset = file.tell()
+        file.truncate(offset + int(np.prod(shape)))
+    return offset
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    try:
+        images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise UserError(f"{path} is damaged: {error}. Delete it; it will be made anew.") from error
+    if images.shape != shape:
+        raise UserError(
+            f"{path} is damaged: it has the shape {images.shape}, not {shape}. Delete it; it will "
+            "be made anew."
+        )
+    return images
+
+
+def _check_room(folder: Path, shape: tuple[int, ...]) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < int(np.prod(shape)):
+        raise UserError(_cannot_keep(folder, shape, f"only {free / 2**30:.2f} GiB are free there"))
+
+
+def _cannot_keep(folder: Path, shape: tuple[int, ...], problem: str) -> str:
+    return _CANNOT_KEEP.format(
+        num_images=shape[0],
+        res=shape[-1],
+        needed=int(np.prod(shape)) / 2**30,
+        folder=folder,
+        problem=problem,
+    )
+
+
+def _broken_images(files: ImageFiles, broken: dict[int, str]) -> str:
+    shown = [f"  {files.names[item]}: {broken[item]}" for item in sorted(broken)[:10]]
+    rest = len(broken) - len(shown)
+    return "\n".join(
+        [
+            f"{len(broken):,} of the {len(files.names):,} images in {files.folder} are broken:",
+            *shown,
+            *([f"  … and {rest} more"] if rest else []),
+            files.next_step,
+        ]
+    )
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Generator[None]:
+    """Let one process at a time make the file at `path`."""
+    lock = FileLock(_lock_path(path))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("Another process is decoding the same images: waiting for it.")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_suffix(".lock")
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes have left behind: unfinished files that nobody holds."""
+    for partial in list(folder.glob("*.partial")):
+        with contextlib.suppress(Timeout), FileLock(_lock_path(partial), timeout=0):
+            partial.unlink(missing_ok=True)

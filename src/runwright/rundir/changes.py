@@ -1,0 +1,163 @@
+"""How a configuration differs from the one that a run directory has on record."""
+
+import dataclasses
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from runwright.compose.schema import SCHEMA_NAME
+from runwright.errors import UserError
+from runwright.factory import Settings, choice, described, full_key, name_of
+from runwright.plain import escaped, leaves, plain_values
+
+
+def changes(recorded: Path, config: Settings, *, within: tuple[str, ...] = ("",)) -> list[str]:
+    """What differs from a recorded `config.yaml`, a line `key: before → now` each.
+
+    Options that change how or where a run is made, but not what it computes, are left out, and so
+    are options that the record does not know and that have their default value.
+
+    Args:
+        recorded: the file.
+        config: the configuration now.
+        within: only keys that begin with one of these.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        loaded: Any = yaml.safe_load(recorded.read_text())
+        chosen = _chosen(loaded)
+    except (OSError, yaml.YAMLError, AttributeError, TypeError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{recorded} cannot be read, so it is not known what this run directory holds: "
+            f"{error}. Mend the file, or take another directory."
+        ) from error
+    before = dict(leaves(loaded)) | chosen
+    now = {key: rest for key, *rest in _options(config, "")}
+    lines: list[str] = []
+    for key in sorted(before.keys() | now.keys()):
+        value, is_usual, is_typed = now.get(key, ("(absent)", False, False))
+        if key in before and _same(before[key], value, is_typed):
+            continue
+        if (key not in before and is_usual) or not key.startswith(within):
+            continue
+        if key in _harmless(config, ""):
+            continue
+        lines.append(f"  {key}: {before.get(key, '(absent)')} → {value}")
+    return lines
+
+
+def is_record(path: Path) -> bool:
+    """Whether a file is the `config.yaml` of a run directory, be it damaged, and not of another."""
+    if not path.is_file():
+        return False
+    if (path.parent / "environment.json").exists():
+        return True
+    try:
+        loaded: Any = yaml.safe_load(path.read_text())
+        return SCHEMA_NAME in loaded["defaults"]
+    except (OSError, yaml.YAMLError, TypeError, KeyError, UnicodeDecodeError):
+        return False
+
+
+def group_members(settings: Settings, key: str = "") -> dict[str, str]:
+    """The name of every chosen factory, by what chooses it: `model`, or `aug@train_aug`.
+
+    Raises:
+        UserError: one of them is registered in no group.
+    """
+    members: dict[str, str] = {}
+    for field in dataclasses.fields(cast("Any", settings)):
+        value = getattr(settings, field.name)
+        if not isinstance(value, Settings):
+            continue
+        full = full_key(key, field.name)
+        if value.config_group is not None:
+            name = name_of(type(value))
+            if name is None:
+                raise UserError(
+                    f"{full}: {type(value).__name__} is in no group; decorate it with @factory."
+                )
+            members[choice(value.config_group, full)] = name
+        members |= group_members(value, full)
+    return members
+
+
+def _options(settings: Settings, key: str) -> Iterator[tuple[str, Any, bool, bool]]:
+    """Every option's full key, plain value, whether that is its default, and `_is_typed`."""
+    if not key:
+        yield from ((group, name, False, False) for group, name in group_members(settings).items())
+    hints = typing.get_type_hints(type(settings))
+    for field in dataclasses.fields(cast("Any", settings)):
+        value = getattr(settings, field.name)
+        full = full_key(key, field.name)
+        if isinstance(value, Settings):
+            yield from _options(value, full)
+            continue
+        made = field.default_factory
+        default = field.default if made is dataclasses.MISSING else made()
+        is_typed = _is_typed(hints[field.name])
+        is_usual = _same(value, default, is_typed)
+        for leaf, plain in leaves(escaped(plain_values(value)), full):
+            yield leaf, plain, is_usual, is_typed
+
+
+def _is_typed(hint: Any) -> bool:
+    """Whether the type of a number is part of what it says: 1 batch, or 1.0 of them all.
+
+    A plain float may be on record as 1, when it was given so in Python.
+    """
+    return len(_numbers(hint)) > 1
+
+
+def _numbers(hint: Any) -> set[type]:
+    """The types of numbers that a type hint allows, also within containers."""
+    if hint is Any:
+        return {bool, int, float}
+    own = {hint} & {bool, int, float}
+    return own.union(*(_numbers(argument) for argument in typing.get_args(hint)))
+
+
+def _same(one: Any, other: Any, is_typed: bool) -> bool:
+    return _with_types(one) == _with_types(other) if is_typed else one == other
+
+
+def _with_types(value: Any) -> Any:
+    """The value with the type of everything in it, as 1, 1.0 and True are equal by themselves."""
+    if isinstance(value, dict):
+        items = cast("dict[Any, Any]", value).items()
+        return {key: _with_types(member) for key, member in items}
+    if isinstance(value, list):
+        return [_with_types(member) for member in cast("list[Any]", value)]
+    return type(value), value
+
+
+def _harmless(settings: Settings, key: str) -> set[str]:
+    found: set[str] = set()
+    for field in dataclasses.fields(cast("Any", settings)):
+        value = getattr(settings, field.name)
+        full = full_key(key, field.name)
+        if isinstance(value, Settings):
+            found |= _harmless(value, full)
+        elif described(field).harmless:
+            found |= {leaf for leaf, _ in leaves(plain_values(value), full)} | {full}
+    return found
+
+
+def _chosen(loaded: Any) -> dict[str, str]:
+    """The members of groups in the defaults list of a record, which is taken out of it."""
+    defaults: Any = None
+    if isinstance(loaded, dict):
+        defaults = cast("dict[str, Any]", loaded).pop("defaults", None)
+    if not isinstance(defaults, list):
+        raise TypeError("it is no record of a run")
+    return {
+        group.removeprefix("override "): name
+        for entry in cast("list[Any]", defaults)
+        if isinstance(entry, dict)
+        for group, name in cast("dict[str, str]", entry).items()
+    }

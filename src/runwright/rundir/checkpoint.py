@@ -1,0 +1,398 @@
+"""Checkpoints: written atomically, verified when read, never pickled.
+
+A checkpoint is a pair of safetensors files: `NAME.safetensors` holds the weights alone, for use
+anywhere, and `NAME.state.safetensors` what it takes to go on from there (optimiser, moving
+average, random generators; counters in its header). Each carries a digest of its own content,
+and the state that of its weights, so a damaged or mismatched pair is recognised.
+
+In a run's `checkpoints/` folder, `step-00000500.*` are the checkpoints to resume from, `last.*` the
+newest of them under a fixed name, and `best.*` the weights with the best validation.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+
+import attrs
+
+from runwright.errors import UserError
+from runwright.factory import Settings, option, settings
+from runwright.rundir.files import alias, write_bytes
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+log = logging.getLogger(__name__)
+
+Tensors: TypeAlias = "Mapping[str, torch.Tensor]"
+Info: TypeAlias = dict[str, Any]
+
+WEIGHTS_SUFFIX: Final = ".safetensors"
+STATE_SUFFIX: Final = ".state.safetensors"
+
+# Without `save_every`, saving takes about this share of the time, and starts after this long.
+_SHARE_OF_TIME: Final = 0.01
+_FIRST_AFTER_SECONDS: Final = 10.0
+
+
+@settings
+class CheckpointCfg(Settings):
+    """When checkpoints are written, and from which one to start."""
+
+    save_every: int | None = option(
+        harmless=True,
+        default=None,
+        ge=1,
+        doc="steps between checkpoints; by default as often as costs 1 % of the time",
+    )
+    keep: int = option(
+        harmless=True,
+        default=2,
+        ge=1,
+        doc="how many checkpoints to keep, beside the best; 1 has no fallback",
+    )
+    load: Path | None = option(
+        default=None,
+        doc="weights to start from: a .safetensors file, or a run directory (its best weights)",
+    )
+    allow_changes: bool = option(
+        harmless=True,
+        default=False,
+        doc="whether a run may be resumed with a changed configuration",
+    )
+
+
+class DamagedCheckpointError(Exception):
+    """A checkpoint file that cannot be read, or whose content does not match its digest."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        """Say of a file what is wrong with it."""
+        self.path = path
+        self.what = what
+        super().__init__(path, what)
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.what}"
+
+
+@attrs.frozen(kw_only=True)
+class Checkpoint:
+    """A checkpoint that was read and verified.
+
+    Attributes:
+        path: the file of the weights.
+        weights: the model's state dictionary.
+        state: further tensors by name, e.g. `optimizer/0/exp_avg`.
+        info: counters and other plain values.
+    """
+
+    path: Path
+    weights: Tensors
+    state: Tensors
+    info: Info
+
+
+def write_tensors(path: Path, tensors: Tensors, info: Info) -> str:
+    """Write tensors and plain values to a safetensors file; all of it or nothing.
+
+    Returns:
+        The digest of the content.
+    """
+    from safetensors.torch import save
+
+    unshared = _unshared(tensors)
+    text = json.dumps(info, sort_keys=True)
+    digest = _digest(unshared, text)
+    content = save(unshared, {"format": "pt", "info": text, "digest": digest})
+    write_bytes(path, *_with_sorted_header(content))
+    return digest
+
+
+def read_tensors(path: Path) -> "tuple[dict[str, torch.Tensor], Info, str]":
+    """Read what `write_tensors` wrote: the tensors on the CPU, the plain values, the digest.
+
+    Raises:
+        DamagedCheckpointError: the file is cut short, altered, or not of this kind.
+    """
+    tensors, metadata = _read(path)
+    text, digest = metadata.get("info"), metadata.get("digest")
+    if text is None or digest is None:
+        raise DamagedCheckpointError(path, "it was not written by runwright")
+    if digest != _digest(tensors, text):
+        raise DamagedCheckpointError(path, "its content does not match its digest")
+    return tensors, json.loads(text), digest
+
+
+class Checkpoints:
+    """The checkpoints of one run."""
+
+    def __init__(self, folder: Path, cfg: CheckpointCfg) -> None:
+        """Look after the checkpoints in `folder`, which need not exist."""
+        self.folder = folder
+        self.cfg = cfg
+        self._last_saved = time.monotonic()
+        self._cost = _FIRST_AFTER_SECONDS * _SHARE_OF_TIME
+        self._cost_of_best = 0.0
+
+    def due(self, step: int) -> bool:
+        """Whether a checkpoint should be written after this step."""
+        if self.cfg.save_every is not None:
+            return step % self.cfg.save_every == 0
+        return time.monotonic() - self._last_saved >= self._cost / _SHARE_OF_TIME
+
+    def save(self, step: int, weights: Tensors, state: Tensors, info: Info) -> None:
+        """Write the checkpoint of a step, and drop those that are no longer kept."""
+        started = time.monotonic()
+        for later in [old for old in self._steps() if old > step]:
+            self._delete(later)  # damaged, or this run would have gone on from there
+        name = f"step-{step:08d}"
+        self._write_pair(name, weights, state, {**info, "step": step})
+        self._name_last(name)
+        for old in self._steps()[self.cfg.keep :]:
+            self._delete(old)
+        self._last_saved = time.monotonic()
+        self._cost = max(self._cost, self._last_saved - started + self._cost_of_best)
+        self._cost_of_best = 0.0
+
+    def name_last(self, checkpoint: Checkpoint) -> None:
+        """Let `last` be this checkpoint of `latest`: a kill may have come just before that."""
+        name = checkpoint.path.name.removesuffix(WEIGHTS_SUFFIX)
+        if name != "last":
+            self._name_last(name)
+
+    def _name_last(self, name: str) -> None:
+        for suffix in (WEIGHTS_SUFFIX, STATE_SUFFIX):
+            newest, last = self.folder / f"{name}{suffix}", self.folder / f"last{suffix}"
+            if not (last.exists() and last.samefile(newest)):
+                alias(newest, last)
+
+    def save_best(self, weights: Tensors, info: Info) -> None:
+        """Write the weights with the best validation."""
+        started = time.monotonic()
+        self._write_pair("best", weights, {}, info)
+        self._cost_of_best = time.monotonic() - started
+
+    @property
+    def best(self) -> Path:
+        """The file of the best weights, whether it is there or not."""
+        return self.folder / f"best{WEIGHTS_SUFFIX}"
+
+    def best_info(self) -> Info:
+        """The step of the best weights, and the measure; empty when none are whole."""
+        try:
+            return self._read_pair("best").info
+        except DamagedCheckpointError:
+            return {}
+
+    def check_best(self) -> None:
+        """Say in the log what is wrong with the best weights, if they are there and not whole."""
+        if not self.best.exists():
+            return
+        try:
+            self._read_pair("best")
+        except DamagedCheckpointError as damage:
+            log.warning(
+                "Damaged best weights %s. The next better validation writes them anew.", damage
+            )
+
+    def forget_best(self) -> None:
+        """Delete the best weights, those of another training."""
+        for suffix in (WEIGHTS_SUFFIX, STATE_SUFFIX):
+            (self.folder / f"best{suffix}").unlink(missing_ok=True)
+
+    def newest(self) -> Path | None:
+        """The file of the newest weights to go on from, or of the best; None if there are none."""
+        names = [*self._names(), "best"]
+        paths = (self.folder / f"{name}{WEIGHTS_SUFFIX}" for name in names)
+        return next((path for path in paths if path.exists()), None)
+
+    def exist(self) -> bool:
+        """Whether there are any to go on from, which `latest` reads; the best are none of them."""
+        return bool(self._names())
+
+    def clean(self) -> None:
+        """Delete what a killed process left half-written."""
+        whole = {f"step-{step:08d}{WEIGHTS_SUFFIX}" for step in self._steps()}
+        for path in _listed(self.folder):
+            is_half = path.name.startswith("step-") and not path.name.endswith(STATE_SUFFIX)
+            if path.suffix == ".tmp" or (is_half and path.name not in whole):
+                path.unlink(missing_ok=True)
+
+    def _delete(self, step: int) -> None:
+        for suffix in (STATE_SUFFIX, WEIGHTS_SUFFIX):
+            (self.folder / f"step-{step:08d}{suffix}").unlink(missing_ok=True)
+
+    def latest(self) -> Checkpoint | None:
+        """The newest checkpoint that is whole; None when none was ever written.
+
+        Damaged ones are named in the log and passed over.
+
+        Raises:
+            UserError: there are checkpoints and every one of them is damaged.
+        """
+        damaged: list[str] = []
+        for name in self._names():
+            try:
+                checkpoint = self._read_pair(name)
+            except DamagedCheckpointError as error:
+                damaged.append(str(error))
+                log.warning("Damaged checkpoint %s.", error)
+                continue
+            if damaged:
+                log.warning("Using the one before it, of step %d.", checkpoint.info["step"])
+            return checkpoint
+        if damaged:
+            raise UserError(
+                "No checkpoint of this run is whole:\n  "
+                + "\n  ".join(damaged)
+                + "\nPut a good copy in place, or start anew in another directory."
+            )
+        return None
+
+    def _names(self) -> list[str]:
+        names = [f"step-{step:08d}" for step in self._steps()]
+        return [*names, "last"] if (self.folder / f"last{WEIGHTS_SUFFIX}").exists() else names
+
+    def _steps(self) -> list[int]:
+        """The steps that have a state file, newest first."""
+        pattern = re.compile(r"step-(\d+)" + re.escape(STATE_SUFFIX))
+        found = (pattern.fullmatch(path.name) for path in _listed(self.folder))
+        return sorted((int(match[1]) for match in found if match), reverse=True)
+
+    def _write_pair(self, name: str, weights: Tensors, state: Tensors, info: Info) -> None:
+        digest = write_tensors(self.folder / f"{name}{WEIGHTS_SUFFIX}", weights, {})
+        # The state comes second: where it exists, its weights do.
+        whole = {**info, "weights_digest": digest}
+        write_tensors(self.folder / f"{name}{STATE_SUFFIX}", state, whole)
+
+    def _read_pair(self, name: str) -> Checkpoint:
+        path = self.folder / f"{name}{WEIGHTS_SUFFIX}"
+        weights, _, digest = read_tensors(path)
+        state, info, _ = read_tensors(self.folder / f"{name}{STATE_SUFFIX}")
+        if info.get("weights_digest") != digest:
+            raise DamagedCheckpointError(path, "its weights and its state are of different steps")
+        return Checkpoint(path=path, weights=weights, state=state, info=info)
+
+
+def find_weights(location: Path) -> Path:
+    """The file of weights that a path stands for: itself, or the best of a run directory.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    if location.is_file():
+        return location
+    candidates = [
+        location / folder / f"{name}{WEIGHTS_SUFFIX}"
+        for folder in ("checkpoints", ".")
+        for name in ("best", "last")
+    ]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    looked = "\n  ".join(str(path) for path in [location, *candidates])
+    raise UserError(
+        f"There are no weights to load. Looked for:\n  {looked}\n"
+        "Give checkpoint.load=<run directory or .safetensors file>."
+    )
+
+
+def read_weights(path: Path) -> "dict[str, torch.Tensor]":
+    """Read the weights in a safetensors file, of this library's or of another's making.
+
+    Raises:
+        UserError: the file is damaged or of another kind.
+    """
+    try:
+        tensors, metadata = _read(path)
+        return tensors if "digest" not in metadata else read_tensors(path)[0]
+    except DamagedCheckpointError as damage:
+        raise UserError(f"{path} is no whole safetensors file: {damage.what}.") from damage
+
+
+def _read(path: Path) -> "tuple[dict[str, torch.Tensor], dict[str, str]]":
+    """The tensors and the metadata of any safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with cast("Any", safe_open)(path, framework="pt", device="cpu") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            names: list[str] = list(file.keys())
+            tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise DamagedCheckpointError(path, str(error)) from error
+    return tensors, metadata
+
+
+def load_into(model: "nn.Module", weights: Tensors, path: Path) -> None:
+    """Load weights into a model.
+
+    Raises:
+        UserError: they are not of this model; names what differs.
+    """
+    own = model.state_dict()
+    clashes = [
+        *(f"missing: {name}" for name in own.keys() - weights.keys()),
+        *(f"unexpected: {name}" for name in weights.keys() - own.keys()),
+        *(
+            f"shape of {name}: {tuple(weights[name].shape)}, not {tuple(own[name].shape)}"
+            for name in own.keys() & weights.keys()
+            if own[name].shape != weights[name].shape
+        ),
+    ]
+    if clashes:
+        shown = "\n  ".join(sorted(clashes)[:20])
+        raise UserError(
+            f"The weights in {path} are not of this model, {len(clashes)} differences:\n  {shown}\n"
+            "Choose the model's options with which they were trained: that run's config.yaml "
+            "has them."
+        )
+    from runwright.training.sharding import part_like
+
+    model.load_state_dict({name: part_like(weights[name], own[name]) for name in own})
+
+
+def _listed(folder: Path) -> Iterator[Path]:
+    return folder.iterdir() if folder.is_dir() else iter(())
+
+
+def _unshared(tensors: Tensors) -> "dict[str, torch.Tensor]":
+    """Contiguous tensors on the CPU, each with memory of its own, as the format demands."""
+    seen: set[int] = set()
+    result: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        is_whole = plain.untyped_storage().nbytes() == plain.nbytes
+        if plain.untyped_storage().data_ptr() in seen or not is_whole:
+            plain = plain.clone()
+        seen.add(plain.untyped_storage().data_ptr())
+        result[name] = plain
+    return result
+
+
+def _with_sorted_header(content: bytes) -> tuple[bytes, memoryview]:
+    """The same safetensors file in two parts, its header in a fixed order.
+
+    The package writes the header in a new order every time; so equal content is equal bytes.
+    """
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the format aligns the data to eight bytes
+    return len(header).to_bytes(8, "little") + header, memoryview(content)[end:]
+
+
+def _digest(tensors: Tensors, info: str) -> str:
+    import torch
+
+    digest = hashlib.sha256(info.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,381 @@
+"""The run directory: what a run leaves behind explains itself and can be resumed.
+
+config.yaml        the whole configuration; reproduces the run by itself
+command.txt        the command line, and the one that resumes the run
+environment.json   versions, machine, git commit
+git.diff           uncommitted changes, if there were any
+log.txt            what the run said
+metrics.csv        every measure by step
+result.json        how it ended
+checkpoints/ pictures/
+"""
+
+import contextlib
+import datetime
+import errno
+import json
+import logging
+import math
+import os
+import shlex
+import sys
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from filelock import FileLock, Timeout
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
+from runwright import plain
+from runwright.compose import schema
+from runwright.compose.quoting import with_path
+from runwright.errors import RunError, UserError
+from runwright.run import Config
+from runwright.rundir.changes import changes, group_members
+from runwright.rundir.checkpoint import Checkpoints
+from runwright.rundir.files import is_within, write_bytes
+from runwright.rundir.messages import FILE_ONLY, log_to
+from runwright.rundir.provenance import environment, this_process, uncommitted
+from runwright.training.progress import Fitted
+
+if TYPE_CHECKING:
+    from runwright.distributed import World
+
+log = logging.getLogger(__name__)
+# The console gets the error from the program itself.
+_file_log = logging.getLogger(FILE_ONLY)
+
+_NO_RECORD: Final = "  config.yaml is missing, which says what it was trained with"
+
+_NO_STORAGE: Final = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EIO,
+        errno.ESTALE,
+    }
+)
+
+_IN_THE_WAY: Final = frozenset({errno.EEXIST, errno.EISDIR, errno.ENOTDIR})
+
+
+class RunDir:
+    """The directory of one run, locked against other processes while it is open.
+
+    Attributes:
+        path: where it is.
+        config: what is to run.
+        finished: what is on record of this training, if it has come to its end before.
+        changed: how the configuration differs from that on record, a line each.
+    """
+
+    def __init__(self, path: Path, config: Config) -> None:
+        """Use `RunDir.open`, which also locks the directory and opens the log."""
+        self.path = path
+        self.config = config
+        self.finished: Fitted | None = None
+        self.changed: list[str] = []
+        self._is_recorded = False
+        self._is_whole = False
+        self._writes = True
+        self._checkpoints = Checkpoints(path / "checkpoints", config.checkpoint)
+        self._started = time.time()
+        self._seconds_before = 0.0
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(
+        cls, path: Path | str | None, config: Config, world: "World | None" = None
+    ) -> Generator["RunDir"]:
+        """Make or re-open a run directory, and record in it what is about to run.
+
+        Of several processes the main one does so, and the others learn where it is.
+
+        Raises:
+            UserError: another process writes to it, or it belongs to another configuration.
+            RunError: it cannot be written, e.g. because the disk is full; also later on.
+        """
+        if world is not None and not world.is_main:
+            where, finished, changed = world.from_main(None) or ("", None, [])
+            directory = cls(Path(where), config)
+            directory.finished, directory.changed = finished, changed
+            directory._writes = False
+            yield directory
+            return
+        directory = cls(Path(path) if path is not None else _new_path(), config)
+        try:
+            directory.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{_named(directory.path)}: {error.strerror}.") from error
+        directory._refuse_if_read_only()
+        with (
+            _explained(directory.path, directory._checkpoints),
+            _locked(directory.path),
+            log_to(directory.path),
+        ):
+            directory._compare()
+            if world is not None:
+                world.from_main(
+                    (str(directory.path.resolve()), directory.finished, directory.changed)
+                )
+            try:
+                yield directory
+            except BaseException as error:
+                stopped = isinstance(error, KeyboardInterrupt | SystemExit)
+                if not stopped:
+                    _file_log.exception("The run failed.")
+                elif directory._checkpoints.exist() and not directory._is_whole:
+                    log.info("A checkpoint is saved. To go on: %s", resume_command(directory.path))
+                status = "interrupted" if stopped else "failed"
+                with contextlib.suppress(OSError):  # it may be why the run failed
+                    directory._result(status, error=f"{type(error).__name__}: {error}")
+                raise
+            finally:
+                log.info("Run directory: %s", directory.path)
+
+    @property
+    def lacks_pictures(self) -> bool:
+        """Whether the pictures of a finished training were not drawn."""
+        return not (self.path / "pictures" / "learning_curves.png").exists()
+
+    def finish(self, fitted: Fitted, *, parameters: int) -> None:
+        """Record that the training came to its end, and what it came to."""
+        self._result(
+            "pruned" if fitted.pruned else "finished",
+            monitor=fitted.monitor,
+            monitor_mode="max" if fitted.higher_is_better else "min",
+            value=None if math.isnan(fitted.value) else fitted.value,
+            step=fitted.step,
+            steps=fitted.steps,
+            measures={k: None if math.isnan(v) else v for k, v in fitted.measures.items()},
+            parameters=parameters,
+        )
+        self._is_whole = True
+
+    def _result(self, status: str, **rest: Any) -> None:
+        # The record of a training is not another stage's to change, nor that of a run which could
+        # not be resumed, and it stands once it is whole.
+        if self.config.stage != "fit" or not self._is_recorded or self._is_whole:
+            return
+        seconds = round(self._seconds_before + time.time() - self._started, 3)
+        record = {"status": status, "stage": self.config.stage, "seconds": seconds, **rest}
+        write_bytes(self.path / "result.json", (json.dumps(record, indent=2) + "\n").encode())
+
+    def _compare(self) -> None:
+        """Compare what is to run with what is on record, and record it if it begins anew."""
+        recorded = self.path / "config.yaml"
+        is_training = self.config.stage == "fit"
+        can_resume = self._checkpoints.exist()
+        if can_resume:
+            self._seconds_before = _seconds_spent(self.path)
+        holds_weights = can_resume or self._checkpoints.best.exists()
+        is_recorded = recorded.exists()
+        if holds_weights and (is_training or is_recorded):
+            if not is_training:
+                return  # a measurement does not replace the record of the training
+            self.changed = changes(recorded, self.config) if is_recorded else [_NO_RECORD]
+            if self.changed:
+                self._refuse_unless_allowed(can_resume=can_resume)
+            elif (finished := _finished(self.path / "result.json")) is not None:
+                self.finished = finished
+                return  # its record stands
+            elif not can_resume:
+                log.warning("Only the best weights are left of this run: starting anew.")
+        if not can_resume:
+            if is_training:
+                (self.path / "metrics.csv").unlink(missing_ok=True)
+            self.record()
+
+    def record(self) -> None:
+        """Record what is about to run; of a resumed run once it is sure that it can be resumed."""
+        if not self._writes:
+            return
+        self._is_recorded = True
+        if self.config.stage == "fit":
+            (self.path / "result.json").unlink(missing_ok=True)  # of what goes on from here
+        write_bytes(self.path / "config.yaml", config_yaml(self.config, self.path).encode())
+        write_bytes(self.path / "command.txt", (resume_command(self.path) + "\n").encode())
+        before = {"seconds_before": round(self._seconds_before, 3)}
+        text = json.dumps(environment() | this_process() | before, indent=2) + "\n"
+        write_bytes(self.path / "environment.json", text.encode())
+        if diff := uncommitted():
+            write_bytes(self.path / "git.diff", diff + b"\n")
+        else:
+            (self.path / "git.diff").unlink(missing_ok=True)
+
+    def _refuse_if_read_only(self) -> None:
+        if os.access(self.path, os.W_OK | os.X_OK):
+            return
+        way = "Take another one."
+        if self.config.stage != "fit" and self._checkpoints.newest() is not None:
+            way = (
+                "The weights in it can be used from elsewhere: give "
+                f"checkpoint.load={self.path} and another {directory_option()}."
+            )
+        raise UserError(f"{_named(self.path)}: nothing can be written there. {way}")
+
+    def _refuse_unless_allowed(self, *, can_resume: bool) -> None:
+        listed = "\n".join(self.changed)
+        if not self.config.checkpoint.allow_changes:
+            held = "a run" if can_resume else "the best weights of a run"
+            way = "resume it all the same" if can_resume else "start anew in their place"
+            is_known = self.changed != [_NO_RECORD]
+            which, first = ("another", "Take") if is_known else ("an unknown", "Put it back, take")
+            raise UserError(
+                f"{self.path} holds {held} with {which} configuration:\n{listed}\n"
+                f"{first} another {directory_option()}, or {way} with "
+                "checkpoint.allow_changes=true."
+            )
+        if can_resume:
+            log.warning("Resuming with a changed configuration:\n%s", listed)
+        else:
+            log.warning("Starting anew with a changed configuration:\n%s", listed)
+            self._checkpoints.forget_best()
+
+
+def _seconds_spent(path: Path) -> float:
+    """How long the processes that worked on this run did so, the last until it last wrote."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # it was killed
+        return float(json.loads((path / "result.json").read_text())["seconds"])
+    try:
+        last: dict[str, Any] = json.loads((path / "environment.json").read_text())
+        started = datetime.datetime.fromisoformat(last["started"]).timestamp()
+        before = float(last["seconds_before"])
+    except (OSError, ValueError, KeyError, TypeError):  # not whole, or not one of ours
+        return 0.0
+    written = [path / "metrics.csv", *(path / "checkpoints").iterdir()]
+    wrote = max(file.stat().st_mtime for file in written if file.exists())
+    return before + max(0.0, wrote - started)
+
+
+def _finished(result: Path) -> Fitted | None:
+    """How the training on record ended; None unless it came to its end."""
+    try:
+        record: dict[str, Any] = json.loads(result.read_text())
+        if record["status"] not in ("finished", "pruned"):
+            return None
+        return Fitted(
+            monitor=record["monitor"],
+            value=math.nan if record["value"] is None else record["value"],
+            step=record["step"],
+            steps=record["steps"],
+            measures={k: math.nan if v is None else v for k, v in record["measures"].items()},
+            higher_is_better=record["monitor_mode"] == "max",
+            pruned=record["status"] == "pruned",
+        )
+    except (OSError, ValueError, KeyError, TypeError):  # none yet, or not one of ours
+        return None
+
+
+def config_yaml(config: Config, path: Path) -> str:
+    """The configuration as a primary configuration file that needs no other file."""
+    members = group_members(config)
+    defaults: list[Any] = [schema.SCHEMA_NAME]
+    # The objective is in the schema's defaults list already.
+    defaults += [{group: name} for group, name in members.items() if group != "objective"]
+    # The data bring their objective with them; this file has the last word.
+    defaults += ["_self_", {"override objective": members["objective"]}]
+    values = {"defaults": defaults, **plain.escaped(plain.plain_values(config))}
+    return (
+        "# The whole configuration of this run. It reproduces the run by itself:\n"
+        f"#   {_program()} --config-dir {shlex.quote(str(path))} --config-name config\n"
+        + plain.to_yaml(values)
+    )
+
+
+def resume_command(path: Path) -> str:
+    """The command line that continues in the same directory, or the Python that does."""
+    if not HydraConfig.initialized():
+        return f"compose(…).run({str(path)!r})"
+    hydra = HydraConfig.get()
+    if hydra.mode is RunMode.MULTIRUN:  # this job alone
+        arguments = [*config_flags(), *hydra.overrides.task]
+    else:
+        arguments = [a for a in sys.argv[1:] if not a.startswith("hydra.run.dir=")]
+    arguments.append(with_path("hydra.run.dir", str(path)))
+    return command(arguments)
+
+
+def directory_option() -> str:
+    """The option that says where this run, or the multirun that it is a job of, is written."""
+    is_job = HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
+    return "hydra.sweep.dir" if is_job else "hydra.run.dir"
+
+
+def _named(path: Path) -> str:
+    option = directory_option()
+    return f"{option}={path}" if option == "hydra.run.dir" else f"{path} (see {option})"
+
+
+def sweep_command(path: Path) -> str:
+    """The command line that goes on with all jobs of a multirun in the same directory."""
+    arguments = [a for a in sys.argv[1:] if not a.startswith("hydra.sweep.dir=")]
+    return command([*arguments, with_path("hydra.sweep.dir", str(path))])
+
+
+def command(arguments: list[str]) -> str:
+    """The command line that gives the program these arguments."""
+    return f"{_program()} {shlex.join(arguments)}"
+
+
+def config_flags() -> list[str]:
+    """The flags of the command line that say where the configuration comes from."""
+    args, _ = get_args_parser().parse_known_args(sys.argv[1:])
+    given = {
+        f"--config-{name}": getattr(args, f"config_{name}") for name in ("path", "dir", "name")
+    }
+    return [argument for flag, value in given.items() if value for argument in (flag, value)]
+
+
+def _program() -> str:
+    return f"python {shlex.quote(sys.argv[0])}" if sys.argv[0].endswith(".py") else "python main.py"
+
+
+def _new_path() -> Path:
+    now = datetime.datetime.now().astimezone()
+    return Path("outputs") / now.strftime("%Y-%m-%d") / now.strftime("%H-%M-%S-%f")
+
+
+@contextlib.contextmanager
+def _explained(path: Path, checkpoints: Checkpoints) -> Generator[None]:
+    """Say of a storage that fails what became of the run, and how to go on."""
+    try:
+        yield
+    except OSError as error:
+        file = error.filename2 or error.filename  # of a new name, where there are two
+        if error.errno in _IN_THE_WAY and is_within(Path(str(file)), path):
+            raise UserError(
+                f"{file}: {error.strerror}. A run writes there: move it away."
+            ) from error
+        if error.errno not in _NO_STORAGE:
+            raise
+        are_saved = checkpoints.exist()
+        kept = "The checkpoints are whole" if are_saved else "There is no checkpoint yet"
+        raise RunError(
+            f"{error.filename or path}: {error.strerror}. {kept}. When it can be written again, "
+            f"go on with: {resume_command(path)}"
+        ) from error
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Generator[None]:
+    """Hold the directory's lock; the system frees it when the process ends, however it ends."""
+    lock = FileLock(path / ".lock", blocking=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise UserError(
+            f"Another process is writing to {path}. Wait for it, or take another "
+            f"{directory_option()}."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,123 @@
+"""The options of `hydra/sweeper=runwright`; those of the stock Optuna sweeper, and more.
+
+What a sampler or pruner takes is Optuna's own; `_target_` names it, and nothing outside Optuna can
+be named.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from omegaconf import MISSING
+
+from runwright.compose.plugin_options import store_options
+
+
+@dataclass
+class SweeperConf:
+    """What can be chosen of a sweep."""
+
+    _target_: str = "runwright.sweep.sweeper.RunwrightSweeper"
+    defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}, {"pruner": "median"}])
+
+    sampler: Any = MISSING
+    pruner: Any = MISSING
+
+    # maximize or minimize, one for each of `measures`; follows from the first job's measure.
+    direction: Any = None
+    # Measures to optimise together: columns of metrics.csv, or `parameters`. Default: what the
+    # run returns.
+    measures: list[str] | None = None
+
+    # A file `….log` for an Optuna journal, or the URL of SQLite or PostgreSQL. Default: study.log
+    # in the sweep directory.
+    storage: str | None = None
+    study_name: str | None = None
+
+    # Trials of the study in all, those of earlier sweeps included.
+    n_trials: int = 20
+    # Trials at a time.
+    n_jobs: int = 1
+    # Seconds after which no trial is started any more.
+    timeout: float | None = None
+    # The share of failed trials, of at least five, above which the sweep stops.
+    max_failure_rate: float = 0.5
+    # How often a trial whose process died is taken up again.
+    retries: int = 2
+    # Seconds between the signs of life of a trial; after three without one it counts as dead.
+    heartbeat: float = 60.0
+
+    # Option → values, in Hydra's sweep syntax.
+    params: dict[str, str] | None = None
+    # "option=value" → params that exist only then.
+    when: dict[str, dict[str, str]] | None = None
+    # Values to try first; what is missing in one is sampled.
+    enqueue: list[dict[str, Any]] | None = None
+    # Every trial is run once for each seed; its value is the mean.
+    seeds: list[int] | None = None
+    # A function (config, trial) that suggests further values, by its dotted name.
+    custom_search_space: str | None = None
+
+
+@dataclass
+class MedianPruner:
+    """Worse than the median of the others at the same step."""
+
+    _target_: str = "optuna.pruners.MedianPruner"
+    n_startup_trials: int = 5
+    n_warmup_steps: int = 0
+    interval_steps: int = 1
+    n_min_trials: int = 1
+
+
+@dataclass
+class SuccessiveHalvingPruner:
+    """The best share of the trials goes on at every rung."""
+
+    _target_: str = "optuna.pruners.SuccessiveHalvingPruner"
+    min_resource: Any = "auto"
+    reduction_factor: int = 4
+    min_early_stopping_rate: int = 0
+    bootstrap_count: int = 0
+
+
+@dataclass
+class HyperbandPruner:
+    """Successive halving with several sets of rungs."""
+
+    _target_: str = "optuna.pruners.HyperbandPruner"
+    min_resource: int = 1
+    max_resource: Any = "auto"
+    reduction_factor: int = 3
+    bootstrap_count: int = 0
+
+
+@dataclass
+class WilcoxonPruner:
+    """Worse than the best trial over the seeds so far, by a signed-rank test; needs `seeds`."""
+
+    _target_: str = "optuna.pruners.WilcoxonPruner"
+    p_threshold: float = 0.1
+    n_startup_steps: int = 2
+
+
+@dataclass
+class NopPruner:
+    """Every trial runs to its end."""
+
+    _target_: str = "optuna.pruners.NopPruner"
+
+
+PRUNERS: Final[dict[str, type]] = {
+    "median": MedianPruner,
+    "successive_halving": SuccessiveHalvingPruner,
+    "hyperband": HyperbandPruner,
+    "wilcoxon": WilcoxonPruner,
+    "none": NopPruner,
+}
+
+
+def store() -> None:
+    """Let Hydra find all this."""
+    store_options("hydra/sweeper", "runwright", SweeperConf)
+    for name, cls in PRUNERS.items():
+        store_options("hydra/sweeper/pruner", name, cls)

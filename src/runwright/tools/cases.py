@@ -1,0 +1,194 @@
+"""What there is to compose: the default, each member of each group, each experiment."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Final
+
+import attrs
+
+from runwright.dims import accepts
+from runwright.factory import CONFIG_GROUPS, Settings, name_of, type_argument
+from runwright.run import Config
+from runwright.tools.findings import Findings, listed
+from runwright.tools.project import ConfFile, Project, included
+
+# The groups whose members have to fit each other.
+_FITTING: Final = ("dm", "model", "objective")
+
+PLUGINS: Final = {
+    "ax": "hydra-ax-sweeper",
+    "joblib": "hydra-joblib-launcher",
+    "nevergrad": "hydra-nevergrad-sweeper",
+    "optuna": "runwright[sweep]",
+    "ray": "hydra-ray-launcher",
+    "rq": "hydra-rq-launcher",
+    "submitit_local": "runwright[slurm]",
+    "submitit_slurm": "runwright[slurm]",
+}
+"""What brings the launchers and sweepers that are not Hydra's own."""
+
+
+@attrs.frozen(kw_only=True)
+class Case:
+    """Something to compose.
+
+    Attributes:
+        group: the group that it is a member of; "" for a primary configuration.
+        name: its name in the group.
+        place: how the user knows it: the file, or the choice of a factory.
+        file: the YAML file; None for a factory with its defaults.
+        overrides: what makes it out of the primary configuration.
+    """
+
+    group: str
+    name: str
+    place: str
+    file: ConfFile | None
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a YAML file."""
+        return self.file is not None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a whole run that someone has written down, not one part to choose."""
+        return self.group not in CONFIG_GROUPS
+
+
+@attrs.frozen(kw_only=True)
+class Composed:
+    """A case that composes.
+
+    Attributes:
+        case: what was composed.
+        config: the frozen configuration.
+        choices: the member that was chosen in each group.
+    """
+
+    case: Case
+    config: Config
+    choices: Mapping[str, str | None]
+
+
+def primary_cases(project: Project, usual: Config | None, given: Mapping[str, str]) -> list[Case]:
+    """The primary configurations: the one that is taken by default first.
+
+    Args:
+        project: the project.
+        usual: the default without the command line; None when it does not compose.
+        given: what the command line chose: group → member.
+    """
+    files = {file.name: file for file in project.files if not file.group}
+    parts = {name for file in files.values() for name in included(file)}
+    names = [project.config_name, *sorted(files.keys() - parts - {project.config_name})]
+    first, *others = [_case(project, "", name, files.get(name)) for name in names]
+    partners = _partners(project, dict(given), usual)
+    return [attrs.evolve(first, overrides=tuple(partners or ())), *others]
+
+
+def member_cases(
+    project: Project,
+    usual: Config | None,
+    given: Mapping[str, str],
+    *,
+    in_defaults: Collection[str],
+    is_known: Callable[[str], bool],
+    findings: Findings,
+) -> Iterator[Case]:
+    """Every member of every group, each with what it needs beside it to fit.
+
+    Args:
+        project: the project.
+        usual: the default without the command line; None when it does not compose.
+        given: what the command line chose: group → member. No other of that group is taken.
+        in_defaults: the groups that the primary configuration's defaults choose for.
+        is_known: whether there is a configuration of this path, e.g. `hydra/launcher/basic`.
+        findings: takes notes of what is left out.
+    """
+    files = {(file.group, file.name): file for file in project.files if file.group}
+    factories = {(group, name) for group, members in CONFIG_GROUPS.items() for name in members}
+    alone: list[str] = []
+    for group, name in sorted({*factories, *files}):
+        if group in given:
+            continue
+        case = _case(project, group, name, files.get((group, name)))
+        if package := _missing_package(project, case, is_known):
+            findings.note(
+                f"{case.place} was not checked: it needs a plugin that is not installed "
+                f"(`pip install {package}`)."
+            )
+            continue
+        partners = _partners(project, {**given, group: name}, usual)
+        if partners is None:
+            alone.append(case.place)
+            continue
+        choice = f"{group}={name}" if group in in_defaults else f"+{group}={name}"
+        yield attrs.evolve(case, overrides=(*partners, choice))
+    if alone:
+        findings.note(f"Left out, as there is nothing to choose that fits: {listed(alone)}.")
+
+
+def fits(dm: type[Settings], other: type[Settings]) -> bool:
+    """Whether a model or an objective accepts what a class of data modules publishes."""
+    published = type_argument(dm)
+    return not isinstance(published, type) or accepts(type_argument(other), published)
+
+
+def _case(project: Project, group: str, name: str, file: ConfFile | None) -> Case:
+    place = f"{group}={name}" if group else "the default"
+    if file is not None:
+        place = project.shown(file.path)
+    return Case(group=group, name=name, place=place, file=file)
+
+
+def _missing_package(project: Project, case: Case, is_known: Callable[[str], bool]) -> str | None:
+    """The package that a YAML file of a launcher or sweeper needs, if it is not installed."""
+    if not case.group.startswith("hydra/"):
+        return None
+    ends = project.leads_to(case.group, case.name)
+    missing = [name for name in sorted(ends) if not is_known(f"{case.group}/{name}")]
+    return next((PLUGINS[name] for name in missing if name in PLUGINS), None)
+
+
+def _partners(project: Project, given: Mapping[str, str], usual: Config | None) -> list[str] | None:
+    """What has to be chosen beside given members of `dm`, `model` or `objective` to fit them.
+
+    The usual member of a group where it fits, else the first that does; None if none does. All
+    have to be chosen where there is no primary configuration.
+    """
+    chosen = {
+        group: CONFIG_GROUPS[group][factory]
+        for group in _FITTING
+        if group in given and (factory := project.factory_of(group, given[group])) is not None
+    }
+    if project.has_primary and (usual is None or not chosen):
+        return []
+    usually = {} if usual is None else {group: _class_of(usual, group) for group in _FITTING}
+    free = [group for group in _FITTING if group not in given]  # the data first
+    for group in free:
+        others = [cls for _, cls in sorted(CONFIG_GROUPS[group].items())]
+        candidates = [usually[group], *others] if group in usually else others
+        fitting = [cls for cls in candidates if _all_fit({**chosen, group: cls})]
+        if not fitting:
+            return None
+        chosen[group] = fitting[0]
+    if not _all_fit(chosen):
+        return None
+    if getattr(chosen.get("dm"), "default_objective", None) is not None and "objective" in free:
+        free.remove("objective")  # the data bring theirs with them
+    return [
+        f"{group}={name_of(chosen[group])}"
+        for group in free
+        if chosen[group] is not usually.get(group)
+    ]
+
+
+def _all_fit(chosen: Mapping[str, type[Settings]]) -> bool:
+    dm = chosen.get("dm")
+    return dm is None or all(fits(dm, cls) for group, cls in chosen.items() if group != "dm")
+
+
+def _class_of(config: Config, group: str) -> type[Settings]:
+    value: Settings = getattr(config, group)
+    return type(value)

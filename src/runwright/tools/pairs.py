@@ -1,0 +1,170 @@
+"""Builds every allowed pair of model and data, and everything that whole runs are made of."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import attrs
+
+from runwright.data import DataModule
+from runwright.dims import Dims
+from runwright.model import ModelFactory
+from runwright.optimisation import OptimisationCfg
+from runwright.run import Config
+from runwright.tools.cases import Composed, fits
+from runwright.tools.findings import Findings, listed
+from runwright.tools.sizes import (
+    Broken,
+    Misfit,
+    Outcome,
+    Size,
+    Unmeasured,
+    explain,
+    measure,
+    nothing_is_real,
+)
+
+Described: TypeAlias = "Dims | Misfit | Unmeasured | Broken | None"
+"""What is known of data before they are read; None when nothing is."""
+
+
+@attrs.frozen(kw_only=True)
+class Built:
+    """A model that was built for some data, or was not.
+
+    Attributes:
+        name: what the user knows them by together.
+        model: the member of the group `model`.
+        data: the member of the group `dm`.
+        outcome: the size, or why there is none.
+    """
+
+    name: str
+    model: str
+    data: str
+    outcome: Outcome
+
+
+@attrs.frozen(kw_only=True)
+class Workshop:
+    """Builds, once each, what the compositions of a project consist of.
+
+    Attributes:
+        findings: takes what is wrong.
+    """
+
+    findings: Findings
+    _dims: dict[str, Described] = attrs.field(init=False, factory=dict[str, Described])
+    _outcomes: dict[str, Outcome] = attrs.field(init=False, factory=dict[str, Outcome])
+
+    def dims(self, dm: DataModule) -> Described:
+        """What is known of data from their options alone."""
+        key = repr(dm)
+        if key not in self._dims:
+            try:
+                dm.preflight()
+                self._dims[key] = dm.expected_dims()
+            except Exception as error:  # noqa: BLE001  # a bug in one factory must not hide the others' faults
+                self._dims[key] = explain(error)
+        return self._dims[key]
+
+    def build(self, model: ModelFactory, dims: Dims, opt: OptimisationCfg) -> Outcome:
+        """Build a model and its optimiser without their memory."""
+        key = repr((model, dims, opt))
+        if key not in self._outcomes:
+            self._outcomes[key] = measure(model, dims, opt)
+        return self._outcomes[key]
+
+    def pairs(self, composed: list[Composed]) -> list[Built]:
+        """Build every model for all data that it accepts, with the default's optimiser."""
+        models, data = members(composed, "model"), members(composed, "dm")
+        built: list[Built] = []
+        for model_name, model_owner in models.items():
+            for data_name, data_owner in data.items():
+                model, dm = model_owner.config.model, data_owner.config.dm
+                dims = self.dims(dm)
+                if isinstance(dims, Dims) and fits(type(dm), type(model)):
+                    outcome = self.build(model, dims, composed[0].config.opt)
+                    name = f"model={model_name} dm={data_name}"
+                    pair = Built(name=name, model=model_name, data=data_name, outcome=outcome)
+                    built.append(pair)
+        self._judge_pairs(built, models)
+        return built
+
+    def whole(self, one: Composed) -> Built | None:
+        """Build all that a run consists of; whatever does not work is a fault.
+
+        Returns:
+            The model, or None when it takes the data to build it.
+        """
+        config, place = one.config, one.case.place
+        self._try(place, config.opt.preflight)
+        self.objective(one)
+        dims = self.dims(config.dm)
+        if not isinstance(dims, Dims):
+            return None
+        outcome = self.build(config.model, dims, config.opt)
+        if isinstance(outcome, Misfit | Broken):
+            self.findings.fault(place, outcome.reason)
+        elif isinstance(outcome, Unmeasured):
+            self.findings.note(f"{place} was not built: {outcome.reason}.")
+        elif outcome.optimiser_problem is not None:
+            self.findings.fault(place, outcome.optimiser_problem)
+        case = one.case
+        return Built(
+            name=case.name if case.group in ("", "experiment") else f"{case.group}={case.name}",
+            model=one.choices.get("model") or "?",
+            data=one.choices.get("dm") or "?",
+            outcome=outcome,
+        )
+
+    def objective(self, one: Composed) -> None:
+        """Build the objective for what is known of the data; whatever does not work is a fault."""
+        dims = self.dims(one.config.dm)
+        if isinstance(dims, Dims):
+            self._try(one.case.place, lambda: _build_objective(one.config, dims))
+        elif isinstance(dims, Broken) or (isinstance(dims, Misfit) and one.case.is_file):
+            self.findings.fault(one.case.place, dims.reason)
+
+    def _try(self, place: str, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001  # a bug in one factory must not hide the others' faults
+            reason = explain(error)
+            if isinstance(reason, Unmeasured):
+                self.findings.note(f"{place} was not built in full: {reason.reason}.")
+            else:
+                self.findings.fault(place, reason.reason)
+
+    def _judge_pairs(self, built: list[Built], models: dict[str, Composed]) -> None:
+        problems: dict[str, list[str]] = {}
+        for pair in built:
+            if isinstance(pair.outcome, Broken):
+                self.findings.fault(pair.name, pair.outcome.reason)
+            elif isinstance(pair.outcome, Size) and pair.outcome.optimiser_problem is not None:
+                problems.setdefault(pair.outcome.optimiser_problem, []).append(pair.name)
+        for problem, names in problems.items():
+            if problem not in self.findings.faults:
+                self.findings.note(f"{listed(names)}: {problem}")
+        for name, owner in models.items():
+            outcomes = [pair.outcome for pair in built if pair.model == name]
+            reasons = [outcome.reason for outcome in outcomes if isinstance(outcome, Misfit)]
+            is_variant = owner.case.is_file and owner.case.group == "model"
+            if is_variant and reasons and len(reasons) == len(outcomes):
+                self.findings.fault(owner.case.place, f"fits no data. {reasons[0]}")
+
+
+def members(composed: list[Composed], group: str) -> dict[str, Composed]:
+    """The members of a group by name, each with the composition that has it."""
+    found = {one.case.name: one for one in composed if one.case.group == group}
+    for one in composed:
+        if not one.case.group and (chosen := one.choices.get(group)):
+            found.setdefault(chosen, one)
+    return dict(sorted(found.items()))
+
+
+def _build_objective(config: Config, dims: Dims) -> None:
+    import torch
+
+    config.objective.preflight()
+    with nothing_is_real():
+        config.objective.build(dims, torch.device("meta"))

@@ -1,0 +1,242 @@
+"""What run directories have on record, read without building anything."""
+
+import csv
+import datetime
+import json
+import math
+import os
+import platform
+import shlex
+import struct
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, cast
+
+import attrs
+import yaml
+
+from runwright.plain import leaves
+from runwright.training.signals import is_alive
+
+_LOWER_IS_BETTER: Final = ("loss", "error", "perplexity")
+
+
+@attrs.frozen(kw_only=True)
+class RunRecord:
+    """One run.
+
+    Attributes:
+        path: its directory.
+        options: full key → value, of all of its configuration.
+        state: finished, pruned, failed, interrupted, running, killed; or unknown: there is no end
+            on record, and the host that it was started on is another one.
+        monitor: the measure that decides; None when nothing was measured.
+        higher_is_better: whether more of it is better.
+        best: its best value, NaN without one.
+        final: its last value, likewise.
+        step: the last step on record.
+        started: when its last process was started, in seconds since 1970; 0 when it is not known.
+        seconds: the time that its processes took, NaN when it is not known.
+        host: where it was started.
+        program: the script that it was started with, as one calls it from here.
+        error: what a failed run said.
+    """
+
+    path: Path
+    options: dict[str, str]
+    state: str
+    monitor: str | None
+    higher_is_better: bool
+    best: float
+    final: float
+    step: int
+    started: float
+    seconds: float
+    host: str
+    program: str
+    error: str | None
+
+    @property
+    def has_finished(self) -> bool:
+        """Whether it came to the end that it was given, so that its value can be compared."""
+        return self.state == "finished" and math.isfinite(self.best)
+
+
+def find_runs(folders: Iterable[Path]) -> list[Path]:
+    """The run directories at or below these folders, in the order of their names."""
+    found: set[Path] = set()
+    for folder in folders:
+        found.update(
+            path.parent
+            for path in folder.rglob("config.yaml")
+            if (path.parent / "environment.json").exists()
+        )
+    return sorted(found, key=_natural)
+
+
+def read_run(path: Path) -> RunRecord:
+    """Read one run directory; what is missing or cut short is left out."""
+    result = _json(path / "result.json")
+    environment = _json(path / "environment.json")
+    options = _options(path / "config.yaml")
+    measures = list(_measures(path / "metrics.csv"))
+    told = result if "monitor" in result else _progress(path / "checkpoints") | result
+    monitor, higher = _monitor(told, options, measures[-1] if measures else ())
+    values = [row[monitor] for row in measures if monitor in row and math.isfinite(row[monitor])]
+    best = (max if higher else min)(values) if values else math.nan
+    if result.get("value") is not None:
+        best = float(result["value"])
+    return RunRecord(
+        path=path,
+        options=options,
+        state=str(result.get("status") or _state_without_end(path, environment)),
+        monitor=monitor,
+        higher_is_better=higher,
+        best=best,
+        final=values[-1] if values else math.nan,
+        step=int(measures[-1]["step"]) if measures else 0,
+        started=_seconds_since_1970(environment.get("started")),
+        seconds=float(result.get("seconds", math.nan)),
+        host=str(environment.get("host", "an unknown host")),
+        program=_program(path / "command.txt", environment),
+        error=result.get("error"),
+    )
+
+
+def last_written(path: Path) -> float:
+    """When something was last written in a run directory, in seconds since 1970."""
+    return max(file.stat().st_mtime for file in (path, *path.iterdir()))
+
+
+def _state_without_end(path: Path, environment: dict[str, Any]) -> str:
+    """Whether a run that has no end on record is still under way: then its lock is held.
+
+    Taking the lock to find out would refuse a run that starts at that moment.
+    """
+    lock = path / ".lock"
+    if environment.get("host") == platform.node():
+        return "running" if _holds_open(environment.get("process"), lock) else "killed"
+    return "running" if _is_locked_over_nfs(lock) else "unknown"
+
+
+def _holds_open(process: Any, file: Path) -> bool:
+    """Whether a process on this machine has a file open."""
+    if not isinstance(process, int) or not file.exists():
+        return False
+    opened = Path(f"/proc/{process}/fd")
+    try:
+        return any(_is_same(one, file) for one in opened.iterdir())
+    except OSError:  # it has ended, it is another user's, or this system has no /proc
+        return is_alive(process)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # closed meanwhile
+        return False
+
+
+def _is_locked_over_nfs(file: Path) -> bool:
+    """Whether another machine holds the lock, as the server of a network file system knows it.
+
+    NFS makes POSIX locks of what is locked there, and for those one can ask (flock(2)).
+    """
+    if sys.platform != "linux":  # elsewhere the question has another form
+        return False
+    import fcntl
+
+    # struct flock: type, whence, start, length (0 is all of the file), process.
+    question = struct.pack("@hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    try:
+        with file.open("rb") as opened:
+            answer = fcntl.fcntl(opened, fcntl.F_GETLK, question)
+    except OSError:
+        return False
+    (kind,) = struct.unpack_from("@h", answer)
+    return kind != fcntl.F_UNLCK
+
+
+def _program(command: Path, environment: dict[str, Any]) -> str:
+    try:
+        python, script, *_ = shlex.split(command.read_text())
+    except (OSError, ValueError):
+        return "main.py"
+    if python != "python":  # it was started from Python
+        return "main.py"
+    path = Path(environment.get("working_directory", ""), script)
+    from_here = os.path.relpath(path)
+    return str(path) if from_here.startswith("..") else from_here
+
+
+def _options(path: Path) -> dict[str, str]:
+    try:
+        loaded: Any = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return {}
+    if not isinstance(loaded, dict):
+        return {}
+    values = cast("dict[str, Any]", loaded)
+    chosen: dict[str, Any] = {}
+    for entry in values.pop("defaults", []):
+        if isinstance(entry, dict):
+            for group, name in cast("dict[str, Any]", entry).items():
+                chosen[group.removeprefix("override ")] = name
+    return {key: str(value) for key, value in [*chosen.items(), *leaves(values)]}
+
+
+def _measures(path: Path) -> Iterator[dict[str, float]]:
+    if not path.exists():
+        return
+    whole, _, _ = path.read_text().rpartition("\n")  # a row may be half-written
+    for row in csv.DictReader(whole.splitlines()):
+        yield {name: float(value) for name, value in row.items() if value}
+
+
+def _progress(checkpoints: Path) -> dict[str, Any]:
+    """How far a run had come by its newest checkpoint; empty before the first one."""
+    try:
+        with (checkpoints / "last.state.safetensors").open("rb") as file:
+            header = file.read(int.from_bytes(file.read(8), "little"))
+        return json.loads(json.loads(header)["__metadata__"]["info"])["progress"]
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError):
+        return {}
+
+
+def _monitor(
+    told: dict[str, Any], options: dict[str, str], columns: Iterable[str]
+) -> tuple[str | None, bool]:
+    """The measure that decides, and whether more of it is better.
+
+    A run that has told neither at its end nor in a checkpoint: what was asked for, or is usual.
+    """
+    measured = [name for name in columns if name.startswith("val_") and name != "val_loss"]
+    measured += [name for name in ("val_loss", "train_loss") if name in columns]
+    asked = options.get("training.monitor", "None")
+    usual = asked if asked != "None" else next(iter(measured), None)
+    monitor: str | None = told.get("monitor") or (usual if measured else None)
+    mode = told.get("monitor_mode") or options.get("training.monitor_mode")
+    if mode in ("max", "min"):
+        return monitor, mode == "max"
+    return monitor, not (monitor or "").endswith(_LOWER_IS_BETTER)
+
+
+def _seconds_since_1970(time: Any) -> float:
+    try:
+        return datetime.datetime.fromisoformat(time).timestamp()
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        loaded: Any = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return cast("dict[str, Any]", loaded) if isinstance(loaded, dict) else {}
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    """Sorts 10 behind 9."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in path.parts]

@@ -1,0 +1,213 @@
+"""What a run tells of its progress: its lines or bar, `metrics.csv`, W&B, TensorBoard."""
+
+import csv
+import io
+import logging
+import math
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from typing_extensions import override
+
+from runwright.errors import UserError
+from runwright.rundir.files import write_bytes
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from runwright.training.wandb_log import WandbLog
+
+log = logging.getLogger(__name__)
+
+_FIRST_COLUMNS: Final = ("step", "epoch", "lr")
+
+# Where there is no terminal, a line of progress appears at least this often.
+_SECONDS_BETWEEN_LINES = 30.0
+
+
+class MetricsCsv:
+    """`metrics.csv`: a row a step at which something was measured, a column a measure."""
+
+    def __init__(self, path: Path) -> None:
+        """Continue the table at `path`, or begin one."""
+        self.path = path
+        self.columns = list(csv.DictReader(io.StringIO(self._text())).fieldnames or [])
+
+    def truncate(self, step: int) -> int:
+        """Drop the rows after a step: a resumed run will write them again.
+
+        Returns:
+            The step of the last row that is left, or 0.
+
+        Raises:
+            UserError: the table was changed by other hands.
+        """
+        try:
+            kept = [row for row in self.rows() if int(row["step"]) <= step]
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged("every row must have a whole number in 'step'") from error
+        self.columns = self.columns or ["step"]
+        self._rewrite(kept)
+        return max((int(row["step"]) for row in kept), default=0)
+
+    def rows(self) -> list[dict[str, str]]:
+        """All rows so far, but for one that a crash cut short."""
+        whole, _, _ = self._text().rpartition("\n")
+        return list(csv.DictReader(io.StringIO(whole, newline="")))
+
+    def _text(self) -> str:
+        content = self.path.read_bytes() if self.path.exists() else b""
+        try:
+            text = content.decode()
+        except UnicodeDecodeError as error:
+            raise self._damaged("it is no text") from error
+        header, newline, _ = text.partition("\n")
+        if text and (header.split(",")[0] != "step" or not newline or "\0" in text):
+            raise self._damaged("its first line must name the columns, 'step' first")
+        return text
+
+    def _damaged(self, why: str) -> UserError:
+        return UserError(
+            f"{self.path} is not as this run wrote it: {why}. Mend it, or delete it to go on with "
+            "a new table."
+        )
+
+    def append(self, row: Mapping[str, float]) -> None:
+        """Add a row; a measure that is new adds a column."""
+        if new := [name for name in row if name not in self.columns]:
+            rows = self.rows()
+            self.columns = sorted([*self.columns, *new], key=_column_rank)
+            self._rewrite(rows)
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
+
+    def _rewrite(self, rows: Sequence[Mapping[str, str]]) -> None:
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self.columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_bytes(self.path, text.getvalue().encode())
+
+
+def _column_rank(name: str) -> int:
+    """Where a column stands: the same order, whatever was measured first."""
+    if name in _FIRST_COLUMNS:
+        return _FIRST_COLUMNS.index(name)
+    return len(_FIRST_COLUMNS) + (not name.startswith("train_"))
+
+
+class RunLog:
+    """Everything that a run records while it trains."""
+
+    def __init__(
+        self, run_dir: Path, *, wandb_log: "WandbLog | None" = None, tensorboard: bool = False
+    ) -> None:
+        """Record in `run_dir`, and in W&B and TensorBoard when they are given."""
+        self.metrics = MetricsCsv(run_dir / "metrics.csv")
+        self._wandb = wandb_log
+        self._tensorboard: Any = None
+        if tensorboard:
+            from torch.utils.tensorboard.writer import SummaryWriter
+
+            self._tensorboard = SummaryWriter(run_dir / "tensorboard")
+        self._bar: tqdm[Any] | None = None
+        self._total_steps = 0
+        self._started = self._last_line = time.monotonic()
+        self._first_step = 0
+
+    @property
+    def wandb_id(self) -> str | None:
+        """W&B's id of the run, if it is told of it."""
+        return None if self._wandb is None else self._wandb.id
+
+    def begin(self, *, step: int, total_steps: int, log_every: int) -> None:
+        """The training starts, or goes on, after this step, with a row every so many."""
+        last = self.metrics.truncate(step)
+        if step - last > log_every:
+            log.warning("%s has no rows between step %d and %d.", self.metrics.path, last, step)
+        self._total_steps = total_steps
+        self._first_step = step
+        self._started = self._last_line = time.monotonic()
+        if sys.stderr is not None and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            columns, rows = shutil.get_terminal_size()  # 80 × 24 where a terminal does not know
+            self._bar = tqdm(
+                total=total_steps, initial=step, unit="step", ncols=columns, nrows=rows
+            )
+
+    def record(self, step: int, measures: Mapping[str, float]) -> None:
+        """Record what was measured at a step."""
+        self.metrics.append({"step": step, **measures})
+        if self._wandb is not None:
+            self._wandb.record(step, measures)
+        if self._tensorboard is not None:
+            for name, value in measures.items():
+                self._tensorboard.add_scalar(name, value, step)
+
+    def advance(self) -> None:
+        """Move the bar on by a step."""
+        if self._bar is not None:
+            self._bar.update()
+
+    def progress(self, step: int, loss: float) -> None:
+        """Show the training loss: beside the bar on a terminal, else in a line now and then."""
+        if self._bar is not None:
+            self._bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
+        elif time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
+            self.line(step, {"train_loss": loss})
+
+    def line(self, step: int, measures: Mapping[str, float]) -> None:
+        """Print a line with the step, some measures, the rate and the time left."""
+        self._last_line = time.monotonic()
+        rate = (step - self._first_step) / max(1e-9, self._last_line - self._started)
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in measures.items())
+        left = "" if rate == 0 else f"{duration((self._total_steps - step) / rate)} left"
+        log.info("step %d/%d  %s  %.3g steps/s  %s", step, self._total_steps, shown, rate, left)
+
+    def close(self, *, failed: bool = False) -> None:
+        """Finish the records."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+        if self._wandb is not None:
+            self._wandb.close(failed=failed)
+
+
+class NoLog(RunLog):
+    """Records nothing: for the processes that train beside the one that does."""
+
+    @override
+    def begin(self, *, step: int, total_steps: int, log_every: int) -> None:
+        pass
+
+    @override
+    def record(self, step: int, measures: Mapping[str, float]) -> None:
+        pass
+
+    @override
+    def progress(self, step: int, loss: float) -> None:
+        pass
+
+    @override
+    def line(self, step: int, measures: Mapping[str, float]) -> None:
+        pass
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: "45 s", "3 min 20 s", "5 h 12 min", "2 d 3 h"."""
+    if not math.isfinite(seconds):
+        return "unknown time"
+    whole = round(seconds)
+    days, hours, minutes = whole // 86400, whole // 3600 % 24, whole // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"

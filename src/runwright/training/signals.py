@@ -1,0 +1,129 @@
+"""Stopping on request: Ctrl-C and SIGTERM end a training after the step that is under way.
+
+On a cluster SIGUSR2 announces that the job's time is up or that another job takes its place. It
+ends the training likewise, with an exit status that says that the job is to be queued again. Where
+Slurm is not told to send it (`SlurmctldParameters=preempt_send_user_signal`), a job that makes way
+gets SIGTERM, as one that is cancelled does; which of the two it is, Slurm is asked.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Generator
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from runwright.slurm import queue
+
+if TYPE_CHECKING:
+    from runwright.distributed import World
+
+log = logging.getLogger(__name__)
+
+_SAME_REQUEST_SECONDS: Final = 1.0
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+
+REQUEUE: Final = 128 + signal.SIGUSR2
+"""The exit status of a run that saved a checkpoint in order to be queued again."""
+
+
+class StopRequest:
+    """Within this context SIGINT and SIGTERM end the program in order, and at once.
+
+    Within `after_the_step()` the first of them is only noted, for the loop to act on. One that
+    comes right behind it is the same request once more: a terminal sends it to every process of a
+    program, and so does what started them (torchrun, a sweep).
+    """
+
+    def __init__(self) -> None:
+        """Nothing is requested yet."""
+        self.signal: int | None = None
+        self._noted_at = 0.0
+        self._noting = False
+        self._before: dict[signal.Signals, object] = {}
+
+    @property
+    def requested(self) -> bool:
+        """Whether the run should save a checkpoint and end."""
+        return self.signal is not None
+
+    def raise_if_requested(self) -> None:
+        """End the program as the signal would have.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C.
+            SystemExit: after SIGTERM, with status 143, and after SIGUSR2, with 140.
+        """
+        if self.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.signal == signal.SIGTERM and self._can_be_requeued and queue.is_making_way():
+            self.signal = signal.SIGUSR2
+        if self.signal is not None:
+            raise SystemExit(128 + self.signal)
+
+    def agree(self, world: "World") -> None:
+        """Do what one of the processes was asked; a request to be queued again goes first."""
+        asked = {one for one in world.gathered(self.signal) if one is not None}
+        again = signal.SIGUSR2 in asked
+        self.signal = signal.SIGUSR2 if again else max(asked, default=None)
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                # Where nobody waits for SIGUSR2 it stays what it is: the end.
+                if number != signal.SIGUSR2 or callable(signal.getsignal(number)):
+                    self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # pyright: ignore[reportArgumentType]  # it is what signal.signal returned
+
+    @property
+    def _can_be_requeued(self) -> bool:
+        """Whether this is a job on a cluster, where somebody waits for SIGUSR2."""
+        return signal.SIGUSR2 in self._before
+
+    @contextlib.contextmanager
+    def after_the_step(self) -> Generator[None]:
+        """Note the first signal instead of ending the program."""
+        self._noting = True
+        try:
+            yield
+        finally:
+            self._noting = False
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self._can_be_requeued and {self.signal, number} <= {signal.SIGTERM, signal.SIGUSR2}:
+            # Slurm sends one after the other, or one twice, and kills when it is time.
+            if number == signal.SIGUSR2:
+                self.signal = number
+            return
+        again = self.requested
+        if again and time.monotonic() - self._noted_at < _SAME_REQUEST_SECONDS:
+            return
+        self.signal, self._noted_at = number, time.monotonic()
+        if again or not self._noting:
+            self.raise_if_requested()
+        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        log.info("%s: stopping after this step; once more stops at once.", name)
+
+
+def is_alive(process: int) -> bool:
+    """Whether there is a process of this number on this machine, whosever it is."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
