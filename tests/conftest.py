@@ -16,7 +16,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 REPOSITORY = Path(__file__).parent.parent
 
-_LONG = ("cluster", "readme")
+_LONG = ("slurm", "readme")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

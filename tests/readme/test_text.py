@@ -18,7 +18,7 @@ from runwright import compose
 PAGES = [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]
 PROSE = [(page.name, code) for page in PAGES for code in inline_code(page.read_text())]
 # Those that begin with `hydra` need --multirun, and sweeps.md leaves out `hydra.sweeper.`:
-# tests/sweep and tests/cluster try them.
+# tests/sweep and tests/slurm try them.
 OVERRIDES = {
     code
     for name, code in PROSE

@@ -1,0 +1,270 @@
+"""`hydra/launcher=slurm/…`: jobs run what was composed, make way and come back, and are watched."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import REPOSITORY, SMALL
+from programs import run_python, start_python
+from slurm.servers import processes_of
+from slurm.slurm import Slurm
+from test_own_project import IN_ONE_FILE
+from torchrun import finish, start_copies
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+# About ten seconds of training, so that there is a middle to be interrupted in.
+LONG = (
+    *("model.hidden_dim=128", "gpu=-1", "pictures=false", "dm.batch_size=32"),
+    *("training.epochs=40", "training.val_every=250", "training.log_every=250"),
+)
+
+
+def submit(slurm: Slurm, *arguments: str, main: Path | None = None) -> subprocess.Popen[str]:
+    """`python main.py --multirun hydra/launcher=slurm/cpu …`, in the working directory."""
+    script = main or REPOSITORY / "main.py"
+    launcher = ("--multirun", "hydra/launcher=slurm/cpu", "hydra.launcher.poll_every=1")
+    sweep = (*launcher, "hydra.sweep.dir=sweep", *arguments)
+    return start_python(script, *sweep, env=slurm.env)
+
+
+def wait_for_text(path: Path, text: str, timeout: float = 120) -> None:
+    deadline = time.monotonic() + timeout
+    while not path.exists() or text not in path.read_text():
+        assert time.monotonic() < deadline, f"{path} does not say '{text}'"
+        time.sleep(0.1)
+
+
+def array_of(slurm: Slurm) -> str:
+    (array,) = {job.partition("_")[0] for job in slurm.squeue()}
+    return array
+
+
+def unbroken(tmp_path: Path, *options: str) -> bytes:
+    """The last weights of a run that nobody interrupts."""
+    run_dir = tmp_path / "unbroken"
+    run_python(REPOSITORY / "main.py", *options, f"hydra.run.dir={run_dir}", check=True)
+    return (run_dir / "checkpoints" / "last.safetensors").read_bytes()
+
+
+def second_task(slurm: Slurm) -> int:
+    """The process of the second task of the one job that runs."""
+    (found,) = (
+        process
+        for process in processes_of(slurm.servers.folder)
+        if b"\0SLURM_PROCID=1\0" in Path(f"/proc/{process}/environ").read_bytes()
+    )
+    return found
+
+
+def last_weights(number: int) -> bytes:
+    return Path(f"sweep/{number}/checkpoints/last.safetensors").read_bytes()
+
+
+def test_a_job_makes_way_twice_and_goes_on_exactly(slurm: Slurm, tmp_path: Path) -> None:
+    submitted = submit(slurm, "seed=1", *LONG, "wandb.mode=offline")
+    wait_for_text(Path("sweep/0/log.txt"), "step 250/")
+    slurm.sbatch("sleep 2", "--partition=high", "--exclusive")
+    wait_for_text(Path("sweep/0/log.txt"), "SIGUSR2: stopping after this step")
+    with slurm.without_user_signals():
+        wait_for_text(Path("sweep/0/log.txt"), "Resuming after step")
+        slurm.sbatch("sleep 2", "--partition=high", "--exclusive")
+        said, _ = submitted.communicate(timeout=240)
+    assert submitted.returncode == 0, said
+    log = Path("sweep/0/log.txt").read_text()
+    assert "SIGUSR2: stopping after this step" in log
+    assert "SIGTERM: stopping after this step" in log
+    assert log.count("Resuming after step") == 2
+    assert last_weights(0) == unbroken(tmp_path, "seed=1", *LONG)
+    starts = [path.stem for path in Path("local_logging").rglob("*.wandb")]
+    assert len(starts) == 3
+    assert len(set(starts)) == 1  # of W&B, for all of the run
+
+
+def test_a_job_at_its_time_limit_is_queued_again(slurm: Slurm) -> None:
+    limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=50")
+    submitted = submit(slurm, "seed=1", *LONG, "training.epochs=60", *limit)
+    said, _ = submitted.communicate(timeout=400)
+    assert submitted.returncode == 0, said
+    log = Path("sweep/0/log.txt").read_text()
+    assert "SIGUSR2: stopping after this step" in log
+    assert "Resuming after step" in log
+    assert json.loads(Path("sweep/0/result.json").read_text())["status"] == "finished"
+
+
+def test_a_killed_job_is_reported_and_the_others_go_on(slurm: Slurm) -> None:
+    submitted = submit(slurm, "seed=1,2", *LONG)
+    wait_for_text(Path("sweep/0/log.txt"), "step 250/")
+    wait_for_text(Path("sweep/1/log.txt"), "step 250/")
+    environment = json.loads(Path("sweep/0/environment.json").read_text())
+    os.kill(environment["process"], signal.SIGKILL)
+    killed = time.monotonic()
+    assert submitted.stdout is not None
+    line = next(line for line in submitted.stdout if "ended without a result" in line)
+    assert time.monotonic() - killed < 60
+    assert "Job #0 (" in line
+    assert "FAILED" in line
+    assert Path(line.split("Its log: ")[1].strip()).exists()
+    said, _ = submitted.communicate(timeout=120)
+    assert submitted.returncode == 1
+    assert json.loads(Path("sweep/1/result.json").read_text())["status"] == "finished"
+    assert "Traceback" not in said
+
+
+def test_a_requeued_job_goes_on_and_a_cancelled_one_is_reported(slurm: Slurm) -> None:
+    submitted = submit(slurm, "seed=1", *LONG)
+    wait_for_text(Path("sweep/0/log.txt"), "step 250/")
+    slurm.requeue(array_of(slurm))  # by an administrator
+    wait_for_text(Path("sweep/0/log.txt"), "Resuming after step")
+    slurm.scancel(array_of(slurm))
+    said, _ = submitted.communicate(timeout=120)
+    assert submitted.returncode == 1
+    assert "CANCELLED" in said
+    assert "A checkpoint is saved." in Path("sweep/0/log.txt").read_text()
+    assert json.loads(Path("sweep/0/result.json").read_text())["status"] == "interrupted"
+
+
+def test_a_lost_node_takes_no_run_with_it_but_one_that_may_not_be_requeued(
+    slurm: Slurm, tmp_path: Path
+) -> None:
+    saved = (*LONG, "training.epochs=20", "checkpoint.save_every=250")
+    goes_on = submit(slurm, "seed=1", *saved)
+    once = ("hydra.sweep.dir=once", "+hydra.launcher.additional_parameters.no_requeue=true")
+    ends = submit(slurm, "seed=2", *saved, *once)
+    for log in ("sweep/0/log.txt", "once/0/log.txt"):
+        wait_for_text(Path(log), "step 500/")
+    with slurm.without_node():
+        said, _ = ends.communicate(timeout=60)
+        assert ends.returncode == 1
+        assert "Job #0 (" in said
+        assert "it ended without a result: NODE_FAIL. Its log: " in said
+        assert goes_on.poll() is None
+    said, _ = goes_on.communicate(timeout=240)
+    assert goes_on.returncode == 0, said
+    assert "Resuming after step" in Path("sweep/0/log.txt").read_text()
+    assert last_weights(0) == unbroken(tmp_path, "seed=1", *saved)
+
+
+def test_edits_after_the_submission_do_not_reach_a_queued_job(slurm: Slurm, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(REPOSITORY / "conf", project / "conf")
+    shutil.copy(REPOSITORY / "main.py", project)
+    for command in ("init --quiet", "add .", "commit --quiet --message=first"):
+        author = ("-c", "user.name=A", "-c", "user.email=a@b.org")
+        subprocess.run(["git", *author, *command.split()], cwd=project, check=True)
+    held = "+hydra.launcher.additional_parameters.hold=true"
+    detached = "hydra.launcher.detached=true"
+    submitted = submit(
+        slurm, "seed=1,2", *SMALL, held, detached, "+experiment=good", main=project / "main.py"
+    )
+    submitted.communicate(timeout=120)
+    assert submitted.returncode == 2  # a typo is found before anything is submitted
+    assert not slurm.squeue()
+    submitted = submit(slurm, "seed=1,2", *SMALL, held, detached, main=project / "main.py")
+    said, _ = submitted.communicate(timeout=120)
+    assert submitted.returncode == 0, said
+    assert "python -m runwright results" in said
+    array = array_of(slurm)
+    primary = project / "conf" / "config.yaml"
+    primary.write_text(primary.read_text() + "\ntraining:\n  epochs: 50\nno_such_key: 1\n")
+    subprocess.run(["scontrol", "release", array], env={**os.environ, **slurm.env}, check=True)
+    slurm.wait_for(array, "COMPLETED", timeout=120)
+    for number in (0, 1):
+        assert "epochs: 2\n" in Path(f"sweep/{number}/config.yaml").read_text()
+        assert json.loads(Path(f"sweep/{number}/result.json").read_text())["status"] == "finished"
+        log = Path(f"sweep/.submitit/{array}_{number}/{array}_{number}_0_log.err").read_text()
+        assert "The code is not what it was when this job was submitted: " in log
+    record = json.loads(Path(f"sweep/submissions/{array}.json").read_text())
+    assert [job["job"] for job in record["jobs"]] == [f"{array}_0", f"{array}_1"]
+    shown = run_python("-m", "runwright", "results", "sweep", check=True)
+    assert "2 finished" in shown.stdout
+
+
+def test_the_tasks_of_a_job_train_one_model_and_make_way_together(
+    slurm: Slurm, tmp_path: Path
+) -> None:
+    tasks, environment = "hydra.launcher.tasks_per_node=2", Path("sweep/0/environment.json")
+    submitted = submit(slurm, "seed=1", *LONG, "training.epochs=8", tasks)
+    wait_for_text(Path("sweep/0/log.txt"), "step 250/")
+    first, second = json.loads(environment.read_text())["process"], second_task(slurm)
+    os.kill(first, signal.SIGUSR2)  # goes before what the other is told
+    os.kill(second, signal.SIGTERM)
+    wait_for_text(Path("sweep/0/log.txt"), "Resuming after step")
+    slurm.sbatch("sleep 1", "--partition=high", "--exclusive")
+    said, _ = submitted.communicate(timeout=240)
+    assert submitted.returncode == 0, said
+    log = Path("sweep/0/log.txt").read_text()
+    assert log.count("Resuming after step") == 2
+    assert log.count("Model architecture") == 3  # once a start, not once a task
+    run_dir = tmp_path / "unbroken"
+    options = ("seed=1", *LONG, "training.epochs=8", f"hydra.run.dir={run_dir}")
+    finish(start_copies(options=options))
+    assert last_weights(0) == (run_dir / "checkpoints" / "last.safetensors").read_bytes()
+
+
+def test_a_task_that_dies_before_the_others_meet_it_ends_the_job(
+    slurm: Slurm, tmp_path: Path
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/bash\n[ "$SLURM_PROCID" = 0 ] || kill -9 $$\nexec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    tasks = ("hydra.launcher.tasks_per_node=2", f"hydra.launcher.python={python}")
+    said, _ = submit(slurm, "seed=1", *SMALL, *tasks).communicate(timeout=120)
+    line = next(line for line in said.splitlines() if "ended without a result" in line)
+    assert "FAILED" in line
+    assert "task 1: Killed" in Path(line.split("Its log: ")[1]).read_text()
+
+
+def test_a_factory_in_the_script_itself_reaches_the_job(slurm: Slurm, tmp_path: Path) -> None:
+    script = tmp_path / "main.py"
+    script.write_text(IN_ONE_FILE)
+    options = ("+dm=cmnist", "+model=one_layer", "model.bias=true", "gpu=-1")
+    launcher = ("hydra/launcher=runwright_slurm", "pictures=false", "training.max_steps=3")
+    submitted = submit(slurm, *options, *launcher, main=script)
+    said, _ = submitted.communicate(timeout=240)
+    assert submitted.returncode == 0, said
+    assert "- model: one_layer" in Path("sweep/0/config.yaml").read_text()
+
+
+def test_a_job_that_takes_too_much_memory_is_reported(slurm: Slurm) -> None:
+    submitted = submit(slurm, "seed=1", *LONG, "training.epochs=4000", "hydra.launcher.mem_gb=0.2")
+    said, _ = submitted.communicate(timeout=240)
+    assert submitted.returncode == 1
+    assert "Job #0 (" in said
+    assert "for the memory that it took, see hydra.launcher.mem_gb" in said
+    assert "Its log: " in said
+
+
+def test_jobs_that_cannot_be_built_are_not_submitted(slurm: Slurm) -> None:
+    submitted = submit(slurm, "seed=1,2", "model=cnn", "model.kernel_size=31")
+    said, _ = submitted.communicate(timeout=60)
+    assert submitted.returncode == 2
+    assert "leave no pixels" in said
+    assert "Submitted" not in said
+
+
+@pytest.mark.parametrize("sweeper", ["runwright", "optuna"])
+def test_a_search_cannot_be_submitted_and_left(slurm: Slurm, sweeper: str) -> None:
+    search = (f"hydra/sweeper={sweeper}", "opt.weight_decay=interval(0,1e-3)")
+    submitted = submit(slurm, *search, *SMALL, "hydra.launcher.detached=true")
+    said, _ = submitted.communicate(timeout=60)
+    assert "hydra.launcher.detached=true: this sweeper has to wait" in said
+    assert submitted.returncode == 2
+    assert not slurm.squeue()
+
+
+def test_what_slurm_refuses_is_the_users_mistake(slurm: Slurm) -> None:
+    submitted = submit(slurm, "seed=1", *SMALL, "hydra.launcher.partition=nowhere")
+    said, _ = submitted.communicate(timeout=60)
+    assert submitted.returncode == 2
+    assert "invalid partition specified: nowhere" in said
+    assert "Traceback" not in said

@@ -1,0 +1,187 @@
+"""What is to hold on a CUDA device; these tests are skipped where there is none."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+import torch
+
+from conftest import Run, run_dirs
+from runwright import RunError, UserError, compose
+from runwright.data import Data, Split
+from runwright.domains.vision.batch import ImageBatch
+from runwright.domains.vision.mapped import MappedImages
+from runwright.rundir.checkpoint import read_tensors
+from runwright.runtime import Runtime, choose_device
+from training.test_loop import weights
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+
+CNN = ["dm=cmnist", "model=cnn", "opt.lr=0.002", "gpu=0", "pictures=false"]
+DROPOUT = ["dm=cmnist", "model.hidden_dim=64", "model.dropout_prob=0.3", "gpu=0", "pictures=false"]
+
+
+def test_the_default_trains_there_and_its_weights_serve_on_the_cpu(
+    run_main: Run, tmp_path: Path
+) -> None:
+    done = run_main("hydra.run.dir=run")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Starting a run with seed 42 and GPU 0.\n")
+    assert "No CUDA device" not in done.stdout
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["value"] > 0.9
+    measured = run_main("hydra.run.dir=run", "stage=validate", "gpu=-1")
+    assert measured.returncode == 0, measured.stderr
+    again = json.loads((tmp_path / "run" / "validate.json").read_text())
+    assert again["val_accuracy"] == pytest.approx(result["value"], abs=2e-3)
+
+
+def test_a_device_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    count = torch.cuda.device_count()
+    with pytest.raises(UserError) as caught:
+        choose_device(count)
+    assert f"gpu={count} does not exist. CUDA devices here: 0 (" in str(caught.value)
+    assert torch.cuda.get_device_name(0) in str(caught.value)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_cnn_learns_in_every_precision_compiled_or_not(
+    tmp_path: Path, precision: str, compiled: bool
+) -> None:
+    options = [*CNN, f"training.precision={precision}", f"training.compile={compiled}"]
+    accuracy = compose([*options, "training.epochs=5"]).run(tmp_path / "run")
+    assert accuracy > 0.93
+    assert {value.dtype for value in weights(tmp_path / "run").values()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [CNN, DROPOUT, [*CNN, "training.precision=fp16"], [*CNN, "training.precision=bf16"]],
+    ids=["cnn", "dropout", "fp16", "bf16"],
+)
+def test_a_run_in_two_parts_ends_with_the_same_weights_to_the_byte(
+    run_main: Run, tmp_path: Path, options: list[str]
+) -> None:
+    same = ["deterministic=true", "training.ema_decay=0.9", "opt.schedule=constant"]
+    for name, steps in (("whole", 60), ("halves", 25), ("halves", 60)):
+        directory = [f"hydra.run.dir={name}", "checkpoint.allow_changes=true"]
+        done = run_main(*options, *same, f"training.max_steps={steps}", *directory)
+        assert done.returncode == 0, done.stderr
+    whole, halves = (tmp_path / name / "checkpoints" for name in ("whole", "halves"))
+    for file in ("last.safetensors", "best.safetensors"):
+        assert (whole / file).read_bytes() == (halves / file).read_bytes()
+    states = [read_tensors(folder / "last.state.safetensors")[0] for folder in (whole, halves)]
+    assert states[0].keys() == states[1].keys()
+    for name, tensor in states[0].items():
+        torch.testing.assert_close(tensor, states[1][name], rtol=0, atol=0, equal_nan=True)
+
+
+class WithoutWaiting(Split[ImageBatch]):
+    """Makes whatever waits for the device an error, from the second batch to the last but one."""
+
+    def __init__(self, split: Split[ImageBatch]) -> None:
+        self.split = split
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    @property
+    def num_batches(self) -> int:
+        return self.split.num_batches
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[ImageBatch]:
+        batches = self.split.batches(epoch, start)
+        yield next(batches)
+        for _ in range(self.num_batches - 2):
+            torch.cuda.set_sync_debug_mode("error")
+            yield next(batches)
+        torch.cuda.set_sync_debug_mode("default")
+        yield from batches
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_only_reading_the_losses_validating_and_saving_wait_for_the_device(
+    tmp_path: Path, precision: str
+) -> None:
+    options = ["training.clip_grad=1", "training.ema_decay=0.9", f"training.precision={precision}"]
+    rarely = ["training.log_every=62", "checkpoint.save_every=62"]
+    config = compose([*CNN, *options, *rarely, "training.epochs=2"])
+    build = config.dm.build
+
+    def strict(runtime: Runtime) -> Data[Any, Any]:
+        data = build(runtime)
+        return attrs.evolve(data, train=WithoutWaiting(data.train))
+
+    object.__setattr__(config.dm, "build", strict)
+    try:
+        assert config.run(tmp_path / "run") > 0.5
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_images_from_a_map_are_the_same_there(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(256, size=(50, 3, 8, 8), dtype=np.uint8)
+    labels = rng.integers(2, size=50)
+    there, here = (
+        MappedImages(
+            images,
+            np.arange(50),
+            labels=labels,
+            groups=labels,
+            batch_size=8,
+            shuffle_seed=3,
+            device=torch.device(device),
+        )
+        for device in ("cuda:0", "cpu")
+    )
+    for moved, expected in zip(there.batches(1), here.batches(1), strict=True):
+        assert moved.device == torch.device("cuda:0")
+        assert torch.allclose(moved.image.cpu(), expected.image, atol=1e-6)
+        assert torch.equal(moved.label.cpu(), expected.label)
+
+
+def test_a_batch_too_large_for_the_device_says_what_to_do(tmp_path: Path) -> None:
+    large = ["dm.default_res=64", "dm.batch_size=4000", "model=resnet"]
+    config = compose(["dm=cmnist", *large, "gpu=0", "pictures=false"])
+    _, total = torch.cuda.mem_get_info(0)
+    torch.cuda.set_per_process_memory_fraction(min(1, 1.5 * 2**30 / total), 0)
+    try:
+        with pytest.raises(RunError) as caught:
+            config.run(tmp_path / "run")
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, 0)
+        torch.cuda.empty_cache()
+    said = str(caught.value)
+    assert said.startswith("Out of memory in step 1 of 10: CUDA out of memory. ")
+    assert "dm.batch_size" in said
+
+
+def test_counting_what_was_predicted_does_not_wait_for_the_device(tmp_path: Path) -> None:
+    config = compose(CNN)
+    device = choose_device(0)
+    data = config.dm.build(Runtime(device=device, seed=1, run_dir=tmp_path))
+    assert data.val is not None
+    first, second = data.val.batches(0)
+    model = config.model.build(data.dims).to(device).eval()
+    evaluation = config.objective.build(data.dims, device).evaluation()
+    with torch.no_grad():
+        evaluation.update(model, first)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            evaluation.update(model, second)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert 0 <= evaluation.compute()["accuracy"] <= 1
+
+
+def test_jobs_of_a_multirun_may_be_deterministic_or_not(run_main: Run, tmp_path: Path) -> None:
+    jobs = ["--multirun", "deterministic=false,true,false", "training.epochs=1"]
+    done = run_main(*jobs, "gpu=0", "hydra.sweep.dir=jobs", "pictures=false")
+    assert done.returncode == 0, done.stderr
+    assert len(run_dirs(tmp_path, "jobs")) == 3
