@@ -48,7 +48,7 @@ OURS = (
     PROBE
     + """
 from runwright import app
-from runwright.run import Config
+from runwright.config import Config
 run = Config.run
 def timed(self, run_dir=None):
     started = time.perf_counter()

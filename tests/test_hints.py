@@ -6,6 +6,7 @@ from typing import Any, get_args
 import pytest
 
 from runwright import ConfigError, UserError, compose
+from runwright.config import CheckpointCfg, Config, TrainingCfg
 from runwright.domains.vision.choices import (
     ClassificationFactory,
     ColoredMNISTDataModule,
@@ -14,9 +15,6 @@ from runwright.domains.vision.choices import (
 from runwright.factory import Settings, option, settings
 from runwright.hints import mistyped
 from runwright.optimisation import OptimisationCfg, Schedule
-from runwright.run import Config
-from runwright.rundir.checkpoint import CheckpointCfg
-from runwright.training.options import TrainingCfg
 
 
 def config(**options: Any) -> Config:

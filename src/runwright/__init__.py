@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 from runwright.compose import compose
 
 if TYPE_CHECKING:
+    from runwright.config import Config
     from runwright.errors import ConfigError, RunError, UserError
-    from runwright.run import Config
 
 __all__ = ["Config", "ConfigError", "RunError", "UserError", "compose"]
 
 _HOME: Final = {
-    "Config": "runwright.run",
+    "Config": "runwright.config",
     "ConfigError": "runwright.errors",
     "RunError": "runwright.errors",
     "UserError": "runwright.errors",

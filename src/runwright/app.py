@@ -19,7 +19,7 @@ from runwright.cli.exit_status import DONE, end_program, exit_status
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from runwright.run import Config
+    from runwright.config import Config
 
 
 def main(
@@ -45,7 +45,7 @@ def main(
 
     def command() -> int:
         from runwright.cli.commandline import run_command_line
-        from runwright.run import Config
+        from runwright.config import Config
 
         for module in factories:
             importlib.import_module(module)

@@ -2,13 +2,11 @@
 
 import dataclasses
 import enum
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from omegaconf import OmegaConf
-
+from runwright.errors import UserError
 from runwright.factory import Settings, full_key
 
 
@@ -29,34 +27,6 @@ def plain_values(value: Any) -> Any:
     return value
 
 
-def to_yaml(node: Any, *, resolve: bool = False) -> str:
-    """A composed node as YAML that any reader understands: names for enums, text for paths.
-
-    Args:
-        node: the node, or plain values with the escapes that OmegaConf reads.
-        resolve: whether to put values in the place of interpolations.
-    """
-    plain: Any = node
-    if OmegaConf.is_config(node):
-        plain = OmegaConf.to_container(node, resolve=resolve, enum_to_str=True)
-        plain = escaped(plain_values(plain)) if resolve else plain
-    return OmegaConf.to_yaml(OmegaConf.create(plain_values(plain)))
-
-
-def escaped(plain: Any) -> Any:
-    """Plain values as OmegaConf reads them back: a "${" that is text, a "???" that is a value."""
-    if isinstance(plain, dict):
-        items = cast("dict[Any, Any]", plain).items()
-        return {key: escaped(member) for key, member in items}
-    if isinstance(plain, list):
-        return [escaped(member) for member in cast("list[Any]", plain)]
-    if not isinstance(plain, str):
-        return plain
-    if re.fullmatch(r"\\*\?\?\?", plain):
-        return f"\\{plain}"
-    return re.sub(r"(\\*)\$\{", r"\1\1\\${", plain)  # a backslash before it stands for two
-
-
 def leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Every (full key, value) below plain values; empty dictionaries and lists are values."""
     if isinstance(node, dict) and node:
@@ -64,3 +34,15 @@ def leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
             yield from leaves(member, full_key(key, str(name)))
     else:
         yield key, node
+
+
+def home_path(path: Path) -> Path:
+    """The path with a leading `~` or `~user` written out.
+
+    Raises:
+        UserError: there is no such user.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise UserError(f"there is no home directory {path.parts[0]}.") from error

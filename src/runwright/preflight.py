@@ -12,11 +12,10 @@ from runwright.hints import mistyped
 
 if TYPE_CHECKING:
     from runwright.compose.composition import StrictConfigLoader
+    from runwright.config import Config, TrainingCfg
     from runwright.factory import Settings
-    from runwright.run import Config
-    from runwright.training.options import TrainingCfg
 
-_WITH_PREFLIGHT: Final = ("dm", "model", "objective", "opt", "wandb")
+_WITH_PREFLIGHT: Final = ("dm", "model", "objective", "opt")
 
 
 def problems(config: "Config") -> list[str]:
@@ -35,6 +34,7 @@ def problems_of_parts(parts: Mapping[str, Any]) -> list[str]:
     """
     import torch
 
+    from runwright.training import wandb_log
     from runwright.training.evaluation import measure_to_report
 
     found: list[str] = []
@@ -49,6 +49,8 @@ def problems_of_parts(parts: Mapping[str, Any]) -> list[str]:
 
     named = {name: parts[name] for name in _WITH_PREFLIGHT if name in parts}
     right = {name: part for name, part in named.items() if is_right(part.preflight)}
+    if "wandb" in parts:
+        is_right(lambda: wandb_log.check(parts["wandb"]))
     if parts.get("tensorboard"):
         is_right(lambda: require_extra("tensorboard", "tensorboard", "tensorboard=true"))
     dims: Dims | None = right["dm"].expected_dims() if "dm" in right else None
@@ -80,7 +82,7 @@ def looked_at(parts: Mapping[str, Any]) -> str:
     """What `problems_of_parts` looks at: where it is equal, so are the problems."""
     training: TrainingCfg | None = parts.get("training")
     measured = None if training is None else training.monitor
-    return repr((*map(parts.get, (*_WITH_PREFLIGHT, "tensorboard")), measured))
+    return repr((*map(parts.get, (*_WITH_PREFLIGHT, "wandb", "tensorboard")), measured))
 
 
 def check_jobs(loader: "StrictConfigLoader") -> None:

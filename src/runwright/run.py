@@ -1,23 +1,14 @@
-"""The configuration of a run, and the run itself: everything that is built, in order."""
+"""A run: everything that is built, in order."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-from typing_extensions import override
-
-from runwright.data import DataModule
-from runwright.dims import accepts
+from runwright.config import Config, chosen_name
 from runwright.errors import ConfigError, RunError, UserError
-from runwright.factory import CONFIG_GROUPS, Settings, name_of, option, settings, type_argument
-from runwright.model import ModelFactory
-from runwright.objective import ObjectiveFactory
-from runwright.optimisation import OptimisationCfg
-from runwright.rundir.checkpoint import CheckpointCfg
+from runwright.factory import Settings
+from runwright.plain import plain_values
 from runwright.training.memory import explaining_out_of_memory
-from runwright.training.options import TrainingCfg
-from runwright.training.wandb_log import WandbCfg
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,60 +31,6 @@ _FINISHED: Final = (
     "To train on, ask for more training.epochs or training.max_steps, with "
     "checkpoint.allow_changes=true. To start anew, take another %s."
 )
-
-MAX_SEED: Final = 2**64 - 1
-"""The greatest seed that torch takes."""
-
-Stage = Literal["fit", "validate", "test", "predict"]
-
-
-@settings
-class Config(Settings):
-    """All that determines a run."""
-
-    dm: DataModule = option(doc="the data")
-    model: ModelFactory = option(doc="the model")
-    objective: ObjectiveFactory = option(doc="the loss and the measures; follows from the data")
-    opt: OptimisationCfg = option(default=OptimisationCfg(), doc="the optimiser")
-    training: TrainingCfg = option(default=TrainingCfg(), doc="the training loop")
-    checkpoint: CheckpointCfg = option(default=CheckpointCfg(), doc="the checkpoints")
-    wandb: WandbCfg = option(default=WandbCfg(), doc="Weights & Biases")
-    tensorboard: bool = option(
-        harmless=True, default=False, doc="whether to write TensorBoard files as well"
-    )
-    pictures: bool = option(harmless=True, default=True, doc="whether to draw the run's pictures")
-    seed: int = option(default=42, ge=0, le=MAX_SEED, doc="seed of every random choice")
-    gpu: int = option(
-        harmless=True, default=0, ge=-1, doc="index of the CUDA device; -1 is the CPU"
-    )
-    deterministic: bool = option(
-        default=False, doc="whether to use only kernels whose results are equal to the bit"
-    )
-    stage: Stage = option(
-        harmless=True, default="fit", doc="train, or measure or apply trained weights"
-    )
-
-    @override
-    def problems(self) -> Iterator[str]:
-        published = type_argument(type(self.dm))
-        if not isinstance(published, type):
-            return
-        for group in ("model", "objective"):
-            chosen: Settings = getattr(self, group)
-            if not accepts(type_argument(type(chosen)), published):
-                fitting = sorted(
-                    name
-                    for name, cls in CONFIG_GROUPS.get(group, {}).items()
-                    if accepts(type_argument(cls), published)
-                )
-                yield (
-                    f"{group}={_name(chosen)} does not fit dm={_name(self.dm)}, whose data are "
-                    f"described by {published.__name__}. Those that fit: {', '.join(fitting)}."
-                )
-
-    def run(self, run_dir: Path | str | None = None) -> float:
-        """Run this configuration; see `run`."""
-        return run(self, run_dir)
 
 
 def run(
@@ -199,6 +136,7 @@ def _fit(
     reporter: "Reporter | None",
 ) -> "Fitted":
     from runwright.rundir.checkpoint import Checkpoints
+    from runwright.training import wandb_log
     from runwright.training.loop import Training
     from runwright.training.run_log import NoLog, RunLog
 
@@ -215,10 +153,12 @@ def _fit(
     if config.training.compile:
         model.compile()
     if world.is_main:
-        wandb_log = config.wandb.build(
-            config=config_values(config), resumed_id=resumed and resumed.info["wandb_id"]
+        wandb = wandb_log.start(
+            config.wandb,
+            config=plain_values(config),
+            resumed_id=resumed and resumed.info["wandb_id"],
         )
-        run_log = RunLog(run_dir, wandb_log=wandb_log, tensorboard=config.tensorboard)
+        run_log = RunLog(run_dir, wandb_log=wandb, tensorboard=config.tensorboard)
     else:
         run_log = NoLog(run_dir)
     draws = config.pictures and world.is_main
@@ -263,18 +203,12 @@ def _fit(
     return fitted
 
 
-def config_values(settings: Settings) -> dict[str, Any]:
-    """The options as plain values (numbers, strings, lists, dictionaries), as YAML holds them."""
-    from runwright.plain import plain_values
-
-    return plain_values(settings)
-
-
 def _too_large(group: str, chosen: Settings) -> "Callable[[str], UserError]":
     """What is told when a factory does not get the memory that it asks for."""
     return lambda said: UserError(
-        f"{group}={_name(chosen)} does not fit into memory with these options: {said}. Make it "
-        f"smaller with the options below {group} (--help shows them), or take another device (gpu)."
+        f"{group}={chosen_name(chosen)} does not fit into memory with these options: {said}. Make "
+        f"it smaller with the options below {group} (--help shows them), or take another device "
+        "(gpu)."
     )
 
 
@@ -283,7 +217,3 @@ def _out_of_memory(what: str, said: str) -> RunError:
         f"Out of memory, {what}: {said}. Use training.precision=bf16, a smaller model, smaller "
         "examples (such as dm.default_res), or another device (gpu)."
     )
-
-
-def _name(factory: Settings) -> str:
-    return name_of(type(factory)) or type(factory).__name__

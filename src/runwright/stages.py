@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from runwright.config import Config
 from runwright.data import Data, Split
 from runwright.errors import UserError, did_you_mean
 from runwright.objective import Objective
 from runwright.pictures import draw_learning_curves
-from runwright.run import Config
 from runwright.rundir.changes import changes, is_record
 from runwright.rundir.checkpoint import find_weights, load_into, read_weights
 from runwright.rundir.files import replacing, write_bytes

@@ -27,7 +27,7 @@ def note(event, arguments):
 
 sys.addaudithook(note)
 from runwright import app
-from runwright.run import Config
+from runwright.config import Config
 
 once = Config.run
 
@@ -45,7 +45,7 @@ COUNTING = """
 import gc
 from omegaconf import DictConfig
 from runwright import app
-from runwright.run import Config
+from runwright.config import Config
 
 once = Config.run
 

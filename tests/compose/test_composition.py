@@ -14,7 +14,7 @@ from runwright.domains.vision.choices import (
     FcnFactory,
     SimpleCNNFactory,
 )
-from runwright.run import config_values
+from runwright.plain import plain_values
 
 CMNIST = ["dm=cmnist", "model=fcn"]
 
@@ -440,7 +440,7 @@ def test_the_home_directory_may_be_written_as_in_a_shell(home: Path, override: s
     assert isinstance(config.dm, ColoredMNISTDataModule)
     assert config.dm.root == home / "digits"
     assert config.checkpoint.load == home / "run"
-    assert config_values(config)["dm"]["root"] == f"{home}/digits"
+    assert plain_values(config)["dm"]["root"] == f"{home}/digits"
 
 
 def test_the_home_directory_may_be_written_so_in_files(conf: Path, home: Path) -> None:

@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from runwright import app
 from runwright.factory import Settings, factory, option, settings
 from runwright.model import ModelFactory
-from runwright.run import Config
+from runwright.config import Config
 from toy_domain import SetDims
 
 @settings

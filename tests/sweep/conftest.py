@@ -12,8 +12,8 @@ import pytest
 from conftest import REPOSITORY
 from runwright.cli.commandline import run_command_line
 from runwright.cli.exit_status import DONE, exit_status
+from runwright.config import Config
 from runwright.factory import name_of
-from runwright.run import Config
 from runwright.sweep.study import load
 from toy_domain import ToySets
 

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 from runwright import compose
 from runwright.cli.commandline import run_command_line
-from runwright.run import Config
+from runwright.config import Config
 from runwright.sweep.results import write_results
 from sweep.conftest import LRS, Sweep, result, study
 

@@ -308,7 +308,7 @@ def test_schemas_out_of_date_are_a_note(tmp_path: Path, capsys: pytest.CaptureFi
         (["--conf", "nowhere"], "--conf nowhere: there is no such folder"),
         (["--config-name", "confg"], "Did you mean 'config'?"),
         (["--import", "nowhere"], "There is no module 'nowhere'"),
-        (["--config-class", "runwright.run:Confg"], "has no class 'Confg'"),
+        (["--config-class", "runwright.config:Confg"], "has no class 'Confg'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -21,8 +21,8 @@ from conftest import REPOSITORY
 from runwright import RunError, compose
 from runwright.__main__ import main
 from runwright.cli.commandline import run_command_line
+from runwright.config import Config
 from runwright.factory import name_of
-from runwright.run import Config
 from runwright.tools.records import read_run
 from toy_domain import ToySets
 

@@ -16,7 +16,8 @@ from wandb.proto.wandb_internal_pb2 import Record
 from conftest import SMALL, Run
 from programs import run_python, start_python
 from runwright import UserError
-from runwright.training.wandb_log import WandbCfg
+from runwright.config import WandbCfg
+from runwright.training import wandb_log
 
 DIGITS = ["dm=cmnist", *SMALL, "training.epochs=1"]
 
@@ -54,14 +55,15 @@ def test_what_wandb_does_not_take_is_refused_before_any_data_is_read(
     options: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(UserError, match=problem):
-        WandbCfg(mode="offline", **options).preflight()
-    WandbCfg(mode="offline", project="p", id="a-b", tags=["x"], entity="e").preflight()
+        wandb_log.check(WandbCfg(mode="offline", **options))
+    wandb_log.check(WandbCfg(mode="offline", project="p", id="a-b", tags=["x"], entity="e"))
 
 
 def test_a_file_in_the_place_of_wandbs_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
+    cfg = WandbCfg(mode="offline", dir=str(tmp_path / "file"))
     with pytest.raises(UserError, match=r"wandb.dir=.+file: File exists"):
-        WandbCfg(mode="offline", dir=str(tmp_path / "file")).build(config={}, resumed_id=None)
+        wandb_log.start(cfg, config={}, resumed_id=None)
 
 
 @pytest.mark.slow

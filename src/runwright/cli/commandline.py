@@ -15,17 +15,18 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from runwright import app, plain
+from runwright import app
 from runwright.cli import basic_launcher
 from runwright.cli.completion import CompletionLoader
 from runwright.cli.flags import read_flags
 from runwright.cli.mistakes import mistakes_of_run
 from runwright.compose import composition, schema
-from runwright.compose.conversion import home_path
+from runwright.compose.yaml_text import to_yaml
+from runwright.config import Config
 from runwright.domains import register_domains
 from runwright.errors import ConfigError, RunError, UserError, did_you_mean
 from runwright.factory import CONFIG_GROUPS
-from runwright.run import Config
+from runwright.plain import home_path, plain_values
 
 _NO_FOLDER: Final = """\
 There is no folder {0}, where {2} looks for its YAML files. Make it, with a {1}.yaml such as
@@ -148,9 +149,9 @@ def _show(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
             raise UserError(f"--package {args.package}: there is nothing of that name. {hint}")
         print(f"# @package {args.package}")
     if OmegaConf.is_config(shown):
-        print(plain.to_yaml(shown, resolve=args.resolve), end="")
+        print(to_yaml(shown, resolve=args.resolve), end="")
     else:
-        print(plain.plain_values(shown))
+        print(plain_values(shown))
 
 
 def _existing(flag: str, base: Path, folder: str) -> Path:

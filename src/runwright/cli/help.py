@@ -20,8 +20,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from runwright.compose.diagnosis import without_hydra
+from runwright.compose.yaml_text import to_yaml
 from runwright.factory import Option, described, name_of, summary
-from runwright.plain import to_yaml
 
 _COLUMN: Final = 34
 _LEAST_WIDTH: Final = 80  # half of which is left for the descriptions

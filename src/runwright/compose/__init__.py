@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from runwright.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
-    from runwright.run import Config
+    from runwright.config import Config
 
 CONFIG_NAME: Final = "config"
 
@@ -61,8 +61,8 @@ def compose(
         write_out_home,
     )
     from runwright.compose.diagnosis import without_hydra
+    from runwright.config import Config
     from runwright.domains import register_domains
-    from runwright.run import Config
 
     register_domains()
     schema.store(config or Config)

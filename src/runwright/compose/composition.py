@@ -26,13 +26,14 @@ from omegaconf import DictConfig
 from typing_extensions import override
 
 from runwright import preflight
-from runwright.compose.conversion import Conversion, home_path
+from runwright.compose.conversion import Conversion
 from runwright.compose.demands import Demands
 from runwright.compose.diagnosis import Diagnosis, convert
 from runwright.compose.explanation import USER_MISTAKES, text_of
 from runwright.compose.hydra_part import wrong_in_hydra
+from runwright.config import Config
 from runwright.errors import ConfigError, UserError
-from runwright.run import Config
+from runwright.plain import home_path
 
 if TYPE_CHECKING:
     from runwright.factory import Settings

@@ -16,6 +16,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from runwright.compose.schema import Members, type_of, unknown_key, unknown_keys, ways_to_choose
 from runwright.errors import UserError
 from runwright.factory import OptionError, Settings, broken_rules, described, full_key, group_of
+from runwright.plain import home_path
 
 _ABSTRACT: Final = (
     "{key}: the file that was chosen does not say which {cls} it changes. Begin it with a "
@@ -137,15 +138,3 @@ def _from_home(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _from_home(member) for k, member in cast("dict[Any, Any]", value).items()}
     return home_path(value) if isinstance(value, Path) else value
-
-
-def home_path(path: Path) -> Path:
-    """The path with a leading `~` or `~user` written out.
-
-    Raises:
-        UserError: there is no such user.
-    """
-    try:
-        return path.expanduser()
-    except RuntimeError as error:
-        raise UserError(f"there is no home directory {path.parts[0]}.") from error

@@ -9,9 +9,10 @@ from typing import Any, cast
 import yaml
 
 from runwright.compose.schema import SCHEMA_NAME
+from runwright.compose.yaml_text import escaped
 from runwright.errors import UserError
 from runwright.factory import Settings, choice, described, full_key, name_of
-from runwright.plain import escaped, leaves, plain_values
+from runwright.plain import leaves, plain_values
 
 
 def changes(recorded: Path, config: Settings, *, within: tuple[str, ...] = ("",)) -> list[str]:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import attrs
 
+from runwright.config import CheckpointCfg
 from runwright.errors import UserError
-from runwright.factory import Settings, option, settings
 from runwright.rundir.files import alias, write_bytes
 
 if TYPE_CHECKING:
@@ -39,33 +39,6 @@ STATE_SUFFIX: Final = ".state.safetensors"
 # Without `save_every`, saving takes about this share of the time, and starts after this long.
 _SHARE_OF_TIME: Final = 0.01
 _FIRST_AFTER_SECONDS: Final = 10.0
-
-
-@settings
-class CheckpointCfg(Settings):
-    """When checkpoints are written, and from which one to start."""
-
-    save_every: int | None = option(
-        harmless=True,
-        default=None,
-        ge=1,
-        doc="steps between checkpoints; by default as often as costs 1 % of the time",
-    )
-    keep: int = option(
-        harmless=True,
-        default=2,
-        ge=1,
-        doc="how many checkpoints to keep, beside the best; 1 has no fallback",
-    )
-    load: Path | None = option(
-        default=None,
-        doc="weights to start from: a .safetensors file, or a run directory (its best weights)",
-    )
-    allow_changes: bool = option(
-        harmless=True,
-        default=False,
-        doc="whether a run may be resumed with a changed configuration",
-    )
 
 
 class DamagedCheckpointError(Exception):

@@ -29,11 +29,12 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from runwright import plain
 from runwright.compose import schema
 from runwright.compose.quoting import with_path
+from runwright.compose.yaml_text import escaped, to_yaml
+from runwright.config import Config
 from runwright.errors import RunError, UserError
-from runwright.run import Config
+from runwright.plain import plain_values
 from runwright.rundir.changes import changes, group_members
 from runwright.rundir.checkpoint import Checkpoints
 from runwright.rundir.files import is_within, write_bytes
@@ -282,11 +283,11 @@ def config_yaml(config: Config, path: Path) -> str:
     defaults += [{group: name} for group, name in members.items() if group != "objective"]
     # The data bring their objective with them; this file has the last word.
     defaults += ["_self_", {"override objective": members["objective"]}]
-    values = {"defaults": defaults, **plain.escaped(plain.plain_values(config))}
+    values = {"defaults": defaults, **escaped(plain_values(config))}
     return (
         "# The whole configuration of this run. It reproduces the run by itself:\n"
         f"#   {_program()} --config-dir {shlex.quote(str(path))} --config-name config\n"
-        + plain.to_yaml(values)
+        + to_yaml(values)
     )
 
 

@@ -5,8 +5,8 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from runwright.config import MAX_SEED
 from runwright.errors import ConfigError, UserError, did_you_mean
-from runwright.run import MAX_SEED
 from runwright.sweep.distributions import described, member
 from runwright.sweep.space import SearchSpace, Values, are_compatible
 from runwright.sweep.sweeper_options import SweeperConf

@@ -17,8 +17,9 @@ from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 
 from runwright.compose import composition
+from runwright.config import Config
 from runwright.errors import UserError, free_variables
-from runwright.run import Config, run
+from runwright.run import run
 from runwright.sweep import study as studies
 from runwright.sweep.storage import is_out_of_reach
 from runwright.training.signals import REQUEUE

@@ -5,9 +5,9 @@ from typing import Final
 
 import attrs
 
+from runwright.config import Config
 from runwright.dims import accepts
 from runwright.factory import CONFIG_GROUPS, Settings, name_of, type_argument
-from runwright.run import Config
 from runwright.tools.findings import Findings, listed
 from runwright.tools.project import ConfFile, Project, included
 

@@ -20,10 +20,10 @@ from omegaconf.errors import OmegaConfBaseException
 from runwright.compose import composition, schema
 from runwright.compose.diagnosis import without_hydra
 from runwright.compose.quoting import parse_override
+from runwright.config import Config
 from runwright.errors import ConfigError, UserError, nearest
 from runwright.factory import CONFIG_GROUPS
 from runwright.plain import leaves, plain_values
-from runwright.run import Config
 from runwright.tools.cases import Case, Composed, member_cases, primary_cases
 from runwright.tools.findings import Findings, listed
 from runwright.tools.project import Project, included

@@ -5,11 +5,11 @@ from typing import TypeAlias
 
 import attrs
 
+from runwright.config import Config
 from runwright.data import DataModule
 from runwright.dims import Dims
 from runwright.model import ModelFactory
 from runwright.optimisation import OptimisationCfg
-from runwright.run import Config
 from runwright.tools.cases import Composed, fits
 from runwright.tools.findings import Findings, listed
 from runwright.tools.sizes import (

@@ -11,10 +11,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runwright.compose import CONFIG_NAME, nearest_conf
+from runwright.config import Config
 from runwright.domains import register_domains
 from runwright.errors import UserError, did_you_mean
 from runwright.factory import CONFIG_GROUPS
-from runwright.run import Config
 
 # Groups of Hydra's own that lie one folder deeper than all others.
 _HYDRA: Final = "hydra"

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from runwright.compose.conversion import home_path
 from runwright.extras import require_extra
+from runwright.plain import home_path
 
 _ROOT: Final = Path("data")
 _DESCRIPTION: Final = """\

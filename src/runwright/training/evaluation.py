@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from runwright.batching import FirstBatches
+from runwright.config import Precision, TrainingCfg
 from runwright.data import Batch, Data, Split
 from runwright.distributed import World
 from runwright.errors import UserError, did_you_mean
 from runwright.objective import Evaluation, Objective
-from runwright.training.options import Precision, TrainingCfg
 from runwright.training.sharding import is_sharded
 
 log = logging.getLogger(__name__)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from runwright.batching import part_of
+from runwright.config import TrainingCfg
 from runwright.data import Batch, Data, Split
 from runwright.distributed import World
 from runwright.errors import RunError, UserError, did_you_mean
@@ -29,7 +30,6 @@ from runwright.training.ema import MovingAverage
 from runwright.training.evaluation import autocast, choose_monitor, evaluate, limited
 from runwright.training.losses import LossHistory
 from runwright.training.memory import explaining_out_of_memory
-from runwright.training.options import TrainingCfg
 from runwright.training.progress import Fitted, Progress
 from runwright.training.reporter import Reporter
 from runwright.training.run_log import RunLog

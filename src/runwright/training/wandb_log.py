@@ -1,17 +1,15 @@
-"""Weights & Biases: its options, and a run's records there, which never stop the run."""
+"""A run's records at Weights & Biases, which never stop the run."""
 
 import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-from typing_extensions import override
-
-from runwright.compose.conversion import home_path
+from runwright.config import WandbCfg
 from runwright.errors import UserError
 from runwright.extras import require_extra
-from runwright.factory import Settings, option, settings
+from runwright.plain import home_path
 
 if TYPE_CHECKING:
     from wandb.sdk.wandb_run import Run
@@ -30,98 +28,73 @@ _NO_KEY: Final = (
 _SETTINGS: Final = {"project": "project", "id": "run_id", "tags": "run_tags"}
 
 
-@settings
-class WandbCfg(Settings):
-    """Weights & Biases; the options of `wandb.init`."""
+def check(cfg: WandbCfg) -> None:
+    """Check, before any data are read, what W&B alone knows to be wrong.
 
-    name: str | None = option(harmless=True, default=None, doc="name of the run; W&B invents one")
-    dir: str = option(harmless=True, default="./local_logging", doc="directory for W&B's own files")
-    id: str | None = option(
-        harmless=True, default=None, doc="id of the run; a resumed run keeps its own"
-    )
-    anonymous: str | None = option(
-        harmless=True, default=None, doc="passed on to wandb.init, where it no longer has an effect"
-    )
-    project: str | None = option(
-        harmless=True, default="runwright", doc="project that the run belongs to"
-    )
-    group: str | None = option(harmless=True, default=None, doc="group that the run belongs to")
-    entity: str | None = option(
-        harmless=True, default=None, doc="user or team; W&B takes your default"
-    )
-    tags: list[str] | None = option(harmless=True, default=None, doc="labels of the run")
-    job_type: str | None = option(harmless=True, default=None, doc="kind of the run, e.g. train")
-    mode: Literal["online", "offline", "disabled"] = option(
-        harmless=True,
-        default="disabled",
-        doc="whether to log to the server, to files, or not at all",
-    )
-    resume: Literal["allow", "never", "must", "auto"] | None = option(
-        harmless=True, default=None, doc="what to do when the id exists; a resumed run takes allow"
-    )
+    Raises:
+        UserError: it does not take an option, or has no key.
+    """
+    if cfg.mode == "disabled":
+        return
+    require_extra("wandb", "wandb", f"wandb.mode={cfg.mode}")
+    import wandb
+    from wandb.errors import UsageError
 
-    @override
-    def preflight(self) -> None:
-        if self.mode == "disabled":
-            return
-        require_extra("wandb", "wandb", f"wandb.mode={self.mode}")
-        import wandb
-        from wandb.errors import UsageError
-
-        for name, setting in _SETTINGS.items():
-            try:
-                wandb.Settings(**{setting: getattr(self, name)})
-            except (UsageError, ValueError) as error:
-                raise UserError(f"wandb.{name}: {_reason(error)}.") from error
-        # It looks for a key, and asks no server.
-        if self.mode == "online" and not wandb.login(prompt=False, verify=False):
-            raise UserError(_NO_KEY)
-
-    def build(self, *, config: Mapping[str, Any], resumed_id: str | None) -> "WandbLog | None":
-        """Start the W&B run, or return None when it is disabled.
-
-        Where the server cannot be reached the run is logged offline, and says so: a failure of
-        the network must not stop a training.
-        """
-        if self.mode == "disabled":
-            return None
-        import wandb
-        from wandb.errors import CommError
-
-        folder = home_path(Path(self.dir))
+    for name, setting in _SETTINGS.items():
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"wandb.dir={self.dir}: {error.filename}: {error.strerror}.") from error
-        arguments: dict[str, Any] = {
-            "name": self.name,
-            "dir": str(folder),
-            "id": resumed_id or self.id,
-            "project": self.project,
-            "group": self.group,
-            "entity": self.entity,
-            "tags": self.tags,
-            "job_type": self.job_type,
-            "resume": "allow" if resumed_id else self.resume,
-            "config": dict(config),
-            "reinit": "create_new",
+            wandb.Settings(**{setting: getattr(cfg, name)})
+        except (UsageError, ValueError) as error:
+            raise UserError(f"wandb.{name}: {_reason(error)}.") from error
+    # It looks for a key, and asks no server.
+    if cfg.mode == "online" and not wandb.login(prompt=False, verify=False):
+        raise UserError(_NO_KEY)
+
+
+def start(cfg: WandbCfg, *, config: Mapping[str, Any], resumed_id: str | None) -> "WandbLog | None":
+    """Start the W&B run, or return None when it is disabled.
+
+    Where the server cannot be reached the run is logged offline, and says so: a failure of
+    the network must not stop a training.
+    """
+    if cfg.mode == "disabled":
+        return None
+    import wandb
+    from wandb.errors import CommError
+
+    folder = home_path(Path(cfg.dir))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"wandb.dir={cfg.dir}: {error.filename}: {error.strerror}.") from error
+    arguments: dict[str, Any] = {
+        "name": cfg.name,
+        "dir": str(folder),
+        "id": resumed_id or cfg.id,
+        "project": cfg.project,
+        "group": cfg.group,
+        "entity": cfg.entity,
+        "tags": cfg.tags,
+        "job_type": cfg.job_type,
+        "resume": "allow" if resumed_id else cfg.resume,
+        "config": dict(config),
+        "reinit": "create_new",
+    }
+    if cfg.anonymous is not None:
+        arguments["anonymous"] = cfg.anonymous
+    if cfg.mode == "online":
+        patience: dict[str, Any] = {
+            name: _SECONDS
+            for name in ("init_timeout", "finish_timeout")
+            if f"WANDB_{name.upper()}" not in os.environ
         }
-        if self.anonymous is not None:
-            arguments["anonymous"] = self.anonymous
-        if self.mode == "online":
-            patience: dict[str, Any] = {
-                name: _SECONDS
-                for name in ("init_timeout", "finish_timeout")
-                if f"WANDB_{name.upper()}" not in os.environ
-            }
-            arguments["settings"] = wandb.Settings(**patience)
-            if "init_timeout" in patience:
-                log.info("Waiting for the W&B server, at most %d s.", _SECONDS)
-        try:
-            return WandbLog(wandb.init(mode=self.mode, **arguments))
-        except CommError as error:
-            log.warning("W&B cannot be reached (%s): logging offline; `wandb sync` later.", error)
-            return WandbLog(wandb.init(mode="offline", **arguments))
+        arguments["settings"] = wandb.Settings(**patience)
+        if "init_timeout" in patience:
+            log.info("Waiting for the W&B server, at most %d s.", _SECONDS)
+    try:
+        return WandbLog(wandb.init(mode=cfg.mode, **arguments))
+    except CommError as error:
+        log.warning("W&B cannot be reached (%s): logging offline; `wandb sync` later.", error)
+        return WandbLog(wandb.init(mode="offline", **arguments))
 
 
 def _reason(error: Exception) -> str:

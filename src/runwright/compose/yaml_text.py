@@ -1,0 +1,36 @@
+"""Configurations as YAML that any reader understands."""
+
+import re
+from typing import Any, cast
+
+from omegaconf import OmegaConf
+
+from runwright.plain import plain_values
+
+
+def to_yaml(node: Any, *, resolve: bool = False) -> str:
+    """A composed node as YAML that any reader understands: names for enums, text for paths.
+
+    Args:
+        node: the node, or plain values with the escapes that OmegaConf reads.
+        resolve: whether to put values in the place of interpolations.
+    """
+    plain: Any = node
+    if OmegaConf.is_config(node):
+        plain = OmegaConf.to_container(node, resolve=resolve, enum_to_str=True)
+        plain = escaped(plain_values(plain)) if resolve else plain
+    return OmegaConf.to_yaml(OmegaConf.create(plain_values(plain)))
+
+
+def escaped(plain: Any) -> Any:
+    """Plain values as OmegaConf reads them back: a "${" that is text, a "???" that is a value."""
+    if isinstance(plain, dict):
+        items = cast("dict[Any, Any]", plain).items()
+        return {key: escaped(member) for key, member in items}
+    if isinstance(plain, list):
+        return [escaped(member) for member in cast("list[Any]", plain)]
+    if not isinstance(plain, str):
+        return plain
+    if re.fullmatch(r"\\*\?\?\?", plain):
+        return f"\\{plain}"
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", plain)  # a backslash before it stands for two
