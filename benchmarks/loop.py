@@ -49,7 +49,7 @@ from runwright.runtime import Runtime, choose_device
 from runwright.training.evaluation import autocast
 from runwright.training.loop import Training
 from runwright.training.run_log import RunLog
-from runwright.training.signals import StopRequest
+from runwright.training.stop import StopRequest
 from turns import Clock, in_turns
 
 MODELS: Final = {"fcn": ["model=fcn", "model.hidden_dim=256"], "cnn": ["model=cnn"]}

@@ -16,6 +16,7 @@ import optuna
 import torch
 
 from runwright import compose
+from runwright.caller import Caller
 from runwright.run import run
 from runwright.sweep import study as studies
 from runwright.sweep.trial import Validations
@@ -56,7 +57,7 @@ def main() -> None:
         reporter = Timed(studies.running(study, trial.number))
         reporter.seconds = []
         started = time.perf_counter()
-        run(config, Path(folder) / "run", reporter=reporter)
+        run(config, Path(folder) / "run", Caller(reporter=reporter))
         seconds = time.perf_counter() - started
     share = sum(reporter.seconds) / seconds
     middle = 1e3 * statistics.median(reporter.seconds)

@@ -12,8 +12,7 @@ from runwright.domains.vision.choices import (
     ColoredMNISTDataModule,
     FcnFactory,
 )
-from runwright.factory import Settings, option, settings
-from runwright.hints import mistyped
+from runwright.factory import Settings, mistyped, option, settings
 from runwright.optimisation import OptimisationCfg, Schedule
 
 

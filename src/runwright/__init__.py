@@ -1,32 +1,75 @@
 """runwright: typed, frozen factories that Hydra composes into plain PyTorch research runs.
 
-    from runwright import compose
+    from runwright import compose as compose
     accuracy = compose(["model=cnn", "opt.lr=1e-3"]).run()
 
-Importing this package imports neither torch nor Hydra; what is named below comes when it is used.
+Every name that code of one's own needs is here. Importing this package imports neither torch nor
+Hydra: what is named below comes when it is used.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
-# Now, and not when it is used: the folder of the same name would take its place.
-from runwright.compose import compose
+# Now, and not when they are used: the modules of the same names would take their places.
+from runwright.compose import compose as compose
+from runwright.factory import factory as factory
+from runwright.run import run as run
 
 if TYPE_CHECKING:
-    from runwright.config import Config
-    from runwright.errors import ConfigError, RunError, UserError
-
-__all__ = ["Config", "ConfigError", "RunError", "UserError", "compose"]
+    from runwright.batching import Batched as Batched
+    from runwright.batching import InMemory as InMemory
+    from runwright.caller import Caller as Caller
+    from runwright.caller import Reporter as Reporter
+    from runwright.config import CheckpointCfg as CheckpointCfg
+    from runwright.config import Config as Config
+    from runwright.config import TrainingCfg as TrainingCfg
+    from runwright.config import WandbCfg as WandbCfg
+    from runwright.data import Batch as Batch
+    from runwright.data import Data as Data
+    from runwright.data import DataModule as DataModule
+    from runwright.data import Split as Split
+    from runwright.dims import Dims as Dims
+    from runwright.distributed import World as World
+    from runwright.errors import ConfigError as ConfigError
+    from runwright.errors import RunError as RunError
+    from runwright.errors import UserError as UserError
+    from runwright.errors import did_you_mean as did_you_mean
+    from runwright.extras import require_extra as require_extra
+    from runwright.factory import CONFIG_GROUPS as CONFIG_GROUPS
+    from runwright.factory import Settings as Settings
+    from runwright.factory import option as option
+    from runwright.factory import settings as settings
+    from runwright.figures import new_figure as new_figure
+    from runwright.figures import save_figure as save_figure
+    from runwright.model import ModelFactory as ModelFactory
+    from runwright.objective import Evaluation as Evaluation
+    from runwright.objective import MeanLosses as MeanLosses
+    from runwright.objective import Objective as Objective
+    from runwright.objective import ObjectiveFactory as ObjectiveFactory
+    from runwright.optimisation import OptimisationCfg as OptimisationCfg
+    from runwright.runtime import Runtime as Runtime
 
 _HOME: Final = {
-    "Config": "runwright.config",
-    "ConfigError": "runwright.errors",
-    "RunError": "runwright.errors",
-    "UserError": "runwright.errors",
+    "batching": ("Batched", "InMemory"),
+    "caller": ("Caller", "Reporter"),
+    "config": ("CheckpointCfg", "Config", "TrainingCfg", "WandbCfg"),
+    "data": ("Batch", "Data", "DataModule", "Split"),
+    "dims": ("Dims",),
+    "distributed": ("World",),
+    "errors": ("ConfigError", "RunError", "UserError", "did_you_mean"),
+    "extras": ("require_extra",),
+    "factory": ("CONFIG_GROUPS", "Settings", "option", "settings"),
+    "figures": ("new_figure", "save_figure"),
+    "model": ("ModelFactory",),
+    "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),
+    "optimisation": ("OptimisationCfg",),
+    "runtime": ("Runtime",),
 }
+"""Module → the names that are taken from it."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'runwright' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(importlib.import_module(f"runwright.{module}"), name)
+    raise AttributeError(f"module 'runwright' has no attribute '{name}'")

@@ -1,8 +1,6 @@
-"""How splits are cut into batches; splits over examples in memory; limits on splits."""
+"""How a split is cut into batches, and splits over examples that lie in memory."""
 
-import copy
 from collections.abc import Iterator
-from itertools import islice
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -66,60 +64,10 @@ class Batched(Split[B], Generic[B]):
         """Where in the order each batch lies, from batch number `start` on."""
         for number in range(start, self.num_batches):
             first = number * self.batch_size
-            yield slice(*_share(first, first + self.batch_size, self.rank, self.ranks))
+            yield slice(*share_of(first, first + self.batch_size, self.rank, self.ranks))
 
 
-def part_of(split: Split[B], rank: int, ranks: int) -> Split[B]:
-    """What one of several processes takes of every training batch: an equal share of it.
-
-    Raises:
-        UserError: the batch cannot be divided equally.
-    """
-    if ranks == 1:
-        return split
-    if isinstance(split, FirstBatches):
-        inner = part_of(split.split, rank, ranks)
-        return FirstBatches(inner, split.num_batches, same_every_epoch=split.same_every_epoch)
-    if not isinstance(split, Batched):
-        return PartOfBatches(split, rank, ranks)
-    if split.batch_size % ranks:
-        raise UserError(
-            f"dm.batch_size={split.batch_size} cannot be divided equally among {ranks} processes. "
-            f"Use a multiple of {ranks}."
-        )
-    part = copy.copy(split)
-    part.rank, part.ranks = rank, ranks
-    return part
-
-
-class PartOfBatches(Split[B], Generic[B]):
-    """One process's share of every batch of a split that knows nothing of processes."""
-
-    def __init__(self, split: Split[B], rank: int, ranks: int) -> None:
-        """Take the share number `rank` of `ranks`."""
-        self.split, self.rank, self.ranks = split, rank, ranks
-
-    @override
-    def __len__(self) -> int:
-        return len(self.split)
-
-    @property
-    @override
-    def num_batches(self) -> int:
-        return self.split.num_batches
-
-    @override
-    def batches(self, epoch: int, start: int = 0) -> Iterator[B]:
-        for batch in self.split.batches(epoch, start):
-            if len(batch) % self.ranks:
-                raise UserError(
-                    f"A batch of {len(batch)} examples cannot be divided equally among "
-                    f"{self.ranks} processes."
-                )
-            yield batch.select(slice(*_share(0, len(batch), self.rank, self.ranks)))
-
-
-def _share(first: int, end: int, rank: int, ranks: int) -> tuple[int, int]:
+def share_of(first: int, end: int, rank: int, ranks: int) -> tuple[int, int]:
     """The part number `rank` of `ranks` of a range."""
     length = end - first
     return first + length * rank // ranks, first + length * (rank + 1) // ranks
@@ -140,29 +88,3 @@ class InMemory(Batched[B], Generic[B]):
             return
         order = self.order(epoch).to(self.examples.device)
         yield from (self.examples.select(order[cut]) for cut in self.cuts(start))
-
-
-class FirstBatches(Split[B], Generic[B]):
-    """The first batches of a split only, for quick looks and debugging."""
-
-    def __init__(
-        self, split: Split[B], num_batches: int, *, same_every_epoch: bool = False
-    ) -> None:
-        """Limit `split` to `num_batches` an epoch, the batches of epoch 0 if `same_every_epoch`."""
-        self.split = split
-        self._num_batches = min(num_batches, split.num_batches)
-        self.same_every_epoch = same_every_epoch
-
-    @override
-    def __len__(self) -> int:
-        return sum(len(batch) for batch in self.batches(0))
-
-    @property
-    @override
-    def num_batches(self) -> int:
-        return self._num_batches
-
-    @override
-    def batches(self, epoch: int, start: int = 0) -> Iterator[B]:
-        epoch = 0 if self.same_every_epoch else epoch
-        return islice(self.split.batches(epoch, start), self._num_batches - start)

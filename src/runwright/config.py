@@ -1,9 +1,8 @@
 """All that a person may set of a run, and nothing that happens with it."""
 
-import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal, TypeAlias
 
 from typing_extensions import override
 
@@ -175,6 +174,9 @@ class Config(Settings):
         harmless=True, default="fit", doc="train, or measure or apply trained weights"
     )
 
+    # Set by run.py: a configuration knows nothing of runs, and `.run()` is only shorter to write.
+    runner: ClassVar["Runner"]
+
     @override
     def problems(self) -> Iterator[str]:
         published = type_argument(type(self.dm))
@@ -196,8 +198,11 @@ class Config(Settings):
 
     def run(self, run_dir: Path | str | None = None) -> float:
         """Run this configuration; see `runwright.run`."""
-        # By name: a configuration knows nothing of runs, and this is only shorter to write.
-        return importlib.import_module("runwright.run").run(self, run_dir)
+        return self.runner(self, run_dir)
+
+
+Runner: TypeAlias = Callable[[Config, Path | str | None], float]
+"""What runs a configuration, in a directory; returns the monitored measure."""
 
 
 def chosen_name(factory: Settings) -> str:

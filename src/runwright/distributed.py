@@ -17,10 +17,8 @@ import attrs
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
-from torch.nn.parallel import DistributedDataParallel
 
 from runwright.errors import UserError
-from runwright.training import sharding
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -64,7 +62,7 @@ class World:
         dist.all_reduce(raised, op=dist.ReduceOp.MAX, group=self.control)
         return [bool(flag) for flag in cast("list[int]", raised.tolist())]
 
-    def from_main(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """What the main process holds, for all."""
         if self.size == 1:
             return value
@@ -72,7 +70,7 @@ class World:
         dist.broadcast_object_list(held, src=0, group=self.control)
         return held[0]
 
-    def gathered(self, value: T) -> list[T]:
+    def all_gather(self, value: T) -> list[T]:
         """What every process holds, in the order of their ranks."""
         if self.size == 1:
             return [value]
@@ -80,13 +78,13 @@ class World:
         dist.all_gather_object(held, value, group=self.control)
         return held
 
-    def add_up(self, tensors: Iterable[Tensor]) -> None:
+    def all_reduce(self, tensors: Iterable[Tensor]) -> None:
         """Replace each tensor by its sum over the processes."""
         if self.size > 1:
             for tensor in tensors:
                 dist.all_reduce(tensor)
 
-    def share_buffers(self, model: nn.Module) -> None:
+    def broadcast_buffers(self, model: nn.Module) -> None:
         """Give every process the buffers of the main one, such as running statistics."""
         if self.size > 1:
             for buffer in model.buffers():
@@ -96,46 +94,6 @@ class World:
         """Let every process draw its own dropout, the first as if it were alone."""
         if not self.is_main:
             torch.manual_seed(seed + self.rank)
-
-    def side_by_side(self, model: nn.Module, *, sharded: bool = False) -> nn.Module:
-        """The model as it is trained: its gradients are the means over the processes.
-
-        Args:
-            model: what is trained; it is changed in place if it is sharded.
-            sharded: whether each process holds a part of it only.
-
-        Raises:
-            UserError: it cannot be sharded.
-        """
-        if self.size == 1:
-            return model
-        if self.device.type == "cuda":
-            model = cast("nn.Module", nn.SyncBatchNorm.convert_sync_batchnorm(model))
-        elif any(isinstance(module, _BATCH_NORMS) for module in model.modules()):
-            if sharded:
-                raise UserError(
-                    "training.parallel=fsdp: on CPUs batch normalisation would have other "
-                    "statistics in every process. Take a model without it, or ddp."
-                )
-            log.warning(
-                "Batch normalisation takes its statistics from each process's share of a batch: "
-                "on CPUs torch cannot put them together."
-            )
-        if sharded:
-            sharding.shard(model, self.device, self.size)
-            return model
-        return DistributedDataParallel(model)
-
-    def exchanging(
-        self, model: nn.Module, *, gradients: bool
-    ) -> contextlib.AbstractContextManager[None]:
-        """Whether the backward pass exchanges gradients: only the last of a step need do so."""
-        if self.size == 1:
-            return contextlib.nullcontext()
-        if isinstance(model, DistributedDataParallel) and not gradients:
-            return model.no_sync()
-        sharding.exchange_gradients(model, now=gradients)
-        return contextlib.nullcontext()
 
     @contextlib.contextmanager
     def main_first(self) -> Generator[None]:

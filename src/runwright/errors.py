@@ -8,9 +8,8 @@ exception is a bug and keeps its traceback.
 """
 
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import Any
 
 
 class UserError(Exception):
@@ -26,12 +25,10 @@ class ConfigError(UserError):
 
     Attributes:
         problems: one self-contained text a mistake, no two of them equal.
-        parts: the options of the configuration that are right by themselves, by name.
     """
 
-    def __init__(self, problems: Sequence[str], parts: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(dict.fromkeys(problems))
-        self.parts = parts or {}
         super().__init__(self.problems)  # the arguments, so that the error survives pickling
 
     def __str__(self) -> str:

@@ -21,21 +21,21 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from types import UnionType
 from typing import (
     Any,
     ClassVar,
     Final,
     TypeVar,
-    Union,
     cast,
     dataclass_transform,
     get_args,
     get_origin,
+    get_type_hints,
 )
 
 import attrs
 
+from runwright import hints
 from runwright.errors import UserError, did_you_mean
 
 T = TypeVar("T")
@@ -113,6 +113,15 @@ class Option:
         """The bounds as people write them: "≥ 0, < 1"; empty when there are none."""
         limits = (("≥", self.ge), (">", self.gt), ("≤", self.le), ("<", self.lt))
         return ", ".join(f"{sign} {_written(limit)}" for sign, limit in limits if limit is not None)
+
+    def written_type(self, hint: Any) -> str:
+        """The type and the bounds as people write them: "int ≥ 1", "path", "GELU | RELU | null"."""
+        if self.choices is not None:
+            return " | ".join(self.choices)
+        text = hints.written(hint)
+        if not self.bounds:
+            return text
+        return f"{text}, {self.bounds}" if "|" in text else f"{text} {self.bounds}"
 
     def problem(self, value: object) -> str | None:
         """What is wrong with `value` (a number, or a container of numbers), or None."""
@@ -261,11 +270,36 @@ def broken_rules(values: Settings, wrong: Collection[str]) -> Iterator[tuple[str
             if not set(_NAMED.findall(text)) & set(wrong):
                 yield "", text
     except Exception:
-        from runwright.hints import mistyped
-
         # A rule may rely on what is wrong, be it by its type, which is told when it is run.
         if not wrong and not mistyped(values):
             raise
+
+
+def mistyped(settings: Settings, key: str = "") -> dict[str, str]:
+    """What has another type than it should, by its full key, a sentence each.
+
+    Where a configuration is composed, OmegaConf sees to that; this is for values given in Python.
+    """
+    types = get_type_hints(type(settings))
+    wrong: dict[str, str] = {}
+    for field in dataclasses.fields(cast("Any", settings)):
+        value, hint = getattr(settings, field.name), types[field.name]
+        full = full_key(key, field.name)
+        if not hints.fits(value, hint):
+            wrong[full] = f"{full} {hints.demand(value, hint)}"
+            continue
+        for place, part in _settings_in(value, full):
+            wrong |= mistyped(part, place)
+    return wrong
+
+
+def _settings_in(value: object, key: str) -> Iterator[tuple[str, Settings]]:
+    """What has options of its own, with its full key: the value, or members of a list."""
+    if isinstance(value, Settings):
+        yield key, value
+    elif isinstance(value, list | tuple):
+        for index, member in enumerate(cast("Sequence[object]", value)):
+            yield from _settings_in(member, f"{key}[{index}]")
 
 
 def _make(cls: type[T]) -> type[T]:
@@ -361,8 +395,7 @@ def type_argument(cls: type[Settings], position: int = 0) -> Any:
 
 def group_of(hint: Any) -> str | None:
     """The group whose members an option of this type takes, `Kind` or `Kind | None`, or None."""
-    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    groups = (getattr(kind, "config_group", None) for kind in kinds)
+    groups = (getattr(kind, "config_group", None) for kind in hints.alternatives(hint))
     return next((group for group in groups if group is not None), None)
 
 

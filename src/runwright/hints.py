@@ -1,63 +1,49 @@
-"""Whether the values of options have the types that were declared.
+"""Type hints: whether a value fits one, what it allows, and how it is written."""
 
-Where a configuration is composed, OmegaConf sees to that. This is for values given in Python.
-"""
-
-import dataclasses
 import enum
 import inspect
 import types
 import typing
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, Final, cast
 
 from runwright.errors import nearest
-from runwright.factory import Settings, full_key
 
-_CONTAINERS = (list, tuple, Sequence)
-
-
-def mistyped(settings: Settings, key: str = "") -> dict[str, str]:
-    """What has another type than it should, by its full key, a sentence each."""
-    hints = typing.get_type_hints(type(settings))
-    wrong: dict[str, str] = {}
-    for field in dataclasses.fields(cast("Any", settings)):
-        value, hint = getattr(settings, field.name), hints[field.name]
-        full = full_key(key, field.name)
-        if not _fits(value, hint):
-            wrong[full] = f"{full} {_demand(value, hint)}"
-            continue
-        for place, part in _parts(value, full):
-            wrong |= mistyped(part, place)
-    return wrong
+_CONTAINERS: Final = (list, tuple, Sequence)
+_MOST_NAMES: Final = 12
+_NAMES: Final[dict[Any, str]] = {type(None): "null", Path: "path", Any: "any"}
 
 
-def _parts(value: object, key: str) -> Iterator[tuple[str, Settings]]:
-    """What has options of its own, with its full key: the value, or members of a list."""
-    if isinstance(value, Settings):
-        yield key, value
-    elif isinstance(value, list | tuple):
-        for index, member in enumerate(cast("Sequence[object]", value)):
-            yield from _parts(member, f"{key}[{index}]")
+def alternatives(hint: Any) -> tuple[Any, ...]:
+    """The types of a union, or the one type that a hint is."""
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return typing.get_args(hint) if is_union else (hint,)
 
 
-def _fits(value: object, hint: Any) -> bool:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, kind) for kind in arguments)
-    if origin is typing.Literal:
+def is_optional(hint: Any) -> bool:
+    """Whether None is allowed."""
+    return types.NoneType in alternatives(hint)
+
+
+def fits(value: object, hint: Any) -> bool:
+    """Whether a value has a type; where a configuration is composed, OmegaConf sees to that."""
+    kinds = alternatives(hint)
+    if len(kinds) > 1:
+        return any(fits(value, kind) for kind in kinds)
+    arguments = typing.get_args(hint)
+    kind = typing.get_origin(hint) or hint
+    if kind is typing.Literal:
         return any(value == one and type(value) is type(one) for one in arguments)
-    kind = origin or hint
     if kind is Any or not inspect.isclass(kind):  # or a type variable: nothing is demanded
         return True
     if kind in _CONTAINERS and isinstance(value, list | tuple):
         members = [one for one in arguments if one is not ...] or [Any]
-        return all(any(_fits(v, one) for one in members) for v in cast("Sequence[object]", value))
-    fits = _is_a(value, kind)
-    if fits and isinstance(value, dict) and arguments:
+        return all(any(fits(v, one) for one in members) for v in cast("Sequence[object]", value))
+    if isinstance(value, dict) and kind is dict and arguments:
         items = cast("dict[object, object]", value).items()
-        return all(_fits(k, arguments[0]) and _fits(v, arguments[1]) for k, v in items)
-    return fits
+        return all(fits(k, arguments[0]) and fits(v, arguments[1]) for k, v in items)
+    return _is_a(cast("object", value), kind)
 
 
 def _is_a(value: object, kind: type[Any]) -> bool:
@@ -66,31 +52,71 @@ def _is_a(value: object, kind: type[Any]) -> bool:
     return isinstance(value, int | float if kind is float else kind)
 
 
-def _demand(value: object, hint: Any) -> str:
+def demand(value: object, hint: Any) -> str:
     """What is wrong with a value, and what is allowed."""
-    if not (allowed := _names(hint)):
-        return f"must be {_written(hint)}, got {value!r}"
+    if not (allowed := _few_values(hint)):
+        return f"must be {_in_python(hint)}, got {value!r}"
     closest = nearest(str(value), allowed)
     meant = f"Did you mean '{allowed[closest]}'? " if closest else ""
     return f"cannot be {value!r}. {meant}Allowed: {', '.join(allowed.values())}."
 
 
-def _names(hint: Any) -> dict[str, str]:
+def _few_values(hint: Any) -> dict[str, str]:
     """The values that a type allows, where they are a few, by name, as they stand in Python."""
-    if isinstance(hint, enum.EnumType):
-        return {name: f"{hint.__name__}.{name}" for name in hint.__members__}
-    if typing.get_origin(hint) is typing.Literal:
-        return {str(value): str(value) for value in typing.get_args(hint)}
-    if typing.get_origin(hint) not in (typing.Union, types.UnionType):
+    kinds = [kind for kind in alternatives(hint) if kind is not types.NoneType]
+    if len(kinds) != 1:
         return {}
-    kinds = [kind for kind in typing.get_args(hint) if kind is not types.NoneType]
-    return _names(kinds[0]) if len(kinds) == 1 else {}
+    (kind,) = kinds
+    if isinstance(kind, enum.EnumType):
+        return {name: f"{kind.__name__}.{name}" for name in kind.__members__}
+    if typing.get_origin(kind) is typing.Literal:
+        return {str(value): str(value) for value in typing.get_args(kind)}
+    return {}
 
 
-def _written(hint: Any) -> str:
-    """A type as it is written: `int | None`."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return " | ".join(_written(kind) for kind in typing.get_args(hint))
+def names_in(hint: Any) -> list[str]:
+    """Every name that a type allows somewhere: an enum's, aliases included, or a Literal's."""
+    if isinstance(hint, enum.EnumType):
+        return list(hint.__members__)
+    if typing.get_origin(hint) is typing.Literal:
+        return [str(value) for value in typing.get_args(hint)]
+    return [name for kind in typing.get_args(hint) for name in names_in(kind)]
+
+
+def scalars_in(hint: Any) -> Iterator[Any]:
+    """The types that are no union and no container, in the order in which they are written."""
+    arguments = typing.get_args(hint)
+    if not arguments or typing.get_origin(hint) is typing.Literal:
+        yield hint
+        return
+    for kind in arguments:
+        yield from scalars_in(kind)
+
+
+def written(hint: Any) -> str:
+    """A type as one writes it for a person: `int | null`, `path`, `GELU | RELU`, `list[int]`."""
+    kinds = alternatives(hint)
+    if len(kinds) > 1:
+        return " | ".join(written(kind) for kind in kinds)
+    arguments = typing.get_args(hint)
+    origin: Any = typing.get_origin(hint)
+    if origin is typing.Literal:
+        return " | ".join(str(argument) for argument in arguments)
+    if isinstance(hint, enum.EnumType):
+        names = [member.name for member in cast("type[enum.Enum]", hint)]
+        if len(names) > _MOST_NAMES:
+            return f"one of {len(names)}: {names[0]} … {names[-1]}"
+        return " | ".join(names)
+    if origin is not None:  # list[int], dict[str, float]
+        return f"{origin.__name__}[{', '.join(map(written, arguments))}]"
+    return _NAMES.get(hint) or getattr(hint, "__name__", str(hint))
+
+
+def _in_python(hint: Any) -> str:
+    """A type as it stands in a program: `int | None`."""
+    kinds = alternatives(hint)
+    if len(kinds) > 1:
+        return " | ".join(_in_python(kind) for kind in kinds)
     if hint is types.NoneType:
         return "None"
     return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)

@@ -34,7 +34,7 @@ class Evaluation(ABC, Generic[B_contra]):
     def compute(self) -> dict[str, float]:
         """Every measure over all batches so far, by name; `loss` is among them."""
 
-    def add_up(self, world: "World") -> None:
+    def all_reduce(self, world: "World") -> None:
         """Add up what several processes counted, each on other batches.
 
         Raises:
@@ -42,8 +42,8 @@ class Evaluation(ABC, Generic[B_contra]):
         """
         if world.size > 1:
             raise UserError(
-                f"{type(self).__name__} does not define add_up, so its measures cannot be taken by "
-                f"{world.size} processes together. Train with one process, or define it."
+                f"{type(self).__name__} does not define all_reduce, so its measures cannot be "
+                f"taken by {world.size} processes together. Train with one process, or define it."
             )
 
     def draw(self, folder: Path, split: str) -> None:  # optional
@@ -95,18 +95,18 @@ class MeanLosses(Evaluation[B_contra]):
         return {name: value.item() / int(self._examples) for name, value in self._sums.items()}
 
     @override
-    def add_up(self, world: "World") -> None:
+    def all_reduce(self, world: "World") -> None:
         if world.size == 1:
             return
         import torch
 
         # A process that had no batch does not know the names.
-        names = next(names for names in world.gathered(list(self._sums)) if names)
+        names = next(names for names in world.all_gather(list(self._sums)) if names)
         sums = torch.zeros(len(names) + 1, dtype=torch.float64, device=world.device)
         for index, name in enumerate(names):
             sums[index] += self._sums.get(name, 0)
         sums[-1] += self._examples
-        world.add_up([sums])
+        world.all_reduce([sums])
         self._sums = dict(zip(names, sums[:-1].unbind(), strict=True))
         self._examples = sums[-1]
 

@@ -11,7 +11,7 @@ from runwright.errors import UserError, did_you_mean
 from runwright.factory import Settings, option, settings
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
     from torch.optim import Optimizer
 
 Schedule = Literal["constant", "cosine", "linear", "one_cycle"]
@@ -216,50 +216,3 @@ def _one_cycle(step: int, total_steps: int) -> float:
         start, end = 1.0, _ONE_CYCLE_END
         progress = (step - peak) / (total_steps - 1 - peak)
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
-
-
-def flatten_optimizer(
-    optimizer: "Optimizer", model: "nn.Module"
-) -> "tuple[dict[str, Tensor], dict[str, Any]]":
-    """The optimiser's state: tensors by `<parameter>/<name>`, and what remains as plain values."""
-    import torch
-
-    tensors: dict[str, Tensor] = {}
-    plain: dict[str, Any] = {}
-    for parameter, tensor in model.named_parameters():
-        for name, value in optimizer.state.get(tensor, {}).items():
-            kept = tensors if isinstance(value, torch.Tensor) else plain
-            kept[f"{parameter}/{name}"] = value
-    return tensors, plain
-
-
-def restore_optimizer(
-    optimizer: "Optimizer",
-    model: "nn.Module",
-    tensors: "Mapping[str, Tensor]",
-    plain: Mapping[str, Any],
-) -> None:
-    """Put back what `flatten_optimizer` returned; the hyperparameters stay as they are.
-
-    The state goes by the names of the parameters: their order in the optimiser depends on its
-    options.
-    """
-    import torch
-
-    from runwright.training.sharding import part_like
-
-    order = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    position = {id(parameter): index for index, parameter in enumerate(order)}
-    parameters = dict(model.named_parameters())
-    state: dict[int, dict[str, Any]] = {}
-    for key, value in [*tensors.items(), *plain.items()]:
-        parameter, name = key.rsplit("/", 1)
-        like, entry = parameters[parameter], value
-        if isinstance(value, torch.Tensor) and value.shape == like.shape:
-            # In the parameter's own memory format: fused optimisers walk both side by side.
-            part = part_like(value, like)
-            entry = torch.empty_like(like, dtype=value.dtype).copy_(part)
-        if id(like) in position:
-            state.setdefault(position[id(like)], {})[name] = entry
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -4,14 +4,13 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from runwright.compose.pending import PendingJobs
 from runwright.dims import Dims, accepts
 from runwright.errors import ConfigError, UserError
 from runwright.extras import require_extra
-from runwright.factory import type_argument
-from runwright.hints import mistyped
+from runwright.factory import mistyped, type_argument
 
 if TYPE_CHECKING:
-    from runwright.compose.composition import StrictConfigLoader
     from runwright.config import Config, TrainingCfg
     from runwright.factory import Settings
 
@@ -78,31 +77,23 @@ def problems_of_parts(parts: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def looked_at(parts: Mapping[str, Any]) -> str:
-    """What `problems_of_parts` looks at: where it is equal, so are the problems."""
-    training: TrainingCfg | None = parts.get("training")
-    measured = None if training is None else training.monitor
-    return repr((*map(parts.get, (*_WITH_PREFLIGHT, "wandb", "tensorboard")), measured))
-
-
-def check_jobs(loader: "StrictConfigLoader") -> None:
-    """Check the jobs of a multirun that wait to be launched, unless some have been launched.
+def check_jobs(pending: PendingJobs) -> None:
+    """Check the jobs of a multirun before the first is launched.
 
     Raises:
         ConfigError: with everything that is wrong.
     """
-    if loader.has_launched:
+    if pending.has_launched:
         return
-    if found := problems_of_jobs(loader):
+    if found := problems_of_jobs(pending):
         raise ConfigError(found)
-    loader.waiting.clear()
-    loader.has_launched = True
+    pending.launch()
 
 
-def problems_of_jobs(loader: "StrictConfigLoader") -> list[str]:
+def problems_of_jobs(pending: PendingJobs) -> list[str]:
     """What is wrong with the jobs of a multirun that wait to be launched, each with where."""
     jobs: dict[str, list[str]] = {}
-    for overrides, config in loader.waiting.values():
+    for overrides, config in pending.waiting.values():
         for problem in problems(config):
             jobs.setdefault(problem, []).append(" ".join(overrides))
     return [

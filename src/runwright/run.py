@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from runwright.caller import Caller
 from runwright.config import Config, chosen_name
 from runwright.errors import ConfigError, RunError, UserError
 from runwright.factory import Settings
@@ -15,16 +16,18 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from runwright.caller import Reporter
     from runwright.data import Data
     from runwright.distributed import World
     from runwright.objective import Objective
     from runwright.rundir.directory import RunDir
+    from runwright.rundir.result import FitResult
     from runwright.runtime import Runtime
-    from runwright.training.progress import Fitted
-    from runwright.training.reporter import Reporter
-    from runwright.training.signals import StopRequest
+    from runwright.training.stop import StopRequest
 
 log = logging.getLogger(__name__)
+
+_IN_PYTHON: Final = Caller()
 
 _FINISHED: Final = (
     "This run has finished. %s\n"
@@ -33,16 +36,14 @@ _FINISHED: Final = (
 )
 
 
-def run(
-    config: Config, run_dir: Path | str | None = None, *, reporter: "Reporter | None" = None
-) -> float:
+def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_PYTHON) -> float:
     """Build what the configuration describes, and train, validate, test or predict.
 
     Args:
         config: what to run.
         run_dir: where to write; the run is resumed if there are checkpoints in it. By default a
             new directory under `outputs/`.
-        reporter: is told of every validation, and may end the training.
+        caller: who started the run, and is told of every validation.
 
     Returns:
         The monitored measure at the best validation (`stage=fit`), or the measure of the same
@@ -54,27 +55,30 @@ def run(
     """
     from runwright import preflight
     from runwright.distributed import joined
-    from runwright.rundir.directory import RunDir, directory_option
-    from runwright.training.signals import StopRequest
+    from runwright.rundir.directory import RunDir
+    from runwright.training.stop import StopRequest
 
     if problems := preflight.problems(config):
         raise ConfigError(problems)
     with (
         joined(config.gpu) as world,
-        StopRequest() as stop,  # also while the run directory is put in order
-        RunDir.open(run_dir, config, world) as directory,
+        StopRequest(caller.is_preempted) as stop,  # also while the run directory is put in order
+        RunDir.open(run_dir, config, world, caller) as directory,
     ):
         if directory.finished is not None:
-            log.info(_FINISHED, directory.finished, directory_option())
+            log.info(_FINISHED, directory.finished, caller.directory_option)
             if not (config.pictures and directory.lacks_pictures):
                 return directory.finished.value
         if config.gpu < 0:
             log.info("Starting a run with seed %d on the CPU.", config.seed)
         else:
             log.info("Starting a run with seed %d and GPU %d.", config.seed, config.gpu)
-        value = _run(config, directory, stop, world=world, reporter=reporter)
+        value = _run(config, directory, stop, world=world, reporter=caller.reporter)
         stop.raise_if_requested()  # in the last step: the run is done, what would follow is not
         return value
+
+
+Config.runner = staticmethod(run)
 
 
 def _run(
@@ -134,7 +138,7 @@ def _fit(
     stop: "StopRequest",
     world: "World",
     reporter: "Reporter | None",
-) -> "Fitted":
+) -> "FitResult":
     from runwright.rundir.checkpoint import Checkpoints
     from runwright.training import wandb_log
     from runwright.training.loop import Training

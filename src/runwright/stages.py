@@ -15,14 +15,15 @@ from runwright.config import Config
 from runwright.data import Data, Split
 from runwright.errors import UserError, did_you_mean
 from runwright.objective import Objective
-from runwright.pictures import draw_learning_curves
 from runwright.rundir.changes import changes, is_record
-from runwright.rundir.checkpoint import find_weights, load_into, read_weights
+from runwright.rundir.checkpoint import find_weights, read_weights
 from runwright.rundir.files import replacing, write_bytes
+from runwright.rundir.learning_curves import draw_learning_curves
 from runwright.runtime import Runtime
 from runwright.training.evaluation import autocast, evaluate, limited, measure_to_report
 from runwright.training.loop import Training
 from runwright.training.sharding import is_sharded
+from runwright.training.weights import load_into
 
 log = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ import pytest
 
 from programs import run_python
 from runwright import Config, UserError, compose
+from runwright.caller import Caller
 from runwright.optimisation import OptimisationCfg
 from runwright.run import run
 from runwright.rundir.changes import changes
@@ -200,7 +201,7 @@ def test_a_training_that_is_stopped_in_its_last_step_is_on_record_as_finished(
 ) -> None:
     config = compose(["dm=cmnist", "model=cnn", "gpu=-1", "training.max_steps=2"])
     with pytest.raises(SystemExit):  # what would follow the run is not done
-        run(config, tmp_path / "run", reporter=StopAtTheEnd())
+        run(config, tmp_path / "run", Caller(reporter=StopAtTheEnd()))
     assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "finished"
     assert "To go on" not in capsys.readouterr().out
 

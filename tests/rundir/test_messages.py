@@ -12,7 +12,7 @@ import pytest
 from typing_extensions import override
 
 from runwright.rundir.messages import log_to
-from runwright.training.signals import StopRequest
+from runwright.training.stop import StopRequest
 
 STOPPING = "SIGTERM: stopping after this step; once more stops at once."
 

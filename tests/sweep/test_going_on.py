@@ -13,7 +13,7 @@ from runwright.cli.exit_status import INTERRUPTED
 from runwright.sweep import storage
 from runwright.sweep.study import ALIVE, BY_HAND, open_storage
 from runwright.training.run_log import RunLog
-from runwright.training.signals import REQUEUE
+from runwright.training.stop import REQUEUE
 from sweep.conftest import LRS, Sweep, result, study
 
 

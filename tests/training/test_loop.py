@@ -10,13 +10,14 @@ import torch
 from torch import nn
 
 from runwright import RunError, UserError, compose
-from runwright.batching import FirstBatches, InMemory, epoch_order
+from runwright.batching import InMemory, epoch_order
 from runwright.data import Data, DataModule
 from runwright.factory import factory
 from runwright.objective import ObjectiveFactory
 from runwright.preflight import directions
 from runwright.rundir.checkpoint import read_tensors, read_weights
 from runwright.runtime import Runtime
+from runwright.training.splits import FirstBatches
 from toy_domain import SetBatch, SetDims, SquaredDistance, ToySets
 
 SETS = ["dm=toy_sets", "model=set_encoder", "gpu=-1", "pictures=false", "training.log_every=1"]

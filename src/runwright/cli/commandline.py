@@ -15,11 +15,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from runwright import app
+from runwright import preflight
 from runwright.cli import basic_launcher
 from runwright.cli.completion import CompletionLoader
 from runwright.cli.flags import read_flags
-from runwright.cli.mistakes import mistakes_of_run
+from runwright.cli.job import job, remove_if_empty
 from runwright.compose import composition, schema
 from runwright.compose.yaml_text import to_yaml
 from runwright.config import Config
@@ -114,15 +114,15 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
         """Keep what a person can read away from Hydra, which would add to it."""
         started.append(Path(HydraConfig.get().runtime.output_dir))
         try:
-            return app.job(composed)
+            return job(composed)
         except (UserError, RunError) as error:
             failure.append(error)
             return None
 
+    assert isinstance(hydra.config_loader, composition.StrictConfigLoader)
+    hydra.config_loader.check_parts = preflight.problems_of_parts
     try:
         hydra.run(config_name=config_name, task_function=single_job, overrides=overrides)
-    except ConfigError as error:
-        raise mistakes_of_run(error) from None
     except OSError as error:
         if started:
             raise
@@ -130,7 +130,7 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
             raise UserError(f"{error.filename}: {error.strerror}.") from error
         raise UserError(f"hydra.run.dir: {error.filename}: {error.strerror}.") from error
     if failure:
-        app.remove_if_empty(started[0])
+        remove_if_empty(started[0])
         raise failure[0]
 
 

@@ -4,15 +4,12 @@
 # pyright: reportPrivateUsage=false
 
 import dataclasses
-import enum
 import json
 import math
 import shutil
 import sys
 import textwrap
-import types
 import typing
-from pathlib import Path
 from typing import Any, Final, cast
 
 from hydra._internal.hydra import Hydra
@@ -21,11 +18,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from runwright.compose.diagnosis import without_hydra
 from runwright.compose.yaml_text import to_yaml
-from runwright.factory import Option, described, name_of, summary
+from runwright.factory import described, name_of, summary
 
 _COLUMN: Final = 34
 _LEAST_WIDTH: Final = 80  # half of which is left for the descriptions
-_MOST_NAMES: Final = 12
 _HEADER: Final = """\
 == Configuration groups ==
 Compose your configuration from those groups (group=option)
@@ -84,7 +80,7 @@ def _block(node: DictConfig, depth: int, width: float) -> str:
             lines.append(_block(value, depth + 1, width).rstrip("\n"))
         else:
             shown = _shown(plain[field.name])
-            meaning = f"{type_text(hints[field.name], option)}: {option.doc}"
+            meaning = f"{option.written_type(hints[field.name])}: {option.doc}"
             lines.append(_line(f"{indent}{field.name}: {shown}", meaning, width))
     return "\n".join(line for line in lines if line) + "\n"
 
@@ -110,34 +106,3 @@ def _shown(value: Any) -> str:
         return json.dumps(value)
     yaml = to_yaml({"value": value}).removeprefix("value:")
     return " ".join(part.strip() for part in yaml.splitlines()).strip()
-
-
-def type_text(hint: Any, option: Option) -> str:
-    """A type and its bounds as people write them: "int ≥ 1", "path", "GELU | RELU | null"."""
-    if option.choices is not None:
-        return " | ".join(option.choices)
-    text = _type_text(hint)
-    if not option.bounds:
-        return text
-    return f"{text}, {option.bounds}" if "|" in text else f"{text} {option.bounds}"
-
-
-_NAMES: Final[dict[Any, str]] = {type(None): "null", Path: "path", Any: "any"}
-
-
-def _type_text(hint: Any) -> str:
-    origin: Any = typing.get_origin(hint)
-    arguments: tuple[Any, ...] = typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return " | ".join(_type_text(argument) for argument in arguments)
-    if origin is typing.Literal:
-        return " | ".join(str(argument) for argument in arguments)
-    if isinstance(hint, enum.EnumType):
-        names = [member.name for member in cast("type[enum.Enum]", hint)]
-        if len(names) > _MOST_NAMES:
-            return f"one of {len(names)}: {names[0]} … {names[-1]}"
-        return " | ".join(names)
-    if origin is not None:  # list[int], dict[str, float]
-        inner = ", ".join(_type_text(argument) for argument in arguments)
-        return f"{origin.__name__}[{inner}]"
-    return _NAMES.get(hint) or getattr(hint, "__name__", str(hint))

@@ -10,12 +10,8 @@ from hydra.types import RunMode
 from runwright import preflight
 from runwright.compose.composition import StrictConfigLoader, to_config
 from runwright.compose.diagnosis import without_hydra
+from runwright.compose.pending import what_is_built
 from runwright.errors import ConfigError
-
-
-def mistakes_of_run(error: ConfigError) -> ConfigError:
-    """What is wrong with a run of which composing it found this."""
-    return ConfigError([*error.problems, *preflight.problems_of_parts(error.parts)])
 
 
 def mistakes_of_multirun(
@@ -27,17 +23,21 @@ def mistakes_of_multirun(
     are, which have all mistakes but those of a combination.
     """
     problems = list(error.problems)
-    built: dict[str, Mapping[str, Any]] = {}
+    built: set[str] = set()
+
+    def check(parts: Mapping[str, Any]) -> list[str]:
+        if (key := what_is_built(parts)) in built:
+            return []
+        built.add(key)
+        return preflight.problems_of_parts(parts)
+
+    loader.check_parts = check
     for job in _jobs(loader, overrides):
         try:
             composed = loader.load_configuration(config_name, job, RunMode.RUN)
-            parts = vars(to_config(without_hydra(composed)))
+            problems += check(vars(to_config(without_hydra(composed))))
         except ConfigError as of_job:
             problems += of_job.problems
-            parts = of_job.parts
-        built.setdefault(preflight.looked_at(parts), parts)
-    for parts in built.values():
-        problems += preflight.problems_of_parts(parts)
     told = error.problems  # some with the job that they were found in
     more = [text for text in problems if not any(one.startswith(text) for one in told)]
     return ConfigError([*told, *more])

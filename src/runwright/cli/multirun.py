@@ -7,12 +7,12 @@ from pathlib import Path
 
 from hydra._internal.hydra import Hydra
 
-from runwright import app
 from runwright.cli.basic_launcher import is_basic_sweeper
+from runwright.cli.commands import sweep_command
+from runwright.cli.job import JobsRefusedError, job
 from runwright.cli.mistakes import mistakes_of_multirun
 from runwright.compose.composition import StrictConfigLoader
 from runwright.errors import ConfigError, RunError, UserError
-from runwright.rundir.directory import sweep_command
 from runwright.rundir.files import is_within
 
 
@@ -24,16 +24,16 @@ def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
         RunError: the storage failed, and not all jobs were launched.
     """
     logging.raiseExceptions = False  # after `| head` the jobs go on, unseen
-    gc.freeze()  # what was imported stays; that of each job goes, see app.main
+    gc.freeze()  # what was imported stays; that of each job goes, see `app.main`
     gc.enable()
     loader = hydra.config_loader
     assert isinstance(loader, StrictConfigLoader)
     try:
-        hydra.multirun(config_name=config_name, task_function=app.job, overrides=overrides)
-    except app.JobsRefusedError as refused:
+        hydra.multirun(config_name=config_name, task_function=job, overrides=overrides)
+    except JobsRefusedError as refused:
         raise ConfigError(refused.problems) from None
     except ConfigError as error:
-        if loader.has_launched:
+        if loader.pending.has_launched:
             raise
         raise mistakes_of_multirun(error, loader, config_name, overrides) from None
     except OSError as error:
@@ -42,21 +42,21 @@ def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
             raise
         raise told from error
     except (KeyboardInterrupt, SystemExit):
-        if loader.has_launched and (command := _command(loader)):
+        if loader.pending.has_launched and (command := _command(loader)):
             print(f"To go on with all jobs: {command}", file=sys.stderr)
         raise
 
 
 def _of_storage(error: OSError, loader: StrictConfigLoader) -> UserError | RunError | None:
     """What to say when the directory of the multirun, or of a job, cannot be written."""
-    if loader.multirun is None:
+    if loader.pending.composed is None:
         return None
     folder = _folder(loader)
     file = folder if error.filename is None else Path(str(error.filename))
     if not (is_within(file, folder) or is_within(folder, file)):
         return None
     is_the_folders = is_within(folder, file) or file.name == "multirun.yaml"
-    if is_the_folders or not loader.has_launched:
+    if is_the_folders or not loader.pending.has_launched:
         return UserError(f"hydra.sweep.dir={folder}: {file}: {error.strerror}.")
     command = _command(loader)
     way = f" When that is mended, go on with: {command}" if command else ""
@@ -65,10 +65,10 @@ def _of_storage(error: OSError, loader: StrictConfigLoader) -> UserError | RunEr
 
 def _command(loader: StrictConfigLoader) -> str | None:
     """What goes on with all jobs; None where a sweeper has its own way, or none."""
-    is_basic = loader.multirun is not None and is_basic_sweeper(loader.multirun)
+    is_basic = loader.pending.composed is not None and is_basic_sweeper(loader.pending.composed)
     return sweep_command(_folder(loader)) if is_basic else None
 
 
 def _folder(loader: StrictConfigLoader) -> Path:
-    assert loader.multirun is not None
-    return Path(str(loader.multirun.hydra.sweep.dir))
+    assert loader.pending.composed is not None
+    return Path(str(loader.pending.composed.hydra.sweep.dir))

@@ -81,7 +81,7 @@ def compose(
             raise
         *others, last = error.problems
         said = f"{last}\n{_NO_CONF.format(name=config_name)}"
-        raise ConfigError([*others, said], error.parts) from None
+        raise ConfigError([*others, said]) from None
     return to_config(without_hydra(composed))
 
 

@@ -10,8 +10,9 @@ refuses what no option takes, checks bounds and rules, and reports all mistakes 
 
 import copy
 import pickle
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
@@ -25,18 +26,20 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from typing_extensions import override
 
-from runwright import preflight
 from runwright.compose.conversion import Conversion
 from runwright.compose.demands import Demands
 from runwright.compose.diagnosis import Diagnosis, convert
 from runwright.compose.explanation import USER_MISTAKES, text_of
 from runwright.compose.hydra_part import wrong_in_hydra
+from runwright.compose.pending import PendingJobs
 from runwright.config import Config
 from runwright.errors import ConfigError, UserError
 from runwright.plain import home_path
 
 if TYPE_CHECKING:
     from runwright.factory import Settings
+
+CheckParts: TypeAlias = Callable[[Mapping[str, Any]], list[str]]
 
 _KEPT_JOBS: Final = 5000
 
@@ -57,27 +60,30 @@ class StrictConfigLoader(ConfigLoaderImpl):
     """Hydra's loader, which also refuses what is wrong.
 
     Attributes:
-        has_launched: whether a job of a multirun was started in this process.
-        multirun: the configuration of the multirun that was composed last.
-        waiting: until then, the jobs that were checked, one for all that build the same parts.
+        pending: the jobs of the multirun that is being composed.
+        check_parts: finds what else is wrong with those options of a configuration with mistakes
+            that are right by themselves, by name.
     """
 
-    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+    def __init__(
+        self, config_search_path: ConfigSearchPath, pending: PendingJobs | None = None
+    ) -> None:
         """Look for configurations along this path."""
         super().__init__(config_search_path)
+        self.pending = PendingJobs() if pending is None else pending
+        self.check_parts: CheckParts = _nothing
         self._checked: dict[tuple[str, ...], bytes] = {}
         self._merged: dict[str, bytes] | None = None
         self._read: dict[str, CachingConfigRepository] = {}
         self._converted: Settings | None = None
         self._demands = Demands()
-        self.waiting: dict[str, tuple[list[str], Config]] = {}
-        self.has_launched = False
-        self.multirun: DictConfig | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # What goes to another process stays small; that one launches nothing.
         held: dict[str, Any] = {"_checked": {}, "_merged": None, "_read": {}, "_converted": None}
-        return {**self.__dict__, **held, "waiting": {}, "multirun": None, "has_launched": True}
+        launched = PendingJobs()
+        launched.launch()
+        return {**self.__dict__, **held, "pending": launched, "check_parts": _nothing}
 
     @override
     def load_sweep_config(
@@ -95,10 +101,9 @@ class StrictConfigLoader(ConfigLoaderImpl):
         if (kept := self._checked.pop(key, None)) is not None:
             return pickle.loads(kept)
         composed = super().load_sweep_config(master_config, sweep_overrides)
-        if not self.has_launched:
+        if not self.pending.has_launched:
             if isinstance(self._converted, Config):
-                looked_at = preflight.looked_at(vars(self._converted))
-                self.waiting.setdefault(looked_at, (sweep_overrides, self._converted))
+                self.pending.add(sweep_overrides, self._converted)
             if len(self._checked) < _KEPT_JOBS and (kept := _pickled(composed)) is not None:
                 self._checked[key] = kept
         return composed
@@ -183,7 +188,7 @@ class StrictConfigLoader(ConfigLoaderImpl):
             composed = super()._load_configuration(config_name, overrides, run_mode, **kwargs)
             problems = wrong_in_hydra(composed, run_mode)
             if run_mode is RunMode.MULTIRUN:
-                self.multirun = composed
+                self.pending.composed = composed
             self._converted = None
             if run_mode is RunMode.RUN and config_name is not None:  # None: --hydra-help
                 self._converted, conversion = convert(composed)
@@ -192,12 +197,20 @@ class StrictConfigLoader(ConfigLoaderImpl):
             found = Diagnosis(self, config_name, overrides, run_mode, from_shell=from_shell)
             if isinstance(error, AttributeError) and not found.problems:
                 raise
-            raise ConfigError(found.problems or [text_of(error)], found.parts) from None
+            raise ConfigError(self._all(found) or [text_of(error)]) from None
         if problems:
             # There may be others that composing did not get to see.
             found = Diagnosis(self, config_name, overrides, run_mode, from_shell=from_shell)
-            raise ConfigError(found.problems or problems, found.parts)
+            raise ConfigError(self._all(found) or problems)
         return composed
+
+    def _all(self, found: Diagnosis) -> list[str]:
+        return [*found.problems, *self.check_parts(found.parts)] if found.problems else []
+
+
+def _nothing(parts: Mapping[str, Any]) -> list[str]:
+    del parts
+    return []
 
 
 def _pickled(node: DictConfig) -> bytes | None:

@@ -4,7 +4,6 @@
 # pyright: reportPrivateUsage=false
 
 import dataclasses
-import enum
 import inspect
 import re
 import typing
@@ -18,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import split_key
 from omegaconf.errors import OmegaConfBaseException
 
+from runwright import hints
 from runwright.compose import schema
 from runwright.errors import nearest
 from runwright.factory import Settings, described, group_of
@@ -61,7 +61,7 @@ def explain_deletion(one: Override, composed: DictConfig) -> str | None:
         text = f"~{key}: an option cannot be deleted. "
         if inspect.isclass(hint) and issubclass(hint, Settings):
             return f"{text}Leave this out, and give values to the options below {key}."
-        null = f" (or {key}=null)" if type(None) in typing.get_args(hint) else ""
+        null = f" (or {key}=null)" if hints.is_optional(hint) else ""
         return f"{text}Give it a value, {key}=…{null}, or leave this out."
     return None
 
@@ -117,17 +117,8 @@ def _unknown_within(key: str, value: object, composed: DictConfig) -> list[str]:
 
 def _nearest_value(cls: type[Any], name: str, value: object) -> str:
     """A sentence with the nearest allowed value, for an option that is one of several names."""
-    closest = nearest(str(value), _names_of(typing.get_type_hints(cls).get(name)))
+    closest = nearest(str(value), hints.names_in(typing.get_type_hints(cls).get(name)))
     return f"Did you mean '{closest}'?" if closest else ""
-
-
-def _names_of(hint: Any) -> list[str]:
-    """The names that a type allows: of an enum's members, with aliases, or a Literal's values."""
-    if isinstance(hint, enum.EnumType):
-        return list(hint.__members__)
-    if typing.get_origin(hint) is typing.Literal:
-        return [str(value) for value in typing.get_args(hint)]
-    return [name for kind in typing.get_args(hint) for name in _names_of(kind)]
 
 
 def values_to_choose(key: str, composed: DictConfig) -> list[str]:
@@ -138,13 +129,12 @@ def values_to_choose(key: str, composed: DictConfig) -> list[str]:
         if path != key or name not in fields or not issubclass(cls, Settings):
             continue
         hint: Any = typing.get_type_hints(cls)[name]
-        kinds = typing.get_args(hint)
-        is_flag = bool in (hint, *kinds) and typing.get_origin(hint) not in (list, dict, tuple)
+        is_flag = bool in hints.alternatives(hint)
         names = [
-            *(described(fields[name]).choices or _names_of(hint)),
+            *(described(fields[name]).choices or hints.names_in(hint)),
             *["true", "false"] * is_flag,
         ]
-        return [*names, "null"] if names and type(None) in kinds else names
+        return [*names, "null"] if names and hints.is_optional(hint) else names
     return []
 
 

@@ -12,6 +12,7 @@ from runwright.compose.schema import SCHEMA_NAME
 from runwright.compose.yaml_text import escaped
 from runwright.errors import UserError
 from runwright.factory import Settings, choice, described, full_key, name_of
+from runwright.hints import scalars_in
 from runwright.plain import leaves, plain_values
 
 
@@ -112,15 +113,8 @@ def _is_typed(hint: Any) -> bool:
 
     A plain float may be on record as 1, when it was given so in Python.
     """
-    return len(_numbers(hint)) > 1
-
-
-def _numbers(hint: Any) -> set[type]:
-    """The types of numbers that a type hint allows, also within containers."""
-    if hint is Any:
-        return {bool, int, float}
-    own = {hint} & {bool, int, float}
-    return own.union(*(_numbers(argument) for argument in typing.get_args(hint)))
+    scalars = set(scalars_in(hint))
+    return Any in scalars or len(scalars & {bool, int, float}) > 1
 
 
 def _same(one: Any, other: Any, is_typed: bool) -> bool:

@@ -26,7 +26,6 @@ from runwright.rundir.files import alias, write_bytes
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
 log = logging.getLogger(__name__)
 
@@ -301,34 +300,6 @@ def _read(path: Path) -> "tuple[dict[str, torch.Tensor], dict[str, str]]":
     except (SafetensorError, OSError) as error:
         raise DamagedCheckpointError(path, str(error)) from error
     return tensors, metadata
-
-
-def load_into(model: "nn.Module", weights: Tensors, path: Path) -> None:
-    """Load weights into a model.
-
-    Raises:
-        UserError: they are not of this model; names what differs.
-    """
-    own = model.state_dict()
-    clashes = [
-        *(f"missing: {name}" for name in own.keys() - weights.keys()),
-        *(f"unexpected: {name}" for name in weights.keys() - own.keys()),
-        *(
-            f"shape of {name}: {tuple(weights[name].shape)}, not {tuple(own[name].shape)}"
-            for name in own.keys() & weights.keys()
-            if own[name].shape != weights[name].shape
-        ),
-    ]
-    if clashes:
-        shown = "\n  ".join(sorted(clashes)[:20])
-        raise UserError(
-            f"The weights in {path} are not of this model, {len(clashes)} differences:\n  {shown}\n"
-            "Choose the model's options with which they were trained: that run's config.yaml "
-            "has them."
-        )
-    from runwright.training.sharding import part_like
-
-    model.load_state_dict({name: part_like(weights[name], own[name]) for name in own})
 
 
 def _listed(folder: Path) -> Iterator[Path]:

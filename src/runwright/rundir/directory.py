@@ -18,19 +18,15 @@ import logging
 import math
 import os
 import shlex
-import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock, Timeout
-from hydra._internal.utils import get_args_parser
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 
+from runwright.caller import Caller
 from runwright.compose import schema
-from runwright.compose.quoting import with_path
 from runwright.compose.yaml_text import escaped, to_yaml
 from runwright.config import Config
 from runwright.errors import RunError, UserError
@@ -39,8 +35,8 @@ from runwright.rundir.changes import changes, group_members
 from runwright.rundir.checkpoint import Checkpoints
 from runwright.rundir.files import is_within, write_bytes
 from runwright.rundir.messages import FILE_ONLY, log_to
-from runwright.rundir.provenance import environment, this_process, uncommitted
-from runwright.training.progress import Fitted
+from runwright.rundir.provenance import environment, program, this_process, uncommitted
+from runwright.rundir.result import FitResult
 
 if TYPE_CHECKING:
     from runwright.distributed import World
@@ -48,6 +44,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 # The console gets the error from the program itself.
 _file_log = logging.getLogger(FILE_ONLY)
+
+_IN_PYTHON: Final = Caller()
 
 _NO_RECORD: Final = "  config.yaml is missing, which says what it was trained with"
 
@@ -77,11 +75,12 @@ class RunDir:
         changed: how the configuration differs from that on record, a line each.
     """
 
-    def __init__(self, path: Path, config: Config) -> None:
+    def __init__(self, path: Path, config: Config, caller: Caller) -> None:
         """Use `RunDir.open`, which also locks the directory and opens the log."""
         self.path = path
         self.config = config
-        self.finished: Fitted | None = None
+        self.caller = caller
+        self.finished: FitResult | None = None
         self.changed: list[str] = []
         self._is_recorded = False
         self._is_whole = False
@@ -93,7 +92,11 @@ class RunDir:
     @classmethod
     @contextlib.contextmanager
     def open(
-        cls, path: Path | str | None, config: Config, world: "World | None" = None
+        cls,
+        path: Path | str | None,
+        config: Config,
+        world: "World | None" = None,
+        caller: Caller = _IN_PYTHON,
     ) -> Generator["RunDir"]:
         """Make or re-open a run directory, and record in it what is about to run.
 
@@ -104,26 +107,26 @@ class RunDir:
             RunError: it cannot be written, e.g. because the disk is full; also later on.
         """
         if world is not None and not world.is_main:
-            where, finished, changed = world.from_main(None) or ("", None, [])
-            directory = cls(Path(where), config)
+            where, finished, changed = world.broadcast(None) or ("", None, [])
+            directory = cls(Path(where), config, caller)
             directory.finished, directory.changed = finished, changed
             directory._writes = False
             yield directory
             return
-        directory = cls(Path(path) if path is not None else _new_path(), config)
+        directory = cls(Path(path) if path is not None else _new_path(), config, caller)
         try:
             directory.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"{_named(directory.path)}: {error.strerror}.") from error
+            raise UserError(f"{directory._named}: {error.strerror}.") from error
         directory._refuse_if_read_only()
         with (
-            _explained(directory.path, directory._checkpoints),
-            _locked(directory.path),
+            _explained(directory.path, directory._checkpoints, caller),
+            _locked(directory.path, caller),
             log_to(directory.path),
         ):
             directory._compare()
             if world is not None:
-                world.from_main(
+                world.broadcast(
                     (str(directory.path.resolve()), directory.finished, directory.changed)
                 )
             try:
@@ -133,7 +136,8 @@ class RunDir:
                 if not stopped:
                     _file_log.exception("The run failed.")
                 elif directory._checkpoints.exist() and not directory._is_whole:
-                    log.info("A checkpoint is saved. To go on: %s", resume_command(directory.path))
+                    command = caller.resume_command(directory.path)
+                    log.info("A checkpoint is saved. To go on: %s", command)
                 status = "interrupted" if stopped else "failed"
                 with contextlib.suppress(OSError):  # it may be why the run failed
                     directory._result(status, error=f"{type(error).__name__}: {error}")
@@ -146,7 +150,7 @@ class RunDir:
         """Whether the pictures of a finished training were not drawn."""
         return not (self.path / "pictures" / "learning_curves.png").exists()
 
-    def finish(self, fitted: Fitted, *, parameters: int) -> None:
+    def finish(self, fitted: FitResult, *, parameters: int) -> None:
         """Record that the training came to its end, and what it came to."""
         self._result(
             "pruned" if fitted.pruned else "finished",
@@ -202,7 +206,9 @@ class RunDir:
         if self.config.stage == "fit":
             (self.path / "result.json").unlink(missing_ok=True)  # of what goes on from here
         write_bytes(self.path / "config.yaml", config_yaml(self.config, self.path).encode())
-        write_bytes(self.path / "command.txt", (resume_command(self.path) + "\n").encode())
+        write_bytes(
+            self.path / "command.txt", (self.caller.resume_command(self.path) + "\n").encode()
+        )
         before = {"seconds_before": round(self._seconds_before, 3)}
         text = json.dumps(environment() | this_process() | before, indent=2) + "\n"
         write_bytes(self.path / "environment.json", text.encode())
@@ -211,6 +217,13 @@ class RunDir:
         else:
             (self.path / "git.diff").unlink(missing_ok=True)
 
+    @property
+    def _named(self) -> str:
+        """The path, and the option that gives it."""
+        option = self.caller.directory_option
+        is_its_value = option == "hydra.run.dir"
+        return f"{option}={self.path}" if is_its_value else f"{self.path} (see {option})"
+
     def _refuse_if_read_only(self) -> None:
         if os.access(self.path, os.W_OK | os.X_OK):
             return
@@ -218,9 +231,9 @@ class RunDir:
         if self.config.stage != "fit" and self._checkpoints.newest() is not None:
             way = (
                 "The weights in it can be used from elsewhere: give "
-                f"checkpoint.load={self.path} and another {directory_option()}."
+                f"checkpoint.load={self.path} and another {self.caller.directory_option}."
             )
-        raise UserError(f"{_named(self.path)}: nothing can be written there. {way}")
+        raise UserError(f"{self._named}: nothing can be written there. {way}")
 
     def _refuse_unless_allowed(self, *, can_resume: bool) -> None:
         listed = "\n".join(self.changed)
@@ -231,7 +244,7 @@ class RunDir:
             which, first = ("another", "Take") if is_known else ("an unknown", "Put it back, take")
             raise UserError(
                 f"{self.path} holds {held} with {which} configuration:\n{listed}\n"
-                f"{first} another {directory_option()}, or {way} with "
+                f"{first} another {self.caller.directory_option}, or {way} with "
                 "checkpoint.allow_changes=true."
             )
         if can_resume:
@@ -256,13 +269,13 @@ def _seconds_spent(path: Path) -> float:
     return before + max(0.0, wrote - started)
 
 
-def _finished(result: Path) -> Fitted | None:
+def _finished(result: Path) -> FitResult | None:
     """How the training on record ended; None unless it came to its end."""
     try:
         record: dict[str, Any] = json.loads(result.read_text())
         if record["status"] not in ("finished", "pruned"):
             return None
-        return Fitted(
+        return FitResult(
             monitor=record["monitor"],
             value=math.nan if record["value"] is None else record["value"],
             step=record["step"],
@@ -286,57 +299,9 @@ def config_yaml(config: Config, path: Path) -> str:
     values = {"defaults": defaults, **escaped(plain_values(config))}
     return (
         "# The whole configuration of this run. It reproduces the run by itself:\n"
-        f"#   {_program()} --config-dir {shlex.quote(str(path))} --config-name config\n"
+        f"#   {program()} --config-dir {shlex.quote(str(path))} --config-name config\n"
         + to_yaml(values)
     )
-
-
-def resume_command(path: Path) -> str:
-    """The command line that continues in the same directory, or the Python that does."""
-    if not HydraConfig.initialized():
-        return f"compose(…).run({str(path)!r})"
-    hydra = HydraConfig.get()
-    if hydra.mode is RunMode.MULTIRUN:  # this job alone
-        arguments = [*config_flags(), *hydra.overrides.task]
-    else:
-        arguments = [a for a in sys.argv[1:] if not a.startswith("hydra.run.dir=")]
-    arguments.append(with_path("hydra.run.dir", str(path)))
-    return command(arguments)
-
-
-def directory_option() -> str:
-    """The option that says where this run, or the multirun that it is a job of, is written."""
-    is_job = HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
-    return "hydra.sweep.dir" if is_job else "hydra.run.dir"
-
-
-def _named(path: Path) -> str:
-    option = directory_option()
-    return f"{option}={path}" if option == "hydra.run.dir" else f"{path} (see {option})"
-
-
-def sweep_command(path: Path) -> str:
-    """The command line that goes on with all jobs of a multirun in the same directory."""
-    arguments = [a for a in sys.argv[1:] if not a.startswith("hydra.sweep.dir=")]
-    return command([*arguments, with_path("hydra.sweep.dir", str(path))])
-
-
-def command(arguments: list[str]) -> str:
-    """The command line that gives the program these arguments."""
-    return f"{_program()} {shlex.join(arguments)}"
-
-
-def config_flags() -> list[str]:
-    """The flags of the command line that say where the configuration comes from."""
-    args, _ = get_args_parser().parse_known_args(sys.argv[1:])
-    given = {
-        f"--config-{name}": getattr(args, f"config_{name}") for name in ("path", "dir", "name")
-    }
-    return [argument for flag, value in given.items() if value for argument in (flag, value)]
-
-
-def _program() -> str:
-    return f"python {shlex.quote(sys.argv[0])}" if sys.argv[0].endswith(".py") else "python main.py"
 
 
 def _new_path() -> Path:
@@ -345,7 +310,7 @@ def _new_path() -> Path:
 
 
 @contextlib.contextmanager
-def _explained(path: Path, checkpoints: Checkpoints) -> Generator[None]:
+def _explained(path: Path, checkpoints: Checkpoints, caller: Caller) -> Generator[None]:
     """Say of a storage that fails what became of the run, and how to go on."""
     try:
         yield
@@ -361,12 +326,12 @@ def _explained(path: Path, checkpoints: Checkpoints) -> Generator[None]:
         kept = "The checkpoints are whole" if are_saved else "There is no checkpoint yet"
         raise RunError(
             f"{error.filename or path}: {error.strerror}. {kept}. When it can be written again, "
-            f"go on with: {resume_command(path)}"
+            f"go on with: {caller.resume_command(path)}"
         ) from error
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Generator[None]:
+def _locked(path: Path, caller: Caller) -> Generator[None]:
     """Hold the directory's lock; the system frees it when the process ends, however it ends."""
     lock = FileLock(path / ".lock", blocking=False)
     try:
@@ -374,7 +339,7 @@ def _locked(path: Path) -> Generator[None]:
     except Timeout as error:
         raise UserError(
             f"Another process is writing to {path}. Wait for it, or take another "
-            f"{directory_option()}."
+            f"{caller.directory_option}."
         ) from error
     try:
         yield

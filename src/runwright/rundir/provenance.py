@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -83,3 +84,19 @@ def _git(*arguments: str) -> bytes | None:
 def _text(output: bytes | None) -> str:
     """What git said as text; files and names may be in any encoding."""
     return (output or b"").decode(errors="replace")
+
+
+def program() -> str:
+    """How the script of this process is called."""
+    return f"python {shlex.quote(sys.argv[0])}" if sys.argv[0].endswith(".py") else "python main.py"
+
+
+def is_alive(process: int) -> bool:
+    """Whether there is a process of this number on this machine, whosever it is."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

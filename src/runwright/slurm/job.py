@@ -1,6 +1,7 @@
 """A job on the cluster: runs what was composed when it was submitted."""
 
 import contextlib
+import functools
 import logging
 import os
 import pickle
@@ -17,7 +18,7 @@ from omegaconf import DictConfig, open_dict
 from runwright.rundir.files import write_bytes
 from runwright.rundir.provenance import code_version
 from runwright.slurm import queue
-from runwright.training.signals import REQUEUE
+from runwright.training.stop import REQUEUE
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class Job:
         try:
             returned = run_job(
                 hydra_context=hydra_context,
-                task_function=task_function,
+                task_function=functools.partial(task_function, is_preempted=queue.is_making_way),
                 config=composed,
                 job_dir_key="hydra.sweep.dir",
                 job_subdir_key="hydra.sweep.subdir",

@@ -89,7 +89,7 @@ def launch(
                 code=code,
             )
         )
-    preflight.check_jobs(loader)
+    preflight.check_jobs(loader.pending)
     submitted = _submit(options, jobs)
     arrays = {job.job_id.partition("_")[0] for job in submitted}
     _record(sweep_dir, submitted, job_overrides, first)

@@ -25,8 +25,8 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from runwright.errors import UserError
+from runwright.rundir.provenance import is_alive
 from runwright.sweep.storage import Patience, open_storage
-from runwright.training.signals import is_alive
 
 ALIVE: Final = "alive"
 """User attribute: the last sign of life, as (seconds since 1970, host, process)."""

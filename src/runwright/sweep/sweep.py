@@ -16,10 +16,10 @@ from optuna.samplers import GridSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from runwright import preflight
+from runwright.cli.commands import command, config_flags, sweep_command
 from runwright.compose.composition import StrictConfigLoader
 from runwright.compose.quoting import with_path
 from runwright.errors import ConfigError, RunError, UserError
-from runwright.rundir.directory import command, config_flags, sweep_command
 from runwright.sweep import study as studies
 from runwright.sweep.checks import check, check_space, check_study, directions
 from runwright.sweep.parts import function_named, make_pruner, make_sampler
@@ -168,13 +168,12 @@ class Sweep:
         found = list(problems.values())
         if not found and self._has_processes:
             prepare_processes()
-        found += preflight.problems_of_jobs(loader)
+        found += preflight.problems_of_jobs(loader.pending)
         if found:
             raise ConfigError(found)
         log.info("%d corners of the search space are in order.", len(corners))
-        configs = [config for _, config in loader.waiting.values()]
-        loader.waiting.clear()
-        loader.has_launched = True
+        configs = [config for _, config in loader.pending.waiting.values()]
+        loader.pending.launch()
         known, monitor = preflight.directions(configs[0]) if configs else ({}, None)
         self.monitor = monitor or "value"
         return directions(self.options, known, monitor)

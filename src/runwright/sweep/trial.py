@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from omegaconf import DictConfig
 from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 
+from runwright.caller import Caller
+from runwright.cli.commands import directory_option, resume_command
 from runwright.compose import composition
 from runwright.config import Config
 from runwright.errors import UserError, free_variables
 from runwright.run import run
 from runwright.sweep import study as studies
 from runwright.sweep.storage import is_out_of_reach
-from runwright.training.signals import REQUEUE
+from runwright.training.stop import REQUEUE
 
 log = logging.getLogger(__name__)
 
@@ -49,16 +52,29 @@ class TrialJob:
     measures: tuple[str, ...]
     heartbeat: float
 
-    def __call__(self, composed: DictConfig) -> list[float]:
-        """Run the trial; returns its values."""
+    def __call__(
+        self, composed: DictConfig, is_preempted: Callable[[], bool] = lambda: False
+    ) -> list[float]:
+        """Run the trial; returns its values.
+
+        Args:
+            composed: the configuration, Hydra's part included.
+            is_preempted: whether a job that got SIGTERM is to run again; its launcher knows.
+        """
         gc.enable()
+        caller = Caller(
+            resume_command=resume_command,
+            directory_option=directory_option(),
+            is_preempted=is_preempted,
+        )
         study = studies.load(self.storage, self.study, pruner=self.pruner)
         trial = studies.running(study, self.number)
         run_dir = Path(HydraConfig.get().runtime.output_dir)
         trial.set_user_attr(studies.DIRECTORY, str(run_dir.resolve()))
         try:
             with studies.kept_alive(study, self.number, self.heartbeat):
-                values, pruned = self._run(composition.to_config(composed), run_dir, trial)
+                config = composition.to_config(composed)
+                values, pruned = self._run(config, run_dir, trial, caller)
         except Exception as error:
             studies.fail(study, self.number, f"{type(error).__name__}: {error}")
             free_variables(error)
@@ -77,16 +93,18 @@ class TrialJob:
             study.tell(trial, values)
         return values
 
-    def _run(self, config: Config, run_dir: Path, trial: optuna.Trial) -> tuple[list[float], bool]:
+    def _run(
+        self, config: Config, run_dir: Path, trial: optuna.Trial, caller: Caller
+    ) -> tuple[list[float], bool]:
         """The values, and whether the trial was pruned."""
         validations = Validations(trial)
         if not self.seeds:
-            run(config, run_dir, reporter=validations)
+            run(config, run_dir, attrs.evolve(caller, reporter=validations))
             return _outcome(run_dir, self.measures)
         outcomes: list[list[float]] = []
         for index, seed in enumerate(self.seeds):
             of_seed = run_dir / f"seed_{seed}"
-            run(dataclasses.replace(config, seed=seed), of_seed)
+            run(dataclasses.replace(config, seed=seed), of_seed, caller)
             outcomes.append(_outcome(of_seed, self.measures)[0])
             others_do_better = validations.report(index, outcomes[-1][0])
             is_last = index + 1 == len(self.seeds)

@@ -13,7 +13,6 @@ from typing import Any, Final, TypeAlias, cast
 
 from omegaconf import MISSING as OMEGACONF_MISSING
 
-from runwright.cli.help import type_text
 from runwright.factory import (
     CONFIG_GROUPS,
     Option,
@@ -81,7 +80,7 @@ class Definitions:
         """One option: its type, bounds, description and default."""
         if _is_settings(hint):
             return {"description": option.doc, "allOf": [self._settings_like(hint)]}
-        text = type_text(hint, option)
+        text = option.written_type(hint)
         default = _default(field)
         described_as = f"{option.doc}\n\n{text}" + ("" if default is _NONE else _shown(default))
         allowed = self._with_interpolation(hint, option, text)
@@ -128,7 +127,7 @@ class Definitions:
         self, origin: type[Any], arguments: tuple[Any, ...], option: Option
     ) -> JsonSchema:
         items = [
-            self._with_interpolation(argument, option, type_text(argument, option))
+            self._with_interpolation(argument, option, option.written_type(argument))
             for argument in arguments
             if argument is not Ellipsis
         ]

@@ -17,7 +17,7 @@ import attrs
 import yaml
 
 from runwright.plain import leaves
-from runwright.training.signals import is_alive
+from runwright.rundir.provenance import is_alive
 
 _LOWER_IS_BETTER: Final = ("loss", "error", "perplexity")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from runwright.errors import UserError
-from runwright.pictures import new_figure, save_figure
+from runwright.figures import new_figure, save_figure
 from runwright.tools.groups import Group, by_monitor, differing, grouped, seed_of
 from runwright.tools.records import RunRecord, find_runs, last_written, read_run
 from runwright.training.run_log import duration

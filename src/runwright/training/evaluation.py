@@ -9,13 +9,13 @@ from typing import Any, Final, TypeVar
 import torch
 from torch import nn
 
-from runwright.batching import FirstBatches
 from runwright.config import Precision, TrainingCfg
 from runwright.data import Batch, Data, Split
 from runwright.distributed import World
 from runwright.errors import UserError, did_you_mean
 from runwright.objective import Evaluation, Objective
 from runwright.training.sharding import is_sharded
+from runwright.training.splits import FirstBatches
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def evaluate(
     model of the main one, which is what is saved.
     """
     model.eval()
-    world.share_buffers(model)
+    world.broadcast_buffers(model)
     evaluation = objective.evaluation()
     first = split.num_batches * world.rank // world.size
     end = split.num_batches * (world.rank + 1) // world.size
@@ -54,7 +54,7 @@ def evaluate(
     if is_sharded(model) and end - first < math.ceil(split.num_batches / world.size):
         # The others have one batch more, for which they need this process's part of the model.
         objective.evaluation().update(model, next(iter(split.batches(epoch=0))))
-    evaluation.add_up(world)
+    evaluation.all_reduce(world)
     return evaluation
 
 

@@ -16,24 +16,28 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from runwright.batching import part_of
+from runwright.caller import Reporter
 from runwright.config import TrainingCfg
 from runwright.data import Batch, Data, Split
 from runwright.distributed import World
 from runwright.errors import RunError, UserError, did_you_mean
 from runwright.objective import Objective
-from runwright.optimisation import OptimisationCfg, flatten_optimizer, restore_optimizer
-from runwright.rundir.checkpoint import Checkpoint, Checkpoints, load_into
-from runwright.runtime import random_state, restore_random_state
+from runwright.optimisation import OptimisationCfg
+from runwright.rundir.checkpoint import Checkpoint, Checkpoints
+from runwright.rundir.result import FitResult
 from runwright.training import sharding
 from runwright.training.ema import MovingAverage
 from runwright.training.evaluation import autocast, choose_monitor, evaluate, limited
 from runwright.training.losses import LossHistory
 from runwright.training.memory import explaining_out_of_memory
-from runwright.training.progress import Fitted, Progress
-from runwright.training.reporter import Reporter
+from runwright.training.optimizer_state import flatten_optimizer, restore_optimizer
+from runwright.training.parallel import data_parallel, no_sync
+from runwright.training.progress import Progress
+from runwright.training.random_state import random_state, restore_random_state
 from runwright.training.run_log import RunLog
-from runwright.training.signals import StopRequest
+from runwright.training.splits import part_of
+from runwright.training.stop import StopRequest
+from runwright.training.weights import load_into
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -101,9 +105,9 @@ class Training(Generic[B]):
         self.train = part_of(train, world.rank, world.size)
         self.ema = MovingAverage(model, cfg.ema_decay) if cfg.ema_decay is not None else None
         sharded = cfg.parallel == "fsdp"
-        self.trained = world.side_by_side(model, sharded=sharded)
+        self.trained = data_parallel(model, world, sharded=sharded)
         if self.ema is not None and sharded:
-            world.side_by_side(self.ema.model, sharded=True)
+            data_parallel(self.ema.model, world, sharded=True)
         self.steps_per_epoch = self.train.num_batches // cfg.accumulate_grad_batches
         if self.steps_per_epoch == 0:
             raise UserError(
@@ -123,7 +127,7 @@ class Training(Generic[B]):
         self.progress = Progress(monitor=self.monitor)
         self.unsaved_best: dict[str, Tensor] | None = None
 
-    def run(self, stop: StopRequest) -> Fitted:
+    def run(self, stop: StopRequest) -> FitResult:
         """Train until the last step, an early stop, or a request to stop.
 
         Raises:
@@ -139,7 +143,7 @@ class Training(Generic[B]):
                 self._save_best()
             raise
 
-    def _run(self, stop: StopRequest) -> Fitted:
+    def _run(self, stop: StopRequest) -> FitResult:
         progress, cfg, world = self.progress, self.cfg, self.world
         self.run_log.begin(
             step=progress.step, total_steps=self.total_steps, log_every=self.cfg.log_every
@@ -151,7 +155,7 @@ class Training(Generic[B]):
             for _ in range(min(self.steps_per_epoch - done, self.total_steps - progress.step)):
                 lr = self._set_lr(progress.step)
                 for remaining in reversed(range(cfg.accumulate_grad_batches)):
-                    with world.exchanging(self.trained, gradients=remaining == 0):
+                    with no_sync(self.trained, world) if remaining else contextlib.nullcontext():
                         with autocast(self.device, cfg.precision):
                             losses = self._losses(next(batches))
                         loss = self._share_of_step(losses["loss"])
@@ -189,7 +193,7 @@ class Training(Generic[B]):
                     stop.raise_if_requested()
         if progress.best is None:
             progress.best, progress.best_step = math.nan, progress.step
-        return Fitted(
+        return FitResult(
             monitor=self.monitor,
             value=progress.best,
             step=progress.best_step,
@@ -365,7 +369,7 @@ class Training(Generic[B]):
             progress.best, progress.best_step = value, progress.step
             progress.best_measures = measures
             progress.validations_without_best = 0
-            weights = sharding.whole(self.evaluated_model().state_dict())
+            weights = sharding.full(self.evaluated_model().state_dict())
             if self.world.is_main:
                 self.unsaved_best = {name: tensor.clone() for name, tensor in weights.items()}
         else:
@@ -402,10 +406,10 @@ class Training(Generic[B]):
         progress = self.progress
         progress.unread = self.losses.read()
         self._save_best()
-        random = self.world.gathered(random_state(self.device))
+        random = self.world.all_gather(random_state(self.device))
         tensors, plain = flatten_optimizer(self.optimizer, self.model)
-        weights, tensors = sharding.whole(self.model.state_dict()), sharding.whole(tensors)
-        average = {} if self.ema is None else sharding.whole(self.ema.model.state_dict())
+        weights, tensors = sharding.full(self.model.state_dict()), sharding.full(tensors)
+        average = {} if self.ema is None else sharding.full(self.ema.model.state_dict())
         if not self.world.is_main:
             return
         state = {f"optimizer/{name}": tensor for name, tensor in tensors.items()}

@@ -31,7 +31,7 @@ class LossHistory:
         if self._on_device:
             for name in self._on_device[0]:
                 stacked = torch.stack([losses[name] for losses in self._on_device]).float()
-                self._world.add_up([stacked])
+                self._world.all_reduce([stacked])
                 stacked /= self._world.size
                 values = cast("list[float]", stacked.tolist())
                 self._read.setdefault(name, []).extend(values)

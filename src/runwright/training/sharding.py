@@ -7,9 +7,10 @@ another number of processes, or with none of this.
 Importing FSDP2 takes half a second, so nothing here does before a model is divided.
 """
 
+import contextlib
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -43,17 +44,20 @@ def is_sharded(model: nn.Module) -> bool:
     return isinstance(model, FSDPModule)
 
 
-def exchange_gradients(model: nn.Module, *, now: bool) -> None:
-    """Whether the next backward pass exchanges gradients, or leaves that to a later one."""
-    if not _any_is():
-        return
+@contextlib.contextmanager
+def no_sync(model: nn.Module) -> Generator[None]:
+    """In this context the backward passes of a sharded model exchange no gradients."""
     from torch.distributed.fsdp import FSDPModule
 
-    if isinstance(model, FSDPModule):
-        model.set_requires_gradient_sync(now)
+    assert isinstance(model, FSDPModule)
+    model.set_requires_gradient_sync(False)
+    try:
+        yield
+    finally:
+        model.set_requires_gradient_sync(True)
 
 
-def whole(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+def full(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
     """Every divided tensor put together, on the CPU; all processes must ask at the same time."""
     if not _any_is():
         return dict(tensors)
@@ -65,16 +69,16 @@ def whole(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
     }
 
 
-def part_like(whole_tensor: "Tensor", like: "Tensor") -> "Tensor":
+def shard_like(tensor: "Tensor", like: "Tensor") -> "Tensor":
     """This process's part of a tensor that is to take the place of `like`; all of it if that is."""
     if not _any_is():
-        return whole_tensor
+        return tensor
     from torch.distributed.tensor import DTensor, distribute_tensor
 
     if not isinstance(like, DTensor):
-        return whole_tensor
+        return tensor
     return distribute_tensor(
-        whole_tensor.to(like.device),
+        tensor.to(like.device),
         like.device_mesh,
         like.placements,
         src_data_rank=None,  # every process has read all of it

@@ -10,6 +10,7 @@ import pytest
 import toy_domain
 from programs import run_python
 from runwright import UserError, compose
+from runwright.caller import Caller
 from runwright.run import run
 from training.resume.conftest import (
     ALLOWED,
@@ -92,7 +93,7 @@ class OthersDoBetter:
 def test_a_run_that_was_pruned_does_not_go_on_when_it_may_be_more_patient(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(compose([*STUCK, "training.epochs=2"]), tmp_path, reporter=OthersDoBetter())
+    run(compose([*STUCK, "training.epochs=2"]), tmp_path, Caller(reporter=OthersDoBetter()))
     compose([*STUCK, "training.epochs=2", "training.early_stopping=null", ALLOWED]).run(tmp_path)
     assert "The training had come to its end, after step 8 of 16." in capsys.readouterr().out
     compose([*STUCK, "training.epochs=3", "training.early_stopping=null", ALLOWED]).run(tmp_path)

@@ -152,8 +152,8 @@ class ClassificationEvaluation(Evaluation[ImageBatch]):
         self._by_group[1].scatter_add_(0, batch.group, ones)
 
     @override
-    def add_up(self, world: World) -> None:
-        world.add_up([self._loss, self._confusion, self._by_group])
+    def all_reduce(self, world: World) -> None:
+        world.all_reduce([self._loss, self._confusion, self._by_group])
 
     @property
     def confusion(self) -> NDArray[np.int64]:

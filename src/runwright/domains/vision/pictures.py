@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from runwright.domains.vision.batch import ImageBatch
 from runwright.domains.vision.dims import ImageDims
-from runwright.pictures import new_figure, save_figure
+from runwright.figures import new_figure, save_figure
 
 # How many characters are as wide as an image of the grid, and as the smallest confusion matrix.
 _TITLE_WIDTH: Final = 27

@@ -3,20 +3,17 @@
 On a cluster SIGUSR2 announces that the job's time is up or that another job takes its place. It
 ends the training likewise, with an exit status that says that the job is to be queued again. Where
 Slurm is not told to send it (`SlurmctldParameters=preempt_send_user_signal`), a job that makes way
-gets SIGTERM, as one that is cancelled does; which of the two it is, Slurm is asked.
+gets SIGTERM, as one that is cancelled does; which of the two it is, only its launcher can ask.
 """
 
 import contextlib
 import logging
-import os
 import signal
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Final, Self
-
-from runwright.slurm import queue
 
 if TYPE_CHECKING:
     from runwright.distributed import World
@@ -38,8 +35,13 @@ class StopRequest:
     program, and so does what started them (torchrun, a sweep).
     """
 
-    def __init__(self) -> None:
-        """Nothing is requested yet."""
+    def __init__(self, is_preempted: Callable[[], bool] = lambda: False) -> None:
+        """Look out for signals.
+
+        Args:
+            is_preempted: whether a job on a cluster that got SIGTERM is to run again.
+        """
+        self._is_preempted = is_preempted
         self.signal: int | None = None
         self._noted_at = 0.0
         self._noting = False
@@ -59,14 +61,14 @@ class StopRequest:
         """
         if self.signal == signal.SIGINT:
             raise KeyboardInterrupt
-        if self.signal == signal.SIGTERM and self._can_be_requeued and queue.is_making_way():
+        if self.signal == signal.SIGTERM and self._can_be_requeued and self._is_preempted():
             self.signal = signal.SIGUSR2
         if self.signal is not None:
             raise SystemExit(128 + self.signal)
 
     def agree(self, world: "World") -> None:
         """Do what one of the processes was asked; a request to be queued again goes first."""
-        asked = {one for one in world.gathered(self.signal) if one is not None}
+        asked = {one for one in world.all_gather(self.signal) if one is not None}
         again = signal.SIGUSR2 in asked
         self.signal = signal.SIGUSR2 if again else max(asked, default=None)
 
@@ -116,14 +118,3 @@ class StopRequest:
             self.raise_if_requested()
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         log.info("%s: stopping after this step; once more stops at once.", name)
-
-
-def is_alive(process: int) -> bool:
-    """Whether there is a process of this number on this machine, whosever it is."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

@@ -1,26 +1,11 @@
-"""Pictures that every run leaves behind; the domains draw their own."""
+"""The picture of a run's learning curves, drawn from its `metrics.csv`."""
 
 import csv
 import math
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
-def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure (inches) that belongs to no window and no global state."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a figure as PNG."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+from runwright.figures import new_figure, save_figure
 
 
 def draw_learning_curves(metrics: Path, path: Path) -> None:

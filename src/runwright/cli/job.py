@@ -1,0 +1,90 @@
+"""One job of a command line: what Hydra's launchers call with a composed configuration."""
+
+import contextlib
+import gc
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+class JobsRefusedError(BaseException):
+    """Jobs of a multirun cannot succeed. No Exception: Hydra would go on with the next job."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = problems
+        super().__init__(problems)
+
+
+def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False) -> float:
+    """Run one composed job; what Hydra's launchers call, here or on another machine.
+
+    Args:
+        composed: the configuration, Hydra's part included.
+        is_preempted: whether a job that got SIGTERM is to run again; its launcher knows.
+
+    Raises:
+        JobsRefusedError: this is the first job of a multirun in this process, and of those that
+            wait to be launched some are bound to fail.
+    """
+    gc.enable()
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from runwright import preflight
+    from runwright.caller import Caller
+    from runwright.cli.commands import directory_option, resume_command
+    from runwright.compose import composition
+    from runwright.errors import ConfigError, free_variables
+    from runwright.run import run
+
+    hydra = HydraConfig.get()
+    if GlobalHydra.instance().is_initialized():  # not in a launcher's own process
+        loader = GlobalHydra.instance().config_loader()
+        assert isinstance(loader, composition.StrictConfigLoader)
+        if hydra.mode is RunMode.MULTIRUN:
+            try:
+                preflight.check_jobs(loader.pending)
+            except ConfigError as error:
+                remove_if_empty(Path(hydra.runtime.output_dir))
+                raise JobsRefusedError(error.problems) from None
+    try:
+        return run(
+            composition.to_config(composed),
+            hydra.runtime.output_dir,
+            Caller(
+                resume_command=resume_command,
+                directory_option=directory_option(),
+                is_preempted=is_preempted,
+            ),
+        )
+    except Exception as error:
+        if hydra.mode is RunMode.MULTIRUN:  # the others go on; Hydra reports the first at the end
+            text = _text(error, Path(hydra.runtime.output_dir))
+            print(f"Job #{hydra.job.num} failed: {text}", file=sys.stderr)
+            free_variables(error)
+        raise
+    finally:
+        if os.environ.get("RANK", "0") != "0":  # only the main process writes, and to its own
+            remove_if_empty(Path(hydra.runtime.output_dir))
+
+
+def _text(error: Exception, run_dir: Path) -> str:
+    from runwright.errors import RunError, UserError
+
+    if isinstance(error, UserError | RunError):
+        return str(error)
+    text = f"{type(error).__name__}: {error}".removesuffix(": ")
+    log = run_dir / "log.txt"
+    return f"{text} (its traceback is in {log})" if log.exists() else text
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove the directory that Hydra made for a job of which nothing ran."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()

@@ -1,0 +1,45 @@
+"""The jobs of a multirun, from when they are composed to when the first is launched."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+from runwright.config import Config, TrainingCfg
+
+_BUILT: Final = ("dm", "model", "objective", "opt", "wandb", "tensorboard")
+
+
+def what_is_built(parts: Mapping[str, Any]) -> str:
+    """Text that is equal for configurations of which the same is built, whatever their seeds."""
+    training: TrainingCfg | None = parts.get("training")
+    monitor = None if training is None else training.monitor
+    return repr((*map(parts.get, _BUILT), monitor))
+
+
+class PendingJobs:
+    """The jobs of one multirun that were composed and wait to be launched.
+
+    Attributes:
+        composed: the configuration of the multirun itself; None before it is composed.
+        has_launched: whether a job was started in this process.
+        waiting: until then one job for all that build the same parts: its overrides, and what they
+            make.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.composed: DictConfig | None = None
+        self.has_launched = False
+        self.waiting: dict[str, tuple[list[str], Config]] = {}
+
+    def add(self, overrides: list[str], config: Config) -> None:
+        """Note a job that was composed."""
+        if not self.has_launched:
+            self.waiting.setdefault(what_is_built(vars(config)), (overrides, config))
+
+    def launch(self) -> None:
+        """Note that the first job starts: what was waiting is in order."""
+        self.waiting.clear()
+        self.has_launched = True
