@@ -1,6 +1,6 @@
 """runwright: typed, frozen factories that Hydra composes into plain PyTorch research runs.
 
-    from runwright import compose as compose
+    from runwright import compose
     accuracy = compose(["model=cnn", "opt.lr=1e-3"]).run()
 
 Every name that code of one's own needs is here. Importing this package imports neither torch nor
