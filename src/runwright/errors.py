@@ -38,14 +38,20 @@ class ConfigError(UserError):
         return f"The configuration has {len(self.problems)} mistakes:\n{listed}"
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` was most likely meant to be, or None."""
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.55) -> str | None:
+    """The known name that `name` was most likely meant to be, or None.
+
+    Args:
+        name: what was written.
+        known: what there is.
+        cutoff: how much alike they must be, from 0 to 1.
+    """
     if not name:
         return None
     by_folded = {candidate.casefold(): candidate for candidate in sorted(known, key=len)}
     if begun := [folded for folded in by_folded if folded.startswith(name.casefold())]:
         return by_folded[begun[0]]
-    matches = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.55)
+    matches = get_close_matches(name.casefold(), by_folded, n=1, cutoff=cutoff)
     return by_folded[matches[0]] if matches else None
 
 

@@ -8,7 +8,8 @@ from hydra.types import RunMode
 from conftest import Run
 from runwright import Config, ConfigError
 from runwright.cli.mistakes import mistakes_of_multirun, mistakes_of_run
-from runwright.compose.composition import StrictConfigLoader, search_path
+from runwright.compose._hydra import search_path
+from runwright.compose.loader import StrictConfigLoader
 from runwright.compose.schema import store
 from runwright.domains import register_domains
 
@@ -74,7 +75,7 @@ def test_what_is_right_is_built_beside_what_is_wrong(
         (["opt.lr=choice(1,-1)", "opt.warmup=interval(0,1)"], ["got -1.0"]),
         (["+experiment=glob(good*)", "seed=-1,-2"], ["got -1", "got -2"]),
         (["model=cnn", "model.kernel_size=30,40"], ["kernel_size=30 ", "kernel_size=40 "]),
-        (["model.num_hidden=2,1", "sed=1", "opt.lr=[1"], ["opt.lr=[1", "override 'sed'"]),
+        (["model.num_hidden=2,1", "sed=1", "opt.lr=[1"], ["opt.lr=[1", "sed is not an option"]),
         (["seed=1,2"], []),
     ],
     ids=str,

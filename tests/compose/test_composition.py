@@ -20,8 +20,10 @@ CMNIST = ["dm=cmnist", "model=fcn"]
 
 
 def mistakes(*overrides: str, **options: str) -> tuple[str, ...]:
+    chosen = {one.lstrip("+~").partition("=")[0] for one in overrides if one not in CMNIST}
+    kept = [one for one in overrides if one not in CMNIST or one.partition("=")[0] not in chosen]
     with pytest.raises(ConfigError) as caught:
-        compose(overrides, **options)  # pyright: ignore[reportArgumentType]  # conf and config_name
+        compose(kept, **options)  # pyright: ignore[reportArgumentType]  # conf and config_name
     return caught.value.problems
 
 
@@ -124,7 +126,7 @@ def test_a_key_of_another_model_is_refused_with_the_seeds_text() -> None:
         ("opt.lr=[1", "opt.lr=[1"),
         ("seed=1,2", "several values. compose makes one configuration; call it with each of them"),
         ("seed=choice(1,2)", "seed=choice(1,2): these are several values. compose makes one"),
-        ("hydration=3", "Key 'hydration' not in 'Config'"),
+        ("hydration=3", "hydration is not an option: Config has no 'hydration'. It has: dm"),
     ],
 )
 def test_a_mistake_is_named(override: str, expected: str) -> None:
@@ -137,7 +139,7 @@ def test_a_mistake_is_named(override: str, expected: str) -> None:
     [
         ("model.actvation=GELU", "Did you mean 'model.activation'? FcnFactory has: num_hidden"),
         ("model.hidden_di=3", "Did you mean 'model.hidden_dim'? FcnFactory has: num_hidden"),
-        ("trainig.epochs=2", "Did you mean 'training'? Config has: dm, model"),
+        ("trainig.epochs=2", "Did you mean 'training'? It has: dm, model"),
         ("dm.labelmap.a=3", "Did you mean 'dm.label_map'? ColoredMNISTDataModule has: root"),
         ("opt={lr: 3, lrr: 3}", "Did you mean 'opt.lr'? It has: lr, weight_decay"),
         ("model[hiden]=3", "Did you mean 'model.num_hidden'? FcnFactory has: num_hidden"),
@@ -163,7 +165,10 @@ def test_the_nearest_name_is_said_once_and_with_its_full_key(override: str, expe
     ids=" ".join,
 )
 def test_a_mistake_that_is_made_twice_is_listed_once(overrides: tuple[str, str]) -> None:
-    assert len(mistakes(*CMNIST, *overrides)) == 1
+    twice, *others = mistakes(*CMNIST, *overrides)
+    is_unread = overrides[0] in ("trainig.epochs=2", "opt.lr=[1")
+    assert len(others) == (0 if is_unread else 1)
+    assert "is given 2 times" in twice or is_unread
 
 
 def test_all_mistakes_are_reported_together() -> None:
@@ -182,7 +187,7 @@ def test_all_mistakes_are_reported_together() -> None:
     assert len(problems) == 8
     for key in (
         "model.kernel_size must be ≥ 1, got 0",
-        "Could not override 'sed'",
+        "sed is not an option: Config has no 'sed'. Did you mean 'seed'?",
         "Could not override 'opt.lrr'",
         "foo is not an option",
         "training.epochs=some",
@@ -463,7 +468,7 @@ def test_only_a_tilde_that_begins_a_path_is_a_home_directory(home: Path) -> None
 
 
 def test_a_home_directory_that_does_not_exist_is_named(home: Path) -> None:
-    with pytest.raises(UserError, match=r"dm.root=~nobody7/x: there is no home directory ~nobody7"):
+    with pytest.raises(UserError, match=r"dm.root: there is no home directory ~nobody7"):
         compose([*CMNIST, "dm.root=~nobody7/x"])
     assert mistakes(*CMNIST, "dm.root='~nobody7/x'", "opt.lr=-1") == (
         "dm.root: there is no home directory ~nobody7.",

@@ -9,7 +9,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from runwright import Config, ConfigError
-from runwright.compose.composition import StrictConfigLoader, search_path
+from runwright.compose._hydra import search_path
+from runwright.compose.loader import StrictConfigLoader
 from runwright.compose.schema import store
 from runwright.domains import register_domains
 

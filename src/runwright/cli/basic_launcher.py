@@ -4,8 +4,6 @@ import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hydra._internal.core_plugins import basic_launcher
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
@@ -13,6 +11,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 from typing_extensions import override
 
+from runwright.compose import _hydra
 from runwright.compose.plugin_options import store_options
 
 
@@ -23,7 +22,7 @@ class BasicLauncherConf:
     _target_: str = "runwright.cli.basic_launcher.BasicLauncher"
 
 
-class BasicLauncher(basic_launcher.BasicLauncher):
+class BasicLauncher(_hydra.BasicLauncher):
     """`hydra/launcher=basic`: runs one job after the other, in this process."""
 
     @override
@@ -51,7 +50,7 @@ class _ForgetConfigurations(Callback):
 
 def is_basic_sweeper(config: DictConfig) -> bool:
     """Whether the jobs of a multirun are all combinations of its values."""
-    basic = f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"
+    basic = f"{_hydra.BasicSweeper.__module__}.{_hydra.BasicSweeper.__name__}"
     return config.hydra.sweeper.get("_target_") == basic
 
 

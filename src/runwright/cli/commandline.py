@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -17,10 +16,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runwright import preflight
 from runwright.cli import basic_launcher
-from runwright.cli.completion import CompletionLoader
-from runwright.cli.flags import read_flags
+from runwright.cli.completion import CompletionLoader, typed_flag
+from runwright.cli.flags import read_flags, refuse_without_effect
 from runwright.cli.job import job, remove_if_empty
-from runwright.compose import composition, schema
+from runwright.compose import schema
+from runwright.compose._hydra import Hydra, search_path
+from runwright.compose.loader import StrictConfigLoader
+from runwright.compose.overrides import with_home
 from runwright.compose.yaml_text import to_yaml
 from runwright.config import Config
 from runwright.domains import register_domains
@@ -28,6 +30,7 @@ from runwright.errors import ConfigError, RunError, UserError, did_you_mean
 from runwright.factory import CONFIG_GROUPS
 from runwright.plain import home_path, plain_values
 
+_NOWHERE: Final = object()
 _NO_FOLDER: Final = """\
 There is no folder {0}, where {2} looks for its YAML files. Make it, with a {1}.yaml such as
 
@@ -59,12 +62,15 @@ def run_command_line(conf: str | None, config_name: str, config: type[Config]) -
 
 def _command(conf: str | None, config_name: str, config: type[Config]) -> None:
     args, parser = read_flags()
-    args.overrides = [composition.write_out_home(override) for override in args.overrides]
+    args.overrides = [with_home(override) for override in args.overrides]
     script = Path(sys.argv[0]).resolve()
     register_domains()
     schema.store(config)
     basic_launcher.register()
     folder = None if conf is None else script.parent / conf
+    if args.shell_completion:
+        args.config_path = typed_flag("--config-path", "-cp")
+        args.config_dir = typed_flag("--config-dir", "-cd")
     if args.config_path:
         folder = _existing("--config-path", script.parent, args.config_path)
     name = args.config_name or config_name
@@ -72,9 +78,9 @@ def _command(conf: str | None, config_name: str, config: type[Config]) -> None:
         choices = ", ".join(sorted(CONFIG_GROUPS["dm"])), ", ".join(sorted(CONFIG_GROUPS["model"]))
         raise UserError(_NO_FOLDER.format(folder, name, script.name, *choices))
     before = _existing("--config-dir", Path.cwd(), args.config_dir) if args.config_dir else None
-    path = composition.search_path(folder, before)
+    path = search_path(folder, before)
     hydra = Hydra.create_main_hydra2(task_name=script.stem, config_search_path=path)
-    hydra.config_loader = composition.StrictConfigLoader(path)
+    hydra.config_loader = StrictConfigLoader(path)
 
     if args.help:
         from runwright.cli.help import help_text, terminal_width
@@ -100,9 +106,11 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
         mode = hydra.get_mode(config_name, overrides)
     except HydraException:
         mode = None  # composing will say what is wrong, together with all else
+    is_multirun = args.multirun or mode is RunMode.MULTIRUN
+    refuse_without_effect(args, mode, is_multirun=is_multirun)
     if args.multirun and mode is not RunMode.MULTIRUN:
         overrides = [*overrides, "hydra.mode=MULTIRUN"]
-    if args.multirun or mode is RunMode.MULTIRUN:
+    if is_multirun:
         from runwright.cli.multirun import launch_jobs
 
         launch_jobs(hydra, config_name, overrides)
@@ -119,7 +127,7 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
             failure.append(error)
             return None
 
-    assert isinstance(hydra.config_loader, composition.StrictConfigLoader)
+    assert isinstance(hydra.config_loader, StrictConfigLoader)
     hydra.config_loader.check_parts = preflight.problems_of_parts
     try:
         hydra.run(config_name=config_name, task_function=single_job, overrides=overrides)
@@ -143,8 +151,8 @@ def _show(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
     OmegaConf.set_readonly(composed.hydra, None)
     whole = shown = hydra.get_sanitized_cfg(composed, args.cfg)
     if args.package not in (None, "_global_"):
-        shown = OmegaConf.select(whole, args.package)
-        if shown is None:
+        shown = OmegaConf.select(whole, args.package, default=_NOWHERE)
+        if shown is _NOWHERE:
             hint = did_you_mean(args.package, map(str, whole))
             raise UserError(f"--package {args.package}: there is nothing of that name. {hint}")
         print(f"# @package {args.package}")

@@ -4,11 +4,11 @@ import shlex
 import sys
 from pathlib import Path
 
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from runwright.compose.quoting import with_path
+from runwright.compose._hydra import arguments_parser
+from runwright.compose.overrides import with_path
 from runwright.rundir.provenance import program
 
 
@@ -42,7 +42,7 @@ def command(arguments: list[str]) -> str:
 
 def config_flags() -> list[str]:
     """The flags of the command line that say where the configuration comes from."""
-    args, _ = get_args_parser().parse_known_args(sys.argv[1:])
+    args, _ = arguments_parser().parse_known_args(sys.argv[1:])
     given = {
         f"--config-{name}": getattr(args, f"config_{name}") for name in ("path", "dir", "name")
     }

@@ -1,17 +1,23 @@
 """Tab completion: what Hydra's plugins for the shells offer."""
 
+import contextlib
+import itertools
+import os
+import shlex
 from typing import Any, cast
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.object_type import ObjectType
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from typing_extensions import override
 
-from runwright.compose.explanation import values_to_choose
+from runwright.compose.explain import values_to_choose
+from runwright.compose.loader import DelegatingLoader
+from runwright.compose.members import members
+from runwright.compose.overrides import is_read
 
 
-class CompletionLoader(ConfigLoaderImpl):
+class CompletionLoader(DelegatingLoader):
     """Composes what has been typed so far, with values as they are typed.
 
     It is not strict, as what is typed so far may be incomplete.
@@ -29,15 +35,48 @@ class CompletionLoader(ConfigLoaderImpl):
 
         Hydra asks for what stands before a "=", and by itself offers the present value only.
         """
-        members = super().get_group_options(group_name, results_filter, config_name, overrides)
-        if members or not group_name or results_filter is not ObjectType.CONFIG:
-            return members
-        composed = super().load_configuration(config_name, overrides or [], RunMode.RUN)
+        typed = self._typed(overrides or [])
+        if not group_name or results_filter is not ObjectType.CONFIG:
+            return super().get_group_options(group_name, results_filter, config_name, typed)
+        if found := members(self._composer.usual_repository, group_name):
+            return found
+        composed = super().load_configuration(config_name, typed, RunMode.RUN)
         return values_to_choose(group_name.lstrip("+"), composed)
 
     @override
-    def load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
-        composed = super().load_configuration(*args, **kwargs)
+    def load_configuration(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        typed = self._typed(overrides)
+        composed = super().load_configuration(
+            config_name, typed, run_mode, from_shell, validate_sweep_overrides
+        )
         # GELU is typed where Hydra would offer Activation.GELU.
         plain = OmegaConf.to_container(composed, resolve=False, enum_to_str=True)
         return OmegaConf.create(cast("dict[str, Any]", plain))
+
+    def _typed(self, words: list[str]) -> list[str]:
+        """The overrides in what was typed before, which Hydra has cut at blanks, quoted or not."""
+        try:
+            whole = shlex.split(" ".join(words))
+        except ValueError:  # a quote is still open
+            return []
+        return [word for word in whole if is_read(word)]
+
+
+def typed_flag(*names: str) -> str | None:
+    """The value of a flag in the line that is being completed, which the shell hands over."""
+    with contextlib.suppress(ValueError):
+        words = shlex.split(os.environ.get("COMP_LINE", ""))
+        for word, following in itertools.pairwise([*words, ""]):
+            for name in names:
+                if word == name:
+                    return following or None
+                if word.startswith(f"{name}="):
+                    return word.partition("=")[2] or None
+    return None

@@ -4,11 +4,14 @@ import argparse
 import re
 from typing import Final, NoReturn
 
-from hydra._internal.utils import get_args_parser
+from hydra.types import RunMode
 
-from runwright.compose.quoting import parse_override
+from runwright.compose._hydra import arguments_parser, flag_names
+from runwright.compose.overrides import parse_override
 from runwright.errors import ConfigError, UserError, nearest
 
+# What only a multirun reads.
+_FOR_SEVERAL: Final = re.compile(r"hydra[/.](launcher|sweeper|sweep)([/.@].*)?$")
 _SHOWING: Final = ("help", "cfg", "info")
 
 
@@ -18,7 +21,7 @@ def read_flags() -> tuple[argparse.Namespace, argparse.ArgumentParser]:
     Raises:
         UserError: there is no such flag, or its value is wrong.
     """
-    parser = get_args_parser()
+    parser = arguments_parser()
     parser.error = _refuse
     args, unknown = parser.parse_known_intermixed_args()
     if unknown:
@@ -29,9 +32,40 @@ def read_flags() -> tuple[argparse.Namespace, argparse.ArgumentParser]:
     return args, parser
 
 
-def names() -> list[str]:
-    """All flags that are words, without their dashes."""
-    return re.findall(r"--([a-z-]+)", get_args_parser().format_usage())
+def refuse_without_effect(args: argparse.Namespace, mode: object, *, is_multirun: bool) -> None:
+    """Refuse what was typed and would change nothing.
+
+    Args:
+        args: the flags and the overrides.
+        mode: what `hydra.mode` is; None where nobody says.
+        is_multirun: whether several jobs are launched.
+
+    Raises:
+        ConfigError: with everything that has no effect, and what to add.
+    """
+    problems = [
+        f"--{name.replace('_', '-')} has no effect without --cfg, which prints the configuration."
+        for name in ("resolve", "package")
+        if getattr(args, name) and not args.cfg
+    ]
+    if args.experimental_rerun:
+        problems.append(
+            "--experimental-rerun: no run leaves a pickled job. To go on with a run, give its "
+            "hydra.run.dir; to start it anew, --config-dir DIR --config-name config."
+        )
+    if args.run and mode is RunMode.MULTIRUN:
+        problems.append("--run contradicts hydra.mode=MULTIRUN. Leave one of them out.")
+    if not (args.cfg or args.info or args.help or args.hydra_help):
+        for text in args.overrides:
+            key = text.lstrip("+").partition("=")[0]
+            if not is_multirun and _FOR_SEVERAL.match(key):
+                problems.append(f"{text} has no effect on a single run. Add --multirun (-m).")
+            elif is_multirun and key == "hydra.run.dir":
+                problems.append(
+                    f"{text} has no effect on a multirun, whose directory is hydra.sweep.dir."
+                )
+    if problems:
+        raise ConfigError(problems)
 
 
 def _refuse(message: str) -> NoReturn:
@@ -41,7 +75,7 @@ def _refuse(message: str) -> NoReturn:
 def _unknown(flag: str) -> str:
     said = f"{flag}: there is no such flag."
     bare = flag.lstrip("-")
-    if closest := nearest(bare.partition("=")[0], names()):
+    if closest := nearest(bare.partition("=")[0], flag_names()):
         return f"{said} Did you mean '--{closest}'?"
     if "=" in bare:
         return f"{said} An option is given a value without dashes: {bare}"

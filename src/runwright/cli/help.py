@@ -12,11 +12,12 @@ import textwrap
 import typing
 from typing import Any, Final, cast
 
-from hydra._internal.hydra import Hydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from runwright.compose.diagnosis import without_hydra
+from runwright.compose._hydra import Hydra
+from runwright.compose._omegaconf import child
+from runwright.compose.collect import without_hydra
 from runwright.compose.yaml_text import to_yaml
 from runwright.factory import described, name_of, summary
 
@@ -71,7 +72,7 @@ def _block(node: DictConfig, depth: int, width: float) -> str:
     plain = cast("dict[str, Any]", OmegaConf.to_container(node, enum_to_str=True))
     for field in dataclasses.fields(cls):
         option = described(field)
-        value = None if OmegaConf.is_missing(node, field.name) else node._get_node(field.name)
+        value = None if OmegaConf.is_missing(node, field.name) else child(node, field.name)
         if isinstance(value, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(value)):
             chosen = cast("Any", OmegaConf.get_type(value))
             name = name_of(chosen)

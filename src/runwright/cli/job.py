@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from runwright.config import Config
+
 
 class JobsRefusedError(BaseException):
     """Jobs of a multirun cannot succeed. No Exception: Hydra would go on with the next job."""
@@ -39,23 +41,25 @@ def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False
     from runwright import preflight
     from runwright.caller import Caller
     from runwright.cli.commands import directory_option, resume_command
-    from runwright.compose import composition
+    from runwright.compose.loader import StrictConfigLoader, to_config
     from runwright.errors import ConfigError, free_variables
     from runwright.run import run
 
     hydra = HydraConfig.get()
+    config: Config | None = None
     if GlobalHydra.instance().is_initialized():  # not in a launcher's own process
         loader = GlobalHydra.instance().config_loader()
-        assert isinstance(loader, composition.StrictConfigLoader)
+        assert isinstance(loader, StrictConfigLoader)
         if hydra.mode is RunMode.MULTIRUN:
             try:
                 preflight.check_jobs(loader.pending)
             except ConfigError as error:
                 remove_if_empty(Path(hydra.runtime.output_dir))
                 raise JobsRefusedError(error.problems) from None
+        config = loader.take_config(hydra.overrides.task, composed)
     try:
         return run(
-            composition.to_config(composed),
+            to_config(composed) if config is None else config,
             hydra.runtime.output_dir,
             Caller(
                 resume_command=resume_command,

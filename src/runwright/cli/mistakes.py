@@ -8,8 +8,8 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 
 from runwright import preflight
-from runwright.compose.composition import StrictConfigLoader, to_config
-from runwright.compose.diagnosis import without_hydra
+from runwright.compose.collect import without_hydra
+from runwright.compose.loader import StrictConfigLoader, to_config
 from runwright.compose.pending import what_is_built
 from runwright.errors import ConfigError
 

@@ -2,16 +2,16 @@
 
 import gc
 import logging
+import os
 import sys
 from pathlib import Path
 
-from hydra._internal.hydra import Hydra
-
 from runwright.cli.basic_launcher import is_basic_sweeper
 from runwright.cli.commands import sweep_command
-from runwright.cli.job import JobsRefusedError, job
+from runwright.cli.job import JobsRefusedError, job, remove_if_empty
 from runwright.cli.mistakes import mistakes_of_multirun
-from runwright.compose.composition import StrictConfigLoader
+from runwright.compose._hydra import Hydra
+from runwright.compose.loader import StrictConfigLoader
 from runwright.errors import ConfigError, RunError, UserError
 from runwright.rundir.files import is_within
 
@@ -45,6 +45,8 @@ def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
         if loader.pending.has_launched and (command := _command(loader)):
             print(f"To go on with all jobs: {command}", file=sys.stderr)
         raise
+    finally:
+        _remove_stray(loader, overrides)
 
 
 def _of_storage(error: OSError, loader: StrictConfigLoader) -> UserError | RunError | None:
@@ -72,3 +74,15 @@ def _command(loader: StrictConfigLoader) -> str | None:
 def _folder(loader: StrictConfigLoader) -> Path:
     assert loader.pending.composed is not None
     return Path(str(loader.pending.composed.hydra.sweep.dir))
+
+
+def _remove_stray(loader: StrictConfigLoader, overrides: list[str]) -> None:
+    """Remove the directory of a process that trains beside the main one, which has its own."""
+    is_given = any(text.lstrip("+").startswith("hydra.sweep.dir=") for text in overrides)
+    if os.environ.get("RANK", "0") == "0" or loader.pending.composed is None or is_given:
+        return
+    folder = _folder(loader)
+    (folder / "multirun.yaml").unlink(missing_ok=True)
+    for inner in folder.iterdir() if folder.is_dir() else ():
+        remove_if_empty(inner)
+    remove_if_empty(folder)

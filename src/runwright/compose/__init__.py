@@ -54,13 +54,10 @@ def compose(
     from hydra.types import RunMode
 
     from runwright.compose import schema
-    from runwright.compose.composition import (
-        StrictConfigLoader,
-        search_path,
-        to_config,
-        write_out_home,
-    )
-    from runwright.compose.diagnosis import without_hydra
+    from runwright.compose._hydra import search_path
+    from runwright.compose.collect import without_hydra
+    from runwright.compose.loader import StrictConfigLoader
+    from runwright.compose.overrides import with_home
     from runwright.config import Config
     from runwright.domains import register_domains
 
@@ -70,7 +67,7 @@ def compose(
     if folder is not None and not folder.is_dir():
         raise UserError(f"conf={conf}: there is no such folder.")
     loader = StrictConfigLoader(search_path(folder))
-    written_out = [write_out_home(one) for one in overrides]
+    written_out = [with_home(one) for one in overrides]
     try:
         composed = loader.load_configuration(
             config_name, written_out, RunMode.RUN, from_shell=False
@@ -82,7 +79,7 @@ def compose(
         *others, last = error.problems
         said = f"{last}\n{_NO_CONF.format(name=config_name)}"
         raise ConfigError([*others, said]) from None
-    return to_config(without_hydra(composed))
+    return loader.take_config(composed.hydra.overrides.task, without_hydra(composed))
 
 
 def nearest_conf(config_name: str = CONFIG_NAME) -> Path | None:

@@ -19,7 +19,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from runwright import preflight
-from runwright.compose.composition import StrictConfigLoader
+from runwright.compose.loader import StrictConfigLoader
 from runwright.errors import RunError, UserError
 from runwright.rundir.files import write_bytes
 from runwright.rundir.provenance import code_version, environment

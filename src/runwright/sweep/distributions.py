@@ -24,7 +24,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from runwright.compose.quoting import parse_override
+from runwright.compose.overrides import parse_override
 from runwright.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:

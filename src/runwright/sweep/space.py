@@ -15,7 +15,7 @@ from optuna.distributions import (
     check_distribution_compatibility,
 )
 
-from runwright.compose.quoting import parse_override
+from runwright.compose.overrides import parse_override
 from runwright.errors import ConfigError, UserError
 from runwright.sweep.distributions import (
     Distributions,

@@ -17,8 +17,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from runwright import preflight
 from runwright.cli.commands import command, config_flags, sweep_command
-from runwright.compose.composition import StrictConfigLoader
-from runwright.compose.quoting import with_path
+from runwright.compose.loader import StrictConfigLoader
+from runwright.compose.overrides import with_path
 from runwright.errors import ConfigError, RunError, UserError
 from runwright.sweep import study as studies
 from runwright.sweep.checks import check, check_space, check_study, directions

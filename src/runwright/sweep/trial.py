@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 
 from runwright.caller import Caller
 from runwright.cli.commands import directory_option, resume_command
-from runwright.compose import composition
+from runwright.compose.loader import to_config
 from runwright.config import Config
 from runwright.errors import UserError, free_variables
 from runwright.run import run
@@ -73,7 +73,7 @@ class TrialJob:
         trial.set_user_attr(studies.DIRECTORY, str(run_dir.resolve()))
         try:
             with studies.kept_alive(study, self.number, self.heartbeat):
-                config = composition.to_config(composed)
+                config = to_config(composed)
                 values, pruned = self._run(config, run_dir, trial, caller)
         except Exception as error:
             studies.fail(study, self.number, f"{type(error).__name__}: {error}")

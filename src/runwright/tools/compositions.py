@@ -9,7 +9,6 @@ import re
 from typing import Any, Final, cast
 
 import yaml
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -17,9 +16,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from runwright.compose import composition, schema
-from runwright.compose.diagnosis import without_hydra
-from runwright.compose.quoting import parse_override
+from runwright.compose import schema
+from runwright.compose._hydra import search_path
+from runwright.compose.collect import without_hydra
+from runwright.compose.loader import DelegatingLoader, StrictConfigLoader, to_config
+from runwright.compose.overrides import parse_override
 from runwright.config import Config
 from runwright.errors import ConfigError, UserError, nearest
 from runwright.factory import CONFIG_GROUPS
@@ -52,12 +53,12 @@ class Compositions:
             UserError: one of them cannot be read.
         """
         schema.store(project.config)
-        path = composition.search_path(project.conf)
+        path = search_path(project.conf)
         self.composed: list[Composed] = []
         self._project = project
         self._findings = findings
-        self._strict = composition.StrictConfigLoader(path)
-        self._lenient = ConfigLoaderImpl(path)
+        self._strict = StrictConfigLoader(path)
+        self._lenient = DelegatingLoader(path)
         parsed = {text: _parse(text) for text in overrides}
         # Some choose a member of a group, the others give a value to an option.
         self._choices = {t: one for t, one in parsed.items() if self._is_group(one.key_or_group)}
@@ -88,7 +89,7 @@ class Compositions:
             usual,
             given,
             in_defaults=("dm", "model", "objective") if default is None else default.choices,
-            is_known=self._strict.repository.config_exists,
+            is_known=self._is_config,
             findings=self._findings,
         ):
             self._compose(case)
@@ -104,7 +105,7 @@ class Compositions:
         for overrides in ([], [*self._choices, *self._keys]):
             with contextlib.suppress(ConfigError):
                 node = self._load(self._project.config_name, overrides)
-                return composition.to_config(without_hydra(node))
+                return to_config(without_hydra(node))
         return None
 
     def _compose(self, case: Case) -> Composed | None:
@@ -120,7 +121,7 @@ class Compositions:
         self._note_sweep(case, node)
         composed = Composed(
             case=case,
-            config=composition.to_config(without_hydra(node)),
+            config=to_config(without_hydra(node)),
             choices=cast("dict[str, str | None]", dict(node.hydra.runtime.choices)),
         )
         self.composed.append(composed)
@@ -152,8 +153,12 @@ class Compositions:
             (self._holds if text in kept else self._left_out)[text].append(case.place)
         return kept
 
+    def _is_config(self, path: str) -> bool:
+        group, _, name = path.rpartition("/")
+        return name in self._strict.get_group_options(group)
+
     def _is_group(self, key: str) -> bool:
-        return self._strict.repository.group_exists(key.partition("@")[0])
+        return bool(self._strict.get_group_options(key.partition("@")[0], None))
 
     def _report_overrides(self) -> None:
         """Find what applies nowhere, and note what does not apply everywhere."""

@@ -1,26 +1,32 @@
 """The text for one mistake in a configuration: its place, and the way out."""
 
-# Being strict about composition takes some of OmegaConf's inner parts.
-# pyright: reportPrivateUsage=false
-
 import dataclasses
 import inspect
 import re
 import typing
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final, TypeAlias
 
 import yaml
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf._utils import split_key
 from omegaconf.errors import OmegaConfBaseException
 
 from runwright import hints
-from runwright.compose import schema
+from runwright.compose._omegaconf import child, is_missing, is_none, root_of, split_key
+from runwright.compose.typed_nodes import (
+    all_options,
+    is_known,
+    option_names,
+    options_class,
+    options_named,
+    places_of,
+    type_of,
+    typed_steps,
+)
 from runwright.errors import nearest
-from runwright.factory import Settings, described, group_of
+from runwright.factory import CONFIG_GROUPS, Settings, choice, described, full_key, group_of
 from runwright.plain import leaves
 
 USER_MISTAKES: Final = (
@@ -29,6 +35,14 @@ USER_MISTAKES: Final = (
     yaml.YAMLError,
     RecursionError,
     ValueError,
+)
+
+Members: TypeAlias = Callable[[str], Collection[str]]
+"""The names of the members of a group."""
+
+_NOT_GLOBAL: Final = (
+    "An experiment configures everything at once, so its file must begin with the line "
+    "`# @package _global_`; without it, its content is put under a key 'experiment'."
 )
 
 _CIRCLE: Final = (
@@ -54,9 +68,9 @@ def text_of(error: BaseException) -> str:
 def explain_deletion(one: Override, composed: DictConfig) -> str | None:
     """The text for an option that is to be deleted; None for a key of a dictionary."""
     key = one.key_or_group
-    for path, node, name in _typed_steps(key, composed):
-        hint = typing.get_type_hints(schema.type_of(node)).get(name)
-        if path != key or hint is None or not issubclass(schema.type_of(node), Settings):
+    for path, node, name in typed_steps(key, composed):
+        hint = typing.get_type_hints(type_of(node)).get(name)
+        if path != key or hint is None or not issubclass(type_of(node), Settings):
             continue
         text = f"~{key}: an option cannot be deleted. "
         if inspect.isclass(hint) and issubclass(hint, Settings):
@@ -67,7 +81,7 @@ def explain_deletion(one: Override, composed: DictConfig) -> str | None:
 
 
 def explain_override(
-    one: Override, error: Exception, composed: DictConfig, members: schema.Members
+    one: Override, error: Exception, composed: DictConfig, members: Members
 ) -> str:
     """Hydra's text for an override that does not fit, and the nearest name that would."""
     key = one.key_or_group
@@ -79,7 +93,11 @@ def explain_override(
     text = text_of(error)
     if unknown := _unknown_within(key, one.value(), composed):
         return "\n".join([_OMEGACONF_HINT.sub("", text), *unknown])
-    key = unknown_part(key, composed) or key
+    return _explain_key(unknown_part(key, composed) or key, one, text, composed, members)
+
+
+def _explain_key(key: str, one: Override, text: str, composed: DictConfig, members: Members) -> str:
+    """The text for a key that is unknown, or does not take the value."""
     *parents, name = split_key(key)
     parent = ".".join(parents)
     try:
@@ -88,16 +106,21 @@ def explain_override(
         return text
     if not (isinstance(owner, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(owner))):
         return text
-    cls = schema.options_class(owner) or schema.type_of(owner)
+    cls = options_class(owner) or type_of(owner)
     known = [str(known) for known in owner if known not in ("hydra", "_target_")]
     if name in known:
         hint = _nearest_value(cls, name, one.value())
         if group := group_of(typing.get_type_hints(cls).get(name)):
-            ways = schema.ways_to_choose(key, group, in_defaults(composed), members)
+            ways = ways_to_choose(key, group, in_defaults(composed), members)
             hint = f"It is chosen with {ways}."
         return f"{text}\n{hint}".strip()
+    if not parent:
+        return unknown_key(key, composed)
     hint = ""
-    if closest := nearest(name, known):
+    if elsewhere := options_named(name, composed):
+        hint = f"Did you mean {_or(elsewhere)}? "
+        text = _OMEGACONF_HINT.sub("", text)
+    elif closest := nearest(name, known):
         hint = f"Did you mean '{f'{parent}.{closest}'.lstrip('.')}'? "
         text = _OMEGACONF_HINT.sub("", text)
     has = f"has: {', '.join(known)}" if known else "has no options"
@@ -108,9 +131,9 @@ def _unknown_within(key: str, value: object, composed: DictConfig) -> list[str]:
     """A text for every name in a dictionary for options that is none of them."""
     texts: dict[str, str] = {}
     for leaf, _ in leaves(value, key) if isinstance(value, dict) else ():
-        for path, node, _ in _typed_steps(leaf, composed):
-            if path != key and not schema.is_known(node, path):
-                texts[path] = schema.unknown_key(path, node)
+        for path, node, _ in typed_steps(leaf, composed):
+            if path != key and not is_known(node, path):
+                texts[path] = unknown_key(path, node)
                 break
     return [*texts.values()]
 
@@ -123,8 +146,8 @@ def _nearest_value(cls: type[Any], name: str, value: object) -> str:
 
 def values_to_choose(key: str, composed: DictConfig) -> list[str]:
     """All values of an option that is one of a few: names, true and false, null; else nothing."""
-    for path, node, name in _typed_steps(key, composed):
-        cls = schema.type_of(node)
+    for path, node, name in typed_steps(key, composed):
+        cls = type_of(node)
         fields = {field.name: field for field in dataclasses.fields(cls)}
         if path != key or name not in fields or not issubclass(cls, Settings):
             continue
@@ -138,17 +161,17 @@ def values_to_choose(key: str, composed: DictConfig) -> list[str]:
     return []
 
 
-def _not_chosen(key: str, composed: DictConfig, members: schema.Members) -> str | None:
+def _not_chosen(key: str, composed: DictConfig, members: Members) -> str | None:
     """A clause that says for which option above a key no member of its group was chosen."""
-    for path, node, name in _typed_steps(key, composed):
-        group = group_of(typing.get_type_hints(schema.type_of(node)).get(name))
-        child = node._get_node(name, validate_access=False)
-        if group is None or path == key or not isinstance(child, DictConfig):
+    for path, node, name in typed_steps(key, composed):
+        group = group_of(typing.get_type_hints(type_of(node)).get(name))
+        below = child(node, name)
+        if group is None or path == key or not isinstance(below, DictConfig):
             continue
-        if child._is_missing():  # which is a mistake of its own
+        if is_missing(below):  # which is a mistake of its own
             return f"'{path}' was not chosen"
-        if child._is_none():
-            ways = schema.ways_to_choose(path, group, in_defaults(composed), members)
+        if is_none(below):
+            ways = ways_to_choose(path, group, in_defaults(composed), members)
             return f"'{path}' was not chosen ({ways})"
     return None
 
@@ -159,36 +182,74 @@ def explain_key(key: str, error: Exception, composed: DictConfig) -> str | None:
     None where it is not known what would fit, as the file does not say what it changes; that is
     found when the node is converted.
     """
-    for path, node, name in _typed_steps(key, composed):
-        if inspect.isabstract(schema.type_of(node)):
+    for path, node, name in typed_steps(key, composed):
+        if inspect.isabstract(type_of(node)):
             return None
         if name not in node:
-            return schema.unknown_key(path, node)
+            return unknown_key(path, node)
     return f"{key}: {str(error).splitlines()[0]}"
 
 
 def unknown_part(key: str, composed: DictConfig) -> str | None:
     """A key up to the first name that its place has no option for; None where all are known."""
-    for path, node, _ in _typed_steps(key, composed):
-        if not schema.is_known(node, path):
+    for path, node, _ in typed_steps(key, composed):
+        if not is_known(node, path):
             return path
     return None
-
-
-def _typed_steps(key: str, composed: DictConfig) -> Iterator[tuple[str, DictConfig, str]]:
-    """The names in a key that stand for options: the key so far, whose option, the name."""
-    node, path = composed, ""
-    for name in split_key(key):
-        if not dataclasses.is_dataclass(OmegaConf.get_type(node)):
-            return
-        path = f"{path}.{name}".lstrip(".")
-        yield path, node, name
-        child = node._get_node(name, validate_access=False)
-        if not isinstance(child, DictConfig):
-            return
-        node = child
 
 
 def in_defaults(composed: DictConfig) -> set[str]:
     """What the defaults lists of a composed node choose for, e.g. `model` or `aug@train_aug`."""
     return {str(key) for key in OmegaConf.select(composed, "hydra.runtime.choices") or ()}
+
+
+def unknown_key(key: str, node: DictConfig) -> str:
+    """The text for a full key that a typed node cannot have."""
+    cls = options_class(node) or type_of(node)
+    if key == "experiment":
+        return _NOT_GLOBAL
+    above, _, name = key.rpartition(".")
+    known = option_names(cls)
+    if name in CONFIG_GROUPS and (places := places_of(name, cls, above)):
+        ways = " or ".join(f"+{choice(name, place)}=…" for place in places)
+        return f"{key} is not an option: its members are chosen with {ways}."
+    hint = ""
+    if elsewhere := options_named(name, root_of(node)):
+        hint = f" Did you mean {_or(elsewhere)}?"
+    elif closest := nearest(name, known if above else [*known, "experiment"]):
+        hint = f" Did you mean '{full_key(above, closest)}'?"
+    elif not above and (further := _nearest_below(name, node)):
+        hint = f" Did you mean {_or(further)}?"
+    return f"{key} is not an option: {cls.__name__} has no '{name}'.{hint} {_allowed(known)}"
+
+
+def _nearest_below(name: str, composed: DictConfig) -> list[str]:
+    """The options at any depth whose name is nearest to one that there is nowhere."""
+    known = all_options(composed)
+    closest = nearest(name, {key.rpartition(".")[2] for key in known}, cutoff=0.8)
+    return [key for key in known if closest and key.rpartition(".")[2] == closest]
+
+
+def _or(keys: Sequence[str]) -> str:
+    return " or ".join(f"'{key}'" for key in keys)
+
+
+def _allowed(names: list[str]) -> str:
+    return f"It has: {', '.join(names)}." if names else "It has no options."
+
+
+def ways_to_choose(
+    key: str, group: str, in_defaults: Collection[str] | None, members: Members | None = None
+) -> str:
+    """What to type to choose a member of a group for the option `key`: "+aug=flip|noise".
+
+    Args:
+        key: the option.
+        group: its group.
+        in_defaults: what the defaults list chooses, if that is known.
+        members: the members of a group, YAML files too; by default the factories.
+    """
+    chosen_by = choice(group, key)
+    sign = "" if in_defaults is None or chosen_by in in_defaults else "+"
+    names = CONFIG_GROUPS.get(group, {}) if members is None else members(group)
+    return f"{sign}{chosen_by}={'|'.join(sorted(names))}"

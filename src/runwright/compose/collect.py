@@ -1,22 +1,16 @@
 """What is wrong with a configuration: all of it, each mistake with its place and the way out.
 
-Hydra stops at the first mistake. When there is one, `Diagnosis` composes once more, one piece at a
+Hydra stops at the first mistake. When there is one, `Mistakes` composes once more, one piece at a
 time, leaves out what does not fit, and goes on.
 """
-
-# Being strict about composition takes some of Hydra's and OmegaConf's inner parts.
-# pyright: reportPrivateUsage=false
 
 import contextlib
 import copy
 import re
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import CachingConfigRepository
-from hydra._internal.defaults_list import DefaultsList, create_defaults_list
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import ConfigCompositionException, MissingConfigException
@@ -24,24 +18,35 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from runwright.cli import flags
-from runwright.compose import schema
-from runwright.compose.conversion import Conversion
-from runwright.compose.demands import Demands
-from runwright.compose.explanation import (
+from runwright.compose import files, schema
+from runwright.compose._hydra import Composer, Repository, flag_names
+from runwright.compose._omegaconf import drop_defaults_list, put_aside
+from runwright.compose.convert import Conversion
+from runwright.compose.explain import (
     USER_MISTAKES,
+    Members,
     explain_deletion,
     explain_key,
     explain_override,
     in_defaults,
     text_of,
+    unknown_key,
     unknown_part,
 )
-from runwright.compose.groups import groups, members, nearest_member
-from runwright.compose.hydra_part import wrong_in_hydra
-from runwright.compose.quoting import parse_override, several_values
+from runwright.compose.hydra_options import wrong_in_hydra
+from runwright.compose.members import groups, members, nearest_member
+from runwright.compose.overrides import parse_override, several_values
+from runwright.compose.typed_nodes import (
+    is_required,
+    option_names,
+    places_of,
+    root_class,
+    typed_nodes,
+    unknown_keys,
+)
+from runwright.compose.values import give
 from runwright.errors import UserError, did_you_mean, nearest
-from runwright.factory import Settings
+from runwright.factory import Settings, choice
 from runwright.plain import leaves
 
 _NO_SCHEMA: Final = (
@@ -55,7 +60,7 @@ _UNUSED: Final = re.compile(
 )
 
 
-class Diagnosis:
+class Mistakes:
     """Composes again, one piece at a time, to find everything that is wrong.
 
     Attributes:
@@ -65,7 +70,7 @@ class Diagnosis:
 
     def __init__(
         self,
-        loader: ConfigLoaderImpl,
+        composer: Composer,
         config_name: str | None,
         overrides: list[str],
         run_mode: RunMode,
@@ -75,26 +80,28 @@ class Diagnosis:
         """Find what is wrong with these overrides of this configuration."""
         self.problems: list[str] = []
         self.parts: dict[str, Any] = {}
-        self._repository = CachingConfigRepository(loader.repository)
-        self._loader = loader
+        self._composer = composer
+        self._repository = _repository(composer, config_name, overrides)
         parsed = self._parse(overrides, run_mode, from_shell=from_shell)
         try:
             wrong = self._wrong_choices(parsed)
         except USER_MISTAKES as error:
-            self.problems.extend(_wrong_suffixes(loader) or [text_of(error)])
+            self.problems.extend(_wrong_suffixes(self._repository) or [text_of(error)])
             return
         usable = [one for one in parsed if not _is_below(_option(one), wrong)]
         try:
             defaults = self._defaults_list(config_name, usable)
         except USER_MISTAKES as error:
             if isinstance(error, UnicodeDecodeError):
-                self.problems.extend(_not_in_utf8(loader))
+                self.problems.extend(_not_in_utf8(self._repository))
                 return
             # The data look for the group that the schema brings.
             no_schema = "override '/objective@_global_.objective" in str(error)
             self.problems.append(_NO_SCHEMA if no_schema else self._explain_missing(error))
             return
         composed = self._merge(defaults.defaults)
+        self.problems += files.settle(composed, composer, self._repository, config_name, usable)
+        self.problems += files.misplaced(composed, self._repository, config_name)
         choices = dict(defaults.overrides.known_choices)
         OmegaConf.update(composed, "hydra.runtime.choices", choices, force_add=True)
         OmegaConf.set_struct(composed, True)
@@ -109,11 +116,11 @@ class Diagnosis:
                 continue
             attempt = copy.deepcopy(composed)
             try:
-                loader._apply_overrides_to_config([one], attempt)
+                give(one, attempt, composer)
                 composed = attempt
             except (*USER_MISTAKES, AttributeError) as error:
                 self.problems.append(explain_override(one, error, composed, self._members))
-        self.problems.extend(wrong_in_hydra(composed, run_mode))
+        self.problems.extend(wrong_in_hydra(composed, run_mode, composer.loader))
         if run_mode is not RunMode.MULTIRUN:
             _, conversion = convert(composed, self._members)
             found = conversion.problems
@@ -133,12 +140,12 @@ class Diagnosis:
                 has_commas = one.value_type is ValueType.SIMPLE_CHOICE_SWEEP
                 is_refused = has_commas or (one.is_sweep_override() and not from_shell)
                 if is_refused and run_mode is RunMode.RUN:
-                    is_choice = not has_commas or self._repository.group_exists(one.key_or_group)
+                    is_choice = not has_commas or self._repository.has_group(one.key_or_group)
                     self.problems.append(
                         several_values(text, is_choice=is_choice, from_shell=from_shell)
                     )
                     continue
-                self._loader.validate_sweep_overrides_legal([one], run_mode, from_shell=True)
+                self._composer.check_sweeps([one], run_mode)
             except (*USER_MISTAKES, UserError) as error:
                 self.problems.append(text_of(error) + _nearest_word(text))
             else:
@@ -150,15 +157,15 @@ class Diagnosis:
         wrong: set[str] = set()
         for one in overrides:
             group = one.key_or_group
-            if "/" in group and not self._repository.group_exists(group):
+            if "/" in group and not self._repository.has_group(group):
                 wrong.add(_option(one))
                 hint = did_you_mean(group, groups(self._repository))
                 self.problems.append(f"{one.input_line}: there is no group '{group}'. {hint}")
                 continue
-            if one.is_sweep_override() or not self._repository.group_exists(group):
+            if one.is_sweep_override() or not self._repository.has_group(group):
                 continue
             if one.is_delete():
-                if schema.is_required(_option(one)):
+                if is_required(_option(one)):
                     wrong.add(_option(one))
                     choices = "|".join(self._members(group))
                     key = one.get_key_element()
@@ -170,13 +177,13 @@ class Diagnosis:
             value = one.value()
             names = cast("list[object]", value if isinstance(value, list) else [value])
             for name in names:
-                if isinstance(name, str) and self._repository.config_exists(f"{group}/{name}"):
+                if isinstance(name, str) and self._repository.has_config(f"{group}/{name}"):
                     continue
                 wrong.add(_option(one))
                 shown = "null" if name is None else str(name)
                 hint = did_you_mean(shown, self._members(group))
                 key = one.get_key_element().lstrip("+")
-                if name is None and schema.is_required(_option(one)):
+                if name is None and is_required(_option(one)):
                     self.problems.append(f"{key}=null: one must be chosen. {hint}")
                     continue
                 if name is None:
@@ -188,26 +195,21 @@ class Diagnosis:
         """All that can be chosen in a group, YAML files too."""
         return members(self._repository, group)
 
-    def _defaults_list(self, config_name: str | None, overrides: list[Override]) -> DefaultsList:
+    def _defaults_list(self, config_name: str | None, overrides: list[Override]) -> Any:
         """What the defaults lists choose, with what is typed.
 
         Where a choice lacks its "+", or has one too much, that is noted, and it is taken all the
         same.
         """
         try:
-            return create_defaults_list(
-                repo=self._repository,
-                config_name=config_name,
-                overrides_list=overrides,
-                prepend_hydra=True,
-                skip_missing=True,  # what was not chosen is found later, together with all else
-            )
+            # What was not chosen is found later, together with all else.
+            return self._composer.defaults(self._repository, config_name, overrides)
         except ConfigCompositionException as error:
             text = text_of(error)
             for index, one in enumerate(overrides):
                 key, typed = one.get_key_element().lstrip("+"), str(one.input_line)
                 if text.startswith(f"Could not override '{key}'. No match in the defaults list."):
-                    meant = f"+{typed}"
+                    meant, text = _with_place(one, text)
                 elif one.is_add() and text.startswith(f"Multiple values for {key}."):
                     meant = typed.lstrip("+")
                     text = f"{typed}: {key} is chosen already. To choose another: {meant}"
@@ -231,10 +233,10 @@ class Diagnosis:
         """The text for an entry `override …` of a defaults list for which there is nothing."""
         entry, group = unused["entry"], unused["key"].partition("@")[0]
         text = f"In {unused['file']}.yaml: `override {entry}`: "
-        if self._repository.group_exists(group):
+        if self._repository.has_group(group):
             return f"{text}no '{group}' was chosen before it. To choose one, leave out `override`."
         top = entry.partition(":")[0].partition("@")[0]
-        if self._repository.group_exists(top):  # it was looked for beside the file
+        if self._repository.has_group(top):  # it was looked for beside the file
             return f"{text}there is no group '{group}'. Did you mean `override /{entry}`?"
         hint = did_you_mean(group, groups(self._repository))
         return f"{text}there is no group '{group}'. {hint}"
@@ -242,28 +244,23 @@ class Diagnosis:
     def _merge(self, defaults: Sequence[ResultDefault]) -> DictConfig:
         """Compose what the files hold, leaving out what does not fit and noting it."""
         composed = OmegaConf.create()
-        demands = Demands()
         for default in defaults:
             file = f"{default.config_path}.yaml"
             try:
-                loaded = self._loader._load_single_config(default, self._repository)
+                loaded = self._composer.load(default, self._repository)
             except USER_MISTAKES as error:
                 self.problems.append(f"In {file}: {text_of(error)}")
                 continue
             try:
-                demands.note(loaded.config)
                 composed.merge_with(loaded.config)
             except OmegaConfBaseException:
                 self._merge_leaves(composed, loaded.config, file)
-            for node, key in list(schema.typed_nodes(composed)):
+            for node, key in list(typed_nodes(composed)):
+                drop_defaults_list(node)
                 with open_dict(node):
-                    if node._get_flag("HYDRA_REMOVE_TOP_LEVEL_DEFAULTS"):
-                        node._set_flag("HYDRA_REMOVE_TOP_LEVEL_DEFAULTS", None)
-                        node.pop("defaults", None)
-                    for unknown in schema.unknown_keys(node, key):
-                        self.problems.append(f"In {file}: {schema.unknown_key(unknown, node)}")
+                    for unknown in unknown_keys(node, key):
+                        self.problems.append(f"In {file}: {unknown_key(unknown, node)}")
                         node.pop(unknown.rpartition(".")[2])
-        demands.make(composed)
         return composed
 
     def _merge_leaves(self, composed: DictConfig, loaded: Any, file: str) -> None:
@@ -280,7 +277,7 @@ class Diagnosis:
 
 
 def convert(
-    composed: DictConfig, members: schema.Members | None = None
+    composed: DictConfig, members: Members | None = None
 ) -> tuple[Settings | None, Conversion]:
     """The frozen configuration of a composed node, and what is wrong with the node.
 
@@ -294,36 +291,48 @@ def convert(
     if OmegaConf.get_type(composed) in (dict, None):
         conversion.problems.append(_NO_SCHEMA)
         return None, conversion
-    with _hydra_put_aside(composed):
+    with put_aside(composed, "hydra"):
         return conversion.settings(composed), conversion
-
-
-@contextlib.contextmanager
-def _hydra_put_aside(composed: DictConfig) -> Generator[None]:
-    """Without Hydra's part, in place: a copy would take a fifth of the time of composing a job."""
-    attributes = vars(composed)
-    content = attributes["_content"]
-    attributes["_content"] = {key: content[key] for key in content if key != "hydra"}
-    try:
-        yield
-    finally:
-        attributes["_content"] = content
 
 
 def without_hydra(composed: DictConfig) -> DictConfig:
     """The application's part of a composed node."""
-    with _hydra_put_aside(composed):
+    with put_aside(composed, "hydra"):
         ours = copy.copy(composed)
     OmegaConf.set_struct(ours, False)
     return ours
+
+
+def _repository(composer: Composer, config_name: str | None, overrides: list[str]) -> Repository:
+    """Where the configurations are, also those that `hydra.searchpath` adds to."""
+    parsed: list[Override] = []
+    for text in overrides:
+        with contextlib.suppress(*USER_MISTAKES):
+            parsed += composer.parse(None, [text])
+    try:
+        return composer.repository(config_name, parsed)
+    except USER_MISTAKES:  # in the primary configuration, which is told when it is read
+        return composer.repository(None, [])
+
+
+def _with_place(one: Override, text: str) -> tuple[str, str]:
+    """What was meant by the choice of a member that no defaults list names, and what to say."""
+    typed = str(one.input_line)
+    group = one.key_or_group
+    places = places_of(group, root_class())
+    if one.package is not None or group in places or not places:
+        return f"+{typed}", text
+    value = typed.partition("=")[2]
+    ways = [f"+{choice(group, place)}={value}" for place in places]
+    return ways[0], f"{typed}: nothing chooses '{group}' by itself. Write {' or '.join(ways)}."
 
 
 def _nearest_word(word: str) -> str:
     """A sentence with what a single word was most likely meant to be: an option, or a flag."""
     if not word.isidentifier():
         return ""
-    meant = {name: f"{name}=…" for name in schema.option_names(schema.root_class())}
-    meant |= {name: f"--{name}" for name in flags.names()}
+    meant = {name: f"{name}=…" for name in option_names(root_class())}
+    meant |= {name: f"--{name}" for name in flag_names()}
     closest = nearest(word, meant)
     return f" Did you mean '{meant[closest]}'?" if closest else ""
 
@@ -337,18 +346,18 @@ def _is_below(key: str, options: Iterable[str]) -> bool:
     return any(f"{key}.".startswith(f"{option}.") for option in options)
 
 
-def _wrong_suffixes(loader: ConfigLoaderImpl) -> list[str]:
+def _wrong_suffixes(repository: Repository) -> list[str]:
     """A text for every file on the search path that Hydra does not read for its suffix."""
     return [
         f"{file}: only files with the suffix .yaml are read. Rename it to {file.stem}.yaml."
-        for file in _files(loader, "*.yml")
+        for file in _files(repository, "*.yml")
     ]
 
 
-def _not_in_utf8(loader: ConfigLoaderImpl) -> list[str]:
+def _not_in_utf8(repository: Repository) -> list[str]:
     """A text for every YAML file on the search path in another encoding."""
     texts: list[str] = []
-    for file in _files(loader, "*.yaml"):
+    for file in _files(repository, "*.yaml"):
         content = file.read_bytes()
         try:
             content.decode()
@@ -358,9 +367,9 @@ def _not_in_utf8(loader: ConfigLoaderImpl) -> list[str]:
     return texts
 
 
-def _files(loader: ConfigLoaderImpl, pattern: str) -> Iterator[Path]:
+def _files(repository: Repository, pattern: str) -> Iterator[Path]:
     """The files of a name like this in the folders of the search path."""
-    for element in loader.config_search_path.get_path():
-        if element.path.startswith("file:"):
-            found = Path(element.path.removeprefix("file://")).rglob(pattern)
+    for source in repository.sources:
+        if source.scheme() == "file":
+            found = Path(source.path).rglob(pattern)
             yield from sorted(path for path in found if path.is_file())

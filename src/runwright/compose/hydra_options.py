@@ -1,5 +1,8 @@
 """What is wrong with Hydra's part of a configuration: unknown keys, and what no job comes of."""
 
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
@@ -7,28 +10,30 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from runwright.compose import schema
+from runwright.compose.explain import unknown_key
+from runwright.compose.typed_nodes import typed_nodes, unknown_keys
 from runwright.errors import did_you_mean
 
 
-def wrong_in_hydra(composed: DictConfig, run_mode: RunMode) -> list[str]:
+def wrong_in_hydra(composed: DictConfig, run_mode: RunMode, loader: ConfigLoader) -> list[str]:
     """A text for every key that neither Hydra nor the plugins that were chosen have.
 
     And for the plugins themselves, where they are needed.
     """
     unknown = [
-        schema.unknown_key(unknown, node)
-        for node, key in schema.typed_nodes(composed.hydra, "hydra")
-        for unknown in schema.unknown_keys(node, key)
+        unknown_key(unknown, node)
+        for node, key in typed_nodes(composed.hydra, "hydra")
+        for unknown in unknown_keys(node, key)
     ]
     if run_mode is not RunMode.MULTIRUN:
         return unknown
-    return unknown + _wrong_plugins(composed) + _without_values(composed)
+    return unknown + _wrong_plugins(composed) + _without_values(composed, loader)
 
 
-def _without_values(composed: DictConfig) -> list[str]:
+def _without_values(composed: DictConfig, loader: ConfigLoader) -> list[str]:
     """A text for every override of a multirun that would make no jobs."""
-    parsed = OverridesParser.create().parse_overrides(list(composed.hydra.overrides.task))
+    typed: Any = OmegaConf.to_container(composed.hydra.overrides.task, resolve=False)
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides(typed)
     return [
         f"{one.input_line}: there are no values in it, and so no jobs to run."
         for one in parsed

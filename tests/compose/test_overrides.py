@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from runwright import ConfigError, compose
-from runwright.compose.quoting import several_values
+from runwright.compose.overrides import several_values
 
 CMNIST = ["dm=cmnist", "model=fcn"]
 

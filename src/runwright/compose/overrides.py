@@ -2,6 +2,8 @@
 
 import re
 import shlex
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -10,8 +12,16 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import GrammarParseError
 
+from runwright.compose._hydra import Repository
 from runwright.errors import UserError
+from runwright.plain import home_path
 
+_PATHS_OF_HYDRA: Final = frozenset(
+    {
+        *("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.sweeper.storage"),
+        "hydra.launcher.submitit_folder",
+    }
+)
 _FORM: Final = "An override is written key=value, without blanks around the '='."
 
 
@@ -35,6 +45,34 @@ def parse_override(text: str, *, before: str | None = None) -> Override:
     if not parsed.key_or_group:
         raise UserError(f"{text}: what is before the '=' is missing. {_FORM}")
     return parsed
+
+
+def is_structural(one: Override, repository: Repository) -> bool:
+    """Whether an override decides what is composed, and does not only give an option a value."""
+    group = one.key_or_group
+    return one.is_hydra_override() or one.package is not None or repository.has_group(group)
+
+
+def given_twice(overrides: Sequence[str]) -> list[str]:
+    """A text for every option that is given a value more than once."""
+    given: dict[tuple[str, str | None], list[str]] = {}
+    for text in overrides:
+        try:
+            one = _parsed(text)
+        except HydraException:
+            continue  # composing says what is wrong with it
+        if not (one.is_delete() or one.is_list_extend()):
+            given.setdefault((one.key_or_group, one.package), []).append(text)
+    return [
+        f"{texts[0]}: {_key(texts[0])} is given {len(texts)} times, also as "
+        f"{' and '.join(texts[1:])}. Leave one."
+        for texts in given.values()
+        if len(texts) > 1
+    ]
+
+
+def _key(text: str) -> str:
+    return text.partition("=")[0].lstrip("+")
 
 
 def several_values(text: str, *, is_choice: bool, from_shell: bool = True) -> str:
@@ -73,14 +111,16 @@ def _with_text(key: str, value: str) -> str:
 
 def with_path(key: str, path: str) -> str:
     """An override whose value is a path, in quotes where Hydra's grammar would need them."""
-    if re.fullmatch(r"[A-Za-z0-9_/.\-]+", path):
+    if re.fullmatch(r"[A-Za-z0-9_/.\-]+", path) and isinstance(
+        _parsed(f"{key}={path}").value(), str
+    ):
         return f"{key}={path}"
     return f"{key}={QuotedString(path, Quote.single).with_quotes()}"
 
 
 def _next_step(text: str, before: str | None) -> str:
     key, equals, value = text.partition("=")
-    if equals and _is_read(f"{key}=1"):
+    if equals and is_read(f"{key}=1"):
         if elements := _as_list(key, value):
             return f"If texts in the list are meant so, quote each: {shlex.quote(elements)}"
         said = f"If {value} is meant as text, quote it, and all of it again for the shell:"
@@ -88,7 +128,7 @@ def _next_step(text: str, before: str | None) -> str:
     if equals or not before or not before.partition("=")[2]:
         return _FORM
     whole = f"{before} {text}"  # the shell ends an argument at a blank
-    written = shlex.quote(whole) if _is_read(whole) else quoted(*whole.split("=", 1))
+    written = shlex.quote(whole) if is_read(whole) else quoted(*whole.split("=", 1))
     return f"{_FORM} If {text} belongs to what is before it, quote both together: {written}"
 
 
@@ -97,12 +137,13 @@ def _as_list(key: str, value: str) -> str | None:
     if not (value.startswith("[") and value.endswith("]")):
         return None
     elements = [one.strip() for one in value[1:-1].split(",")]
-    written = (one if _is_read(f"{key}={one}") else f'"{one}"' for one in elements)
+    written = (one if is_read(f"{key}={one}") else f'"{one}"' for one in elements)
     attempt = f"{key}=[{','.join(written)}]"
-    return attempt if _is_read(attempt) else None
+    return attempt if is_read(attempt) else None
 
 
-def _is_read(text: str) -> bool:
+def is_read(text: str) -> bool:
+    """Whether Hydra's grammar takes an override."""
     try:
         _parsed(text)
     except HydraException:
@@ -112,3 +153,29 @@ def _is_read(text: str) -> bool:
 
 def _parsed(text: str) -> Override:
     return OverridesParser.create().parse_override(text)
+
+
+def with_home(override: str) -> str:
+    """An override with a `~` at the beginning of its values as Hydra's grammar takes it: in quotes.
+
+    A shell leaves alone what follows a `=`. Whether the option is a path, for which the home
+    directory is written out, is known when it is given its value; Hydra's own paths are few.
+
+    Raises:
+        UserError: there is no such user.
+    """
+    key, equals, value = override.partition("=")
+    if "~" not in value or set("'\"") & set(value):
+        return override
+    try:
+        values = [_with_home(key.lstrip("+"), one) for one in value.split(",")]
+    except UserError as error:
+        raise UserError(f"{override}: {error}") from error
+    return key + equals + ",".join(values)
+
+
+def _with_home(key: str, value: str) -> str:
+    if not value.startswith("~"):
+        return value
+    text = str(home_path(Path(value))) if key in _PATHS_OF_HYDRA else value
+    return QuotedString(text, Quote.single).with_quotes()

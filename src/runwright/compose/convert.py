@@ -1,8 +1,5 @@
 """From a composed node to frozen objects, reporting every mistake that is found."""
 
-# Being strict about composition takes some of Hydra's and OmegaConf's inner parts.
-# pyright: reportPrivateUsage=false
-
 import dataclasses
 import inspect
 import typing
@@ -10,10 +7,12 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final, cast
 
-from omegaconf import DictConfig, ListConfig, Node, OmegaConf, ValueNode
+from omegaconf import DictConfig, ListConfig, OmegaConf, ValueNode
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from runwright.compose.schema import Members, type_of, unknown_key, unknown_keys, ways_to_choose
+from runwright.compose._omegaconf import child, is_interpolation, is_missing, raw_value
+from runwright.compose.explain import Members, unknown_key, ways_to_choose
+from runwright.compose.typed_nodes import type_of, unknown_keys
 from runwright.errors import UserError
 from runwright.factory import OptionError, Settings, broken_rules, described, full_key, group_of
 from runwright.plain import home_path
@@ -99,19 +98,19 @@ class Conversion:
         return f"{key} must be chosen ({described(field).doc}): {ways}."
 
     def _option(self, node: DictConfig, name: str, key: str) -> Any:
-        value = node._get_node(name)
+        value = child(node, name)
         if value is None:  # deleted with ~name
             raise MissingMandatoryValue
-        if isinstance(value, ValueNode) and not value._is_interpolation():
-            if value._is_missing():
+        if isinstance(value, ValueNode) and not is_interpolation(value):
+            if is_missing(value):
                 raise MissingMandatoryValue
-            return value._value()  # a plain value: no need to go the long way
+            return raw_value(value)  # a plain value: no need to go the long way
         return self._value(node[name], full_key(key, name))
 
     def _note(self, node: DictConfig, name: str, key: str, error: Exception) -> None:
-        child = node._get_node(name)
-        assert isinstance(child, Node)
-        if "${hydra:" in str(child._value()):
+        below = child(node, name)
+        assert below is not None
+        if "${hydra:" in str(raw_value(below)):
             self.deferred.append(full_key(key, name))
         else:
             self.problems.append(f"{full_key(key, name)}: {str(error).splitlines()[0]}")

@@ -1,29 +1,26 @@
 """The groups along a search path, and their members, those in folders below included."""
 
-# Being strict about composition takes some of Hydra's inner parts.
-# pyright: reportPrivateUsage=false
-
 from collections.abc import Iterator
 from typing import Final
 
-from hydra._internal.config_repository import IConfigRepository
 from hydra.core.config_store import ConfigStore
 from hydra.core.object_type import ObjectType
 
+from runwright.compose._hydra import Repository
 from runwright.compose.schema import SCHEMA_NAME
 from runwright.errors import did_you_mean
 
 _NO_CHOICES: Final = frozenset({SCHEMA_NAME, "_dummy_empty_config_"})
 
 
-def members(repository: IConfigRepository, group: str) -> list[str]:
+def members(repository: Repository, group: str) -> list[str]:
     """What can be chosen in a group: `good_run`, and `cmnist/cnn` of a folder below.
 
     Args:
         repository: the configurations.
         group: the group, e.g. `experiment`; "" for the primary configurations.
     """
-    names = {*repository.get_group_options(group)} - _NO_CHOICES
+    names = {*repository.configs_in(group)} - _NO_CHOICES
     for folder in _folders(repository, group) if group else ():
         path = f"{group}/{folder}"
         if ConfigStore.instance().get_type(path) is not ObjectType.GROUP:  # one of its own
@@ -31,7 +28,7 @@ def members(repository: IConfigRepository, group: str) -> list[str]:
     return sorted(names)
 
 
-def groups(repository: IConfigRepository, above: str = "") -> Iterator[str]:
+def groups(repository: Repository, above: str = "") -> Iterator[str]:
     """All groups below one, or all there are: `model`, `hydra/launcher`."""
     for folder in _folders(repository, above):
         path = f"{above}/{folder}".lstrip("/")
@@ -39,13 +36,13 @@ def groups(repository: IConfigRepository, above: str = "") -> Iterator[str]:
         yield from groups(repository, path)
 
 
-def nearest_member(repository: IConfigRepository, path: str) -> str:
+def nearest_member(repository: Repository, path: str) -> str:
     """A sentence with the nearest member to one that does not exist, `experiment/cmnst/cnn`.
 
     Or with the nearest group, where that does not exist.
     """
     group, _, name = path.rpartition("/")
-    while group and not repository.group_exists(group):
+    while group and not repository.has_group(group):
         group, _, folder = group.rpartition("/")
         name = f"{folder}/{name}"
     if not group and "/" in name:
@@ -53,5 +50,5 @@ def nearest_member(repository: IConfigRepository, path: str) -> str:
     return did_you_mean(name, members(repository, group))
 
 
-def _folders(repository: IConfigRepository, group: str) -> list[str]:
-    return repository.get_group_options(group, ObjectType.GROUP)
+def _folders(repository: Repository, group: str) -> list[str]:
+    return repository.groups_in(group)

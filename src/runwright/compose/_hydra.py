@@ -1,0 +1,171 @@
+"""Hydra's private parts, all that are touched; a test holds their signatures.
+
+Hydra has no public way to compose one piece at a time, to give a command line back parsed, or to
+run an application with a loader and a search path of its own.
+"""
+
+# pyright: reportPrivateUsage=false
+# pyright: reportUnusedImport=false
+# ruff: noqa: F401, TC002  # some are taken from here as they are
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any, cast
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.defaults_list import DefaultsList, create_defaults_list
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.default_element import GroupDefault, ResultDefault
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.types import Override
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+
+def search_path(conf: Path | None, config_dir: Path | None = None) -> ConfigSearchPath:
+    """Where configurations are looked for: `config_dir` first, then `conf`, then the schema."""
+    path = create_config_search_path(None if conf is None else f"file://{conf}")
+    if config_dir is not None:
+        # Before the project's own folder, so that a run directory's config.yaml is the one taken.
+        cast("ConfigSearchPathImpl", path).prepend("command-line", f"file://{config_dir}")
+    return path
+
+
+def arguments_parser() -> argparse.ArgumentParser:
+    """What reads Hydra's own flags."""
+    return get_args_parser()
+
+
+def flag_names() -> list[str]:
+    """All flags that are words, without their dashes."""
+    return re.findall(r"--([a-z-]+)", get_args_parser().format_usage())
+
+
+class Repository:
+    """The configurations along a search path, each read once."""
+
+    def __init__(self, repository: CachingConfigRepository) -> None:
+        """Look them up there."""
+        self._repository = repository
+
+    def has_group(self, group: str) -> bool:
+        """Whether there is a group, a folder."""
+        return self._repository.group_exists(group)
+
+    def has_config(self, path: str) -> bool:
+        """Whether there is a configuration, such as `model/cnn`."""
+        return self._repository.config_exists(path)
+
+    def configs_in(self, group: str) -> list[str]:
+        """The configurations in a group."""
+        return self._repository.get_group_options(group)
+
+    def groups_in(self, group: str) -> list[str]:
+        """The groups in a group, "" for those at the top."""
+        return self._repository.get_group_options(group, ObjectType.GROUP)
+
+    def groups_chosen_in(self, path: str) -> list[str]:
+        """The groups that the defaults list of a configuration chooses for, in order."""
+        loaded = self._repository.load_config(path)
+        entries = [] if loaded is None else loaded.defaults_list or []
+        return [
+            f"{entry.group}@{entry.package}" if entry.package else str(entry.group)
+            for entry in entries
+            if isinstance(entry, GroupDefault) and not entry.is_override()
+        ]
+
+    @property
+    def sources(self) -> list[ConfigSource]:
+        """Where they come from, in order."""
+        return self._repository.get_sources()
+
+
+class Composer:
+    """Hydra's own composing, whole and in pieces."""
+
+    def __init__(self, path: ConfigSearchPath) -> None:
+        """Compose what lies along a search path."""
+        self.loader = ConfigLoaderImpl(path)
+
+    def parse(self, config_name: str | None, overrides: list[str]) -> list[Override]:
+        """Read overrides, those that stand for others written out."""
+        return self.loader.parse_overrides(config_name, overrides)
+
+    def mode(self, config_name: str | None, overrides: list[str]) -> Any:
+        """What `hydra.mode` is, without composing."""
+        parsed = self.parse(config_name, overrides)
+        return self.loader.get_mode(config_name, overrides, parsed)
+
+    @property
+    def usual_repository(self) -> Repository:
+        """The configurations along the search path, where nothing adds to it."""
+        return Repository(CachingConfigRepository(self.loader.repository))
+
+    @property
+    def last_repository(self) -> Repository:
+        """Those that were composed from last, as they were read."""
+        last = self.loader._active_repository
+        assert isinstance(last, CachingConfigRepository)
+        return Repository(last)
+
+    def repository(self, config_name: str | None, overrides: list[Override]) -> Repository:
+        """The configurations, also where `hydra.searchpath` has more of them."""
+        texts = [str(one.input_line) for one in overrides]
+        _, found = self.loader._parse_overrides_and_create_caching_repo(
+            config_name, texts, overrides
+        )
+        return Repository(found)
+
+    def compose(
+        self,
+        config_name: str | None,
+        overrides: list[Override],
+        run_mode: RunMode,
+    ) -> DictConfig:
+        """Compose as Hydra does, without a look at several values for one option."""
+        return self.loader._load_configuration(
+            config_name=config_name,
+            overrides=[str(one.input_line) for one in overrides],
+            run_mode=run_mode,
+            from_shell=True,
+            validate_sweep_overrides=False,
+            skip_missing_defaults=False,
+            activate_config_repository=True,
+            parsed_overrides=overrides,
+        )
+
+    def defaults(
+        self, repository: Repository, config_name: str | None, overrides: list[Override]
+    ) -> DefaultsList:
+        """What the defaults lists choose; of what was not chosen nothing is said."""
+        return create_defaults_list(
+            repo=repository._repository,
+            config_name=config_name,
+            overrides_list=overrides,
+            prepend_hydra=True,
+            skip_missing=True,
+        )
+
+    def load(self, default: ResultDefault, repository: Repository) -> ConfigResult:
+        """What an entry of the defaults lists brings, at the place where it belongs."""
+        return self.loader._load_single_config(default, repository._repository)
+
+    def apply(self, override: Override, composed: DictConfig) -> None:
+        """Change what was composed, in place, as an override asks."""
+        self.loader._apply_overrides_to_config([override], composed)
+
+    def check_sweeps(self, overrides: list[Override], run_mode: RunMode) -> None:
+        """Refuse several values where only one can be taken."""
+        self.loader.validate_sweep_overrides_legal(overrides, run_mode, from_shell=True)
+
+    def check_controllers(self, multirun: DictConfig, job: DictConfig) -> None:
+        """Refuse a job that would change the launcher or the sweeper of its multirun."""
+        self.loader._ensure_sweep_config_controller_unchanged(multirun, job)

@@ -1,0 +1,91 @@
+"""OmegaConf's private parts, all that are touched; a test holds their signatures.
+
+The public ways to read a node resolve interpolations, raise for what is missing, or copy. What is
+composed has to be looked at as it stands.
+"""
+
+# pyright: reportPrivateUsage=false
+# pyright: reportUnusedImport=false
+# ruff: noqa: F401  # some are taken from here as they are
+
+import contextlib
+from collections.abc import Generator
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, ListConfig, Node, open_dict
+from omegaconf._utils import split_key
+from omegaconf._yaml import get_yaml_loader
+
+Container = DictConfig | ListConfig
+
+
+def child(node: Container, key: Any) -> Node | None:
+    """What stands at a key of a node, nothing resolved; None where there is nothing."""
+    found = node._get_node(key, validate_access=False) if isinstance(node, DictConfig) else None
+    if isinstance(node, ListConfig):
+        found = node._get_node(key)
+    return found if isinstance(found, Node) else None
+
+
+def is_missing(node: Node) -> bool:
+    """Whether a node is `???`."""
+    return node._is_missing()
+
+
+def is_none(node: Node) -> bool:
+    """Whether a node is null."""
+    return node._is_none()
+
+
+def is_empty(node: Node) -> bool:
+    """Whether there is nothing below a container: it is null or `???`."""
+    return node._is_none() or node._is_missing()
+
+
+def is_interpolation(node: Node) -> bool:
+    """Whether a node stands for another value."""
+    return node._is_interpolation()
+
+
+def raw_value(node: Node) -> Any:
+    """The value of a node as it stands: of an interpolation its text."""
+    return node._value()
+
+
+def root_of(node: DictConfig) -> DictConfig:
+    """The whole that a node is a part of."""
+    root = node._get_root()
+    assert isinstance(root, DictConfig)
+    return root
+
+
+def declared_types(node: Node) -> tuple[Any, Any]:
+    """The type that was declared for a node, and the one of what is in it."""
+    return node._metadata.ref_type, node._metadata.object_type
+
+
+def yaml_loader(text: str) -> yaml.SafeLoader:
+    """What reads YAML as OmegaConf does: 1e-3 is a number, and a date is a text."""
+    return get_yaml_loader()(text)
+
+
+@contextlib.contextmanager
+def put_aside(node: DictConfig, key: str) -> Generator[None]:
+    """Without one of its keys, in place: a copy would take a fifth of the time of composing."""
+    attributes = vars(node)
+    content = attributes["_content"]
+    attributes["_content"] = {name: content[name] for name in content if name != key}
+    try:
+        yield
+    finally:
+        attributes["_content"] = content
+
+
+def drop_defaults_list(node: DictConfig) -> None:
+    """Take out the defaults list that a schema brought along, as Hydra does when it has merged."""
+    flag = "HYDRA_REMOVE_TOP_LEVEL_DEFAULTS"
+    if node._get_flag(flag):
+        node._set_flag(flag, None)
+        with open_dict(node):
+            node.pop("defaults", None)

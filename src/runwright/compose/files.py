@@ -1,0 +1,225 @@
+"""What YAML files say that is lost when they are merged.
+
+OmegaConf passes over a `???` that is merged onto a default, merges a dictionary into the one that
+was there, and makes text of what YAML has read as a number. So the files are looked at once more
+where what was composed makes it likely that something was lost.
+"""
+
+import re
+import typing
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, cast
+
+import attrs
+import yaml
+from hydra.core.default_element import ResultDefault
+from hydra.core.override_parser.types import Override
+from omegaconf import MISSING, DictConfig, OmegaConf, PathNode, StringNode
+
+from runwright import hints
+from runwright.compose._hydra import Composer, Repository
+from runwright.compose._omegaconf import child, is_empty, raw_value, yaml_loader
+from runwright.compose.values import hint_at, takes_text
+from runwright.factory import CONFIG_GROUPS, full_key
+
+# A value that is demanded, octal or sexagesimal; it stands alone behind a key or in a list.
+_SUSPICIOUS: Final = re.compile(
+    r"^#\s*@package\s*:|[:,[{-]\s*(\?\?\?|[-+]?0[0-9_]*[0-9]|[-+]?[0-9][0-9_]*(:[0-9]+)+)\s*($|[#,}\]])",
+    re.MULTILINE,
+)
+_HEADER_WITH_COLON: Final = re.compile(r"^#\s*@package\s*:", re.MULTILINE)
+# Where people name runs, folders and accounts.
+_OF_HYDRA: Final = ("run", "sweep", "job", "launcher", "sweeper")
+_LIKE_A_NUMBER: Final = re.compile(r"[-+]?[0-9.][0-9.eE+-]*|True|False|nan|inf|-inf")
+
+_IN_PLACE_OF: Final = (
+    "{path} takes the place of the factory {group}={name}. Give the file another name; if it "
+    "changes options of the factory, begin it with `defaults: [{name}]`."
+)
+_OTHER_BASE: Final = (
+    "{where}: YAML reads {text} as {value}. Write {value} if that is meant, or quote it: '{text}'."
+)
+_NOT_AS_WRITTEN: Final = (
+    "{where}: {key} takes text, and YAML reads {text} as {value}. Quote it: '{text}'."
+)
+
+
+@attrs.frozen(kw_only=True)
+class Scalar:
+    """A value in a YAML file that is not written as a text.
+
+    Attributes:
+        key: the full key of the option that it is for.
+        text: the characters.
+        value: what YAML makes of them.
+        line: the line of the file, counted from 1.
+    """
+
+    key: str
+    text: str
+    value: Any
+    line: int
+
+
+def settle(
+    composed: DictConfig,
+    composer: Composer,
+    repository: Repository,
+    config_name: str | None,
+    overrides: Sequence[Override],
+) -> list[str]:
+    """Put into a composed node, in place, what merging the files has lost.
+
+    Returns:
+        A text for every value that is not read as it is written.
+    """
+    if not _is_likely(composed, repository):
+        return []
+    defaults = composer.defaults(repository, config_name, list(overrides)).defaults
+    demanded: dict[str, None] = {}
+    dictionaries: dict[str, Any] = {}
+    problems: list[str] = []
+    for default in defaults:
+        loaded = composer.load(default, repository).config
+        for key, value in _given(loaded, composed):
+            if OmegaConf.is_config(value):
+                dictionaries[key] = value
+            elif value == MISSING:
+                demanded[key] = None
+                continue
+            demanded.pop(key, None)
+        problems += _misread(default, repository, composed)
+    for key, value in dictionaries.items():
+        OmegaConf.update(composed, key, value, merge=False)
+    for key in demanded:
+        OmegaConf.update(composed, key, MISSING, force_add=True)
+    return problems
+
+
+def misplaced(
+    composed: DictConfig, repository: Repository, config_name: str | None
+) -> Iterator[str]:
+    """A text for every file that takes the place of a factory, and every group chosen twice."""
+    for choice, name in OmegaConf.select(composed, "hydra.runtime.choices").items():
+        group = str(choice).partition("@")[0]
+        if name in CONFIG_GROUPS.get(group, {}):
+            for source in repository.sources:
+                if source.scheme() == "file" and source.is_config(f"{group}/{name}"):
+                    yield _IN_PLACE_OF.format(
+                        path=Path(source.path) / f"{group}/{name}.yaml", group=group, name=name
+                    )
+    chosen = [] if config_name is None else repository.groups_chosen_in(config_name)
+    for group in dict.fromkeys(one for one in chosen if chosen.count(one) > 1):
+        yield f"In {config_name}.yaml: the defaults list chooses '{group}' twice. Leave one."
+
+
+def _is_likely(composed: DictConfig, repository: Repository) -> bool:
+    """Whether a file may say something that was lost."""
+    return _has_lost(composed) or any(
+        _SUSPICIOUS.search(path.read_text(errors="replace")) for path in _yaml_files(repository)
+    )
+
+
+def _has_lost(node: DictConfig) -> bool:
+    """Whether a dictionary has content, or a text looks like a number."""
+    for name in () if is_empty(node) else node:
+        below = child(node, name)
+        if isinstance(below, DictConfig):
+            if name == "hydra":
+                parts = (child(below, part) for part in _OF_HYDRA)
+                found = any(isinstance(one, DictConfig) and _has_lost(one) for one in parts)
+            elif OmegaConf.get_type(below) in (dict, None):
+                found = not is_empty(below) and len(below) > 0
+            else:
+                found = _has_lost(below)
+            if found:
+                return True
+        elif isinstance(below, StringNode | PathNode) and _LIKE_A_NUMBER.fullmatch(
+            str(raw_value(below))
+        ):
+            return True
+    return False
+
+
+def _given(node: Any, composed: DictConfig, above: str = "") -> Iterator[tuple[str, Any]]:
+    """What a file gives, by full key: a demand is `???`, a dictionary is a node."""
+    if not isinstance(node, DictConfig) or OmegaConf.get_type(node) is not dict:
+        return  # a schema gives nothing: what it has are the defaults
+    for name in node:
+        key = full_key(above, str(name))
+        if OmegaConf.is_missing(node, name):
+            yield key, MISSING
+            continue
+        below = child(node, name)
+        if isinstance(below, DictConfig) and not _is_dictionary(key, composed):
+            yield from _given(below, composed, key)
+        elif name != "defaults":
+            yield key, below
+
+
+def _is_dictionary(key: str, composed: DictConfig) -> bool:
+    if key.startswith("hydra."):
+        return False  # where files add to each other's entries
+    kinds = hints.alternatives(hint_at(key, composed))
+    return any(kind is dict or typing.get_origin(kind) is dict for kind in kinds)
+
+
+def _yaml_files(repository: Repository) -> Iterator[Path]:
+    for source in repository.sources:
+        if source.scheme() == "file":
+            yield from (path for path in Path(source.path).rglob("*.yaml") if path.is_file())
+
+
+def _misread(default: ResultDefault, repository: Repository, composed: DictConfig) -> list[str]:
+    """A text for every value of a file that is not what its characters say."""
+    path = _file_of(default, repository)
+    if path is None:
+        return []
+    texts: list[str] = []
+    if _HEADER_WITH_COLON.search(path.read_text()):
+        texts.append(f"{path}: a package is named without a colon: `# @package _global_`.")
+    package = default.package or ""
+    for one in _scalars(path, package):
+        where = f"{path}, line {one.line}"
+        said = {"where": where, "key": one.key, "text": one.text, "value": one.value}
+        if isinstance(one.value, int) and re.search(r"^0\d|:", one.text.lstrip("-+")):
+            texts.append(_OTHER_BASE.format(**said))
+        elif str(one.value) != one.text and takes_text(one.value, hint_at(one.key, composed)):
+            texts.append(_NOT_AS_WRITTEN.format(**said))
+    return texts
+
+
+def _file_of(default: ResultDefault, repository: Repository) -> Path | None:
+    for source in repository.sources:
+        if source.scheme() == "file" and source.is_config(str(default.config_path)):
+            return Path(source.path) / f"{default.config_path}.yaml"
+    return None
+
+
+def _scalars(path: Path, package: str) -> Iterator[Scalar]:
+    """The values in a file that YAML reads as numbers or truth values."""
+    loader = yaml_loader(path.read_text())
+    try:
+        root = loader.get_single_node()
+        if root is not None:
+            yield from _below(loader, root, "" if package == "_global_" else package)
+    finally:
+        loader.dispose()
+
+
+def _below(loader: yaml.SafeLoader, node: yaml.Node, key: str) -> Iterator[Scalar]:
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            if name.value != "defaults":
+                yield from _below(loader, value, full_key(key, str(name.value)))
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _below(loader, value, key)
+    elif isinstance(node, yaml.ScalarNode) and node.style is None and _is_number(node):
+        value: Any = cast("Any", loader).construct_object(node)
+        yield Scalar(key=key, text=node.value, value=value, line=node.start_mark.line + 1)
+
+
+def _is_number(node: yaml.ScalarNode) -> bool:
+    return node.tag.rpartition(":")[2] in ("int", "float", "bool")

@@ -1,0 +1,108 @@
+"""What the strict loader composes is what Hydra composes."""
+
+# pyright: reportPrivateUsage=false
+
+import random
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from conftest import REPOSITORY
+from runwright import Config
+from runwright.compose import schema
+from runwright.compose._hydra import search_path
+from runwright.compose.loader import DelegatingLoader, StrictConfigLoader
+from runwright.domains import register_domains
+
+CONF = REPOSITORY / "conf"
+
+# Of each option at most one is taken, so that nothing is given twice.
+CHOICES = [
+    ["model=cnn", "model=resnet", "model=single_linear_layer"],
+    ["dm=celeba", "dm=celeba_male_smiling_small"],
+    ["+experiment=cmnist/cnn"],
+    ["opt.lr=0.1", "opt.lr=1e-3", "++opt.lr=2"],
+    ["seed=1", "seed=7"],
+    ["training.epochs=null", "training.max_steps=10", "training.epochs=3"],
+    ["training.val_every=5", "training.val_every=0.5"],
+    ["wandb.tags=[a,b]", "wandb.tags=[]", "wandb.tags=null"],
+    ["wandb.name=run", "wandb.name='a b'", "+wandb.name=x"],
+    ["opt.warmup=0.1", "opt.warmup=5"],
+    ["opt.schedule=cosine", "opt.schedule=linear"],
+    ["gpu=-1"],
+    ["opt={lr:0.3,weight_decay:0.1}"],
+    ["checkpoint.load=some/where", "dm.root=other"],
+    ["hydra.job.name=other", "hydra.run.dir=here", "hydra.verbose=true"],
+    ["training.monitor=${wandb.project}"],
+]
+
+
+def loaders() -> tuple[StrictConfigLoader, DelegatingLoader]:
+    register_domains()
+    schema.store(Config)
+    return StrictConfigLoader(search_path(CONF)), DelegatingLoader(search_path(CONF))
+
+
+def as_it_is(node: DictConfig) -> Any:
+    """Values, interpolations and types, Hydra's part included."""
+    plain = OmegaConf.to_container(node, resolve=False)
+    kinds = {key: OmegaConf.get_type(node, key) for key in ("dm", "model", "objective", "opt")}
+    return plain, kinds
+
+
+def lists(seed: int, count: int) -> list[list[str]]:
+    chance = random.Random(seed)
+    found: list[list[str]] = []
+    for _ in range(count):
+        taken = [chance.choice(one) for one in CHOICES if chance.random() < 0.3]
+        chance.shuffle(taken)
+        found.append(taken)
+    return found
+
+
+def test_a_job_is_what_hydra_composes_whatever_was_composed_before() -> None:
+    strict, hydras = loaders()
+    master = strict.load_configuration("config", ["seed=1,2"], RunMode.MULTIRUN)
+    of_hydra = hydras.load_configuration("config", ["seed=1,2"], RunMode.MULTIRUN)
+    compared = 0
+    for overrides in lists(seed=0, count=120):
+        try:
+            expected = hydras.load_sweep_config(of_hydra, overrides)
+        except HydraException:
+            continue
+        composed, problems = strict._compose(
+            "config", strict._composer.parse("config", overrides), RunMode.RUN, is_job=True
+        )
+        assert not problems
+        assert as_it_is(composed) == as_it_is(expected), overrides
+        compared += 1
+    assert compared > 80
+    assert master.hydra.overrides.task == of_hydra.hydra.overrides.task
+
+
+def test_a_single_run_is_what_hydra_composes() -> None:
+    strict, hydras = loaders()
+    for overrides in lists(seed=1, count=25):
+        try:
+            expected = hydras.load_configuration("config", overrides, RunMode.RUN)
+        except HydraException:
+            continue
+        parsed = strict._composer.parse("config", overrides)
+        strict._repository = None
+        composed, _ = strict._compose("config", parsed, RunMode.RUN)
+        assert as_it_is(composed) == as_it_is(expected), overrides
+
+
+def test_a_dictionary_that_is_given_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    register_domains()
+    schema.store(Config)
+    (tmp_path / "config.yaml").write_text(
+        "defaults: [config_schema, {dm: cmnist}, {model: cnn}, _self_]\n"
+        "dm: {label_map: {3: 0, 8: 1}}\n"
+    )
+    loader = StrictConfigLoader(search_path(tmp_path))
+    composed = loader.load_configuration("config", ["dm.label_map={1: 0, 7: 1}"], RunMode.RUN)
+    assert composed.dm.label_map == {1: 0, 7: 1}
