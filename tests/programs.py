@@ -5,20 +5,22 @@ of a process that has them: `warm_python.py`.
 """
 
 import atexit
+import contextlib
 import functools
-import inspect
 import json
 import os
 import re
 import select
 import shlex
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, Self, TextIO
 
 from warm_python import STATUS, Request
 
@@ -38,20 +40,17 @@ def start_python(
     env: Mapping[str, str] | None = None,
     stderr: int = subprocess.STDOUT,
     start_new_session: bool = False,
-) -> subprocess.Popen[str]:
+) -> "Program":
     """Start `python ARGUMENTS` with `env` added to the environment.
 
-    It is no copy where `env` has what is read at the start, such as PYTHONHASHSEED.
+    It is no copy where the environment has what is read at the start, such as PYTHONHASHSEED.
     """
-    added = env or {}
-    return _kind(added)(
-        [sys.executable, *map(str, arguments)],
+    return Program(
+        [str(argument) for argument in arguments],
         cwd=cwd,
-        env={**os.environ, **added},
-        stdout=subprocess.PIPE,
+        env={**os.environ, **(env or {})},
         stderr=stderr,
         start_new_session=start_new_session,
-        text=True,
     )
 
 
@@ -75,7 +74,7 @@ def run_python(
         except BaseException:
             process.kill()
             raise
-    done = subprocess.CompletedProcess(process.args, process.returncode, said, error)
+    done = subprocess.CompletedProcess(process.args, process.wait(), said, error)
     if check and done.returncode:
         print(done.stdout, done.stderr)
         done.check_returncode()
@@ -107,62 +106,123 @@ def run_shown(
     )
 
 
-def _kind(added: Mapping[str, str]) -> type[subprocess.Popen[str]]:
-    differs = any(
-        value != _BEFORE.get(name)
-        for name, value in added.items()
-        if name.startswith(_READ_AT_START) and name != "PYTHONPATH"
-    )
-    return subprocess.Popen[str] if differs else _Copy
+class Program:
+    """A program that was started: what tests need of `subprocess.Popen`, under the same names."""
 
-
-class _Copy(subprocess.Popen[str]):
-    """Its methods are those of Popen: only the start, and who waits for the end, differ."""
-
-    _status: int
-
-    def _execute_child(self, *given: Any) -> None:
-        names = inspect.signature(super()._execute_child).parameters  # pyright: ignore[reportAttributeAccessIssue]
-        start = dict(zip(names, given, strict=True))
-        pipes = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
-        theirs = enumerate(start[pipe] for pipe in ("p2cread", "c2pwrite", "errwrite"))
-        path = start["env"].get("PYTHONPATH", "")
-        more_path = "" if path == _BEFORE.get("PYTHONPATH") else path
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: str | Path | None,
+        env: Mapping[str, str],
+        stderr: int,
+        start_new_session: bool,
+    ) -> None:
+        self.args: Final = [sys.executable, *arguments]
+        self.returncode: int | None = None
+        self._readers: list[_Reader] = []
+        out, self.stdout = _pipe()
+        err, self.stderr = (out, None) if stderr == subprocess.STDOUT else _pipe()
+        ended, status = os.pipe()
+        self._status: Final = open(ended, "rb", buffering=0)  # noqa: PTH123, SIM115
+        path = env.get("PYTHONPATH", "")
         request = Request(
-            arguments=start["args"][1:],
-            cwd=os.path.abspath(start["cwd"] or "."),  # noqa: PTH100
-            env=start["env"],
-            path=more_path.split(os.pathsep) if more_path else [],
-            new_session=start["start_new_session"],
+            arguments=list(arguments),
+            cwd=os.path.abspath(cwd or "."),  # noqa: PTH100
+            env=dict(env),
+            path=path.split(os.pathsep) if path and path != _BEFORE.get("PYTHONPATH") else [],
+            new_session=start_new_session,
+            is_new=any(
+                env.get(name) != _BEFORE.get(name)
+                for name in env.keys() | _BEFORE.keys()
+                if name.startswith(_READ_AT_START) and name != "PYTHONPATH"
+            ),
         )
-        self._status, status = os.pipe()
-        standard = [number if pipe == -1 else pipe for number, pipe in theirs]
         with tempfile.TemporaryFile("w+") as said:
             json.dump(request, said)
             said.seek(0)
-            socket.send_fds(_server(), [b"x"], [*standard, said.fileno(), status])
-        os.close(status)
-        self._close_pipe_fds(*(start[pipe] for pipe in pipes))  # pyright: ignore[reportAttributeAccessIssue]
-        self.pid = self._read_status()
-        self._child_created = True
+            socket.send_fds(_server(), [b"x"], [0, out, err, said.fileno(), status])
+        for fd in {out, err, status}:
+            os.close(fd)
+        self.pid: Final = self._read_status()
 
-    def _try_wait(self, wait_flags: int) -> tuple[int, int]:
-        if wait_flags & os.WNOHANG and not select.select([self._status], [], [], 0)[0]:
-            return 0, 0
-        ended = self._read_status()
-        os.close(self._status)
-        return self.pid, ended
+    def __enter__(self) -> Self:
+        return self
 
-    def _internal_poll(self, *_: object, **__: object) -> int | None:
-        if self.returncode is None:
-            pid, ended = self._try_wait(os.WNOHANG)
-            if pid:
-                self._handle_exitstatus(ended)  # pyright: ignore[reportAttributeAccessIssue]
+    def __exit__(self, *_: object) -> None:
+        if not self._readers:
+            for file in (self.stdout, self.stderr):
+                if file is not None:
+                    file.close()
+        self.wait()
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Wait for its end, at most `timeout` seconds; return what it says until then.
+
+        Raises:
+            subprocess.TimeoutExpired: it has not ended; it may be waited for again.
+        """
+        files = [file for file in (self.stdout, self.stderr) if file is not None]
+        self._readers = self._readers or [_Reader(file) for file in files]
+        for reader in self._readers:
+            reader.join(timeout)
+            if timeout is not None and reader.is_alive():
+                raise subprocess.TimeoutExpired(self.args, timeout)
+        self.wait(timeout)
+        said, error, *_ = (*(reader.said for reader in self._readers), "")
+        return said, error
+
+    def poll(self) -> int | None:
+        """Its status, as `returncode` has it, if it has ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
         return self.returncode
 
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end and return its status: a signal that ended it is a negative number.
+
+        Raises:
+            subprocess.TimeoutExpired: it has not ended after `timeout` seconds.
+        """
+        if self.returncode is None:
+            if timeout is not None and not select.select([self._status], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            self.returncode = os.waitstatus_to_exitcode(self._read_status())
+            self._status.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it has not ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it at once, if it has not ended."""
+        self.send_signal(signal.SIGKILL)
+
     def _read_status(self) -> int:
-        (number,) = STATUS.unpack(os.read(self._status, STATUS.size))
+        (number,) = STATUS.unpack(self._status.read(STATUS.size))
         return number
+
+
+class _Reader(threading.Thread):
+    """Reads a file to its end, so that who writes to it need not wait."""
+
+    def __init__(self, file: TextIO) -> None:
+        super().__init__(daemon=True)
+        self.said = ""
+        self._file = file
+        self.start()
+
+    def run(self) -> None:
+        with self._file:
+            self.said = self._file.read()
+
+
+def _pipe() -> tuple[int, TextIO]:
+    """Where a program writes, and the file that it can be read from."""
+    read, write = os.pipe()
+    return write, open(read)  # noqa: PTH123
 
 
 @functools.cache

@@ -3,13 +3,12 @@
 import csv
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from conftest import REPOSITORY
-from programs import start_python
+from programs import Program, start_python
 
 OPTIONS = (
     *("model=cnn", "gpu=-1", "pictures=false", "opt.lr=0.002", "seed=3"),
@@ -39,22 +38,20 @@ while pids:
 """
 
 
-def start_copies(
-    *arguments: str, options: Sequence[str] = OPTIONS, processes: int = 2
-) -> subprocess.Popen[str]:
+def start_copies(*arguments: str, options: Sequence[str] = OPTIONS, processes: int = 2) -> Program:
     """Start `main.py` in processes that find each other by what torchrun would tell them."""
     script = (str(REPOSITORY / "main.py"), *options, *arguments)
     return start_python("-c", _COPIES, str(processes), *script, start_new_session=True)
 
 
-def start(*arguments: str, processes: int = 2) -> subprocess.Popen[str]:
+def start(*arguments: str, processes: int = 2) -> Program:
     """Start `main.py` as a person does, by torchrun."""
     torchrun = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}")
     script = (str(REPOSITORY / "main.py"), *OPTIONS, *arguments)
     return start_python(*torchrun, *script, start_new_session=True)
 
 
-def finish(process: subprocess.Popen[str], status: int = 0) -> str:
+def finish(process: Program, status: int = 0) -> str:
     said, _ = process.communicate(timeout=240)
     assert process.returncode == status, said
     return said
@@ -76,7 +73,7 @@ def wait_for_checkpoint(run_dir: str) -> None:
         time.sleep(0.02)
 
 
-def kill(process: subprocess.Popen[str], run_dir: str) -> None:
+def kill(process: Program, run_dir: str) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     # torchrun gives them sessions of their own.
     for pid in processes_of(f"hydra.run.dir={run_dir}"):

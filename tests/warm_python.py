@@ -35,6 +35,7 @@ class Request(TypedDict):
     env: dict[str, str]
     path: list[str]
     new_session: bool
+    is_new: bool  # a new Python has to read the environment
 
 
 def next_program(control: socket.socket) -> Request:
@@ -129,4 +130,7 @@ if __name__ == "__main__":
     for package in PACKAGES:
         importlib.import_module(package)
     gc.freeze()  # so that the copies share it
-    run(next_program(socket.socket(fileno=int(sys.argv[1])))["arguments"])
+    program = next_program(socket.socket(fileno=int(sys.argv[1])))
+    if program["is_new"]:
+        os.execv(sys.executable, [sys.executable, *program["arguments"]])
+    run(program["arguments"])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import REPOSITORY, SMALL
-from programs import run_python, start_python
+from programs import Program, run_python, start_python
 from slurm.servers import processes_of
 from slurm.slurm import Slurm
 from test_own_project import IN_ONE_FILE
@@ -27,7 +27,7 @@ LONG = (
 )
 
 
-def submit(slurm: Slurm, *arguments: str, main: Path | None = None) -> subprocess.Popen[str]:
+def submit(slurm: Slurm, *arguments: str, main: Path | None = None) -> Program:
     """`python main.py --multirun hydra/launcher=slurm/cpu …`, in the working directory."""
     script = main or REPOSITORY / "main.py"
     launcher = ("--multirun", "hydra/launcher=slurm/cpu", "hydra.launcher.poll_every=1")

@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import TrialState
 
 from conftest import REPOSITORY
-from programs import start_python
+from programs import Program, start_python
 from runwright.sweep.study import is_dead, load
 from slurm.slurm import Slurm
 from sweep.conftest import close, study
@@ -27,12 +27,12 @@ LONG = "training.epochs=50"
 SLURM = ("hydra/launcher=slurm/cpu", "hydra.launcher.poll_every=1")
 
 
-def start(*arguments: str, **env: str) -> subprocess.Popen[str]:
+def start(*arguments: str, **env: str) -> Program:
     command = (REPOSITORY / "main.py", "--multirun", *OPTIONS, *arguments)
     return start_python(*command, env=env, start_new_session=True)
 
 
-def finish(process: subprocess.Popen[str]) -> str:
+def finish(process: Program) -> str:
     said, _ = process.communicate(timeout=400)
     assert process.returncode == 0, said
     return said

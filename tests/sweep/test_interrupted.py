@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from optuna.trial import TrialState
 
 from conftest import REPOSITORY
-from programs import start_python
+from programs import Program, start_python
 from runwright import compose
 from runwright.sweep.study import load, replaced
 from sweep.conftest import close, study
@@ -30,7 +29,7 @@ OPTIONS = (
 )
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
+def start(*arguments: str) -> Program:
     command = (REPOSITORY / "main.py", "-m", *OPTIONS, *arguments)
     return start_python(*command, start_new_session=True)
 

@@ -14,7 +14,7 @@ from filelock import FileLock
 from PIL import Image
 
 from domains.vision.faces import NUM_IMAGES, RES, build, images_folder, mapped
-from programs import start_python
+from programs import Program, start_python
 from runwright import UserError
 from runwright.domains.vision.celeba_attributes import CelebAttr
 from runwright.domains.vision.decoding import decode_image
@@ -93,7 +93,7 @@ CelebADataModule(root=root, default_res=int(sys.argv[2]), batch_size=8).build(ru
 """
 
 
-def start_build(root: Path, res: int) -> "subprocess.Popen[str]":
+def start_build(root: Path, res: int) -> Program:
     """Build in another process, as a script without `if __name__ == "__main__"`."""
     return start_python("-c", _BUILD, root, str(res), stderr=subprocess.PIPE)
 
