@@ -4,7 +4,6 @@ import json
 import math
 import os
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +11,11 @@ import pytest
 import torch
 
 from conftest import REPOSITORY
-from programs import run_python
+from programs import Program, run_python
 from runwright import compose
-from runwright.batching import InMemory, part_of
+from runwright.batching import InMemory
 from runwright.errors import UserError
+from runwright.training.splits import part_of
 from torchrun import (
     OPTIONS,
     finish,
@@ -63,7 +63,7 @@ SOME_IMAGES = {"val_accuracy": 5e-3, "val_macro_f1": 1e-2, "val_worst_group_accu
     ],
 )
 def test_two_processes_measure_what_one_does(
-    how: Callable[..., subprocess.Popen[str]], options: tuple[str, ...]
+    how: Callable[..., Program], options: tuple[str, ...]
 ) -> None:
     said = finish(how("hydra.run.dir=two", *options))
     assert said.count("Model architecture") == 1

@@ -8,12 +8,8 @@ from torch import nn
 
 from runwright.errors import UserError
 from runwright.factory import OptionError
-from runwright.optimisation import (
-    OptimisationCfg,
-    Schedule,
-    flatten_optimizer,
-    restore_optimizer,
-)
+from runwright.optimisation import OptimisationCfg, Schedule
+from runwright.training.optimizer_state import flatten_optimizer, restore_optimizer
 
 
 def model() -> nn.Module:

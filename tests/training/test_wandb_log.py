@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from typing_extensions import override
-from wandb.proto.wandb_internal_pb2 import Record
+from wandb.proto.wandb_internal_pb2 import Record  # pyright: ignore[reportAttributeAccessIssue]
 
 from conftest import SMALL, Run
 from programs import run_python, start_python
@@ -191,8 +191,7 @@ def history(folder: Path) -> list[int]:
 
 UNTIL_TOLD = """
 from pathlib import Path
-from runwright import compose
-from runwright.run import run
+from runwright import Caller, compose, run
 
 class UntilTold:
     more = 3
@@ -203,7 +202,7 @@ class UntilTold:
 
 options = ["dm=cmnist", "gpu=-1", "model=cnn", "pictures=false", "wandb.mode=online"]
 length = ["training.epochs=10000", "training.log_every=10"]
-run(compose([*options, *length]), "run", reporter=UntilTold())
+run(compose([*options, *length]), "run", Caller(reporter=UntilTold()))
 """
 
 
@@ -230,8 +229,7 @@ def test_a_server_that_goes_away_does_not_stop_the_training(tmp_path: Path) -> N
 
 WITHOUT_PROCESS = """
 import os, subprocess
-from runwright import compose
-from runwright.run import run
+from runwright import Caller, compose, run
 
 class KillOnce:
     def report(self, step: int, value: float) -> bool:
@@ -240,7 +238,7 @@ class KillOnce:
 
 options = ["dm=cmnist", "gpu=-1", "model=cnn", "pictures=false", "wandb.mode=offline"]
 length = ["training.epochs=5", "training.log_every=10"]
-run(compose([*options, *length]), "run", reporter=KillOnce())
+run(compose([*options, *length]), "run", Caller(reporter=KillOnce()))
 """
 
 
