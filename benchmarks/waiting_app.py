@@ -7,14 +7,20 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from runwright import app
-from runwright.batching import InMemory
-from runwright.data import Batch, Data, DataModule
-from runwright.dims import Dims
-from runwright.factory import factory, option
-from runwright.model import ModelFactory
-from runwright.objective import Objective, ObjectiveFactory
-from runwright.runtime import Runtime
+from runwright import (
+    Batch,
+    Data,
+    DataModule,
+    Dims,
+    InMemory,
+    ModelFactory,
+    Objective,
+    ObjectiveFactory,
+    Runtime,
+    app,
+    factory,
+    option,
+)
 
 
 @attrs.frozen(kw_only=True)

@@ -15,7 +15,7 @@ RUN = """
 accuracy = config.run("first")
 """
 DEFINE = """
-from runwright.factory import factory, option
+from runwright import factory, option
 from runwright.domains.vision.choices import FcnFactory
 
 @factory("of_a_notebook")

@@ -32,9 +32,16 @@ def run(folder: Path, *command: str) -> CompletedProcess[str]:
     return run_python(*command, cwd=folder)
 
 
-def test_it_trains_its_own_model_on_the_built_in_data(tmp_path: Path) -> None:
+def test_the_files_that_are_shown_train_their_own_model_on_the_built_in_data(
+    tmp_path: Path,
+) -> None:
+    for path, content in shown_files((REPOSITORY / "README.md").read_text()):
+        if path.startswith("examples/own_project/"):
+            file = tmp_path / path.removeprefix("examples/own_project/")
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(content)
     options = ("model.size=14", "training.epochs=2", "pictures=false", "gpu=-1")
-    done = run(tmp_path, str(EXAMPLE / "main.py"), *options)
+    done = run(tmp_path, "main.py", *options)
     assert done.returncode == 0, done.stderr
     assert "AdaptiveAvgPool2d(output_size=14" in done.stdout
     accuracy = re.search(r"Best val_accuracy: (0\.\d+)", done.stdout)
@@ -46,17 +53,6 @@ def test_it_trains_its_own_model_on_the_built_in_data(tmp_path: Path) -> None:
     again = run(tmp_path, *shlex.split(command)[1:])
     assert again.returncode == 0, again.stderr
     assert f"Best val_accuracy: {accuracy[1]}" in again.stdout
-
-
-def test_the_files_that_are_shown_run_in_an_empty_folder(tmp_path: Path) -> None:
-    shown = dict(shown_files((REPOSITORY / "README.md").read_text()))
-    for path, content in shown.items():
-        if path.startswith("examples/own_project/"):
-            file = tmp_path / path.removeprefix("examples/own_project/")
-            file.parent.mkdir(exist_ok=True)
-            file.write_text(content)
-    done = run(tmp_path, "main.py", "training.max_steps=1", "pictures=false", "gpu=-1")
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_missing_folder_of_configurations_is_told_with_what_belongs_into_it(
@@ -86,9 +82,7 @@ def test_its_options_are_checked_like_all_others(tmp_path: Path) -> None:
 IN_ONE_FILE = '''\
 from torch import nn
 
-from runwright import app
-from runwright.factory import factory, option
-from runwright.model import ModelFactory
+from runwright import ModelFactory, app, factory, option
 from runwright.domains.vision.dims import ImageDims
 
 

@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from runwright import ModelFactory, factory, option
 from runwright.domains.vision.dims import ImageDims
-from runwright.factory import factory, option
-from runwright.model import ModelFactory
 
 if TYPE_CHECKING:
     from torch import nn
