@@ -8,6 +8,8 @@ import pytest
 from conftest import REPOSITORY
 from house import Module, circles, imports_of, read_modules
 
+Imports = dict[str, set[str]]  # by the name of the module
+
 # The floors of the house: its folders, and these of the modules that lie in none.
 FLOORS: Final = {
     "base": "errors extras hints factory plain dims data batching model objective optimisation "
@@ -46,8 +48,15 @@ BY_NAME: Final = {
 # Wrong still, each as "module → imported": who mends one takes it out.
 STILL_WRONG: Final = {"compose.diagnosis → cli.flags"}
 
-MODULES: Final = read_modules(REPOSITORY / "src" / "runwright")
-IMPORTS: Final = {name: imports_of(module, MODULES) for name, module in MODULES.items()}
+
+@pytest.fixture(scope="module")
+def modules() -> dict[str, Module]:
+    return read_modules(REPOSITORY / "src" / "runwright")
+
+
+@pytest.fixture(scope="module")
+def imports(modules: dict[str, Module]) -> Imports:
+    return {name: imports_of(module, modules) for name, module in modules.items()}
 
 
 def floors_of(module: Module) -> list[str]:
@@ -56,8 +65,8 @@ def floors_of(module: Module) -> list[str]:
     return [floor for floor, names in FLOORS.items() if module.path.stem in names.split()]
 
 
-def test_every_module_lies_on_one_floor() -> None:
-    for module in MODULES.values():
+def test_every_module_lies_on_one_floor(modules: dict[str, Module]) -> None:
+    for module in modules.values():
         floors = floors_of(module)
         assert len(floors) == 1, f"{module.path}: say in FLOORS to which one it belongs"
         assert floors[0] in FORBIDDEN, f"{module.path}: say in FORBIDDEN what it may not import"
@@ -75,36 +84,40 @@ IS_BEING_MENDED = pytest.mark.xfail(
         for floor in FORBIDDEN
     ],
 )
-def test_a_floor_imports_none_above_it(floor: str) -> None:
+def test_a_floor_imports_none_above_it(
+    floor: str, modules: dict[str, Module], imports: Imports
+) -> None:
     forbidden = FORBIDDEN[floor].split()
     wrong = {
         f"{name} → {target}"
-        for name, targets in IMPORTS.items()
+        for name, targets in imports.items()
         for target in targets
-        if floors_of(MODULES[name]) == [floor] and floors_of(MODULES[target])[0] in forbidden
+        if floors_of(modules[name]) == [floor] and floors_of(modules[target])[0] in forbidden
     }
-    names = {arrow for arrow in STILL_WRONG if floors_of(MODULES[arrow.split()[0]]) == [floor]}
+    names = {arrow for arrow in STILL_WRONG if floors_of(modules[arrow.split()[0]]) == [floor]}
     assert wrong == names
 
 
 @pytest.mark.parametrize("part", ["the core", pytest.param("domains", marks=[IS_BEING_MENDED])])
-def test_no_modules_import_each_other_in_a_circle(part: str) -> None:
-    found = circles(IMPORTS)
+def test_no_modules_import_each_other_in_a_circle(part: str, imports: Imports) -> None:
+    found = circles(imports)
     of_domains = [names for names in found if any(name.startswith("domains.") for name in names)]
     assert not (of_domains if part == "domains" else [c for c in found if c not in of_domains])
 
 
-def test_no_domain_imports_another() -> None:
-    for name, targets in IMPORTS.items():
+def test_no_domain_imports_another(imports: Imports) -> None:
+    for name, targets in imports.items():
         if name.startswith("domains."):
             others = {one for one in targets if one.startswith("domains.")}
             assert {one.split(".")[1] for one in others} <= {name.split(".")[1]}, name
 
 
-def test_modules_are_imported_by_a_made_name_in_these_places_only() -> None:
+def test_modules_are_imported_by_a_made_name_in_these_places_only(
+    modules: dict[str, Module],
+) -> None:
     found = {
         name
-        for name, module in MODULES.items()
+        for name, module in modules.items()
         for node in ast.walk(module.tree)
         if isinstance(node, ast.Call)
         and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__")

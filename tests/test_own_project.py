@@ -110,10 +110,8 @@ def test_a_factory_in_the_script_itself_is_found_whoever_runs_it(
     tmp_path: Path, python: tuple[str, ...], launcher: str
 ) -> None:
     (tmp_path / "main.py").write_text(IN_ONE_FILE)
-    options = ("+dm=cmnist", "+model=one_layer", "model.bias=true,false", "gpu=-1")
+    options = ("+dm=cmnist", "+model=one_layer", "model.bias=true", "gpu=-1")
     short = ("pictures=false", "training.max_steps=3", "hydra.sweep.dir=sweep")
     done = run(tmp_path, *python, "main.py", "-m", *options, *short, f"hydra/launcher={launcher}")
     assert done.returncode == 0, done.stderr
-    for number in (0, 1):
-        recorded = (tmp_path / "sweep" / str(number) / "config.yaml").read_text()
-        assert "- model: one_layer" in recorded
+    assert "- model: one_layer" in (tmp_path / "sweep" / "0" / "config.yaml").read_text()

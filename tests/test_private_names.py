@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import pytest
+
 from conftest import REPOSITORY
 from house import private_names, read_modules
 
@@ -28,23 +30,29 @@ STILL_TO_GO: Final = {
     "tools/compositions.py",
 }
 
-USED: Final = {
-    module.path.as_posix(): names
-    for module in read_modules(REPOSITORY / "src" / "runwright").values()
-    if (names := private_names(module))
-}
+
+@pytest.fixture(scope="module")
+def used() -> dict[str, set[str]]:
+    """File → the private names of libraries in it."""
+    modules = read_modules(REPOSITORY / "src" / "runwright").values()
+    found = {module.path.as_posix(): private_names(module) for module in modules}
+    return {path: names for path, names in found.items() if names}
 
 
-def test_private_names_of_libraries_stand_in_the_files_for_them_only() -> None:
-    others = {path: names for path, names in USED.items() if path not in GUARDED}
+def test_private_names_of_libraries_stand_in_the_files_for_them_only(
+    used: dict[str, set[str]],
+) -> None:
+    others = {path: names for path, names in used.items() if path not in GUARDED}
     new = {path: names for path, names in others.items() if path not in STILL_TO_GO}
     assert not new, f"take a public name, or put it into one of {[*GUARDED]}"
     assert others.keys() == STILL_TO_GO, "take out of STILL_TO_GO what has gone"
 
 
-def test_a_library_has_one_file_at_most_which_uses_the_names_of_no_other() -> None:
+def test_a_library_has_one_file_at_most_which_uses_the_names_of_no_other(
+    used: dict[str, set[str]],
+) -> None:
     assert len({*GUARDED.values()}) == len(GUARDED)
     for path, library in GUARDED.items():
-        imported = {name for name in USED.get(path, ()) if not name.startswith("…")}
+        imported = {name for name in used.get(path, ()) if not name.startswith("…")}
         assert imported, f"{path} is needed no more"
         assert {name.split(".")[0] for name in imported} == {library}
