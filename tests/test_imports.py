@@ -1,6 +1,7 @@
 """Imports point one way: from the programs down to what a factory is. Late ones count as well."""
 
 import ast
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -77,25 +78,24 @@ IS_BEING_MENDED = pytest.mark.xfail(
 )
 
 
-@pytest.mark.parametrize(
-    "floor",
-    [
-        pytest.param(floor, marks=[IS_BEING_MENDED] if floor == "domains" else [])
-        for floor in FORBIDDEN
-    ],
-)
-def test_a_floor_imports_none_above_it(
-    floor: str, modules: dict[str, Module], imports: Imports
-) -> None:
-    forbidden = FORBIDDEN[floor].split()
-    wrong = {
+def wrong_arrows(modules: dict[str, Module], imports: Imports, *, of_domains: bool) -> set[str]:
+    return {
         f"{name} → {target}"
         for name, targets in imports.items()
         for target in targets
-        if floors_of(modules[name]) == [floor] and floors_of(modules[target])[0] in forbidden
+        for floor in floors_of(modules[name])
+        if (floor == "domains") is of_domains
+        if floors_of(modules[target])[0] in FORBIDDEN[floor].split()
     }
-    names = {arrow for arrow in STILL_WRONG if floors_of(modules[arrow.split()[0]]) == [floor]}
-    assert wrong == names
+
+
+def test_no_floor_imports_one_above_it(modules: dict[str, Module], imports: Imports) -> None:
+    assert wrong_arrows(modules, imports, of_domains=False) == STILL_WRONG
+
+
+@IS_BEING_MENDED
+def test_a_domain_imports_the_front_only(modules: dict[str, Module], imports: Imports) -> None:
+    assert not wrong_arrows(modules, imports, of_domains=True)
 
 
 @pytest.mark.parametrize("part", ["the core", pytest.param("domains", marks=[IS_BEING_MENDED])])
@@ -123,3 +123,35 @@ def test_modules_are_imported_by_a_made_name_in_these_places_only(
         and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__")
     }
     assert found == BY_NAME.keys()
+
+
+IMPORTING = """
+import runwright
+from runwright import compose, one
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    from runwright.typed import Type
+def late():
+    from runwright.folder import late, name
+    from . import beside
+    from .deep import deeper
+"""
+
+
+def test_imports_are_seen_wherever_they_stand(tmp_path: Path) -> None:
+    files = {"folder/importing.py": IMPORTING, "__init__.py": "from runwright.run import compose"}
+    for name in ("one", "typed", "compose", "run", "folder/late", "folder/beside", "folder/deep"):
+        files[f"{name}.py"] = ""
+    files["folder/__init__.py"] = "name = 1"
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(text)
+    modules = read_modules(tmp_path)
+    found = {"__init__", "one", "typed", "folder", "folder.late", "folder.beside", "folder.deep"}
+    assert imports_of(modules["folder.importing"], modules) == found
+    assert imports_of(modules["__init__"], modules) == {"run"}
+
+
+def test_circles_are_found_by_any_way_round() -> None:
+    arrows = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": {"e"}, "f": {"a"}}
+    assert circles(arrows) == [{"a", "b", "c"}, {"e"}]

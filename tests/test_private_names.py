@@ -1,5 +1,6 @@
 """Private names of libraries, which any new version may change, stand in one file a library."""
 
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -56,3 +57,32 @@ def test_a_library_has_one_file_at_most_which_uses_the_names_of_no_other(
         imported = {name for name in used.get(path, ()) if not name.startswith("…")}
         assert imported, f"{path} is needed no more"
         assert {name.split(".")[0] for name in imported} == {library}
+
+
+USING = """
+import os
+import hydra._internal.utils
+from hydra._internal.utils import get_args_parser
+from hydra.core.plugins import Plugins
+from omegaconf import OmegaConf, _utils
+
+class Mine(Plugins):
+    _own: int
+    def _initialize(self): ...
+    def _mine(self): self._set = 1
+
+def use(config, mine):
+    os._exit(mine._own + mine._set + mine._mine())
+    return config._get_node("_target_"), config._target_, config.__dict__
+"""
+
+
+def test_private_names_are_seen_where_they_are_imported_used_or_replaced(tmp_path: Path) -> None:
+    (tmp_path / "using.py").write_text(USING)
+    assert private_names(read_modules(tmp_path)["using"]) == {
+        "hydra._internal.utils",
+        "hydra._internal.utils.get_args_parser",
+        "omegaconf._utils",
+        "Plugins._initialize",
+        "…._get_node",
+    }
