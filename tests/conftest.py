@@ -16,7 +16,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 REPOSITORY = Path(__file__).parent.parent
 
-_LONG = ("slurm", "readme")
+# The files that take longest, the longest first: one of them that came last would run alone.
+LONGEST = (
+    *("slurm/test_launcher.py", "readme/test_readme.py", "slurm/test_sweeps.py"),
+    *("sweep/test_interrupted.py", "training/resume/test_kills.py", "sweep/test_sweep.py"),
+    *("test_distributed.py", "training/test_sharding.py", "readme/test_sweeps_page.py"),
+    *("sweep/test_going_on.py", "training/test_wandb_log.py", "slurm/test_page.py"),
+)
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -33,7 +39,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, for pytest-xdist gives out whole files in order."""
-    items.sort(key=lambda item: item.path.parent.name not in _LONG)
+    order = {REPOSITORY / "tests" / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 @pytest.fixture(scope="session")

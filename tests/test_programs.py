@@ -1,4 +1,4 @@
-"""The programs that tests start end, speak and take signals as Python's own start would have it."""
+"""What tests are run by: the programs that they start, and the order of their files."""
 
 import signal
 import subprocess
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import LONGEST, REPOSITORY
 from programs import run_python, start_python
 
 # A copy of a process that has imported torch, and a new Python.
@@ -52,3 +53,7 @@ def test_a_program_can_be_waited_for_in_vain_and_then_be_ended(env: dict[str, st
 def test_a_program_that_takes_too_long_is_killed(env: dict[str, str]) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         run_python("-c", WAIT, env=env, timeout=0.1)
+
+
+def test_the_files_to_begin_with_are_there() -> None:
+    assert [name for name in LONGEST if not (REPOSITORY / "tests" / name).exists()] == []
