@@ -86,3 +86,10 @@ def test_every_file_of_python_that_is_named_exists(page: Path) -> None:
 def test_every_console_block_has_a_command(page: Path) -> None:
     text = page.read_text()
     assert text.count("```console") <= len(shown_commands(text))
+
+
+def test_the_tests_lie_in_the_folders_of_what_they_test() -> None:
+    source, tests = REPOSITORY / "src" / "runwright", REPOSITORY / "tests"
+    for part in (".", "domains"):
+        folders = {path.parent.name for path in (tests / part).glob("*/*.py")} - {"readme"}
+        assert folders <= {path.parent.name for path in (source / part).glob("*/*.py")}
