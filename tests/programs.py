@@ -69,11 +69,7 @@ def run_python(
         subprocess.CalledProcessError: with `check`, it ended with another status than 0.
     """
     with start_python(*arguments, cwd=cwd, env=env, stderr=stderr) as process:
-        try:
-            said, error = process.communicate(timeout=timeout)
-        except BaseException:
-            process.kill()
-            raise
+        said, error = process.communicate(timeout=timeout)
     done = subprocess.CompletedProcess(process.args, process.wait(), said, error)
     if check and done.returncode:
         print(done.stdout, done.stderr)
@@ -149,7 +145,9 @@ class Program:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, mistake: type[BaseException] | None, *_: object) -> None:
+        if mistake is not None:
+            self.kill()  # nobody will tell it to end
         if not self._readers:
             for file in (self.stdout, self.stderr):
                 if file is not None:
