@@ -43,12 +43,12 @@ def start_python(
 ) -> "Program":
     """Start `python ARGUMENTS` with `env` added to the environment.
 
-    It is no copy where the environment has what is read at the start, such as PYTHONHASHSEED.
+    It is no copy where `env` has what is read at the start, such as PYTHONHASHSEED.
     """
     return Program(
         [str(argument) for argument in arguments],
         cwd=cwd,
-        env={**os.environ, **(env or {})},
+        env=env or {},
         stderr=stderr,
         start_new_session=start_new_session,
     )
@@ -121,16 +121,16 @@ class Program:
         err, self.stderr = (out, None) if stderr == subprocess.STDOUT else _pipe()
         ended, status = os.pipe()
         self._status: Final = open(ended, "rb", buffering=0)  # noqa: PTH123, SIM115
-        path = env.get("PYTHONPATH", "")
+        path = {**os.environ, **env}.get("PYTHONPATH", "")
         request = Request(
             arguments=list(arguments),
             cwd=os.path.abspath(cwd or "."),  # noqa: PTH100
-            env=dict(env),
+            env={**os.environ, **env},
             path=path.split(os.pathsep) if path and path != _BEFORE.get("PYTHONPATH") else [],
             new_session=start_new_session,
             is_new=any(
-                env.get(name) != _BEFORE.get(name)
-                for name in env.keys() | _BEFORE.keys()
+                value != _BEFORE.get(name)
+                for name, value in env.items()
                 if name.startswith(_READ_AT_START) and name != "PYTHONPATH"
             ),
         )
