@@ -6,8 +6,8 @@ import pytest
 from hydra.types import RunMode
 
 from conftest import Run
-from runwright import Config, ConfigError
-from runwright.cli.mistakes import mistakes_of_multirun, mistakes_of_run
+from runwright import Config, ConfigError, preflight
+from runwright.cli.mistakes import mistakes_of_multirun
 from runwright.compose._hydra import search_path
 from runwright.compose.loader import StrictConfigLoader
 from runwright.compose.schema import store
@@ -59,9 +59,10 @@ def test_a_multirun_is_told_what_is_wrong_with_any_of_its_values(
 def test_what_is_right_is_built_beside_what_is_wrong(
     loader: StrictConfigLoader, overrides: list[str], expected: list[str]
 ) -> None:
+    loader.check_parts = preflight.problems_of_parts
     with pytest.raises(ConfigError) as caught:
         loader.load_configuration("config", overrides, RunMode.RUN)
-    found = mistakes_of_run(caught.value).problems
+    found = caught.value.problems
     assert len(found) == len(expected)
     assert all(text.startswith(start) for text, start in zip(found, expected, strict=True))
 
