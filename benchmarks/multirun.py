@@ -47,15 +47,14 @@ main()
 OURS = (
     PROBE
     + """
-from runwright import app
-from runwright.config import Config
-run = Config.run
-def timed(self, run_dir=None):
+import sys
+from runwright import app, run
+def timed(*arguments):
     started = time.perf_counter()
-    value = run(self, run_dir)
+    value = run(*arguments)
     note(time.perf_counter() - started)
     return value
-Config.run = timed
+sys.modules["runwright.run"].run = timed
 app.main()
 """
 )

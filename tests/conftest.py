@@ -32,6 +32,12 @@ SMALL = ("gpu=-1", "model=cnn", "opt.lr=0.002", "training.epochs=2", "pictures=f
 TINY = ("model.hidden_dim=10", "training.epochs=1", "pictures=false")
 
 
+def changed(*overrides: str) -> list[str]:
+    """Overrides of which each option's last one stays: no option is given twice."""
+    last = {one.lstrip("+").partition("=")[0]: one for one in overrides}
+    return [one for one in overrides if last[one.lstrip("+").partition("=")[0]] is one]
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores, because tests of servers wait a lot; at most four."""
     return min(4, (os.cpu_count() or 1) + 1)

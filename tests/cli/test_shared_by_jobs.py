@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hydra.types import RunMode
 
-from conftest import REPOSITORY, SMALL
+from conftest import REPOSITORY, SMALL, changed
 from programs import run_python
 from runwright import Config, compose
 from runwright.compose import schema
@@ -27,37 +27,32 @@ def note(event, arguments):
         print("OPENED", arguments[0], file=sys.__stdout__)
 
 sys.addaudithook(note)
-from runwright import app
-from runwright.config import Config
+from runwright import app, run as once
 
-once = Config.run
-
-def run(self, run_dir=None):
-    value = once(self, run_dir)
+def run(*arguments):
+    value = once(*arguments)
     print("DONE", file=sys.__stdout__)
     return value
 
-Config.run = run
+sys.modules["runwright.run"].run = run
 app.main()
 """
 
 # Prints, before each job, how many objects live of those kinds that jobs are made of.
 COUNTING = """
 import gc
+import sys
 from omegaconf import DictConfig
-from runwright import app
-from runwright.config import Config
+from runwright import app, run as once
 
-once = Config.run
-
-def run(self, run_dir=None):
+def run(*arguments):
     import torch
     gc.collect()
     kinds = (DictConfig, torch.nn.Module)
     print("ALIVE", *(sum(isinstance(it, kind) for it in gc.get_objects()) for kind in kinds))
-    return once(self, run_dir)
+    return once(*arguments)
 
-Config.run = run
+sys.modules["runwright.run"].run = run
 app.main()
 """
 
@@ -113,7 +108,7 @@ def test_the_jobs_of_a_multirun_find_their_files_where_a_single_run_does(tmp_pat
 def test_the_jobs_of_a_multirun_leave_nothing_in_memory(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(COUNTING)
     (tmp_path / "conf").symlink_to(REPOSITORY / "conf")
-    jobs = ("--multirun", *SMALL, "training.max_steps=3", "opt.lr=1e-3,1e30", "seed=1,2,3")
+    jobs = changed("--multirun", *SMALL, "training.max_steps=3", "opt.lr=1e-3,1e30", "seed=1,2,3")
     done = run_python("main.py", *jobs)
     assert done.stderr.count("failed: The training loss is") == 3  # with its model and its data
     alive = [line for line in done.stdout.splitlines() if line.startswith("ALIVE")]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import SMALL
+from conftest import SMALL, changed
 from runwright import UserError, compose
 from runwright.training.run_log import MetricsCsv, RunLog, duration
 
-DIGITS = ["dm=cmnist", *SMALL, "training.epochs=1"]
+DIGITS = changed("dm=cmnist", *SMALL, "training.epochs=1")
 
 
 def test_a_new_measure_adds_a_column(tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ import pytest
 from typing_extensions import override
 from wandb.proto.wandb_internal_pb2 import Record  # pyright: ignore[reportAttributeAccessIssue]
 
-from conftest import SMALL, Run
+from conftest import SMALL, Run, changed
 from programs import run_python, start_python
 from runwright import UserError
 from runwright.config import WandbCfg
 from runwright.training import wandb_log
 
-DIGITS = ["dm=cmnist", *SMALL, "training.epochs=1"]
+DIGITS = changed("dm=cmnist", *SMALL, "training.epochs=1")
 
 
 def records(wandb_file: Path) -> list[Record]:

@@ -32,7 +32,8 @@ def mistakes_of_multirun(
         return preflight.problems_of_parts(parts)
 
     loader.check_parts = check
-    for job in _jobs(loader, overrides):
+    once = {text.lstrip("+").partition("=")[0]: text for text in reversed(overrides)}
+    for job in _jobs(loader, [*once.values()][::-1]):
         try:
             composed = loader.load_configuration(config_name, job, RunMode.RUN)
             problems += check(vars(to_config(without_hydra(composed))))

@@ -15,7 +15,7 @@ import attrs
 import yaml
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.types import Override
-from omegaconf import MISSING, DictConfig, OmegaConf, PathNode, StringNode
+from omegaconf import MISSING, DictConfig, ListConfig, Node, OmegaConf, PathNode, StringNode
 
 from runwright import hints
 from runwright.compose._hydra import Composer, Repository
@@ -125,21 +125,26 @@ def _has_lost(node: DictConfig) -> bool:
     """Whether a dictionary has content, or a text looks like a number."""
     for name in () if is_empty(node) else node:
         below = child(node, name)
-        if isinstance(below, DictConfig):
-            if name == "hydra":
-                parts = (child(below, part) for part in _OF_HYDRA)
-                found = any(isinstance(one, DictConfig) and _has_lost(one) for one in parts)
-            elif OmegaConf.get_type(below) in (dict, None):
-                found = not is_empty(below) and len(below) > 0
-            else:
-                found = _has_lost(below)
-            if found:
-                return True
-        elif isinstance(below, StringNode | PathNode) and _LIKE_A_NUMBER.fullmatch(
-            str(raw_value(below))
-        ):
+        if name == "hydra" and isinstance(below, DictConfig):
+            parts = (child(below, part) for part in _OF_HYDRA)
+            found = any(isinstance(one, DictConfig) and _has_lost(one) for one in parts)
+        elif isinstance(below, DictConfig) and OmegaConf.get_type(below) in (dict, None):
+            found = not is_empty(below) and len(below) > 0
+        elif isinstance(below, DictConfig):
+            found = _has_lost(below)
+        elif isinstance(below, ListConfig):
+            count = 0 if is_empty(below) else len(below)
+            found = any(_is_like_a_number(child(below, place)) for place in range(count))
+        else:
+            found = _is_like_a_number(below)
+        if found:
             return True
     return False
+
+
+def _is_like_a_number(node: Node | None) -> bool:
+    is_text = isinstance(node, StringNode | PathNode)
+    return is_text and _LIKE_A_NUMBER.fullmatch(str(raw_value(node))) is not None
 
 
 def _given(node: Any, composed: DictConfig, above: str = "") -> Iterator[tuple[str, Any]]:
@@ -216,7 +221,7 @@ def _below(loader: yaml.SafeLoader, node: yaml.Node, key: str) -> Iterator[Scala
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
             yield from _below(loader, value, key)
-    elif isinstance(node, yaml.ScalarNode) and node.style is None and _is_number(node):
+    elif isinstance(node, yaml.ScalarNode) and not node.style and _is_number(node):
         value: Any = cast("Any", loader).construct_object(node)
         yield Scalar(key=key, text=node.value, value=value, line=node.start_mark.line + 1)
 

@@ -1,0 +1,118 @@
+"""What is typed and would have no effect is refused; what has one is judged where it has it."""
+
+from pathlib import Path
+
+import pytest
+
+from conftest import REPOSITORY, TINY, Run, run_dirs
+from programs import run_python
+
+SMALLEST = ("training.max_steps=1", "gpu=-1", "pictures=false")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["hydra/launcher=basic"],
+            "hydra/launcher=basic has no effect on a single run. Add",
+        ),
+        (["hydra/sweeper=runwright"], "has no effect on a single run. Add --multirun (-m)."),
+        (["hydra.sweep.dir=here"], "hydra.sweep.dir=here has no effect on a single run."),
+        (["+hydra.sweeper.n_trials=3"], "has no effect on a single run."),
+        (["-m", "seed=1,2", "hydra.run.dir=x"], "whose directory is hydra.sweep.dir."),
+        (["--resolve"], "--resolve has no effect without --cfg"),
+        (["--package", "opt"], "--package has no effect without --cfg"),
+        (["--experimental-rerun", "x"], "--experimental-rerun: no run leaves a pickled job."),
+        (["--run", "hydra.mode=MULTIRUN"], "--run contradicts hydra.mode=MULTIRUN."),
+    ],
+    ids=str,
+)
+def test_what_has_no_effect_is_refused(
+    run_main: Run, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    done = run_main(*SMALLEST, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert run_dirs(tmp_path) == run_dirs(tmp_path, "multirun") == []
+
+
+def test_a_sweeper_in_the_primary_configuration_is_fine(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "config.yaml").write_text(
+        "defaults: [config_schema, {dm: cmnist}, {model: cnn}, {override hydra/sweeper: basic}, "
+        "_self_]\nhydra: {sweep: {dir: elsewhere}}\n"
+    )
+    (tmp_path / "main.py").write_text("from runwright import app\n\napp.main()\n")
+    done = run_python("main.py", *SMALLEST, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_fixed_option_beside_a_swept_group_is_judged_in_the_jobs(
+    run_main: Run, tmp_path: Path
+) -> None:
+    options = ("-m", "model=resnet,torchvision", "model.weights=null", *SMALLEST)
+    done = run_main(*options, "dm.default_res=32")
+    assert done.returncode == 0, done.stderr
+    assert len(run_dirs(tmp_path, "multirun")) == 2
+
+
+def test_only_the_classes_that_a_job_has_are_named(run_main: Run) -> None:
+    done = run_main("-m", "model=resnet,torchvision", "model.kernel_size=3", *SMALLEST)
+    assert done.returncode == 2
+    assert "SimpleCNNFactory" not in done.stderr
+    assert "FcnFactory" not in done.stderr
+    assert "ResNetFactory" in done.stderr
+
+
+def test_all_members_of_a_group_can_be_swept_by_a_pattern(run_main: Run, tmp_path: Path) -> None:
+    done = run_main(
+        "-m", "model=glob(*n, exclude=[c*,t*])", "gpu=-1", *TINY[1:], "training.max_steps=1"
+    )
+    assert "ConfigLoader" not in done.stderr
+    assert done.returncode == 0, done.stderr
+    (only,) = run_dirs(tmp_path, "multirun")
+    assert "- model: fcn" in (only / "config.yaml").read_text()
+
+
+def test_the_value_of_an_option_is_printed_also_when_it_is_null(run_main: Run) -> None:
+    done = run_main("--cfg", "job", "-p", "checkpoint.load")
+    assert done.returncode == 0, done.stderr
+    assert "None" in done.stdout or "null" in done.stdout
+
+
+def complete(line: str, cwd: Path) -> list[str]:
+    done = run_python(
+        REPOSITORY / "main.py",
+        *("--shell-completion", "query=bash"),
+        cwd=cwd,
+        env={"COMP_LINE": line, "COMP_POINT": str(len(line))},
+    )
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_completion_goes_on_after_a_quoted_override(tmp_path: Path) -> None:
+    found = complete("python main.py 'wandb.name=\"a b\"' model=", tmp_path)
+    assert {"model=cnn", "model=fcn"} <= set(found)
+
+
+def test_completion_offers_what_lies_in_folders(tmp_path: Path) -> None:
+    found = complete("python main.py +experiment=", tmp_path)
+    assert {"+experiment=cmnist/cnn", "+experiment=good_run"} <= set(found)
+
+
+def test_completion_heeds_the_folder_that_was_named(tmp_path: Path) -> None:
+    (tmp_path / "more" / "model").mkdir(parents=True)
+    (tmp_path / "more" / "model" / "wide.yaml").write_text("defaults: [fcn]\nhidden_dim: 300\n")
+    found = complete(f"python main.py --config-dir {tmp_path / 'more'} model=w", tmp_path)
+    assert found == ["model=wide"]
+
+
+@pytest.mark.slow
+def test_processes_that_train_together_leave_no_directory_of_their_own(tmp_path: Path) -> None:
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    arguments = (str(REPOSITORY / "main.py"), "-m", "seed=1,2", "model=cnn", *SMALLEST)
+    done = run_python(*torchrun, *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("multirun/*/*"))) == 1

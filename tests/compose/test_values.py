@@ -1,0 +1,158 @@
+"""What is typed for an option is what it gets: texts as they are, dictionaries whole."""
+
+from pathlib import Path
+
+import pytest
+
+from runwright import ConfigError, compose
+from runwright.domains.vision.choices import ColoredMNISTDataModule
+
+CMNIST = ("dm=cmnist", "model=fcn")
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    """A project's folder of YAML files, to which a test adds its own."""
+    folder = tmp_path / "conf"
+    (folder / "experiment").mkdir(parents=True)
+    (folder / "config.yaml").write_text(
+        "defaults: [config_schema, {dm: cmnist}, {model: fcn}, _self_]\n"
+    )
+    return folder
+
+
+def experiment(conf: Path, text: str) -> None:
+    (conf / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{text}")
+
+
+@pytest.mark.parametrize(
+    "text", ["1_1_1", "1.10", "2024_01_05", "1e3", "017", "0x10", "true", "1:30", "-0", "007.50"]
+)
+def test_a_text_that_looks_like_a_number_keeps_its_characters(text: str) -> None:
+    config = compose([*CMNIST, f"wandb.id={text}", f"++wandb.name={text}", f"wandb.dir={text}"])
+    assert (config.wandb.id, config.wandb.name, config.wandb.dir) == (text, text, text)
+
+
+def test_texts_in_a_list_keep_their_characters() -> None:
+    config = compose([*CMNIST, "wandb.tags=[1.10, 2_0,'3.0', a]", "opt={lr: 1e-2}"])
+    assert config.wandb.tags == ["1.10", "2_0", "3.0", "a"]
+    assert config.opt.lr == 0.01
+
+
+def test_a_path_keeps_its_characters_and_null_is_null() -> None:
+    config = compose([*CMNIST, "checkpoint.load=2024_01", "wandb.name=null"])
+    assert config.checkpoint.load == Path("2024_01")
+    assert config.wandb.name is None
+
+
+def test_a_number_is_read_as_one() -> None:
+    config = compose([*CMNIST, "training.max_steps=1_000", "opt.lr=1.10", "training.val_every=5"])
+    assert (config.training.max_steps, config.opt.lr) == (1000, 1.1)
+    assert config.training.val_every == 5
+
+
+def test_a_tilde_means_home_in_paths_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    config = compose([*CMNIST, "wandb.name=~x", "checkpoint.load=~/run"])
+    assert config.wandb.name == "~x"
+    assert config.checkpoint.load == Path("/home/me/run")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("wandb: {name: 1.10}", "wandb.name takes text, and YAML reads 1.10 as 1.1"),
+        ("wandb: {group: 1:30}", "YAML reads 1:30 as 90"),
+        ("wandb: {tags: [a, 1_0]}", "wandb.tags takes text, and YAML reads 1_0 as 10"),
+        ("wandb: {id: yes}", "wandb.id takes text, and YAML reads yes as True"),
+        ("seed: 017", "YAML reads 017 as 15"),
+        ("seed: 1:30", "YAML reads 1:30 as 90"),
+    ],
+)
+def test_what_yaml_reads_otherwise_is_refused_with_its_line(
+    conf: Path, line: str, said: str
+) -> None:
+    experiment(conf, f"\n{line}\n")
+    with pytest.raises(ConfigError) as caught:
+        compose(["+experiment=mine"], conf=conf)
+    (problem,) = caught.value.problems
+    assert f"mine.yaml, line 3: {said}" in problem.replace(": wandb", ": wandb")
+    assert "quote it: '" in problem.lower()
+
+
+def test_quoted_text_in_a_file_is_text(conf: Path) -> None:
+    experiment(conf, "wandb: {name: '1.10', group: '1:30', tags: ['017']}\nseed: 1_0\n")
+    config = compose(["+experiment=mine"], conf=conf)
+    assert (config.wandb.name, config.wandb.group, config.wandb.tags) == ("1.10", "1:30", ["017"])
+    assert config.seed == 10
+
+
+def test_a_dictionary_on_the_command_line_takes_the_place_of_that_in_a_file(conf: Path) -> None:
+    experiment(conf, "dm: {label_map: {3: 0, 8: 1}}\nopt: {optimizer_kwargs: {momentum: 0.9}}\n")
+    config = compose(
+        ["+experiment=mine", "dm.label_map={1:0,7:1}", "opt.optimizer_kwargs={}"], conf=conf
+    )
+    assert isinstance(config.dm, ColoredMNISTDataModule)
+    assert config.dm.label_map == {1: 0, 7: 1}
+    assert config.opt.optimizer_kwargs == {}
+
+
+def test_a_dictionary_in_a_file_takes_the_place_of_that_in_another(conf: Path) -> None:
+    (conf / "dm").mkdir()
+    (conf / "dm" / "two.yaml").write_text("defaults: [cmnist]\nlabel_map: {3: 0, 8: 1}\n")
+    experiment(conf, "defaults: [{override /dm: two}]\ndm: {label_map: {1: 0, 7: 1}}\n")
+    config = compose(["+experiment=mine"], conf=conf)
+    assert isinstance(config.dm, ColoredMNISTDataModule)
+    assert config.dm.label_map == {1: 0, 7: 1}
+
+
+def test_one_key_of_a_dictionary_is_set_by_its_name(conf: Path) -> None:
+    experiment(conf, "opt: {optimizer_kwargs: {eps: 0.1, foreach: false}}\n")
+    config = compose(["+experiment=mine", "opt.optimizer_kwargs.eps=0.2"], conf=conf)
+    assert config.opt.optimizer_kwargs == {"eps": 0.2, "foreach": False}
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("lr=0.1", "'opt.lr'"),
+        ("epochs=3", "'training.epochs'"),
+        ("batch_size=32", "'dm.batch_size'"),
+        ("weight_decay=0.1", "'opt.weight_decay'"),
+        ("opt.epochs=3", "'training.epochs'"),
+        ("+batch_siz=32", "'dm.batch_size'"),
+    ],
+)
+def test_an_option_of_another_place_is_named_with_its_full_key(typed: str, meant: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose([*CMNIST, typed])
+    (problem,) = caught.value.problems
+    assert f"Did you mean {meant}?" in problem
+    assert "append" not in problem.split("Did you mean")[0] or "." in typed
+
+
+@pytest.mark.parametrize("twice", [("opt.lr=1", "opt.lr=2"), ("seed=1", "+seed=2")], ids=" ".join)
+def test_an_option_that_is_given_twice_is_refused(twice: tuple[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"is given 2 times, also as .*Leave one\."):
+        compose([*CMNIST, *twice])
+
+
+def test_a_file_that_takes_the_place_of_a_factory_is_refused(conf: Path) -> None:
+    (conf / "model").mkdir()
+    (conf / "model" / "cnn.yaml").write_text("defaults: [fcn]\nnum_hidden: 2\n")
+    with pytest.raises(ConfigError, match=r"cnn\.yaml takes the place of the factory model=cnn"):
+        compose(["model=cnn"], conf=conf)
+
+
+def test_a_group_that_a_defaults_list_chooses_twice_is_refused(conf: Path) -> None:
+    (conf / "config.yaml").write_text(
+        "defaults: [config_schema, {dm: cmnist}, {model: cnn}, {model: cnn}, _self_]\n"
+    )
+    with pytest.raises(ConfigError, match=r"'?model'? "):
+        compose([], conf=conf)
+
+
+def test_a_package_is_named_without_a_colon(conf: Path) -> None:
+    (conf / "experiment" / "mine.yaml").write_text("# @package: _global_\nseed: 3\n")
+    with pytest.raises(ConfigError, match="package"):
+        compose(["+experiment=mine"], conf=conf)
