@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from runwright.data import Split as Split
     from runwright.dims import Dims as Dims
     from runwright.distributed import World as World
+    from runwright.distributed import mean_weight as mean_weight
     from runwright.errors import ConfigError as ConfigError
     from runwright.errors import RunError as RunError
     from runwright.errors import UserError as UserError
@@ -55,7 +56,7 @@ _HOME: Final = {
     "config": ("CheckpointCfg", "Config", "TrainingCfg", "WandbCfg"),
     "data": ("Batch", "Data", "DataModule", "Split"),
     "dims": ("Dims",),
-    "distributed": ("World",),
+    "distributed": ("World", "mean_weight"),
     "errors": ("ConfigError", "RunError", "UserError", "did_you_mean"),
     "extras": ("require_extra",),
     "factory": ("CONFIG_GROUPS", "Settings", "option", "settings"),
