@@ -73,5 +73,5 @@ def test_a_network_beyond_all_memory_is_refused_with_its_size(
 
 
 def test_a_million_layers_are_refused_before_one_is_built() -> None:
-    with pytest.raises(UserError, match=r"model\.num_hidden must be ≥ 0, ≤ 10000, got 1000000"):
+    with pytest.raises(UserError, match=r"model\.num_hidden must be ≤ 10,000 layers, got 1,000"):
         compose(["dm=cmnist", "model=fcn", "model.num_hidden=1000000"])

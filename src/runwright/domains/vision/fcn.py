@@ -2,6 +2,7 @@
 
 import enum
 import itertools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 # What a hidden layer "as wide as the input" may have; images of 224 pixels would make 22 billion.
 _MOST_WEIGHTS: Final = 10_000_000
 
-# Of all weights together, in bytes: no machine holds more, and to count so many layers takes hours.
+# No machine holds more weights, and to make more layers takes minutes even without memory.
 _MAX_BYTES: Final = 2**40
+_MAX_LAYERS: Final = 10_000
 
 
 class NormType(enum.Enum):
@@ -37,9 +39,7 @@ class NormType(enum.Enum):
 class FcnFactory(ModelFactory[ImageDims]):
     """Fully connected network on the flattened image."""
 
-    num_hidden: int = option(
-        default=1, ge=0, le=10_000, doc="number of hidden layers; 0 is a linear model"
-    )
+    num_hidden: int = option(default=1, ge=0, doc="number of hidden layers; 0 is a linear model")
     hidden_dim: int | None = option(
         default=None,
         ge=1,
@@ -50,6 +50,11 @@ class FcnFactory(ModelFactory[ImageDims]):
     dropout_prob: float = option(default=0.0, ge=0, lt=1, doc="dropout after each hidden layer")
     final_bias: bool = option(default=True, doc="whether the last layer has a bias")
     input_norm: bool = option(default=False, doc="whether the input is normalised as well")
+
+    @override
+    def problems(self) -> Iterator[str]:
+        if self.num_hidden > _MAX_LAYERS:
+            yield f"`num_hidden` must be ≤ {_MAX_LAYERS:,} layers, got {self.num_hidden:,}"
 
     @override
     def build(self, dims: ImageDims) -> "nn.Module":
