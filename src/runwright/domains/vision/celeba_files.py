@@ -91,7 +91,7 @@ def require_files(folder: Path, root: Path) -> None:
         advice = next_step(
             folder,
             f"Get them from {HOMEPAGE}, or let torchvision fetch them with dm.download=true.\n"
-            "To try things out without CelebA, draw a small stand-in, cartoon faces with the same "
+            "To try things out without CelebA, draw a stand-in, cartoon faces with some of its "
             f"attributes: python -m runwright simulate celeba --root {root}",
         )
     raise UserError(f"dm=celeba looked in {folder.resolve()}:\n{listed}\n{advice}")
