@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from runwright.objective import Objective as Objective
     from runwright.objective import ObjectiveFactory as ObjectiveFactory
     from runwright.optimisation import OptimisationCfg as OptimisationCfg
+    from runwright.plain import home_path as home_path
     from runwright.runtime import Runtime as Runtime
 
 _HOME: Final = {
@@ -64,6 +65,7 @@ _HOME: Final = {
     "model": ("ModelFactory",),
     "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),
     "optimisation": ("OptimisationCfg",),
+    "plain": ("home_path",),
     "runtime": ("Runtime",),
 }
 """Module → the names that are taken from it."""

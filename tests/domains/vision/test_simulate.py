@@ -148,3 +148,28 @@ def test_a_root_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"cannot be written to .*file"):
         simulate_celeba(tmp_path / "file", num_images=1, seed=0, correlation=0.5)
+
+
+def test_the_root_may_be_below_the_home_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert main(["simulate", "celeba", "--root=~/data", "--num-images", "2"]) == 0
+    assert (tmp_path / "home" / "data" / "celeba").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--num-images", "0"], "must be ≥ 1, got 0"),
+        (["--correlation", "1.5"], "must be ≥ 0, ≤ 1, got 1.5"),
+        (["--seed", "-1"], "must be ≥ 0, got -1"),
+    ],
+)
+def test_bounds_of_the_options(
+    arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "celeba", *arguments])
+    assert ended.value.code == 2
+    assert text in capsys.readouterr().err
