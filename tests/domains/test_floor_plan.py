@@ -1,4 +1,7 @@
-"""Every domain has the same floor plan, so that who knows one finds the way in all."""
+"""Every domain has the same floor plan, so that who knows one finds the way in all.
+
+That it imports the front of the package and itself only is in `tests/test_imports.py`.
+"""
 
 import ast
 import os
@@ -63,18 +66,6 @@ def test_what_can_be_chosen_loads_neither_torch_nor_an_extra(domain: str, reposi
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ
     )
     assert done.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize("domain", DOMAINS)
-def test_it_imports_the_front_and_itself_only(domain: str) -> None:
-    own = f"runwright.domains.{domain}"
-    others = {
-        f"{path.name}: {name}"
-        for path in (FOLDER / domain).rglob("*.py")
-        for name in imports(path)
-        if name.startswith((".", "runwright.")) and not (name == own or name.startswith(f"{own}."))
-    }
-    assert others == set()
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
