@@ -1,11 +1,19 @@
 """What the decorators demand of a class, and what an option checks."""
 
 import dataclasses
+import importlib
+import pickle
+import re
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from programs import run_python
+from runwright import compose
 from runwright.domains.vision.choices import FcnFactory, SimpleCNNFactory
 from runwright.domains.vision.dims import ImageDims
 from runwright.factory import (
@@ -18,6 +26,7 @@ from runwright.factory import (
     type_argument,
 )
 from runwright.model import ModelFactory
+from runwright.plain import plain_values
 
 
 @settings
@@ -105,14 +114,109 @@ def test_a_runtime_argument_with_the_name_of_an_option_is_refused() -> None:
                 return size
 
 
-def test_a_name_can_be_taken_only_once() -> None:
-    with pytest.raises(TypeError, match="'model=fcn' is already FcnFactory"):
+ENCODER = """
+from runwright import ModelFactory, factory
+
+@factory("{name}")
+class Encoder(ModelFactory):
+    "An encoder."
+
+    def build(self, dims): ...
+"""
+
+
+@pytest.fixture
+def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], object]:
+    """Imports a new module of this name and content."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write_and_import(name: str, text: str) -> object:
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return importlib.import_module(name)
+
+    return write_and_import
+
+
+def test_a_name_that_is_taken_is_refused_with_both_places() -> None:
+    with pytest.raises(TypeError) as caught:
 
         @factory("fcn")
         class Other(ModelFactory[ImageDims]):  # pyright: ignore[reportUnusedClass]
             """Another."""
 
             def build(self, dims: ImageDims) -> None: ...  # pyright: ignore[reportIncompatibleMethodOverride]
+
+    first, one, other, advice = str(caught.value).splitlines()
+    assert first == "'model=fcn' would be two factories:"
+    assert re.fullmatch(r"  runwright\.domains\.vision\.fcn\.FcnFactory, .*fcn\.py:\d+", one)
+    assert re.fullmatch(r"  .*test_factory\..*Other, .*test_factory\.py:\d+", other)
+    assert advice == "Register one of them under another name."
+
+
+def test_two_modules_cannot_take_one_name_with_classes_of_one_name(
+    imported: Callable[[str, str], object],
+) -> None:
+    imported("one_lab", ENCODER.format(name="encoder"))
+    with pytest.raises(TypeError, match=r"one_lab\.Encoder, .*one_lab\.py:4\n  other_lab\.Encoder"):
+        imported("other_lab", ENCODER.format(name="encoder"))
+    assert CONFIG_GROUPS["model"]["encoder"].__module__ == "one_lab"
+
+
+def test_classes_of_one_name_in_two_modules_are_two_choices(
+    imported: Callable[[str, str], object],
+) -> None:
+    imported("one_lab", ENCODER.format(name="one_encoder"))
+    imported("other_lab", ENCODER.format(name="other_encoder"))
+    for lab in ("one", "other"):
+        config = compose(["dm=cmnist", f"model={lab}_encoder"])
+        assert type(config.model).__module__ == f"{lab}_lab"
+        assert pickle.loads(pickle.dumps(config)) == config
+        assert plain_values(config)["model"] == {}
+
+
+def test_classes_of_one_name_in_one_module_are_refused_for_pickle_finds_the_last_only(
+    imported: Callable[[str, str], object],
+) -> None:
+    with pytest.raises(TypeError, match=r"'model=first' and 'model=second' are classes of"):
+        imported("lab", ENCODER.format(name="first") + ENCODER.format(name="second"))
+
+
+def test_a_module_that_is_loaded_again_and_a_cell_that_is_run_again_define_the_same(
+    imported: Callable[[str, str], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported("lab", ENCODER.format(name="encoder"))
+    again = imported("lab", "# edited\n" + ENCODER.format(name="encoder"))
+    assert CONFIG_GROUPS["model"]["encoder"] is vars(again)["Encoder"]
+
+    notebook = ModuleType("notebook")  # which has no file
+    monkeypatch.setitem(sys.modules, "notebook", notebook)
+    for cell, name in enumerate(("mlp", "mlp", "renamed")):
+        exec(compile(ENCODER.format(name=name), f"<cell {cell}>", "exec"), vars(notebook))
+        assert CONFIG_GROUPS["model"][name] is vars(notebook)["Encoder"]
+
+
+def test_a_script_may_be_imported_by_its_name(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(ENCODER.format(name="encoder") + "import script\n")
+    run_python(script, check=True)
+
+
+def test_a_group_has_one_interface(imported: Callable[[str, str], object]) -> None:
+    kind = """
+from runwright import Settings, factory, settings
+
+@settings
+class Kind(Settings, group="augmentation"):
+    "An interface."
+
+@factory("{name}")
+class Member(Kind):
+    "A member."
+"""
+    imported("images", kind.format(name="flip"))
+    with pytest.raises(TypeError, match=r"images\.Kind, .*:\d+\n  sets\.Kind, .*sets\.py"):
+        imported("sets", kind.format(name="shuffle"))
 
 
 def test_a_factory_outside_every_group_is_refused() -> None:

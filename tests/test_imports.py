@@ -73,11 +73,6 @@ def test_every_module_lies_on_one_floor(modules: dict[str, Module]) -> None:
         assert floors[0] in FORBIDDEN, f"{module.path}: say in FORBIDDEN what it may not import"
 
 
-IS_BEING_MENDED = pytest.mark.xfail(
-    strict=True, reason="the factories of vision lie apart from what they build"
-)
-
-
 def wrong_arrows(modules: dict[str, Module], imports: Imports, *, of_domains: bool) -> set[str]:
     return {
         f"{name} → {target}"
@@ -93,16 +88,12 @@ def test_no_floor_imports_one_above_it(modules: dict[str, Module], imports: Impo
     assert wrong_arrows(modules, imports, of_domains=False) == STILL_WRONG
 
 
-@IS_BEING_MENDED
 def test_a_domain_imports_the_front_only(modules: dict[str, Module], imports: Imports) -> None:
     assert not wrong_arrows(modules, imports, of_domains=True)
 
 
-@pytest.mark.parametrize("part", ["the core", pytest.param("domains", marks=[IS_BEING_MENDED])])
-def test_no_modules_import_each_other_in_a_circle(part: str, imports: Imports) -> None:
-    found = circles(imports)
-    of_domains = [names for names in found if any(name.startswith("domains.") for name in names)]
-    assert not (of_domains if part == "domains" else [c for c in found if c not in of_domains])
+def test_no_modules_import_each_other_in_a_circle(imports: Imports) -> None:
+    assert not circles(imports)
 
 
 def test_no_domain_imports_another(imports: Imports) -> None:

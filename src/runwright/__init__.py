@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from runwright.data import Split as Split
     from runwright.dims import Dims as Dims
     from runwright.distributed import World as World
+    from runwright.distributed import mean_weight as mean_weight
     from runwright.errors import ConfigError as ConfigError
     from runwright.errors import RunError as RunError
     from runwright.errors import UserError as UserError
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from runwright.objective import Objective as Objective
     from runwright.objective import ObjectiveFactory as ObjectiveFactory
     from runwright.optimisation import OptimisationCfg as OptimisationCfg
+    from runwright.plain import home_path as home_path
     from runwright.runtime import Runtime as Runtime
 
 _HOME: Final = {
@@ -55,7 +57,7 @@ _HOME: Final = {
     "config": ("CheckpointCfg", "Config", "TrainingCfg", "WandbCfg"),
     "data": ("Batch", "Data", "DataModule", "Split"),
     "dims": ("Dims",),
-    "distributed": ("World",),
+    "distributed": ("World", "mean_weight"),
     "errors": ("ConfigError", "RunError", "UserError", "did_you_mean"),
     "extras": ("require_extra",),
     "factory": ("CONFIG_GROUPS", "Settings", "option", "settings"),
@@ -63,6 +65,7 @@ _HOME: Final = {
     "model": ("ModelFactory",),
     "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),
     "optimisation": ("OptimisationCfg",),
+    "plain": ("home_path",),
     "runtime": ("Runtime",),
 }
 """Module → the names that are taken from it."""

@@ -19,7 +19,9 @@ takes what is only known at run time and returns the real thing:
 import dataclasses
 import inspect
 import math
+import os
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import (
     Any,
@@ -61,7 +63,18 @@ _COLLISION = (
     "{cls}.build takes '{name}', which is also an option of {cls}. An argument of `build` is known "
     "only at run time; read the option as `self.{name}` and drop the argument."
 )
-_TAKEN = "'{group}={name}' is already {other}. Choose another name for {cls}."
+_TAKEN = (
+    "'{group}={name}' would be two factories:\n  {other}\n  {cls}\nRegister one of them under "
+    "another name."
+)
+_SAME_CLASS_NAME = (
+    "'{group}={other_name}' and '{group}={name}' are classes of the same name in one module, where "
+    "only the last can be found again:\n  {other}\n  {cls}\nRename one of the classes."
+)
+_TWO_INTERFACES = (
+    "The group '{group}' would have two interfaces, so that an option of the one could be given a "
+    "factory of the other:\n  {other}\n  {cls}\nGive one of them another group."
+)
 _RESERVED: Final = frozenset({"defaults", "hydra"})
 _RESERVED_NAME = (
     "{cls} has an option '{field}', a name that Hydra keeps for itself. Choose another."
@@ -224,11 +237,14 @@ class Settings:
 
     config_group: ClassVar[str | None] = None
     config_choice: ClassVar[str | None] = None
+    defined_at: ClassVar[str | None] = None
+    """File and line, of the factories and of the interface of each group."""
 
     def __init_subclass__(cls, *, group: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if group is not None:
             cls.config_group = group
+            cls.defined_at = _caller()
 
     def __post_init__(self) -> None:
         wrong = {
@@ -355,6 +371,7 @@ def factory(name: str) -> Callable[[type[SettingsT]], type[SettingsT]]:
         for argument in () if build is None else inspect.signature(build).parameters:
             if argument in options:
                 raise TypeError(_COLLISION.format(cls=cls.__name__, name=argument))
+        made.defined_at = _caller()
         _register(group, name, made)
         return made
 
@@ -363,14 +380,55 @@ def factory(name: str) -> Callable[[type[SettingsT]], type[SettingsT]]:
 
 def _register(group: str, name: str, cls: type[Settings]) -> None:
     members = CONFIG_GROUPS.setdefault(group, {})
-    other = members.get(name)
-    # The same class may come again: a notebook cell run twice, or a script imported by its name.
-    if other is not None and other.__qualname__ != cls.__qualname__:
-        raise TypeError(
-            _TAKEN.format(group=group, name=name, other=other.__qualname__, cls=cls.__name__)
-        )
+
+    def refuse(reason: str, other: type[Settings], mine: type[Settings], **names: str) -> None:
+        places = {"other": _described_place(other), "cls": _described_place(mine)}
+        raise TypeError(reason.format(group=group, name=name, **places, **names))
+
+    for other_name, other in members.items():
+        # The same class may come again: a notebook cell run twice, or a script imported by its
+        # name.
+        is_same = _is_same_class(other, cls)
+        if other_name == name and not is_same:
+            refuse(_TAKEN, other, cls)
+        # Pickle, which sends jobs to other processes, finds a class by its module and name.
+        if other_name != name and is_same and _source_file(cls) and "<locals>" not in str(cls):
+            refuse(_SAME_CLASS_NAME, other, cls, other_name=other_name)
+        if not _is_same_class(_interface(other), _interface(cls)):
+            refuse(_TWO_INTERFACES, _interface(other), _interface(cls))
     members[name] = cls
     cls.config_choice = name
+
+
+def _is_same_class(one: type[Settings], other: type[Settings]) -> bool:
+    """Whether two classes come from the same definition, which was run twice."""
+    if one.__qualname__ != other.__qualname__:
+        return False
+    file = _source_file(one)
+    return one.__module__ == other.__module__ or (file is not None and file == _source_file(other))
+
+
+def _source_file(cls: type[Settings]) -> str | None:
+    """The file of the class's module; None in a notebook or at a prompt."""
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    return None if file is None else os.path.realpath(file)
+
+
+def _interface(cls: type[Settings]) -> type[Settings]:
+    """The class that made the group of a factory."""
+    return next(base for base in cls.__mro__ if "config_group" in base.__dict__)
+
+
+def _described_place(cls: type[Settings]) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}, {cls.defined_at}"
+
+
+def _caller() -> str:
+    """File and line of the code that defines a class just now."""
+    frame = inspect.currentframe()
+    while frame and frame.f_globals.get("__name__") in (__name__, "abc"):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "an unknown place"
 
 
 def type_argument(cls: type[Settings], position: int = 0) -> Any:

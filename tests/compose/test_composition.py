@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from runwright import Config, ConfigError, UserError, compose
+from runwright.domains.vision.activation import Activation
 from runwright.domains.vision.choices import (
-    Activation,
     CelebADataModule,
     ColoredMNISTDataModule,
     FcnFactory,

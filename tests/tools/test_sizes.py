@@ -6,7 +6,10 @@ from pathlib import Path
 import attrs
 import pytest
 import torch
+from torch import nn
+from typing_extensions import override
 
+from runwright import ModelFactory, settings
 from runwright.domains.vision.choices import FcnFactory, ResNetFactory, SimpleCNNFactory
 from runwright.domains.vision.dims import ImageDims
 from runwright.optimisation import OptimisationCfg
@@ -54,25 +57,32 @@ def test_a_model_that_leaves_no_pixel_is_a_misfit() -> None:
     assert isinstance(measure(SimpleCNNFactory(), tiny, OptimisationCfg()), Misfit)
 
 
-def test_pretrained_weights_are_not_downloaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    outcome = measure(ResNetFactory(weights="DEFAULT"), DIMS, OptimisationCfg())
-    assert outcome == Unmeasured("it starts from weights that would have to be downloaded")
-    assert not list(tmp_path.rglob("*.pth"))
-    assert "Downloading" not in "".join(capsys.readouterr())
-
-
-def test_pretrained_weights_that_are_there_are_read(
+def test_a_pretrained_network_is_measured_without_its_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from torchvision.models import ResNet18_Weights, resnet18
-
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    path = tmp_path / "hub" / "checkpoints" / Path(ResNet18_Weights.DEFAULT.url).name
-    path.parent.mkdir(parents=True)
-    torch.save(resnet18().state_dict(), path)
     outcome = measure(ResNetFactory(weights="DEFAULT"), DIMS, OptimisationCfg())
     assert isinstance(outcome, Size)
     assert outcome.parameters == 11_181_642
+    assert not list(tmp_path.rglob("*"))
+
+
+@settings
+class Downloading(ModelFactory[ImageDims]):
+    """A network of one's own that starts from weights on the network."""
+
+    @override
+    def build(self, dims: ImageDims) -> nn.Module:
+        model = nn.Linear(2, dims.num_classes)
+        model.load_state_dict(torch.hub.load_state_dict_from_url("https://download.test/w.pth"))
+        return model
+
+
+def test_weights_of_ones_own_are_not_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    outcome = measure(Downloading(), DIMS, OptimisationCfg())
+    assert outcome == Unmeasured("it starts from weights that would have to be downloaded")
+    assert not list(tmp_path.rglob("*.pth"))
+    assert "Downloading" not in "".join(capsys.readouterr())

@@ -15,8 +15,9 @@ Draw a stand-in for data that are not at hand. It is read like the real data, an
 it was asked for here.
 """
 _CELEBA: Final = """\
-Draw cartoon faces with the 40 attributes of CelebA, as JPEG files in CelebA's own layout. Blond
-hair goes with not being male, as in CelebA: a model that learns the shortcut fails on blond men.
+Draw cartoon faces with some of the attributes of CelebA, as JPEG files in CelebA's own layout.
+Blond hair goes with not being male, as in CelebA: a model that learns the shortcut fails on blond
+men.
 """
 
 
@@ -53,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     datasets = parser.add_subparsers(dest="dataset", required=True, metavar="dataset")
     celeba = datasets.add_parser(
         "celeba",
-        help="faces with CelebA's attributes",
+        help="faces with attributes of CelebA",
         description=_CELEBA,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

@@ -7,7 +7,7 @@ import torch
 
 from runwright.data import Data
 from runwright.domains.vision.batch import ImageBatch
-from runwright.domains.vision.choices import CelebADataModule
+from runwright.domains.vision.celeba import CelebADataModule
 from runwright.domains.vision.dims import ImageDims
 from runwright.domains.vision.mapped import MappedImages
 from runwright.runtime import Runtime

@@ -6,6 +6,7 @@ import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,9 @@ from PIL import Image
 
 from domains.vision.faces import NUM_IMAGES, RES, Faces, build, edit, images_folder, mapped
 from runwright import UserError, compose
+from runwright.domains.vision.celeba import CelebADataModule
 from runwright.domains.vision.celeba_attributes import CelebAttr
 from runwright.domains.vision.celeba_layout import ATTRIBUTES, HOMEPAGE, IMAGES, PARTITION
-from runwright.domains.vision.choices import CelebADataModule
 from runwright.domains.vision.decoding import decode_image
 from runwright.domains.vision.dims import ImageDims
 from runwright.domains.vision.mapped import MappedImages
@@ -34,7 +35,7 @@ def all_parts(data: Faces) -> dict[str, MappedImages]:
     [
         (CelebAttr.SMILING, CelebAttr.MALE),
         (CelebAttr.BLOND, CelebAttr.MALE),
-        (CelebAttr.FIVE_O_CLOCK_SHADOW, CelebAttr.YOUNG),
+        (CelebAttr.EYEGLASSES, CelebAttr.YOUNG),
     ],
 )
 def test_labels_and_groups_are_what_the_attribute_file_says(
@@ -75,6 +76,21 @@ def test_the_random_split_has_the_official_sizes_and_follows_its_seed(root: Path
     for split in (official, one, other):
         assert [len(rows) for rows in split.values()] == [len(r) for r in official.values()]
         assert sorted(row for rows in split.values() for row in rows) == list(range(NUM_IMAGES))
+
+
+@pytest.mark.parametrize("option", ["superclass", "subclass"])
+def test_an_attribute_that_no_image_has_is_refused(root: Path, option: str) -> None:
+    chosen: dict[str, Any] = {option: CelebAttr.WEARING_NECKTIE}
+    with pytest.raises(UserError) as error:
+        build(root, **chosen)
+    assert f"dm.{option}=WEARING_NECKTIE divides nothing: none of the images" in str(error.value)
+    marker = (root / "celeba" / "SIMULATED.txt").read_text()
+    assert "SIMULATED.txt beside them says in which attributes they differ" in str(error.value)
+    assert "Eyeglasses" in marker
+    assert "Wearing_Necktie" not in marker
+    (root / "celeba" / "SIMULATED.txt").unlink()
+    with pytest.raises(UserError, match=r"list_attr_celeba.txt has it. Choose another attribute"):
+        build(root, **chosen)
 
 
 def test_parts_without_images_are_left_out(root: Path) -> None:

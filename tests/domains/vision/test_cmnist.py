@@ -10,8 +10,9 @@ import torch
 from runwright.batching import InMemory
 from runwright.data import Data
 from runwright.domains.vision.batch import ImageBatch
-from runwright.domains.vision.choices import ColoredMNISTDataModule
-from runwright.domains.vision.cmnist import bundled_digits, choose_colors
+from runwright.domains.vision.cmnist import ColoredMNISTDataModule
+from runwright.domains.vision.coloring import choose_colors
+from runwright.domains.vision.digits import bundled_digits
 from runwright.domains.vision.dims import ImageDims
 from runwright.domains.vision.palette import PALETTE
 from runwright.errors import UserError
@@ -211,9 +212,17 @@ def test_broken_mnist_is_named(tmp_path: Path) -> None:
         build(source="mnist", root=tmp_path)
 
 
-def test_images_that_do_not_fit_in_memory_are_refused_before_they_are_made() -> None:
-    with pytest.raises(UserError, match=r"dm\.default_res=2000 makes 224 GiB"):
-        build(default_res=2000)
+@pytest.mark.parametrize(
+    ("res", "size"),
+    [(2000, "224 GiB"), (3_000_000_000, "502,914,"), (2**63 - 1, "4,753,6")],
+)
+def test_images_that_do_not_fit_in_memory_are_refused_before_they_are_made(
+    res: int, size: str
+) -> None:
+    with pytest.raises(UserError, match=rf"default_res={res} makes {size}"):
+        ColoredMNISTDataModule(default_res=res)
+    few = ColoredMNISTDataModule(default_res=800, label_map={3: 0, 8: 1}, greyscale=True)
+    assert few.expected_dims().height == 800  # a tenth of the bytes
 
 
 def test_a_batch_larger_than_the_training_split_is_refused() -> None:

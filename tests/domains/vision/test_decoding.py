@@ -1,4 +1,4 @@
-"""Decoding: the pixels are torchvision's, and a worker's failure is not lost."""
+"""Decoding: the pixels are torchvision's, and what is no image is told."""
 
 from pathlib import Path
 
@@ -7,9 +7,8 @@ import pytest
 from PIL import Image
 from torchvision import transforms
 
-from domains.vision.faces import NUM_IMAGES, images_folder
-from runwright.domains.vision.decoding import decode_image
-from runwright.domains.vision.workers import WorkerError, work_in_processes
+from domains.vision.faces import images_folder
+from runwright.domains.vision.decoding import decode_image, decode_images
 
 
 @pytest.mark.parametrize("res", [16, 33, 64, 224])
@@ -24,14 +23,10 @@ def test_pixels_are_those_of_torchvisions_resize_and_crop(
     assert np.array_equal(decode_image(tmp_path / "noise.png", res), expected)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_disk_that_is_full_for_a_worker_is_an_error(root: Path) -> None:
-    names = sorted(path.name for path in images_folder(root).iterdir())
-    job = {"folder": str(images_folder(root)), "names": names, "res": 64, "offset": 0}
-    with pytest.raises(WorkerError, match="No space left on device"):
-        work_in_processes(
-            "runwright.domains.vision.decoding",
-            {**job, "array": "/dev/full"},
-            num_items=NUM_IMAGES,
-            title="Decoding",
-        )
+def test_what_cannot_be_decoded_is_told_by_its_position(root: Path) -> None:
+    good = min(images_folder(root).iterdir())
+    (root / "bad.jpg").write_bytes(b"not a picture")
+    decoded, broken = decode_images([good, root / "bad.jpg", root / "none.jpg"], 16)
+    assert np.array_equal(decoded[0], decode_image(good, 16))
+    assert broken.keys() == {1, 2}
+    assert "cannot identify image file" in broken[1]

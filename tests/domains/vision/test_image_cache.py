@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from programs import Program, start_python
 from runwright import UserError
 from runwright.domains.vision.celeba_attributes import CelebAttr
 from runwright.domains.vision.decoding import decode_image
+from runwright.factory import OptionError
 
 
 def decodings(caplog: pytest.LogCaptureFixture) -> int:
@@ -85,7 +86,7 @@ _BUILD = """
 import sys, torch, logging
 from pathlib import Path
 from runwright.runtime import Runtime
-from runwright.domains.vision.choices import CelebADataModule
+from runwright.domains.vision.celeba import CelebADataModule
 logging.basicConfig(level=logging.INFO)
 root = Path(sys.argv[1])
 runtime = Runtime(device=torch.device("cpu"), seed=0, run_dir=root)
@@ -111,22 +112,6 @@ def half_decoded(cache: Path) -> Path:
     return next(cache.glob("*.partial")).resolve()
 
 
-def workers_of(array: Path) -> Iterator[int]:
-    """The processes that have the array open or were started to fill it."""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().split(b"\0")
-            if b"runwright.domains.vision.decoding" in command:
-                job = Path(
-                    command[command.index(b"runwright.domains.vision.decoding") + 1].decode()
-                )
-                if not job.exists() or str(array) in job.read_text():
-                    yield int(process.name)
-        except (OSError, ValueError):
-            continue
-
-
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
 def test_a_kill_while_decoding_leaves_nothing_that_is_taken_for_whole(root: Path) -> None:
     cache = root / "celeba" / "cache"
     process = start_build(root, 448)
@@ -135,7 +120,6 @@ def test_a_kill_while_decoding_leaves_nothing_that_is_taken_for_whole(root: Path
     process.wait()
     assert not list(cache.glob("*.npy"))
     assert partial.exists()
-    wait_for(lambda: not any(workers_of(partial)), seconds=20)
     process.communicate()
 
     data = build(root, default_res=448)
@@ -160,20 +144,19 @@ def test_parallel_jobs_decode_once(root: Path) -> None:
     jobs = [start_build(root, 48) for _ in range(3)]
     said = [job.communicate(timeout=120)[1] for job in jobs]
     assert [job.returncode for job in jobs] == [0, 0, 0]
-    assert sum("process" in text and "Decoding" in text for text in said) == 1
+    assert sum("Decoding" in text for text in said) == 1
     assert len(list((root / "celeba" / "cache").glob("*.npy"))) == 1
 
 
-def test_ctrl_c_ends_the_workers_too(root: Path) -> None:
+def test_ctrl_c_ends_the_decoding(root: Path) -> None:
     cache = root / "celeba" / "cache"
     process = start_build(root, 448)
-    partial = half_decoded(cache)
+    half_decoded(cache)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode != 0
     assert not list(cache.glob("*.npy"))
     assert not list(cache.glob("*.partial"))
-    assert not any(workers_of(partial))
 
 
 def test_broken_images_are_all_named(root: Path) -> None:
@@ -233,3 +216,9 @@ def test_a_damaged_cache_is_explained(root: Path) -> None:
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(UserError, match=r"is damaged: .*Delete it; it will be made anew"):
         build(root)
+
+
+@pytest.mark.parametrize("res", [3_000_000_000, 2**63 - 1])
+def test_images_beyond_all_memory_are_refused_with_their_size(root: Path, res: int) -> None:
+    with pytest.raises(OptionError, match=r"default_res=\d+ makes [\d,]+ GiB of every image"):
+        build(root, default_res=res)

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from runwright.domains.vision.batch import ImageBatch
-from runwright.domains.vision.choices import ClassificationFactory
+from runwright.domains.vision.classification import ClassificationFactory
 from runwright.domains.vision.dims import ImageDims
 from runwright.domains.vision.objective import Classification
 from runwright.errors import UserError

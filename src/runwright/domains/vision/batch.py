@@ -1,9 +1,13 @@
 """A batch of labelled images."""
 
-import attrs
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from runwright.data import Batch
+import attrs
+
+from runwright import Batch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @attrs.frozen(kw_only=True)
@@ -16,6 +20,6 @@ class ImageBatch(Batch):
         group: (B,), int64, the group for worst-group accuracy.
     """
 
-    image: Tensor
-    label: Tensor
-    group: Tensor
+    image: "Tensor"
+    label: "Tensor"
+    group: "Tensor"

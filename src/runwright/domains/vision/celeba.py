@@ -1,40 +1,23 @@
 """CelebA: faces with 40 attributes (Liu et al. 2015, https://arxiv.org/abs/1411.7766)."""
 
 import logging
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
-import attrs
-import numpy as np
-import torch
-from filelock import FileLock
-from numpy.typing import NDArray
+from typing_extensions import override
 
-from runwright.data import Data
+from runwright import Data, DataModule, UserError, factory, option, require_extra
 from runwright.domains.vision.batch import ImageBatch
-from runwright.domains.vision.celeba_layout import (
-    ATTRIBUTES,
-    HOMEPAGE,
-    IMAGES,
-    NUM_IMAGES,
-    PARTITION,
-    SIMULATED,
-    next_step,
-    read_attributes,
-    read_partition,
-)
+from runwright.domains.vision.celeba_attributes import CelebAttr
 from runwright.domains.vision.dims import ImageDims
-from runwright.domains.vision.image_cache import ImageFiles, decoded_images
-from runwright.domains.vision.mapped import MappedImages
-from runwright.domains.vision.pictures import draw_image_grid
-from runwright.errors import UserError
-from runwright.extras import require_extra
-from runwright.runtime import Runtime
 
 if TYPE_CHECKING:
-    from runwright.domains.vision.choices import CelebADataModule
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from runwright import Runtime
+    from runwright.domains.vision.mapped import MappedImages
 
 log = logging.getLogger(__name__)
 
@@ -42,164 +25,141 @@ _TRAIN, _VAL, _TEST = 0, 1, 2
 
 # Measuring needs no small batches: this many pixels fill a core or a GPU, and little memory.
 _EVAL_PIXELS: Final = 2**21
+_MAX_BYTES: Final = 2**40  # of one image: no machine has more memory
 
 
-def celeba(options: "CelebADataModule", runtime: Runtime) -> Data[ImageDims, ImageBatch]:
-    """Read the attributes, decode the images unless that was done before, and split them.
+@factory("celeba")
+class CelebADataModule(DataModule[ImageDims, ImageBatch]):
+    """Photographs of faces: one attribute is the class, another makes the groups."""
 
-    Raises:
-        UserError: CelebA is missing or broken.
-    """
-    require_extra("PIL", "vision", "dm=celeba")
-    folder = options.root / "celeba"
-    if options.download:
-        _download(options.root)
-    _require(folder, options.root)
-    if (folder / SIMULATED).exists():
-        log.info("The images in %s are simulated: cartoon faces, not CelebA.", folder)
-    names, values = read_attributes(folder, [options.superclass, options.subclass])
-    superclass, subclass = values.astype(np.int64).T
-    partition = _partition(options, read_partition(folder, names))
-    cache_dir = options.cache_dir or folder / "cache"
-    images = decoded_images(_image_files(folder, names), options.default_res, cache_dir)
+    default_objective: ClassVar[str | None] = "classification"
 
-    def split(part: int, batch_size: int, shuffle_seed: int | None) -> MappedImages:
-        rows = np.flatnonzero(partition == part)
-        return MappedImages(
-            images,
-            rows,
-            labels=superclass[rows],
-            groups=(2 * superclass + subclass)[rows],
-            batch_size=batch_size,
-            shuffle_seed=shuffle_seed,
-            device=runtime.device,
+    root: Path = option(
+        harmless=True, default=Path("data"), doc="folder with torchvision's folder `celeba`"
+    )
+    superclass: CelebAttr = option(default=CelebAttr.SMILING, doc="attribute to be predicted")
+    subclass: CelebAttr = option(
+        default=CelebAttr.MALE, doc="attribute that divides each class into two groups"
+    )
+    default_res: int = option(default=224, ge=8, doc="width and height of the images, in pixels")
+    download: bool = option(
+        harmless=True, default=False, doc="whether torchvision may download CelebA to root"
+    )
+    split_seed: int | None = option(
+        default=None, ge=0, doc="seed of a random split; null is the official one"
+    )
+    cache_dir: Path | None = option(
+        harmless=True, default=None, doc="folder of the decoded images; null is root/celeba/cache"
+    )
+    batch_size: int = option(default=64, ge=1, doc="images a batch")
+
+    @override
+    def problems(self) -> Iterator[str]:
+        if self.superclass is self.subclass:
+            yield f"`superclass` and `subclass` must differ, both are {self.superclass.name}"
+        num_bytes = 4 * 3 * self.default_res**2
+        if num_bytes > _MAX_BYTES:
+            yield (
+                f"`default_res`={self.default_res} makes {num_bytes / 2**30:,.0f} GiB of every "
+                "image, more than any memory has. CelebA's are 178 pixels wide"
+            )
+
+    @override
+    def expected_dims(self) -> ImageDims:
+        return ImageDims(
+            channels=3,
+            height=self.default_res,
+            width=self.default_res,
+            num_classes=2,
+            num_groups=4,
+            class_names=self.superclass.names,
+            group_names=tuple(
+                f"{name}, {other}"
+                for name in self.superclass.names
+                for other in self.subclass.names
+            ),
         )
 
-    dims = options.expected_dims()
-    eval_batch = max(1, min(500, _EVAL_PIXELS // options.default_res**2))
-    train = split(_TRAIN, options.batch_size, runtime.seed)
-    val, test = (split(part, eval_batch, None) for part in (_VAL, _TEST))
-    return Data(
-        dims=dims,
-        train=train,
-        val=val if len(val) else None,
-        test=test if len(test) else None,
-        draw_examples=lambda path: _draw_examples(train, dims, path),
-    )
+    @override
+    def build(self, runtime: "Runtime") -> Data[ImageDims, ImageBatch]:
+        """Read the attributes, decode the images unless that was done before, and split them."""
+        import numpy as np
+
+        from runwright.domains.vision import celeba_files
+        from runwright.domains.vision.celeba_layout import (
+            SIMULATED,
+            read_attributes,
+            read_partition,
+        )
+        from runwright.domains.vision.image_cache import decoded_images
+        from runwright.domains.vision.mapped import MappedImages
+
+        require_extra("PIL", "vision", "dm=celeba")
+        folder = self.root / "celeba"
+        if self.download:
+            celeba_files.download(self.root)
+        celeba_files.require_files(folder, self.root)
+        if (folder / SIMULATED).exists():
+            log.info("The images in %s are simulated: cartoon faces, not CelebA.", folder)
+        names, values = read_attributes(folder, [self.superclass, self.subclass])
+        for option_name, share in zip(("superclass", "subclass"), values.mean(axis=0), strict=True):
+            if share in (0, 1):
+                raise self._does_not_vary(option_name, "none" if share == 0 else "each", folder)
+        superclass, subclass = values.astype(np.int64).T
+        partition = self._partition(read_partition(folder, names))
+        files = celeba_files.image_files(folder, names)
+        images = decoded_images(files, self.default_res, self.cache_dir or folder / "cache")
+
+        def split(part: int, batch_size: int, shuffle_seed: int | None) -> MappedImages:
+            rows = np.flatnonzero(partition == part)
+            return MappedImages(
+                images,
+                rows,
+                labels=superclass[rows],
+                groups=(2 * superclass + subclass)[rows],
+                batch_size=batch_size,
+                shuffle_seed=shuffle_seed,
+                device=runtime.device,
+            )
+
+        dims = self.expected_dims()
+        eval_batch = max(1, min(500, _EVAL_PIXELS // self.default_res**2))
+        train = split(_TRAIN, self.batch_size, runtime.seed)
+        val, test = (split(part, eval_batch, None) for part in (_VAL, _TEST))
+        return Data(
+            dims=dims,
+            train=train,
+            val=val if len(val) else None,
+            test=test if len(test) else None,
+            draw_examples=lambda path: _draw_examples(train, dims, path),
+        )
+
+    def _does_not_vary(self, option_name: str, how_many: str, folder: Path) -> UserError:
+        from runwright.domains.vision.celeba_layout import ATTRIBUTES, SIMULATED
+
+        attribute: CelebAttr = getattr(self, option_name)
+        text = f"dm.{option_name}={attribute.name} divides nothing: {how_many} of the images in "
+        if (folder / SIMULATED).exists():
+            return UserError(
+                f"{text}{folder} has it. They are simulated, and {SIMULATED} beside them says in "
+                "which attributes they differ."
+            )
+        return UserError(f"{text}{folder / ATTRIBUTES} has it. Choose another attribute.")
+
+    def _partition(self, official: "NDArray[np.int64]") -> "NDArray[np.int64]":
+        """The part that each image is in: the official one, or a random one of the same sizes."""
+        import numpy as np
+
+        if self.split_seed is None:
+            return official
+        return np.random.default_rng(self.split_seed).permutation(official)
 
 
-def _draw_examples(train: MappedImages, dims: ImageDims, path: Path) -> None:
+def _draw_examples(train: "MappedImages", dims: ImageDims, path: Path) -> None:
+    import attrs
+    import torch
+
+    from runwright.domains.vision.pictures import draw_image_grid
+
     examples = train.gather(torch.arange(min(40, len(train))))
     draw_image_grid(attrs.evolve(examples, image=examples.image / 255), dims, path)
-
-
-def _partition(options: "CelebADataModule", official: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The part that each image belongs to: the official one, or a random one of the same sizes."""
-    if options.split_seed is None:
-        return official
-    return np.random.default_rng(options.split_seed).permutation(official)
-
-
-def _image_files(folder: Path, names: Sequence[str]) -> ImageFiles:
-    """The images that the attribute file lists, as they lie on the disk.
-
-    Raises:
-        UserError: images are missing, or there are some that the attribute file does not list.
-    """
-    found: dict[str, tuple[int, int]] = {}
-    with os.scandir(folder / IMAGES) as entries:
-        for entry in entries:
-            if entry.name.lower().endswith((".jpg", ".jpeg", ".png")):
-                status = entry.stat()
-                found[entry.name] = (status.st_size, status.st_mtime_ns)
-    if missing := [name for name in names if name not in found]:
-        raise UserError(
-            f"{len(missing):,} of the {len(names):,} images that {folder / ATTRIBUTES} lists are "
-            f"not in {folder / IMAGES}: {_first(missing)}. "
-            + next_step(folder, f"Unpack {IMAGES}.zip again; it is at {HOMEPAGE}.")
-        )
-    if len(found) > len(names):
-        unlisted = sorted(found.keys() - set(names))
-        raise UserError(
-            f"{len(unlisted):,} of the {len(found):,} images in {folder / IMAGES} are not listed "
-            f"in {folder / ATTRIBUTES}: {_first(unlisted)}. "
-            + next_step(
-                folder,
-                "The two belong to different releases, or the list is cut short; both are at "
-                f"{HOMEPAGE}.",
-            )
-        )
-    return ImageFiles(
-        folder=folder / IMAGES,
-        names=tuple(names),
-        stamps=tuple(found[name] for name in names),
-        next_step=next_step(folder, "Unpack or download them again."),
-    )
-
-
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-
-
-def _missing(folder: Path) -> list[str]:
-    return [name for name in (ATTRIBUTES, PARTITION, IMAGES) if not (folder / name).exists()]
-
-
-def _require(folder: Path, root: Path) -> None:
-    """Make sure that everything is there that will be read.
-
-    Raises:
-        UserError: it is not; says what should be there, and how to get it.
-    """
-    missing = _missing(folder)
-    if not missing:
-        return
-    count = "" if (folder / SIMULATED).exists() else f"{NUM_IMAGES:,} "
-    needed = {
-        ATTRIBUTES: "the attributes of every image",
-        PARTITION: "which are for training, validation and testing",
-        f"{IMAGES}/": f"the {count}images, aligned and cropped, as JPEG files",
-    }
-    state = {name: "missing" if name.rstrip("/") in missing else "found" for name in needed}
-    listed = "\n".join(f"  {state[name]:8}{name:25}{what}" for name, what in needed.items())
-    archive = folder / f"{IMAGES}.zip"
-    if missing == [IMAGES] and archive.exists():
-        advice = f"Unpack the images: unzip {archive} -d {folder}"
-    else:
-        advice = next_step(
-            folder,
-            f"Get them from {HOMEPAGE}, or let torchvision fetch them with dm.download=true.\n"
-            "To try things out without CelebA, draw a small stand-in, cartoon faces with the same "
-            f"attributes: python -m runwright simulate celeba --root {root}",
-        )
-    raise UserError(f"dm=celeba looked in {folder.resolve()}:\n{listed}\n{advice}")
-
-
-def _download(root: Path) -> None:
-    """Let torchvision fetch what is missing.
-
-    Raises:
-        UserError: it could not.
-    """
-    folder = root / "celeba"
-    if not _missing(folder):
-        return
-    if (folder / SIMULATED).exists():
-        raise UserError(
-            f"dm.download=true: {folder} holds what is left of simulated images. Delete it first."
-        )
-    require_extra("torchvision", "vision", "dm.download=true")
-    from torchvision.datasets import CelebA
-
-    log.info("Downloading CelebA to %s …", folder)
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / ".celeba-download.lock"):
-            CelebA(str(root), download=True)
-    except Exception as error:  # torchvision and gdown raise whatever went wrong on the way
-        reason = str(error).strip() or type(error).__name__
-        raise UserError(
-            f"dm.download=true: CelebA could not be fetched to {folder.resolve()}: {reason}\n"
-            f"Google limits how often it may be downloaded. Get {ATTRIBUTES}, {PARTITION} and "
-            f"{IMAGES}.zip (to be unpacked there) from {HOMEPAGE}."
-        ) from error

@@ -1,16 +1,16 @@
-"""Reading and writing CelebA's own files, as torchvision lays them out under `root/celeba`."""
+"""Reading CelebA's own files, as torchvision lays them out under `root/celeba`."""
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from runwright import UserError
 from runwright.domains.vision.celeba_attributes import CelebAttr
-from runwright.errors import UserError
 
 HOMEPAGE: Final = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 NUM_IMAGES: Final = 202_599
@@ -18,18 +18,9 @@ NUM_IMAGES: Final = 202_599
 IMAGES: Final = "img_align_celeba"
 ATTRIBUTES: Final = "list_attr_celeba.txt"
 PARTITION: Final = "list_eval_partition.txt"
-IDENTITIES: Final = "identity_CelebA.txt"
-BOXES: Final = "list_bbox_celeba.txt"
-LANDMARKS: Final = "list_landmarks_align_celeba.txt"
 SIMULATED: Final = "SIMULATED.txt"
 """Stands beside the other files when they are not CelebA's."""
 
-_BOX_COLUMNS: Final = "image_id x_1 y_1 width height"
-_LANDMARK_COLUMNS: Final = " ".join(
-    f"{point}_{axis}"
-    for point in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
-    for axis in "xy"
-)
 _DRAWN: Final = re.compile(r"^What was drawn: (.*)$", re.MULTILINE)
 
 
@@ -136,44 +127,3 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}. {_again(path)}") from error
-
-
-def write_lists(
-    folder: Path,
-    *,
-    attributes: Mapping[str, frozenset[CelebAttr]],
-    partition: Iterable[int],
-    boxes: Iterable[Sequence[int]],
-    landmarks: Iterable[Sequence[int]],
-) -> None:
-    """Write the text files that come with the images.
-
-    Args:
-        folder: where to.
-        attributes: the attributes that each image has, by its name.
-        partition: the part that it belongs to: 0 train, 1 validation, 2 test.
-        boxes: x, y, width and height of its face.
-        landmarks: x and y of its left eye, right eye, nose, left and right corner of the mouth.
-    """
-    names, count = list(attributes), str(len(attributes))
-    rows = [
-        name + "".join(f" {1 if attribute in has else -1:2d}" for attribute in CelebAttr)
-        for name, has in attributes.items()
-    ]
-    # The blank at the end of the second line is CelebA's.
-    header = " ".join(attribute.value for attribute in CelebAttr) + " "
-    _write(folder / ATTRIBUTES, [count, header, *rows])
-    _write(
-        folder / PARTITION, [f"{name} {part}" for name, part in zip(names, partition, strict=True)]
-    )
-    _write(folder / IDENTITIES, [f"{name} {number}" for number, name in enumerate(names, start=1)])
-    columns = zip(names, boxes, strict=True)
-    rows = [f"{name}  " + " ".join(f"{value:4d}" for value in box) for name, box in columns]
-    _write(folder / BOXES, [count, _BOX_COLUMNS, *rows])
-    columns = zip(names, landmarks, strict=True)
-    rows = [f"{name} " + "  ".join(map(str, points)) for name, points in columns]
-    _write(folder / LANDMARKS, [count, _LANDMARK_COLUMNS, *rows])
-
-
-def _write(path: Path, lines: Sequence[str]) -> None:
-    path.write_text("\n".join(lines) + "\n", encoding="ascii")

@@ -1,14 +1,12 @@
-"""Decoding: from image files to square uint8 images. Imports no torch: worker processes run it."""
+"""Decoding: from image files to square uint8 images."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, __version__
-
-from runwright.domains.vision.workers import serve
 
 DECODER: Final = f"Pillow {__version__}, bilinear, centre crop, 1"
 """Everything beside the files and the resolution that the pixels depend on."""
@@ -37,30 +35,17 @@ def decode_image(path: Path, res: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
 
 
-def decode_chunk(job: Mapping[str, Any], items: range) -> dict[int, str]:
-    """Decode some of the job's files and write them to their place in the job's array.
-
-    Args:
-        job: `folder` and `names` of the files, `res`, and `array`, the file to write to, whose
-            first image begins at the byte `offset`.
-        items: which of the names; they follow one another.
+def decode_images(paths: Sequence[Path], res: int) -> tuple[NDArray[np.uint8], dict[int, str]]:
+    """Decode several images.
 
     Returns:
-        Why an image could not be decoded, by its number.
+        RGB of shape (N, 3, res, res), and why an image could not be decoded, by its position.
     """
-    res: int = job["res"]
-    decoded = np.zeros((len(items), 3, res, res), dtype=np.uint8)
+    decoded = np.zeros((len(paths), 3, res, res), dtype=np.uint8)
     broken: dict[int, str] = {}
-    for position, item in enumerate(items):
+    for position, path in enumerate(paths):
         try:
-            decoded[position] = decode_image(Path(job["folder"]) / job["names"][item], res)
+            decoded[position] = decode_image(path, res)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            broken[item] = str(error)
-    with Path(job["array"]).open("r+b") as file:
-        file.seek(job["offset"] + items.start * decoded[0].nbytes)
-        file.write(decoded.data)
-    return broken
-
-
-if __name__ == "__main__":
-    serve(decode_chunk)
+            broken[position] = str(error)
+    return decoded, broken

@@ -3,7 +3,7 @@
 import attrs
 from attrs.validators import ge
 
-from runwright.dims import Dims
+from runwright import Dims
 
 
 @attrs.frozen(kw_only=True)

@@ -9,9 +9,13 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import os
 import shutil
+import sys
+import time
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -19,11 +23,14 @@ import attrs
 import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from runwright.domains.vision.workers import WorkerError, work_in_processes
-from runwright.errors import UserError
+from runwright import UserError
 
 log = logging.getLogger(__name__)
+
+# Images: few enough for a lively progress bar and an even load, enough to write in one go.
+_CHUNK: Final = 32
 
 _CANNOT_KEEP: Final = (
     "The {num_images:,} decoded images of {res}×{res} pixels, {needed:.2f} GiB, cannot be kept in "
@@ -67,7 +74,7 @@ def decoded_images(files: ImageFiles, res: int, cache_dir: Path) -> NDArray[np.u
                 if not path.exists():
                     _remove_leftovers(cache_dir)
                     _decode(files, res, path)
-        except (OSError, WorkerError) as error:
+        except OSError as error:
             raise UserError(_cannot_keep(cache_dir, shape, str(error))) from error
     return _mapped(path, shape)
 
@@ -86,23 +93,60 @@ def _decode(files: ImageFiles, res: int, path: Path) -> None:
     with contextlib.ExitStack() as cleanup:
         cleanup.callback(partial.unlink, missing_ok=True)
         offset = _make_empty_array(partial, shape)
-        job = {
-            "folder": str(files.folder.resolve()),
-            "names": files.names,
-            "res": res,
-            "array": str(partial.resolve()),
-            "offset": offset,
-        }
-        title = f"Decoding {len(files.names):,} images to {res}×{res} pixels"
-        broken = work_in_processes(
-            "runwright.domains.vision.decoding", job, num_items=len(files.names), title=title
-        )
+        broken = _decode_all(files, res, partial, offset)
         if broken:
             raise UserError(_broken_images(files, broken))
         with partial.open("rb") as file:
             os.fsync(file.fileno())  # a crash of the machine must not leave a file with holes
         partial.replace(path)
     log.info("%s", _kept(path))
+
+
+def _decode_all(files: ImageFiles, res: int, array: Path, offset: int) -> dict[int, str]:
+    """Decode all images into the array whose data begin at `offset`, on all cores.
+
+    In threads: while Pillow decodes and resizes, it lets other threads run. Processes would have
+    to be kept from importing the user's script, and ended when this one is killed.
+
+    Returns:
+        Why an image could not be decoded, by its number.
+    """
+    from runwright.domains.vision.decoding import decode_images
+
+    count = len(files.names)
+    title = f"Decoding {count:,} images to {res}×{res} pixels"
+
+    def decode(first: int) -> dict[int, str]:
+        paths = [files.folder / name for name in files.names[first : first + _CHUNK]]
+        decoded, broken = decode_images(paths, res)
+        with array.open("r+b") as file:
+            file.seek(offset + first * decoded[0].nbytes)
+            file.write(decoded.data)
+        bar.update(len(paths))
+        return {first + position: problem for position, problem in broken.items()}
+
+    log.info("%s …", title)
+    started = time.monotonic()
+    broken: dict[int, str] = {}
+    with (
+        tqdm(total=count, desc=title, unit="image", disable=not sys.stderr.isatty()) as bar,
+        ThreadPoolExecutor(_num_cores(), thread_name_prefix="decoding") as pool,
+    ):
+        decoding = [pool.submit(decode, first) for first in range(0, count, _CHUNK)]
+        try:
+            for chunk in decoding:
+                broken |= chunk.result()
+        finally:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the rest
+    log.info("%s: done in %.1f s.", title, time.monotonic() - started)
+    return broken
+
+
+def _num_cores() -> int:
+    """The number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _kept(path: Path) -> str:
@@ -128,7 +172,7 @@ def _make_empty_array(path: Path, shape: tuple[int, ...]) -> int:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         offset = file.tell()
-        file.truncate(offset + int(np.prod(shape)))
+        file.truncate(offset + math.prod(shape))
     return offset
 
 
@@ -147,7 +191,7 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 def _check_room(folder: Path, shape: tuple[int, ...]) -> None:
     free = shutil.disk_usage(folder).free
-    if free < int(np.prod(shape)):
+    if free < math.prod(shape):
         raise UserError(_cannot_keep(folder, shape, f"only {free / 2**30:.2f} GiB are free there"))
 
 
@@ -155,7 +199,7 @@ def _cannot_keep(folder: Path, shape: tuple[int, ...], problem: str) -> str:
     return _CANNOT_KEEP.format(
         num_images=shape[0],
         res=shape[-1],
-        needed=int(np.prod(shape)) / 2**30,
+        needed=math.prod(shape) / 2**30,
         folder=folder,
         problem=problem,
     )

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from runwright.batching import Batched
+from runwright import Batched
 from runwright.domains.vision.batch import ImageBatch
 
 # How many batches are gathered before they are asked for.

@@ -1,9 +1,9 @@
 """Classification: cross-entropy, and the measures that come from the confusion matrix."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,15 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from runwright.distributed import World, mean_weight
+from runwright import Evaluation, Objective, UserError, World, mean_weight
 from runwright.domains.vision.batch import ImageBatch
 from runwright.domains.vision.dims import ImageDims
 from runwright.domains.vision.pictures import draw_confusion_matrix
-from runwright.errors import UserError
-from runwright.objective import Evaluation, Objective
-
-if TYPE_CHECKING:
-    from runwright.domains.vision.choices import ClassificationFactory
 
 
 def check_fit(logits: Tensor, batch: ImageBatch, dims: ImageDims) -> None:
@@ -65,17 +60,20 @@ class Classification(Objective[ImageBatch]):
     }
 
     def __init__(
-        self, options: "ClassificationFactory", dims: ImageDims, device: torch.device
+        self,
+        dims: ImageDims,
+        device: torch.device,
+        *,
+        label_smoothing: float = 0.0,
+        class_weights: Sequence[float] | None = None,
     ) -> None:
-        """Build for these Dims; the class weights lie on `device`."""
+        """Build for these Dims; the class weights, one for each class, lie on `device`."""
         self.dims = dims
         self.device = device
-        self.label_smoothing = options.label_smoothing
+        self.label_smoothing = label_smoothing
         self._has_checked = False
         self.class_weights = (
-            None
-            if options.class_weights is None
-            else torch.tensor(options.class_weights, device=device)
+            None if class_weights is None else torch.tensor(class_weights, device=device)
         )
 
     @override
@@ -126,7 +124,7 @@ class ClassificationEvaluation(Evaluation[ImageBatch]):
     """
 
     def __init__(self, dims: ImageDims, device: torch.device) -> None:
-        """Count nothing yet."""
+        """Build for these Dims; the counts lie on `device`."""
         self._dims = dims
         self._has_checked = False
         self._num_classes = dims.num_classes

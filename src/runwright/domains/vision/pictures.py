@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from runwright import new_figure, save_figure
 from runwright.domains.vision.batch import ImageBatch
 from runwright.domains.vision.dims import ImageDims
-from runwright.figures import new_figure, save_figure
 
 # How many characters are as wide as an image of the grid, and as the smallest confusion matrix.
 _TITLE_WIDTH: Final = 27
