@@ -48,6 +48,8 @@ def problems_of_parts(parts: Mapping[str, Any]) -> list[str]:
 
     named = {name: parts[name] for name in _WITH_PREFLIGHT if name in parts}
     right = {name: part for name, part in named.items() if is_right(part.preflight)}
+    if "opt" in right and parts.get("gpu") == -1:
+        is_right(lambda: right["opt"].check_on(torch.device("cpu")))
     if "wandb" in parts:
         is_right(lambda: wandb_log.check(parts["wandb"]))
     if parts.get("tensorboard"):
