@@ -77,7 +77,7 @@ class RunDir:
         self.caller = caller
         self.finished: FitResult | None = None
         self.changed: list[str] = []
-        self._is_recorded = False
+        self._is_recorded = self._is_begun = False
         self._is_whole = False
         self._writes = True
         self._checkpoints = Checkpoints(path / "checkpoints", config.checkpoint)
@@ -113,7 +113,7 @@ class RunDir:
         with (
             _explained(directory.path, directory._checkpoints, caller),
             _locked(directory.path, caller),
-            _begun(directory.path),
+            directory._begun(),
             log_to(directory.path),
         ):
             directory._compare()
@@ -155,6 +155,14 @@ class RunDir:
         seconds = self._seconds_before + time.time() - self._started
         write_result(self.path, status, stage=self.config.stage, seconds=seconds, **rest)
 
+    @contextlib.contextmanager
+    def _begun(self) -> Generator[None]:
+        """Make it a run directory, before anything is written that may be another's elsewhere."""
+        self._is_begun = not is_run_directory(self.path)
+        if self._is_begun:
+            write_environment(self.path)
+        yield
+
     def _compare(self) -> None:
         """Compare what is to run with what is on record, and record it if it begins anew."""
         recorded = self.path / "config.yaml"
@@ -185,12 +193,10 @@ class RunDir:
         if not self._writes:
             return
         self._is_recorded = True
-        write_record(
-            self.path,
-            self.config,
-            resume_command=self.caller.resume_command,
-            seconds_before=self._seconds_before,
-        )
+        write_record(self.path, self.config, resume_command=self.caller.resume_command)
+        if not self._is_begun:
+            write_environment(self.path, seconds_before=self._seconds_before)
+        self._is_begun = False
 
     def _make(self) -> None:
         """Make the directory, unless it is there and is, or can be, a run's."""
@@ -273,11 +279,3 @@ def _locked(path: Path, caller: Caller) -> Generator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextlib.contextmanager
-def _begun(path: Path) -> Generator[None]:
-    """Make it a run directory, before anything is written that may be another's elsewhere."""
-    if not is_run_directory(path):
-        write_environment(path)
-    yield

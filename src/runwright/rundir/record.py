@@ -19,15 +19,12 @@ from runwright.rundir.provenance import environment, program, this_process, unco
 from runwright.rundir.result import RESULT
 
 
-def write_record(
-    path: Path, config: Config, *, resume_command: Callable[[Path], str], seconds_before: float
-) -> None:
+def write_record(path: Path, config: Config, *, resume_command: Callable[[Path], str]) -> None:
     """Record what is about to run in a directory, in place of what ran there before."""
     if config.stage == "fit":
         (path / RESULT).unlink(missing_ok=True)  # of what goes on from here
     write_bytes(path / "config.yaml", config_yaml(config, path).encode())
     write_bytes(path / "command.txt", (resume_command(path) + "\n").encode())
-    write_environment(path, seconds_before=seconds_before)
     if diff := uncommitted():
         write_bytes(path / "git.diff", diff + b"\n")
     else:
