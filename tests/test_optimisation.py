@@ -1,5 +1,7 @@
 """Optimisers are built as asked, and schedules have the courses that they are named after."""
 
+import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -68,15 +70,86 @@ def test_an_unknown_argument_of_the_optimiser_is_refused_with_the_nearest() -> N
         OptimisationCfg(optimizer_kwargs={"beta": [0.9, 0.95]}).preflight()
 
 
-def test_a_value_that_the_optimiser_refuses_is_the_users_mistake() -> None:
+def refusal(cls: str, **given: Any) -> str:
     with pytest.raises(UserError) as caught:
-        OptimisationCfg(optimizer_kwargs={"betas": [0.9]}).build(model())
-    assert str(caught.value) == (
-        "opt.optimizer_kwargs={betas: [0.9]}: torch.optim.AdamW takes no such values (tuple index "
-        "out of range). Its own are {betas: [0.9, 0.999]}."
+        OptimisationCfg(optimizer_cls=cls, optimizer_kwargs=given).preflight()
+    return str(caught.value)
+
+
+def test_a_value_of_another_type_is_refused_with_the_usual_one() -> None:
+    assert refusal("AdamW", betas=[0.9, 0.9, 0.9]) == (
+        "opt.optimizer_kwargs.betas must be a list of 2 numbers, got [0.9, 0.9, 0.9]. The default "
+        "of betas is [0.9, 0.999]."
     )
-    with pytest.raises(UserError, match=r"opt\.optimizer_kwargs=.*\(Invalid beta parameter"):
-        OptimisationCfg(optimizer_kwargs={"betas": [2.0, 0.9]}).build(model())
+    assert "dampening must be a number, got 'x'" in refusal("SGD", dampening="x")
+    assert "amsgrad must be true or false, got None" in refusal("Adam", amsgrad=None)
+    assert "ns_steps must be a whole number, got 0.5" in refusal("Muon", ns_steps=0.5)
+    assert "eps must be a list of 2: a number or null, a number" in refusal("Adafactor", eps=1.0)
+
+
+def test_a_value_that_fails_in_the_first_step_is_named_among_others() -> None:
+    assert refusal("AdamW", eps=1e-8, betas=[2.0, 0.9]) == (
+        "opt.optimizer_kwargs.betas=[2.0, 0.9]: torch.optim.AdamW does not take it (Invalid beta "
+        "parameter at index 0: 2.0). The default of betas is [0.9, 0.999]."
+    )
+    assert refusal("Rprop", etas=[0.5, 1e300]).startswith("opt.optimizer_kwargs.etas=[0.5, 1.0e+3")
+    assert refusal("SGD", nesterov=True, momentum=0.9, dampening=0.5) == (
+        "opt.optimizer_kwargs={nesterov: true, dampening: 0.5}: torch.optim.SGD does not take it "
+        "(Nesterov momentum requires a momentum and zero dampening). The default of nesterov is "
+        "false. The default of dampening is 0."
+    )
+    both = refusal("AdamW", foreach=True, fused=True, maximize=True)
+    assert both.startswith("opt.optimizer_kwargs={foreach: true, fused: true}: torch.optim.AdamW")
+    several = refusal("AdamW", eps=-1.0, betas=[2.0, 0.9]).splitlines()
+    assert [line.partition("=")[0].rpartition(".")[2] for line in several] == ["eps", "betas"]
+
+
+def test_what_works_on_a_gpu_only_is_refused_where_there_is_none() -> None:
+    cfg = OptimisationCfg(optimizer_cls="NAdam", optimizer_kwargs={"capturable": True})
+    cfg.preflight()  # it may be submitted from a machine without one
+    for check in (lambda: cfg.check_on(torch.device("cpu")), lambda: cfg.build(model())):
+        with pytest.raises(UserError, match=r"optimizer_kwargs\.capturable=true: .* does not take"):
+            check()
+
+
+WRONG = (None, "x", True, -1.0, 1e300, [0.9, 0.9, 0.9], ["a", "b"], [2.0, 2.0])
+
+
+def problem(cfg: OptimisationCfg) -> str | None:
+    try:
+        cfg.preflight()
+        cfg.check_on(torch.device("cpu"))
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def arguments() -> Iterator[tuple[str, str]]:
+    for name, cls in vars(torch.optim).items():
+        if isinstance(cls, type) and issubclass(cls, torch.optim.Optimizer):
+            if name in ("Optimizer", "LBFGS", "SparseAdam"):
+                continue
+            for key in inspect.signature(cls).parameters:
+                if key not in ("params", "lr", "weight_decay", "differentiable"):
+                    yield name, key
+
+
+@pytest.mark.parametrize(("name", "key"), list(arguments()))
+def test_what_passes_the_preflight_does_not_fail_in_a_step(name: str, key: str) -> None:
+    refused = 0
+    for value in WRONG:
+        cfg = OptimisationCfg(optimizer_cls=name, optimizer_kwargs={key: value})
+        if (said := problem(cfg)) is not None:
+            assert f"opt.optimizer_kwargs.{key}" in said
+            refused += 1
+            continue
+        net = nn.Linear(3, 3, bias=name != "Muon")
+        optimizer = cfg.build(net)  # pytest makes errors of warnings
+        for _ in range(3):
+            net(torch.ones(2, 3)).square().sum().backward()
+            optimizer.step()
+        assert bool(net.weight.isfinite().all())
+    assert refused >= 4
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 137])
@@ -97,7 +170,7 @@ def test_the_one_cycle_is_torchs(total: int) -> None:
     ("given", "problem"),
     [
         ({"amsgrad": "false"}, "amsgrad must be true or false, got 'false'"),
-        ({"fused": "yes please"}, "fused must be true or false, got 'yes please'"),
+        ({"fused": "yes please"}, "fused must be true or false or null, got 'yes please'"),
         ({"differentiable": True}, "AdamW takes no 'differentiable'"),
     ],
 )

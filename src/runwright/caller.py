@@ -31,6 +31,12 @@ class Caller:
     """
 
     resume_command: Callable[[Path], str] = _in_python
-    directory_option: str = "hydra.run.dir"
+    directory_option: str = "run_dir"
     reporter: Reporter | None = None
     is_preempted: Callable[[], bool] = lambda: False
+
+    def named(self, run_dir: Path) -> str:
+        """A run directory, with the option that gives it, or gives the one above it."""
+        is_above = self.directory_option == "hydra.sweep.dir"
+        option = self.directory_option
+        return f"{run_dir} (see {option})" if is_above else f"{option}={run_dir}"

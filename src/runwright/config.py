@@ -163,6 +163,9 @@ class Config(Settings):
         harmless=True, default=False, doc="whether to write TensorBoard files as well"
     )
     pictures: bool = option(harmless=True, default=True, doc="whether to draw the run's pictures")
+    print_model: Literal["summary", "whole"] = option(
+        harmless=True, default="summary", doc="how a model of many layers is printed"
+    )
     seed: int = option(default=42, ge=0, le=MAX_SEED, doc="seed of every random choice")
     gpu: int = option(
         harmless=True, default=0, ge=-1, doc="index of the CUDA device; -1 is the CPU"

@@ -2,15 +2,17 @@
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
 
 from typing_extensions import override
 
+from runwright import optimizer_arguments
 from runwright.errors import UserError, did_you_mean
 from runwright.factory import Settings, option, settings
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
     from torch.optim import Optimizer
 
@@ -77,7 +79,18 @@ class OptimisationCfg(Settings):
 
     @override
     def preflight(self) -> None:
-        self._optimizer_class()
+        import torch
+
+        # What works on a GPU only is tried there, when the optimiser is built.
+        self._try_steps(torch.device("cpu"), without=("capturable",))
+
+    def check_on(self, device: "torch.device") -> None:
+        """Check that the optimiser takes its arguments, in two steps on small parameters.
+
+        Raises:
+            UserError: it does not; names the argument, and its default.
+        """
+        self._try_steps(device)
 
     @property
     def described(self) -> str:
@@ -91,10 +104,12 @@ class OptimisationCfg(Settings):
         Weight decay acts on parameters of two or more dimensions, on all if asked for.
 
         Raises:
-            UserError: the optimiser is unknown, or refuses its arguments or the parameters.
+            UserError: the optimiser is unknown, or does not take its arguments or the parameters.
         """
-        cls = self._optimizer_class()
         trainable = [p for p in model.parameters() if p.requires_grad]
+        if trainable and not trainable[0].is_meta:
+            self.check_on(trainable[0].device)
+        cls = self._optimizer_class()
         if self.decay_bias_and_norm or not self.weight_decay:
             groups = [{"params": trainable, "weight_decay": self.weight_decay}]
         else:
@@ -102,21 +117,37 @@ class OptimisationCfg(Settings):
                 {"params": [p for p in trainable if p.ndim > 1], "weight_decay": self.weight_decay},
                 {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
             ]
-        kwargs: dict[str, Any] = {
-            name: tuple(cast("list[Any]", value)) if isinstance(value, list) else value
-            for name, value in (self.optimizer_kwargs or {}).items()
-        }
-        allowed = inspect.signature(cls).parameters
-        if "fused" in allowed and "foreach" not in kwargs:
-            kwargs.setdefault("fused", True)  # one pass over the memory: twice as fast on a CPU too
-        if "weight_decay" not in allowed:
+        if "weight_decay" not in inspect.signature(cls).parameters:
             for group in groups:
                 del group["weight_decay"]
         try:
             kept = [group for group in groups if group["params"]]
-            return cast("Any", cls)(kept, lr=self.lr, **kwargs)
+            return self._make(cls, kept, self.optimizer_kwargs or {})
         except (TypeError, ValueError, IndexError, RuntimeError) as error:
-            raise UserError(self._refused(cls, error)) from error
+            raise UserError(f"opt.optimizer_cls={self.optimizer_cls}: {error}") from error
+
+    def _make(
+        self, cls: "type[Optimizer]", groups: list[Any], given: Mapping[str, Any]
+    ) -> "Optimizer":
+        """The optimiser of parameters or groups of them, with these further arguments."""
+        kwargs: dict[str, Any] = {
+            name: tuple(cast("list[Any]", value)) if isinstance(value, list) else value
+            for name, value in given.items()
+        }
+        if "fused" in inspect.signature(cls).parameters and "foreach" not in kwargs:
+            kwargs.setdefault("fused", True)  # one pass over the memory: twice as fast on a CPU too
+        return cast("Any", cls)(groups, lr=self.lr, **kwargs)
+
+    def _try_steps(self, device: "torch.device", *, without: Collection[str] = ()) -> None:
+        cls = self._optimizer_class()
+        kwargs = self.optimizer_kwargs or {}
+        given = {name: value for name, value in kwargs.items() if name not in without}
+
+        def make(parameters: "list[torch.Tensor]", some: Mapping[str, Any]) -> "Optimizer":
+            return self._make(cls, parameters, some)
+
+        if wrong := list(optimizer_arguments.failing(cls, given, make, device)):
+            raise UserError("\n".join(wrong))
 
     def lr_factor(self, total_steps: int) -> Callable[[int], float]:
         """The learning rate as a share of `lr`: a function of the steps done, 0 … total_steps − 1.
@@ -152,20 +183,6 @@ class OptimisationCfg(Settings):
 
         return factor
 
-    def _refused(self, cls: "type[Optimizer]", error: Exception) -> str:
-        """What to tell when an optimiser cannot be built: torch may only name an index."""
-        given = self.optimizer_kwargs
-        if not given:
-            return f"opt.optimizer_cls={self.optimizer_cls}: {error}"
-        parameters = inspect.signature(cls).parameters
-        from runwright.plain import plain_values
-
-        usual = {name: plain_values(parameters[name].default) for name in given}
-        return (
-            f"opt.optimizer_kwargs={_on_one_line(given)}: {_PREFIX}{cls.__name__} takes no such "
-            f"values ({error}). Its own are {_on_one_line(usual)}."
-        )
-
     def _optimizer_class(self) -> "type[Optimizer]":
         import torch
 
@@ -187,24 +204,17 @@ class OptimisationCfg(Settings):
         parameters = inspect.signature(cls).parameters
         # A differentiable step is one of the graph, which a plain training step never walks.
         allowed = set(parameters) - {"params", "lr", "weight_decay", "differentiable"}
-        for key, value in (self.optimizer_kwargs or {}).items():
+        given = self.optimizer_kwargs or {}
+        for key in given:
             if key not in allowed:
                 raise UserError(
                     f"opt.optimizer_kwargs: {name} takes no '{key}'. {did_you_mean(key, allowed)}"
                 )
-            is_switch = "bool" in str(parameters[key].annotation)
-            if is_switch and not isinstance(value, bool | None):
-                raise UserError(f"opt.optimizer_kwargs.{key} must be true or false, got {value!r}.")
+        if wrong := list(optimizer_arguments.mistyped(cls, given)):
+            raise UserError("\n".join(wrong))
         if self.weight_decay and "weight_decay" not in inspect.signature(cls).parameters:
             raise UserError(f"opt.weight_decay: {name} has no weight decay; set it to 0.")
         return cls
-
-
-def _on_one_line(values: Mapping[str, Any]) -> str:
-    """Values as they are typed: {betas: [0.9, 0.95]}."""
-    import yaml
-
-    return yaml.safe_dump(dict(values), default_flow_style=True, sort_keys=False, width=1e9).strip()
 
 
 def _one_cycle(step: int, total_steps: int) -> float:

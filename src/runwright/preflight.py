@@ -1,31 +1,58 @@
 """What only the heavy libraries know to be wrong, found before anything is launched."""
 
-import contextlib
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+import dataclasses
+import errno
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from runwright.compose.pending import PendingJobs
+from runwright.config import chosen_name
 from runwright.dims import Dims, accepts
 from runwright.errors import ConfigError, UserError
 from runwright.extras import require_extra
-from runwright.factory import mistyped, type_argument
+from runwright.factory import Settings, full_key, mistyped, type_argument
+from runwright.meta_device import nothing_is_real, was_refused
+from runwright.model_size import bounded, refuse_without_memory
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from runwright.config import Config, TrainingCfg
-    from runwright.factory import Settings
 
 _WITH_PREFLIGHT: Final = ("dm", "model", "objective", "opt")
 
 
-def problems(config: "Config") -> list[str]:
-    """All that can be known to be wrong before a run directory is made and data are read."""
+def problems(config: "Config", *, here: bool = True) -> list[str]:
+    """All that can be known to be wrong before a run directory is made and data are read.
+
+    Args:
+        config: what is to run.
+        here: whether on this machine, so that its memory must do.
+    """
     wrong = mistyped(config)
     above = {key.partition(".")[0] for key in wrong}
     right = {name: part for name, part in vars(config).items() if name not in above}
-    return [*wrong.values(), *problems_of_parts(right)]
+    return [*wrong.values(), *_impossible_paths(config), *problems_of_parts(right, here=here)]
 
 
-def problems_of_parts(parts: Mapping[str, Any]) -> list[str]:
+def _impossible_paths(settings: Settings, key: str = "") -> Iterator[str]:
+    """The options whose path no file system takes: a name in it is too long, say."""
+    for field in dataclasses.fields(cast("Any", settings)):
+        value, full = getattr(settings, field.name), full_key(key, field.name)
+        if isinstance(value, Settings):
+            yield from _impossible_paths(value, full)
+        elif isinstance(value, Path):
+            try:
+                value.lstat()
+            except (OSError, ValueError) as error:  # a zero byte is a ValueError
+                if isinstance(error, ValueError) or error.errno == errno.ENAMETOOLONG:
+                    why = getattr(error, "strerror", None) or str(error)
+                    yield f"{full}={str(value)!r}: {why}."
+
+
+def problems_of_parts(parts: Mapping[str, Any], *, here: bool = False) -> list[str]:
     """What can be known to be wrong with those options of a configuration that there are, by name.
 
     Where the Dims follow from the options, model and objective are built on the meta device,
@@ -48,6 +75,8 @@ def problems_of_parts(parts: Mapping[str, Any]) -> list[str]:
 
     named = {name: parts[name] for name in _WITH_PREFLIGHT if name in parts}
     right = {name: part for name, part in named.items() if is_right(part.preflight)}
+    if "opt" in right and parts.get("gpu") == -1:
+        is_right(lambda: right["opt"].check_on(torch.device("cpu")))
     if "wandb" in parts:
         is_right(lambda: wandb_log.check(parts["wandb"]))
     if parts.get("tensorboard"):
@@ -56,10 +85,14 @@ def problems_of_parts(parts: Mapping[str, Any]) -> list[str]:
     if dims is None:
         return found
 
+    built: list[nn.Module] = []
+
     def check_model() -> None:
-        model = right["model"].build(dims)
+        with bounded(f"model={chosen_name(right['model'])}"):
+            model = right["model"].build(dims)
         if "opt" in right:
             right["opt"].build(model)
+            built.append(model)
 
     def check_objective() -> None:
         objective = right["objective"].build(dims, torch.device("meta"))
@@ -71,10 +104,31 @@ def problems_of_parts(parts: Mapping[str, Any]) -> list[str]:
         part: Settings | None = right.get(name)
         if part is None or not accepts(type_argument(type(part)), type(dims)):
             continue
-        # What does not work on this device (reading a number from a tensor) will for real.
-        with torch.device("meta"), contextlib.suppress(RuntimeError):
-            is_right(check)
+        found += _problems_of_building(check)
+    alone = os.environ.get("WORLD_SIZE", "1") == "1"  # else each process may hold a part
+    if here and alone and built and {"gpu", "stage"} <= parts.keys():
+        named, is_trained = f"model={chosen_name(right['model'])}", parts["stage"] == "fit"
+        opt, gpu = right["opt"], parts["gpu"]
+        is_right(
+            lambda: refuse_without_memory(named, built[0], opt, gpu=gpu, is_trained=is_trained)
+        )
     return found
+
+
+def _problems_of_building(check: Callable[[], None]) -> list[str]:
+    """What is wrong with something, found by building it without memory."""
+    try:
+        with nothing_is_real():
+            check()
+    except Exception as error:
+        if was_refused(error):  # it starts from weights that are not here yet
+            return []
+        if isinstance(error, UserError):
+            return [str(error)]
+        # What does not work on this device (reading a number from a tensor) will for real.
+        if not isinstance(error, RuntimeError):
+            raise
+    return []
 
 
 def check_jobs(pending: PendingJobs) -> None:
@@ -94,7 +148,7 @@ def problems_of_jobs(pending: PendingJobs) -> list[str]:
     """What is wrong with the jobs of a multirun that wait to be launched, each with where."""
     jobs: dict[str, list[str]] = {}
     for overrides, config in pending.waiting.values():
-        for problem in problems(config):
+        for problem in problems(config, here=False):
             jobs.setdefault(problem, []).append(" ".join(overrides))
     return [
         f"{problem}\n   Job: {first}" + (f" (and {len(more)} like it)" if more else "")

@@ -90,6 +90,7 @@ def _run(
     reporter: "Reporter | None",
 ) -> float:
     from runwright.runtime import Runtime, choose_device, seed_everything
+    from runwright.training.model_summary import architecture
 
     device = choose_device(config.gpu) if world.size == 1 else world.device
     seed_everything(config.seed, deterministic=config.deterministic)
@@ -100,7 +101,7 @@ def _run(
         data = config.dm.build(runtime)
     with explaining_out_of_memory(_too_large("model", config.model)):
         model = config.model.build(data.dims)
-        log.info("Model architecture:\n%s", model)
+        log.info("Model architecture:\n%s", architecture(model, how=config.print_model))
         model = model.to(device)
     world.draw_differently(config.seed)
     with explaining_out_of_memory(_too_large("objective", config.objective)):

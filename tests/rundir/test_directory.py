@@ -18,7 +18,7 @@ from runwright.caller import Caller
 from runwright.optimisation import OptimisationCfg
 from runwright.run import run
 from runwright.rundir.changes import changes
-from runwright.rundir.directory import config_yaml
+from runwright.rundir.record import config_yaml
 
 LIKE_AN_INTERPOLATION = ("${seed}", r"\${seed}", r"a \\${x} ${", "$")
 LIKE_NOTHING_GIVEN = ("???", r"\???", r"\\???", "a???", "~", "null", "")
@@ -157,20 +157,6 @@ def test_weights_in_a_read_only_place_are_measured_from_elsewhere(
         2,
         True,
     )
-
-
-@pytest.mark.parametrize("name", ["checkpoints", "pictures"])
-def test_a_file_in_place_of_a_folder_is_named(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text("in the way")
-    with pytest.raises(UserError, match=rf"{name}: .+ A run writes there: move it away"):
-        compose([*COMMAND, "pictures=true"]).run(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["metrics.csv", ".lock", "log.txt", "command.txt"])
-def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).mkdir()
-    with pytest.raises(UserError, match=rf"{name}: Is a directory\. A run writes there: move it"):
-        compose([*COMMAND, "training.max_steps=2"]).run(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "defaults: hello\n", "- 1\n"])

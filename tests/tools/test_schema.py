@@ -11,7 +11,7 @@ from jsonschema import Draft7Validator, ValidationError, validate
 from omegaconf import OmegaConf
 
 from runwright import compose
-from runwright.rundir.directory import config_yaml
+from runwright.rundir.record import config_yaml
 from runwright.tools import schema
 
 REPOSITORY = Path(__file__).parents[2]

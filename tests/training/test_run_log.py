@@ -1,10 +1,14 @@
 """What a run records."""
 
+import fcntl
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
+import termios
+import time
 from pathlib import Path
 
 import pytest
@@ -98,7 +102,8 @@ def test_the_run_directory_explains_the_run(tmp_path: Path) -> None:
     result = json.loads((run_dir / "result.json").read_text())
     assert (result["status"], result["value"]) == ("finished", value)
     environment = json.loads((run_dir / "environment.json").read_text())
-    assert environment["packages"].keys() >= {"torch", "runwright", "hydra-core"}
+    # What runwright asks for, and of its extras what is installed.
+    assert environment["packages"].keys() >= {"torch", "runwright", "hydra-core", "torchvision"}
     assert environment["python"] == ".".join(map(str, sys.version_info[:3]))
     log = (run_dir / "log.txt").read_text()
     assert "Starting a run with seed 42 on the CPU." in log
@@ -130,6 +135,33 @@ def test_a_terminal_gets_a_progress_bar(tmp_path: Path, repository: Path) -> Non
     assert "62/62" in done.stdout
     assert "loss=" in done.stdout
     assert re.search(r"\d\d:\d\d<\d\d:\d\d, .*step/s", done.stdout)  # the time, and what is left
+
+
+def test_the_progress_bar_keeps_to_a_terminal_that_gets_narrower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = os.openpty()
+
+    def resize(columns: int) -> None:
+        fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+
+    def shown() -> list[str]:
+        return [text for text in os.read(reader, 65536).decode().split("\r") if text.strip()]
+
+    with os.fdopen(writer, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        resize(100)
+        log = RunLog(tmp_path)
+        log.begin(step=0, total_steps=1000, log_every=5)
+        assert {len(text) for text in shown()} == {100}
+        resize(40)
+        for step in range(3):
+            time.sleep(0.15)  # tqdm draws ten times a second
+            log.progress(step, 0.5)
+            log.advance()
+        assert {len(text) for text in shown()} <= set(range(1, 41))
+        log.close()
+    os.close(reader)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ import attrs
 
 from runwright.config import CheckpointCfg
 from runwright.errors import UserError
-from runwright.rundir.files import alias, write_bytes
+from runwright.rundir.files import alias, is_temporary, write_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +34,10 @@ Info: TypeAlias = dict[str, Any]
 
 WEIGHTS_SUFFIX: Final = ".safetensors"
 STATE_SUFFIX: Final = ".state.safetensors"
+
+# As `save` names them; what is called otherwise is another's.
+_OWN_WEIGHTS: Final = re.compile(r"step-(\d{8}|[1-9]\d{8,})\.safetensors")
+_OWN_STATE: Final = re.compile(r"step-(\d{8}|[1-9]\d{8,})\.state\.safetensors")
 
 # Without `save_every`, saving takes about this share of the time, and starts after this long.
 _SHARE_OF_TIME: Final = 0.01
@@ -192,8 +196,8 @@ class Checkpoints:
         """Delete what a killed process left half-written."""
         whole = {f"step-{step:08d}{WEIGHTS_SUFFIX}" for step in self._steps()}
         for path in _listed(self.folder):
-            is_half = path.name.startswith("step-") and not path.name.endswith(STATE_SUFFIX)
-            if path.suffix == ".tmp" or (is_half and path.name not in whole):
+            is_half = _OWN_WEIGHTS.fullmatch(path.name) and path.name not in whole
+            if is_half or is_temporary(path, WEIGHTS_SUFFIX):
                 path.unlink(missing_ok=True)
 
     def _delete(self, step: int) -> None:
@@ -233,8 +237,7 @@ class Checkpoints:
 
     def _steps(self) -> list[int]:
         """The steps that have a state file, newest first."""
-        pattern = re.compile(r"step-(\d+)" + re.escape(STATE_SUFFIX))
-        found = (pattern.fullmatch(path.name) for path in _listed(self.folder))
+        found = (_OWN_STATE.fullmatch(path.name) for path in _listed(self.folder))
         return sorted((int(match[1]) for match in found if match), reverse=True)
 
     def _write_pair(self, name: str, weights: Tensors, state: Tensors, info: Info) -> None:

@@ -13,11 +13,8 @@ checkpoints/ pictures/
 import contextlib
 import datetime
 import errno
-import json
 import logging
-import math
 import os
-import shlex
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -26,17 +23,15 @@ from typing import TYPE_CHECKING, Any, Final
 from filelock import FileLock, Timeout
 
 from runwright.caller import Caller
-from runwright.compose import schema
-from runwright.compose.yaml_text import escaped, to_yaml
 from runwright.config import Config
 from runwright.errors import RunError, UserError
-from runwright.plain import plain_values
-from runwright.rundir.changes import changes, group_members
+from runwright.rundir.changes import changes
 from runwright.rundir.checkpoint import Checkpoints
-from runwright.rundir.files import is_within, write_bytes
+from runwright.rundir.files import is_within
+from runwright.rundir.layout import is_run_directory, refuse_what_is_in_the_way
 from runwright.rundir.messages import FILE_ONLY, log_to
-from runwright.rundir.provenance import environment, program, this_process, uncommitted
-from runwright.rundir.result import FitResult
+from runwright.rundir.record import seconds_spent, write_environment, write_record
+from runwright.rundir.result import FitResult, read_result, write_result
 
 if TYPE_CHECKING:
     from runwright.distributed import World
@@ -82,7 +77,7 @@ class RunDir:
         self.caller = caller
         self.finished: FitResult | None = None
         self.changed: list[str] = []
-        self._is_recorded = False
+        self._is_recorded = self._is_begun = False
         self._is_whole = False
         self._writes = True
         self._checkpoints = Checkpoints(path / "checkpoints", config.checkpoint)
@@ -114,14 +109,11 @@ class RunDir:
             yield directory
             return
         directory = cls(Path(path) if path is not None else _new_path(), config, caller)
-        try:
-            directory.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{directory._named}: {error.strerror}.") from error
-        directory._refuse_if_read_only()
+        directory._make()
         with (
             _explained(directory.path, directory._checkpoints, caller),
             _locked(directory.path, caller),
+            directory._begun(),
             log_to(directory.path),
         ):
             directory._compare()
@@ -152,16 +144,7 @@ class RunDir:
 
     def finish(self, fitted: FitResult, *, parameters: int) -> None:
         """Record that the training came to its end, and what it came to."""
-        self._result(
-            "pruned" if fitted.pruned else "finished",
-            monitor=fitted.monitor,
-            monitor_mode="max" if fitted.higher_is_better else "min",
-            value=None if math.isnan(fitted.value) else fitted.value,
-            step=fitted.step,
-            steps=fitted.steps,
-            measures={k: None if math.isnan(v) else v for k, v in fitted.measures.items()},
-            parameters=parameters,
-        )
+        self._result(fitted.status, **fitted.recorded, parameters=parameters)
         self._is_whole = True
 
     def _result(self, status: str, **rest: Any) -> None:
@@ -169,9 +152,16 @@ class RunDir:
         # not be resumed, and it stands once it is whole.
         if self.config.stage != "fit" or not self._is_recorded or self._is_whole:
             return
-        seconds = round(self._seconds_before + time.time() - self._started, 3)
-        record = {"status": status, "stage": self.config.stage, "seconds": seconds, **rest}
-        write_bytes(self.path / "result.json", (json.dumps(record, indent=2) + "\n").encode())
+        seconds = self._seconds_before + time.time() - self._started
+        write_result(self.path, status, stage=self.config.stage, seconds=seconds, **rest)
+
+    @contextlib.contextmanager
+    def _begun(self) -> Generator[None]:
+        """Make it a run directory, before anything is written that may be another's elsewhere."""
+        self._is_begun = not is_run_directory(self.path)
+        if self._is_begun:
+            write_environment(self.path)
+        yield
 
     def _compare(self) -> None:
         """Compare what is to run with what is on record, and record it if it begins anew."""
@@ -179,7 +169,7 @@ class RunDir:
         is_training = self.config.stage == "fit"
         can_resume = self._checkpoints.exist()
         if can_resume:
-            self._seconds_before = _seconds_spent(self.path)
+            self._seconds_before = seconds_spent(self.path)
         holds_weights = can_resume or self._checkpoints.best.exists()
         is_recorded = recorded.exists()
         if holds_weights and (is_training or is_recorded):
@@ -188,7 +178,7 @@ class RunDir:
             self.changed = changes(recorded, self.config) if is_recorded else [_NO_RECORD]
             if self.changed:
                 self._refuse_unless_allowed(can_resume=can_resume)
-            elif (finished := _finished(self.path / "result.json")) is not None:
+            elif (finished := read_result(self.path)) is not None:
                 self.finished = finished
                 return  # its record stands
             elif not can_resume:
@@ -203,26 +193,20 @@ class RunDir:
         if not self._writes:
             return
         self._is_recorded = True
-        if self.config.stage == "fit":
-            (self.path / "result.json").unlink(missing_ok=True)  # of what goes on from here
-        write_bytes(self.path / "config.yaml", config_yaml(self.config, self.path).encode())
-        write_bytes(
-            self.path / "command.txt", (self.caller.resume_command(self.path) + "\n").encode()
-        )
-        before = {"seconds_before": round(self._seconds_before, 3)}
-        text = json.dumps(environment() | this_process() | before, indent=2) + "\n"
-        write_bytes(self.path / "environment.json", text.encode())
-        if diff := uncommitted():
-            write_bytes(self.path / "git.diff", diff + b"\n")
-        else:
-            (self.path / "git.diff").unlink(missing_ok=True)
+        write_record(self.path, self.config, resume_command=self.caller.resume_command)
+        if not self._is_begun:
+            write_environment(self.path, seconds_before=self._seconds_before)
+        self._is_begun = False
 
-    @property
-    def _named(self) -> str:
-        """The path, and the option that gives it."""
-        option = self.caller.directory_option
-        is_its_value = option == "hydra.run.dir"
-        return f"{option}={self.path}" if is_its_value else f"{self.path} (see {option})"
+    def _make(self) -> None:
+        """Make the directory, unless it is there and is, or can be, a run's."""
+        named = self.caller.named(self.path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._refuse_if_read_only()
+            refuse_what_is_in_the_way(self.path, named)
+        except OSError as error:
+            raise UserError(f"{named}: {error.strerror}.") from error
 
     def _refuse_if_read_only(self) -> None:
         if os.access(self.path, os.W_OK | os.X_OK):
@@ -233,7 +217,7 @@ class RunDir:
                 "The weights in it can be used from elsewhere: give "
                 f"checkpoint.load={self.path} and another {self.caller.directory_option}."
             )
-        raise UserError(f"{self._named}: nothing can be written there. {way}")
+        raise UserError(f"{self.caller.named(self.path)}: nothing can be written there. {way}")
 
     def _refuse_unless_allowed(self, *, can_resume: bool) -> None:
         listed = "\n".join(self.changed)
@@ -252,56 +236,6 @@ class RunDir:
         else:
             log.warning("Starting anew with a changed configuration:\n%s", listed)
             self._checkpoints.forget_best()
-
-
-def _seconds_spent(path: Path) -> float:
-    """How long the processes that worked on this run did so, the last until it last wrote."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # it was killed
-        return float(json.loads((path / "result.json").read_text())["seconds"])
-    try:
-        last: dict[str, Any] = json.loads((path / "environment.json").read_text())
-        started = datetime.datetime.fromisoformat(last["started"]).timestamp()
-        before = float(last["seconds_before"])
-    except (OSError, ValueError, KeyError, TypeError):  # not whole, or not one of ours
-        return 0.0
-    written = [path / "metrics.csv", *(path / "checkpoints").iterdir()]
-    wrote = max(file.stat().st_mtime for file in written if file.exists())
-    return before + max(0.0, wrote - started)
-
-
-def _finished(result: Path) -> FitResult | None:
-    """How the training on record ended; None unless it came to its end."""
-    try:
-        record: dict[str, Any] = json.loads(result.read_text())
-        if record["status"] not in ("finished", "pruned"):
-            return None
-        return FitResult(
-            monitor=record["monitor"],
-            value=math.nan if record["value"] is None else record["value"],
-            step=record["step"],
-            steps=record["steps"],
-            measures={k: math.nan if v is None else v for k, v in record["measures"].items()},
-            higher_is_better=record["monitor_mode"] == "max",
-            pruned=record["status"] == "pruned",
-        )
-    except (OSError, ValueError, KeyError, TypeError):  # none yet, or not one of ours
-        return None
-
-
-def config_yaml(config: Config, path: Path) -> str:
-    """The configuration as a primary configuration file that needs no other file."""
-    members = group_members(config)
-    defaults: list[Any] = [schema.SCHEMA_NAME]
-    # The objective is in the schema's defaults list already.
-    defaults += [{group: name} for group, name in members.items() if group != "objective"]
-    # The data bring their objective with them; this file has the last word.
-    defaults += ["_self_", {"override objective": members["objective"]}]
-    values = {"defaults": defaults, **escaped(plain_values(config))}
-    return (
-        "# The whole configuration of this run. It reproduces the run by itself:\n"
-        f"#   {program()} --config-dir {shlex.quote(str(path))} --config-name config\n"
-        + to_yaml(values)
-    )
 
 
 def _new_path() -> Path:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import threading
 from collections.abc import Generator
 from pathlib import Path
@@ -48,6 +49,11 @@ def alias(target: Path, name: Path) -> None:
         return
     temporary.replace(name)
     _sync_folder(name.parent)
+
+
+def is_temporary(path: Path, suffix: str) -> bool:
+    """Whether a file is what a killed process left of one with this suffix, half-written."""
+    return re.fullmatch(rf"\..+{re.escape(suffix)}\.\d+\.\d+\.tmp", path.name) is not None
 
 
 def _temporary(path: Path) -> Path:

@@ -7,38 +7,40 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
 
-_PACKAGES: Final = (
-    "runwright",
-    "torch",
-    "torchvision",
-    "numpy",
-    "hydra-core",
-    "omegaconf",
-    "optuna",
-)
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @functools.cache
 def environment() -> dict[str, Any]:
     """Versions, machine and git commit; looked up once in a process, also for a hundred jobs."""
-    versions: dict[str, str] = {}
-    for package in _PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "host": platform.node(),
-        "packages": versions,
+        "packages": _versions("runwright"),
         "git_commit": _text(_git("rev-parse", "HEAD")) or None,
         "git_uncommitted_changes": _text(_git("status", "--porcelain")).splitlines(),
     }
+
+
+def _versions(package: str) -> dict[str, str]:
+    """The version of a package, and of each that it or one of its extras asks for, where it is."""
+    names = [package]
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # run from its source alone
+        demands = importlib.metadata.requires(package) or []
+        names += sorted({match[0] for demand in demands if (match := _NAME.match(demand))})
+    versions: dict[str, str] = {}
+    for name in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def code_version() -> str | None:

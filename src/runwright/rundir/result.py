@@ -1,6 +1,15 @@
-"""How a training ended."""
+"""How a training ended, and `result.json`, which says so."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any, Final
 
 import attrs
+
+from runwright.rundir.files import write_bytes
+
+RESULT: Final = "result.json"
 
 
 @attrs.frozen(kw_only=True)
@@ -27,3 +36,53 @@ class FitResult:
 
     def __str__(self) -> str:
         return f"Best {self.monitor}: {self.value:.4f}, at step {self.step} of {self.steps}."
+
+    @property
+    def status(self) -> str:
+        """What is on record of a run that ended so."""
+        return "pruned" if self.pruned else "finished"
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What `result.json` holds of it; NaN is none of JSON's numbers."""
+        return {
+            "monitor": self.monitor,
+            "monitor_mode": "max" if self.higher_is_better else "min",
+            "value": _or_none(self.value),
+            "step": self.step,
+            "steps": self.steps,
+            "measures": {name: _or_none(value) for name, value in self.measures.items()},
+        }
+
+
+def write_result(run_dir: Path, status: str, *, stage: str, seconds: float, **rest: Any) -> None:
+    """Record how a run ended."""
+    record = {"status": status, "stage": stage, "seconds": round(seconds, 3), **rest}
+    write_bytes(run_dir / RESULT, (json.dumps(record, indent=2) + "\n").encode())
+
+
+def read_result(run_dir: Path) -> FitResult | None:
+    """How the training on record ended; None unless it came to its end."""
+    try:
+        record: dict[str, Any] = json.loads((run_dir / RESULT).read_text())
+        if record["status"] not in ("finished", "pruned"):
+            return None
+        return FitResult(
+            monitor=record["monitor"],
+            value=_or_nan(record["value"]),
+            step=record["step"],
+            steps=record["steps"],
+            measures={name: _or_nan(value) for name, value in record["measures"].items()},
+            higher_is_better=record["monitor_mode"] == "max",
+            pruned=record["status"] == "pruned",
+        )
+    except (OSError, ValueError, KeyError, TypeError):  # none yet, or not one of ours
+        return None
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value

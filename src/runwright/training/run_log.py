@@ -4,10 +4,10 @@ import csv
 import io
 import logging
 import math
-import shutil
+import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -133,12 +133,7 @@ class RunLog:
         self._first_step = step
         self._started = self._last_line = time.monotonic()
         if sys.stderr is not None and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            columns, rows = shutil.get_terminal_size()  # 80 × 24 where a terminal does not know
-            self._bar = tqdm(
-                total=total_steps, initial=step, unit="step", ncols=columns, nrows=rows
-            )
+            self._bar = _bar(total=total_steps, initial=step)
 
     def record(self, step: int, measures: Mapping[str, float]) -> None:
         """Record what was measured at a step."""
@@ -178,6 +173,39 @@ class RunLog:
             self._tensorboard.close()
         if self._wandb is not None:
             self._wandb.close(failed=failed)
+
+
+def _bar(*, total: int, initial: int) -> "tqdm[Any]":
+    """A bar on the terminal that keeps to its width, also when that changes."""
+    from tqdm import tqdm
+
+    class Bar(tqdm):  # pyright: ignore[reportMissingTypeArgument]  # its stubs alone take one
+        @property
+        @override
+        def format_dict(self) -> Any:
+            self.ncols, self.nrows = _terminal_size()
+            return super().format_dict
+
+        @staticmethod
+        @override
+        def status_printer(file: Any) -> Callable[[str], None]:
+            def show(text: str) -> None:  # tqdm would pad it to the width that it had before
+                file.write("\r" + text.ljust(_terminal_size()[0]))
+                file.flush()
+
+            return show
+
+    columns, rows = _terminal_size()
+    return Bar(total=total, initial=initial, unit="step", ncols=columns, nrows=rows)
+
+
+def _terminal_size() -> tuple[int, int]:
+    """Columns and rows of the terminal that the bar is on; 80 × 24 where it does not know."""
+    try:
+        columns, rows = os.get_terminal_size(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):
+        columns, rows = 0, 0
+    return columns or 80, rows or 24
 
 
 class NoLog(RunLog):

@@ -1,0 +1,171 @@
+"""The size of a model that may be on the meta device, and of what training it takes."""
+
+import contextlib
+import os
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import attrs
+
+from runwright.errors import UserError
+from runwright.optimisation import OptimisationCfg
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+# More tensors than any model trains: building them takes minutes, and each step seconds.
+_MOST_TENSORS: Final = 200_000
+
+# Weights, gradients and the state of any optimiser, with room to spare.
+_MOST_COPIES: Final = 6
+
+_WAY_OUT: Final = "Make it smaller with the options below model (--help shows them)"
+
+
+@attrs.frozen(kw_only=True)
+class Size:
+    """The size of a model, and of what training it takes besides the activations.
+
+    Attributes:
+        parameters: their number; `trainable` of them are trained.
+        weights: bytes of the parameters and buffers.
+        training: bytes of the weights, the gradients and the optimiser's state; None when the
+            optimiser does not tell its state on the meta device.
+        optimiser_problem: why there is no optimiser for these parameters, or None.
+    """
+
+    parameters: int
+    trainable: int
+    weights: int
+    training: int | None
+    optimiser_problem: str | None = None
+
+
+def size_of(module: "nn.Module", opt: OptimisationCfg) -> Size:
+    """Measure a model on the meta device; its optimiser takes a step there."""
+    parameters = list(module.parameters())
+    trainable = [p for p in parameters if p.requires_grad]
+    weights = _bytes(parameters) + _bytes(list(module.buffers()))
+    size = Size(
+        parameters=sum(p.numel() for p in parameters),
+        trainable=sum(p.numel() for p in trainable),
+        weights=weights,
+        training=None,
+    )
+    try:
+        state = _optimizer_state(opt.build(module), trainable)
+    except UserError as error:
+        return attrs.evolve(size, optimiser_problem=str(error))
+    except RuntimeError as error:
+        problem = f"opt.optimizer_cls={opt.optimizer_cls}: a step fails: {error}"
+        return attrs.evolve(size, optimiser_problem=problem)
+    if state is None:
+        return size
+    return attrs.evolve(size, training=weights + _bytes(trainable) + state)
+
+
+@contextlib.contextmanager
+def bounded(named: str) -> Generator[None]:
+    """In this block, a model of far too many layers is not built to its end.
+
+    Args:
+        named: what the user calls it, `model=fcn`.
+
+    Raises:
+        UserError: it would have more tensors of parameters than any model trains.
+    """
+    from torch.nn.modules.module import register_module_parameter_registration_hook
+
+    count = 0
+
+    def registered(*_: Any) -> None:
+        nonlocal count
+        count += 1
+        if count > _MOST_TENSORS:
+            raise UserError(
+                f"{named} has more than {_MOST_TENSORS:,} tensors of parameters with these "
+                f"options: it would take minutes to build. {_WAY_OUT}."
+            )
+
+    hook = register_module_parameter_registration_hook(registered)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def refuse_without_memory(
+    named: str, module: "nn.Module", opt: OptimisationCfg, *, gpu: int, is_trained: bool
+) -> None:
+    """Make sure that this machine, or its GPU, has the memory that a model is bound to take.
+
+    Args:
+        named: what the user calls the model.
+        module: the model, on the meta device.
+        opt: its optimiser.
+        gpu: the device that it is for, as in `Config`.
+        is_trained: whether gradients and the optimiser's state are needed as well.
+
+    Raises:
+        UserError: it has not; with the figures.
+    """
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    device, name = _memory_of_gpu(gpu) or (machine, "this machine")
+    weights = _bytes([*module.parameters(), *module.buffers()])
+    training = None
+    if is_trained and weights * _MOST_COPIES > device:  # measuring takes a step of the optimiser
+        training = size_of(module, opt).training
+    for needed, what, there, where in (
+        (weights, "its weights", machine, "this machine"),  # where they are made
+        (weights, "its weights", device, name),
+        (training or 0, "its weights, their gradients and the optimiser's state", device, name),
+    ):
+        if needed > there:
+            raise UserError(
+                f"{named} does not fit into memory with these options: {what} take "
+                f"{_gigabytes(needed)}, and {where} has {_gigabytes(there)}. {_WAY_OUT}, or "
+                "take another device (gpu)."
+            )
+
+
+def _memory_of_gpu(gpu: int) -> tuple[int, str] | None:
+    """The bytes of a CUDA device and what it is called; None if there is none of this number."""
+    import torch
+
+    if gpu < 0 or not torch.cuda.is_available() or gpu >= torch.cuda.device_count():
+        return None
+    properties = cast("Any", torch.cuda).get_device_properties(gpu)
+    return int(properties.total_memory), f"the {properties.name}"
+
+
+def _gigabytes(number: int) -> str:
+    return f"{number / 1e9:,.1f} GB"
+
+
+def _optimizer_state(
+    optimizer: "torch.optim.Optimizer", parameters: "list[nn.Parameter]"
+) -> int | None:
+    """Bytes of the state that the optimiser makes in its first step; None if it cannot be told."""
+    import torch
+
+    for parameter in parameters:
+        parameter.grad = torch.empty_like(parameter)
+    for group in optimizer.param_groups:
+        # The plain implementation is the one that runs on the meta device.
+        group.update({name: False for name in ("fused", "foreach", "capturable") if name in group})
+    try:
+        optimizer.step()
+    except RuntimeError as error:
+        if "meta" not in str(error):
+            raise
+        # It reads a value, which is not there, but has made its state before.
+        if not all(parameter in optimizer.state for parameter in parameters):
+            return None
+    states: list[dict[str, Any]] = list(optimizer.state.values())
+    tensors = [value for state in states for value in state.values()]
+    return _bytes([t for t in tensors if isinstance(t, torch.Tensor) and t.ndim])  # no counters
+
+
+def _bytes(tensors: "Sequence[torch.Tensor]") -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

@@ -1,0 +1,135 @@
+"""The names that a run writes to: whose they are, and what is in the way.
+
+A directory is a run's if it says so itself: `environment.json` is written before anything that
+could take the place of another's file, so a run that is killed at any moment can go on in its
+directory, and no run destroys what it finds in a folder that is none.
+"""
+
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from runwright.errors import UserError
+from runwright.rundir.checkpoint import STATE_SUFFIX, WEIGHTS_SUFFIX
+
+ENVIRONMENT: Final = "environment.json"
+HEADER: Final = "# The whole configuration of this run."
+
+_FILES: Final = (
+    *("config.yaml", "command.txt", ENVIRONMENT, "git.diff", "log.txt", "metrics.csv"),
+    *("result.json", "validate.json", "test.json", "predictions_val.csv", "predictions_test.csv"),
+)
+_LOCK: Final = ".lock"
+# The folders, and how the names end of what is written in them.
+_FOLDERS: Final = {"checkpoints": WEIGHTS_SUFFIX, "pictures": ".png", "tensorboard": None}
+
+_KEYS_OF_ENVIRONMENT: Final = frozenset({"python", "platform", "packages", "git_commit"})
+
+_KINDS: Final = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFREG: "a file",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def refuse_what_is_in_the_way(path: Path, named: str) -> None:
+    """Make sure that a run can write to a directory, and destroys nothing of another's there.
+
+    Args:
+        path: the directory, which exists.
+        named: what the user calls it.
+
+    Raises:
+        UserError: a folder, a pipe or a link that leads nowhere has the name of a file; or there
+            are files under names that a run writes to, and no run wrote them.
+    """
+    for place, wanted in _places(path):
+        if (found := _unfit(place, wanted)) is not None:
+            raise UserError(f"{place} is {found}. A run writes there: move it away.")
+    # In this order: another run may begin in it now.
+    if (taken := _taken(path)) and not is_run_directory(path):
+        raise UserError(
+            f"{named}: it is no run directory, and a run would overwrite what is there: "
+            f"{', '.join(taken)}. Take another directory, or move that away."
+        )
+
+
+def is_run_directory(path: Path) -> bool:
+    """Whether a run has written to this directory, be it that it was killed at once."""
+    return (
+        _is_own_environment(path / ENVIRONMENT)
+        or any(_is_own_state(file) for file in (path / "checkpoints").glob(f"*{STATE_SUFFIX}"))
+        or _was_just_begun(path)
+    )
+
+
+def _is_own_environment(file: Path) -> bool:
+    try:
+        record: Any = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and record.keys() >= _KEYS_OF_ENVIRONMENT
+
+
+def _is_own_state(file: Path) -> bool:
+    """Whether the header of a safetensors file has what only checkpoints of this program have."""
+    try:
+        with file.open("rb") as opened:
+            header = opened.read(int.from_bytes(opened.read(8), "little"))
+        return json.loads(header)["__metadata__"].keys() >= {"info", "digest"}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError):
+        return False
+
+
+def _was_just_begun(path: Path) -> bool:
+    """Whether version 0.1 was killed here before it wrote `environment.json`, which came last."""
+    try:
+        with (path / "log.txt").open() as log:
+            is_own_log = log.readline(4).startswith("[20")
+        config = path / "config.yaml"
+        is_own_config = not config.exists() or config.read_text().startswith(HEADER)
+        return is_own_log and is_own_config and (path / _LOCK).stat().st_size == 0
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _taken(path: Path) -> list[str]:
+    """The names of a run that something lies under; an empty folder can be filled."""
+    files = [name for name in _FILES if (path / name).exists()]
+    lock = path / _LOCK  # which locking empties
+    if lock.exists() and lock.stat().st_size:
+        files.append(_LOCK)
+    folders = [f"{name}/" for name in _FOLDERS if any(_entries(path / name))]
+    return [*files, *folders]
+
+
+def _places(path: Path) -> Iterator[tuple[Path, int]]:
+    """Where a run writes, and the kind of thing that may be there."""
+    for name in (*_FILES, _LOCK):
+        yield path / name, stat.S_IFREG
+    for name, suffix in _FOLDERS.items():
+        yield path / name, stat.S_IFDIR
+        if suffix is not None:
+            for entry in _entries(path / name):
+                if entry.name.endswith(suffix):
+                    yield entry, stat.S_IFREG
+
+
+def _entries(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _unfit(place: Path, wanted: int) -> str | None:
+    """What is there, if a run can neither write to it nor replace it."""
+    try:
+        kind = stat.S_IFMT(place.stat().st_mode)
+    except OSError:
+        if not place.is_symlink():
+            return None
+        return f"a link to {place.readlink()}, which cannot be reached"
+    return None if kind == wanted else _KINDS.get(kind, "no file")
