@@ -167,6 +167,7 @@ class ColoredMNISTDataModule(DataModule[ImageDims, "ImageBatch"]):
     """Handwritten digits in colours that may or may not follow the class."""
 
     default_objective: ClassVar[str | None] = "classification"
+    smaller_examples: ClassVar[str] = "smaller images (dm.default_res)"
 
     root: Path = option(
         harmless=True, default=Path("data"), doc="folder of the full MNIST, for source=mnist"
@@ -270,6 +271,7 @@ class CelebADataModule(DataModule[ImageDims, "ImageBatch"]):
     """Photographs of faces: one attribute is the class, another makes the groups."""
 
     default_objective: ClassVar[str | None] = "classification"
+    smaller_examples: ClassVar[str] = "smaller images (dm.default_res)"
 
     root: Path = option(
         harmless=True, default=Path("data"), doc="folder with torchvision's folder `celeba`"
