@@ -199,6 +199,26 @@ class Training(Generic[B]):
             )
             return
         log.info("Resuming after step %d of %d.", state.step, self.total_steps)
+        self._tell_of_stretching(checkpoint)
+
+    def _tell_of_stretching(self, checkpoint: Checkpoint) -> None:
+        """Say what becomes of the learning rate when the schedule has another length than before.
+
+        It is a function of the step's number and of the number of all steps, which was changed.
+        """
+        opt, steps_before = self.built.config.opt, checkpoint.info["total_steps"]
+        depends = opt.schedule != "constant" or isinstance(opt.warmup, float)
+        if self.total_steps == steps_before or not depends:
+            return
+        lr = checkpoint.info.get("lr")  # which older ones do not hold
+        log.warning(
+            "opt.schedule=%s now takes %d steps, not %d: the learning rate goes on at %.3g%s.",
+            opt.schedule,
+            self.total_steps,
+            steps_before,
+            self.step.lr(self.state.step),
+            "" if lr is None else f", after {lr:.3g} in the last step",
+        )
 
     def _training_losses(self) -> dict[str, float]:
         """The mean of every loss since they were last recorded.

@@ -66,6 +66,7 @@ class Snapshots:
             "progress": attrs.asdict(state),
             "optimizer": plain,
             "optimizer_name": self._opt.described,
+            "lr": step.lr(state.step - 1),
             "scaler": step.scaler.state_dict(),
             "total_steps": step.total_steps,
             "processes": world.size,
