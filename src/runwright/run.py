@@ -150,6 +150,8 @@ def _train(
             if draws:
                 draw_results(training)
             log.info("%s", fitted)
+            if world.is_main:
+                checkpoints.finish()
             parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
             directory.finish(fitted, parameters=parameters)
     return fitted.value

@@ -78,6 +78,13 @@ def test_a_finished_run_can_be_trained_on(
     assert now > column(run_dir, "lr")[126] > last  # recorded every seven steps
 
 
+def test_what_a_finished_run_leaves_is_its_last_checkpoint_and_its_best_weights(
+    unbroken: Path,
+) -> None:
+    names = {path.name.split(".")[0] for path in (unbroken / "checkpoints").iterdir()}
+    assert names == {"best", "last", "step-00000124"}
+
+
 SETS = (f"dm={toy_domain.ToySets.config_choice}", "model=set_encoder", "gpu=-1", "pictures=false")
 STUCK = (*SETS, "opt.lr=1", "opt.schedule=constant", "training.early_stopping=3")
 
