@@ -10,10 +10,13 @@ from runwright.config import Config, chosen_name
 from runwright.errors import ConfigError, RunError, UserError
 from runwright.factory import Settings
 from runwright.plain import plain_values
+from runwright.rundir.messages import FILE_ONLY
 from runwright.training.memory import explaining_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from torch import nn
 
     from runwright.distributed import World
     from runwright.rundir.checkpoint import Checkpoint
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _IN_PYTHON: Final = Caller()
+
+_LINES_OF_A_SCREEN: Final = 60
 
 _FINISHED: Final = (
     "This run has finished. %s\n"
@@ -98,12 +103,30 @@ def build(config: Config, runtime: "Runtime", world: "World") -> "Built[Any]":
         data = config.dm.build(runtime)
     with _explaining_size("model", config.model):
         model = config.model.build(data.dims)
-        log.info("Model architecture:\n%s", model)
+        log.info("Model architecture:\n%s", architecture(model))
         model = model.to(runtime.device)
     world.draw_differently(config.seed)
     with _explaining_size("objective", config.objective):
         objective = config.objective.build(data.dims, runtime.device)
     return Built(config=config, runtime=runtime, data=data, model=model, objective=objective)
+
+
+def architecture(model: "nn.Module") -> str:
+    """A model as it is printed: whole, or what it consists of where that takes a screen."""
+    whole = str(model)
+    if whole.count("\n") < _LINES_OF_A_SCREEN:
+        return whole
+    logging.getLogger(FILE_ONLY).info("The whole model:\n%s", whole)
+    children = [
+        f"  ({name}): {type(child).__name__}, {_parameters(child):,} parameters"
+        for name, child in model.named_children()
+    ]
+    total = f"{type(model).__name__}, {_parameters(model):,} parameters; log.txt has all of it"
+    return "\n".join([total, *children])
+
+
+def _parameters(model: "nn.Module") -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _measure_or_predict(built: "Built[Any]", world: "World") -> float:
