@@ -13,10 +13,10 @@ from conftest import SMALL
 from runwright import UserError, compose
 from runwright.training import run_log
 from runwright.training.run_log import MetricsCsv, RunLog, duration
-from training.test_loop import SETS as EACH_STEP
-from training.test_loop import rows
+from training.test_loop import SETS, rows
 
 DIGITS = ["dm=cmnist", *SMALL, "training.epochs=1"]
+EIGHT_BATCHES = [one for one in SETS if not one.startswith("training.log_every")]
 
 
 def test_a_new_measure_adds_a_column(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_slow_training_gives_signs_of_life(
 ) -> None:
     monkeypatch.setattr(run_log, "_SECONDS_BETWEEN_LINES", 0.0)  # as if each step took so long
     options = ["training.max_steps=6", "training.log_every=4", "training.val_every=5"]
-    compose([*EACH_STEP, *options]).run(tmp_path / "run")
+    compose([*EIGHT_BATCHES, *options]).run(tmp_path / "run")
     lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
     said = {(line[0], line[1]) for line in lines if line[0].startswith("step")}
     loss = next(float(row["train_loss"]) for row in rows(tmp_path / "run") if row["step"] == "4")
@@ -98,7 +98,7 @@ def test_a_slow_training_gives_signs_of_life(
 def test_a_line_of_a_validation_shows_the_training_loss_of_the_steps_before_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = [*EACH_STEP, "training.max_steps=8"]
+    options = [*EIGHT_BATCHES, "training.max_steps=8"]
     compose([*options, "training.log_every=1"]).run(tmp_path / "each")
     each = {int(row["step"]): float(row["train_loss"]) for row in rows(tmp_path / "each")}
     capsys.readouterr()
