@@ -46,6 +46,7 @@ from runwright import Config, compose
 from runwright.domains.vision.batch import ImageBatch
 from runwright.rundir.checkpoint import Checkpoints
 from runwright.runtime import Runtime, choose_device
+from runwright.training.built import Built
 from runwright.training.evaluation import autocast
 from runwright.training.loop import Training
 from runwright.training.run_log import RunLog
@@ -115,8 +116,8 @@ class StepwiseLog(RunLog):
         self._clock = clock
 
     @override
-    def advance(self) -> None:
-        super().advance()
+    def advance(self, loss: float | None = None) -> None:
+        super().advance(loss)
         self._clock.step()
 
 
@@ -125,16 +126,12 @@ def runwright_loop(task: Task, clock: Clock) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data, model, objective = task.build(folder)
-        training = Training(
-            model=model,
-            objective=objective,
-            data=data,
-            opt=task.config.opt,
-            cfg=task.config.training,
-            checkpoints=Checkpoints(folder / "checkpoints", task.config.checkpoint),
-            run_log=StepwiseLog(folder, clock),
-            device=task.device,
+        runtime = Runtime(device=task.device, seed=0, run_dir=folder)
+        built = Built(
+            config=task.config, runtime=runtime, data=data, model=model, objective=objective
         )
+        checkpoints = Checkpoints(folder / "checkpoints", task.config.checkpoint)
+        training = Training(built, checkpoints, StepwiseLog(folder, clock))
         clock.start()
         fitted = training.run(StopRequest())
         clock.stop()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 # Now, and not when they are used: the modules of the same names would take their places.
 from runwright.compose import compose as compose
 from runwright.factory import factory as factory
+from runwright.load import load as load
 from runwright.run import run as run
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from runwright.factory import settings as settings
     from runwright.figures import new_figure as new_figure
     from runwright.figures import save_figure as save_figure
+    from runwright.load import LoadedRun as LoadedRun
     from runwright.model import ModelFactory as ModelFactory
     from runwright.objective import Evaluation as Evaluation
     from runwright.objective import MeanLosses as MeanLosses
@@ -62,6 +64,7 @@ _HOME: Final = {
     "extras": ("require_extra",),
     "factory": ("CONFIG_GROUPS", "Settings", "option", "settings"),
     "figures": ("new_figure", "save_figure"),
+    "load": ("LoadedRun",),
     "model": ("ModelFactory",),
     "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),
     "optimisation": ("OptimisationCfg",),

@@ -100,11 +100,12 @@ class CheckpointCfg(Settings):
         ge=1,
         doc="steps between checkpoints; by default as often as costs 1 % of the time",
     )
-    keep: int = option(
+    keep: int | None = option(
         harmless=True,
-        default=2,
+        default=None,
         ge=1,
-        doc="how many checkpoints to keep, beside the best; 1 has no fallback",
+        doc="how many checkpoints to keep, besides the best; by default two while it trains (one "
+        "has no fallback) and the last when it has finished",
     )
     load: Path | None = option(
         default=None,

@@ -107,6 +107,9 @@ class DataModule(Settings, ABC, Generic[D_co, B_co], group="dm"):
     default_objective: ClassVar[str | None] = None
     """The member of the group `objective` that is taken unless the user chooses one."""
 
+    smaller_examples: ClassVar[str] = "smaller examples"
+    """What is advised when the memory is too small; names the option, where there is one."""
+
     @abstractmethod
     def build(self, runtime: "Runtime") -> Data[D_co, B_co]:
         """Read the data.

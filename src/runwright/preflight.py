@@ -61,7 +61,7 @@ def problems_of_parts(parts: Mapping[str, Any], *, here: bool = False) -> list[s
     import torch
 
     from runwright.training import wandb_log
-    from runwright.training.evaluation import measure_to_report
+    from runwright.training.monitor import choose_monitor
 
     found: list[str] = []
 
@@ -97,8 +97,9 @@ def problems_of_parts(parts: Mapping[str, Any], *, here: bool = False) -> list[s
     def check_objective() -> None:
         objective = right["objective"].build(dims, torch.device("meta"))
         training: TrainingCfg | None = parts.get("training")
-        if training is not None and training.monitor is not None:
-            measure_to_report(training, objective)
+        if training is None or (training.monitor is None and training.monitor_mode is None):
+            return
+        choose_monitor(training, objective, has_validation=True)
 
     for name, check in (("model", check_model), ("objective", check_objective)):
         part: Settings | None = right.get(name)
@@ -163,7 +164,7 @@ def directions(config: "Config") -> tuple[dict[str, str], str | None]:
     """
     import torch
 
-    from runwright.training.evaluation import choose_monitor
+    from runwright.training.monitor import choose_monitor, known_measures
 
     dims = config.dm.expected_dims()
     if dims is None:
@@ -171,8 +172,7 @@ def directions(config: "Config") -> tuple[dict[str, str], str | None]:
     with torch.device("meta"):
         objective = config.objective.build(dims, torch.device("meta"))
     ways = {True: "maximize", False: "minimize"}
-    known = {f"val_{name}": ways[better] for name, better in objective.higher_is_better.items()}
+    known = {name: ways[better] for name, better in known_measures(objective).items()}
     monitor, higher_is_better = choose_monitor(config.training, objective, has_validation=True)
     way = ways[higher_is_better]
-    own = {"parameters": "minimize", "": way, monitor: known.get(monitor, way)}
-    return {**known, **own}, monitor
+    return {**known, "parameters": "minimize", "": way, monitor: way}, monitor

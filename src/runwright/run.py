@@ -1,5 +1,6 @@
 """A run: everything that is built, in order."""
 
+import contextlib
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,17 +13,14 @@ from runwright.plain import plain_values
 from runwright.training.memory import explaining_out_of_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Generator
 
-    from torch import nn
-
-    from runwright.caller import Reporter
-    from runwright.data import Data
     from runwright.distributed import World
-    from runwright.objective import Objective
+    from runwright.rundir.checkpoint import Checkpoint
     from runwright.rundir.directory import RunDir
-    from runwright.rundir.result import FitResult
     from runwright.runtime import Runtime
+    from runwright.training.built import Built
+    from runwright.training.run_log import RunLog
     from runwright.training.stop import StopRequest
 
 log = logging.getLogger(__name__)
@@ -56,6 +54,7 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
     from runwright import preflight
     from runwright.distributed import joined
     from runwright.rundir.directory import RunDir
+    from runwright.runtime import Runtime, choose_device, seed_everything
     from runwright.training.stop import StopRequest
 
     if problems := preflight.problems(config):
@@ -69,11 +68,16 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
             log.info(_FINISHED, directory.finished, caller.directory_option)
             if not (config.pictures and directory.lacks_pictures):
                 return directory.finished.value
-        if config.gpu < 0:
-            log.info("Starting a run with seed %d on the CPU.", config.seed)
+        where = "on the CPU" if config.gpu < 0 else f"and GPU {config.gpu}"
+        log.info("Starting a run with seed %d %s.", config.seed, where)
+        device = choose_device(config.gpu) if world.size == 1 else world.device
+        seed_everything(config.seed, deterministic=config.deterministic)
+        runtime = Runtime(device=device, seed=config.seed, run_dir=directory.path)
+        built = build(config, runtime, world)
+        if config.stage == "fit":
+            value = _train(built, directory, world, caller, stop)
         else:
-            log.info("Starting a run with seed %d and GPU %d.", config.seed, config.gpu)
-        value = _run(config, directory, stop, world=world, reporter=caller.reporter)
+            value = _measure_or_predict(built, world)
         stop.raise_if_requested()  # in the last step: the run is done, what would follow is not
         return value
 
@@ -81,82 +85,88 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
 Config.runner = staticmethod(run)
 
 
-def _run(
-    config: Config,
-    directory: "RunDir",
-    stop: "StopRequest",
-    *,
-    world: "World",
-    reporter: "Reporter | None",
-) -> float:
-    from runwright.runtime import Runtime, choose_device, seed_everything
+def build(config: Config, runtime: "Runtime", world: "World") -> "Built[Any]":
+    """Build the data, then the model and the objective that fit them.
+
+    Raises:
+        UserError: the data are missing or broken, the options do not fit them, or the memory is
+            too small.
+    """
+    from runwright.training.built import Built
     from runwright.training.model_summary import architecture
 
-    device = choose_device(config.gpu) if world.size == 1 else world.device
-    seed_everything(config.seed, deterministic=config.deterministic)
-    runtime = Runtime(device=device, seed=config.seed, run_dir=directory.path)
-
-    # The main process first, which fills the caches.
-    with world.main_first(), explaining_out_of_memory(_too_large("dm", config.dm)):
+    with world.main_first(), _explaining_size("dm", config.dm):  # the main process fills the caches
         data = config.dm.build(runtime)
-    with explaining_out_of_memory(_too_large("model", config.model)):
+    with _explaining_size("model", config.model):
         model = config.model.build(data.dims)
         log.info("Model architecture:\n%s", architecture(model, how=config.print_model))
-        model = model.to(device)
+        model = model.to(runtime.device)
     world.draw_differently(config.seed)
-    with explaining_out_of_memory(_too_large("objective", config.objective)):
-        objective = config.objective.build(data.dims, device)
-    if config.stage != "fit":
-        from runwright import stages
+    with _explaining_size("objective", config.objective):
+        objective = config.objective.build(data.dims, runtime.device)
+    return Built(config=config, runtime=runtime, data=data, model=model, objective=objective)
 
-        if world.size > 1:
-            raise UserError(f"stage={config.stage} is done by one process; leave out torchrun.")
-        with explaining_out_of_memory(lambda said: _out_of_memory(f"stage={config.stage}", said)):
-            return stages.measure_or_predict(config, runtime, data, model, objective)
-    with explaining_out_of_memory(lambda said: _out_of_memory("around the training", said)):
-        fitted = _fit(
-            config,
-            directory,
-            runtime,
-            data=data,
-            model=model,
-            objective=objective,
-            stop=stop,
-            world=world,
-            reporter=reporter,
-        )
+
+def _measure_or_predict(built: "Built[Any]", world: "World") -> float:
+    from runwright.stages import measure_or_predict
+
+    stage = f"stage={built.config.stage}"
+    if world.size > 1:
+        raise UserError(f"{stage} is done by one process; leave out torchrun.")
+    with _explaining_out_of_memory(stage, built.config):
+        return measure_or_predict(built)
+
+
+def _train(
+    built: "Built[Any]", directory: "RunDir", world: "World", caller: Caller, stop: "StopRequest"
+) -> float:
+    """Train what was built: from its start, from other weights, or from its last checkpoint."""
+    from runwright.rundir.checkpoint import Checkpoints
+    from runwright.stages import draw_results, load_weights
+    from runwright.training.loop import Training
+
+    config, data, model = built.config, built.data, built.model
+    draws = config.pictures and world.is_main
+    with _explaining_out_of_memory("around the training", config):
+        checkpoints = Checkpoints(directory.path / "checkpoints", config.checkpoint)
+        with world.main_first():
+            if world.is_main:
+                checkpoints.clean()
+        resumed = checkpoints.latest()
+        if resumed is None and config.checkpoint.load is not None:
+            load_weights(model, config.checkpoint.load)
+        if config.training.compile:
+            model.compile()
+        with _recording(built, resumed, world) as run_log:
+            training = Training(built, checkpoints, run_log, reporter=caller.reporter, world=world)
+            if resumed is not None:
+                training.resume(resumed, is_changed=bool(directory.changed))
+                has_ended = training.state.finished
+                stands = directory.finished is not None or (has_ended and directory.changed)
+                if not stands:  # nor is a change that nothing is trained with put on record
+                    directory.record()
+            elif draws and data.draw_examples is not None:
+                data.draw_examples(directory.path / "pictures" / "training_examples.png")
+            fitted = training.run(stop)
+            if draws:
+                draw_results(training)
+            log.info("%s", fitted)
+            if world.is_main:
+                checkpoints.finish()
+            parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+            directory.finish(fitted, parameters=parameters)
     return fitted.value
 
 
-def _fit(
-    config: Config,
-    directory: "RunDir",
-    runtime: "Runtime",
-    *,
-    data: "Data[Any, Any]",
-    model: "nn.Module",
-    objective: "Objective[Any]",
-    stop: "StopRequest",
-    world: "World",
-    reporter: "Reporter | None",
-) -> "FitResult":
-    from runwright.rundir.checkpoint import Checkpoints
+@contextlib.contextmanager
+def _recording(
+    built: "Built[Any]", resumed: "Checkpoint | None", world: "World"
+) -> "Generator[RunLog]":
+    """The records of the training, open within this context; of several processes, one records."""
     from runwright.training import wandb_log
-    from runwright.training.loop import Training
     from runwright.training.run_log import NoLog, RunLog
 
-    run_dir = runtime.run_dir
-    checkpoints = Checkpoints(run_dir / "checkpoints", config.checkpoint)
-    with world.main_first():
-        if world.is_main:
-            checkpoints.clean()
-    resumed = checkpoints.latest()
-    if resumed is None and config.checkpoint.load is not None:
-        from runwright.stages import load_weights
-
-        load_weights(model, config.checkpoint.load)
-    if config.training.compile:
-        model.compile()
+    config, run_dir = built.config, built.runtime.run_dir
     if world.is_main:
         wandb = wandb_log.start(
             config.wandb,
@@ -166,59 +176,32 @@ def _fit(
         run_log = RunLog(run_dir, wandb_log=wandb, tensorboard=config.tensorboard)
     else:
         run_log = NoLog(run_dir)
-    draws = config.pictures and world.is_main
     failed = True
     try:
-        training = Training(
-            model=model,
-            objective=objective,
-            data=data,
-            opt=config.opt,
-            cfg=config.training,
-            checkpoints=checkpoints,
-            run_log=run_log,
-            device=runtime.device,
-            reporter=reporter,
-            world=world,
-        )
-        if resumed is not None:
-            training.restore(resumed, is_changed=bool(directory.changed))
-            step, steps = training.progress.step, training.total_steps
-            has_ended = training.progress.finished or step >= steps
-            if has_ended:
-                log.info("The training had come to its end, after step %d of %d.", step, steps)
-            else:
-                log.info("Resuming after step %d of %d.", step, steps)
-            stands = directory.finished is not None or (has_ended and directory.changed)
-            if not stands:  # nor is a change that nothing is trained with put on record
-                directory.record()
-        elif draws and data.draw_examples is not None:
-            data.draw_examples(run_dir / "pictures" / "training_examples.png")
-        fitted = training.run(stop)
-        if draws:
-            from runwright.stages import draw_results
-
-            draw_results(training, run_dir)
-        log.info("%s", fitted)
-        parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        directory.finish(fitted, parameters=parameters)
+        yield run_log
         failed = False
     finally:
         run_log.close(failed=failed)
-    return fitted
 
 
-def _too_large(group: str, chosen: Settings) -> "Callable[[str], UserError]":
-    """What is told when a factory does not get the memory that it asks for."""
-    return lambda said: UserError(
-        f"{group}={chosen_name(chosen)} does not fit into memory with these options: {said}. Make "
-        f"it smaller with the options below {group} (--help shows them), or take another device "
-        "(gpu)."
-    )
+def _explaining_size(group: str, chosen: Settings) -> contextlib.AbstractContextManager[None]:
+    """Within this context a factory gets the memory that it asks for, or says so."""
+
+    def explain(said: str) -> UserError:
+        return UserError(
+            f"{group}={chosen_name(chosen)} does not fit into memory with these options: {said}. "
+            f"Make it smaller with the options below {group} (--help shows them), or take another "
+            "device (gpu)."
+        )
+
+    return explaining_out_of_memory(explain)
 
 
-def _out_of_memory(what: str, said: str) -> RunError:
-    return RunError(
-        f"Out of memory, {what}: {said}. Use training.precision=bf16, a smaller model, smaller "
-        "examples (such as dm.default_res), or another device (gpu)."
-    )
+def _explaining_out_of_memory(what: str, config: Config) -> contextlib.AbstractContextManager[None]:
+    def explain(said: str) -> RunError:
+        return RunError(
+            f"Out of memory, {what}: {said}. Use training.precision=bf16, a smaller model, "
+            f"{config.dm.smaller_examples}, or another device (gpu)."
+        )
+
+    return explaining_out_of_memory(explain)

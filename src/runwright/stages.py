@@ -1,4 +1,4 @@
-"""What a run does beside training: measure, predict, load weights, draw the results."""
+"""What a run does besides training: measure, predict, load weights, draw the results."""
 
 import csv
 import io
@@ -19,22 +19,18 @@ from runwright.rundir.changes import changes, is_record
 from runwright.rundir.checkpoint import find_weights, read_weights
 from runwright.rundir.files import replacing, write_bytes
 from runwright.rundir.learning_curves import draw_learning_curves
-from runwright.runtime import Runtime
-from runwright.training.evaluation import autocast, evaluate, limited, measure_to_report
+from runwright.training.built import Built
+from runwright.training.evaluation import autocast, evaluate
 from runwright.training.loop import Training
+from runwright.training.monitor import measure_to_report
 from runwright.training.sharding import is_sharded
+from runwright.training.splits import limited
 from runwright.training.weights import load_into
 
 log = logging.getLogger(__name__)
 
 
-def measure_or_predict(
-    config: Config,
-    runtime: Runtime,
-    data: Data[Any, Any],
-    model: nn.Module,
-    objective: Objective[Any],
-) -> float:
+def measure_or_predict(built: Built[Any]) -> float:
     """Apply trained weights: `stage=validate`, `test` or `predict`.
 
     Returns:
@@ -43,8 +39,9 @@ def measure_or_predict(
     Raises:
         UserError: there are no weights, no such split or no such measure.
     """
+    config, runtime, model, objective = built.config, built.runtime, built.model, built.objective
     monitored = measure_to_report(config.training, objective)
-    name, split = _split(config, data)
+    name, split = _split(config, built.data)
     weights = find_weights(config.checkpoint.load or runtime.run_dir)
     _refuse_other_data_or_model(config, weights)
     load_weights(model, weights)
@@ -108,8 +105,10 @@ def load_weights(model: nn.Module, location: Path) -> None:
     log.info("Loaded the weights in %s.", path)
 
 
-def draw_results(training: Training[Any], run_dir: Path) -> None:
+def draw_results(training: Training[Any]) -> None:
     """Draw the learning curves, and the pictures of the best weights' validation."""
+    built = training.built
+    run_dir = built.runtime.run_dir
     draw_learning_curves(run_dir / "metrics.csv", run_dir / "pictures" / "learning_curves.png")
     if training.val is None:
         return
@@ -122,14 +121,14 @@ def draw_results(training: Training[Any], run_dir: Path) -> None:
     except UserError as damage:
         log.warning("The validation is not drawn: %s", damage)
         return
-    model = training.evaluated_model()
+    model = training.step.evaluated_model
     if is_sharded(model):  # no process has all of it
         log.info("To draw the pictures of a sharded model's validation, take stage=validate.")
         return
     last = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(weights)
-    with autocast(training.device, training.cfg.precision):
-        evaluate(model, training.objective, training.val).draw(run_dir / "pictures", "val")
+    with autocast(built.runtime.device, training.cfg.precision):
+        evaluate(model, built.objective, training.val).draw(run_dir / "pictures", "val")
     model.load_state_dict(last)
 
 

@@ -104,6 +104,39 @@ def test_only_the_newest_are_kept_and_last_is_the_newest(tmp_path: Path) -> None
     assert read_weights(tmp_path / "last.safetensors")["w"].item() == 15
 
 
+def test_what_has_finished_keeps_the_last_one_and_the_best_weights(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, CheckpointCfg())
+    for step in (5, 10):
+        weights = {"w": torch.tensor([float(step)])}
+        checkpoints.save_best(weights, {"step": step})
+        checkpoints.save(step, weights, {}, {})
+    assert (tmp_path / "step-00000005.safetensors").exists()
+    checkpoints.finish()
+    files = {path.stat().st_ino for path in tmp_path.iterdir()}
+    assert len(files) == 3  # the weights, the state beside the last and that beside the best
+    assert (tmp_path / "best.safetensors").samefile(tmp_path / "last.safetensors")
+    assert read_weights(tmp_path / "best.safetensors")["w"].item() == 10
+    assert checkpoints.best_info()["step"] == 10
+    found = checkpoints.latest()
+    assert found is not None
+    assert found.info["step"] == 10
+    # What comes later takes the place of one name only.
+    checkpoints.save_best({"w": torch.tensor([15.0])}, {"step": 15})
+    assert read_weights(tmp_path / "last.safetensors")["w"].item() == 10
+
+
+def test_other_best_weights_and_as_many_checkpoints_as_one_asks_for_are_kept(
+    tmp_path: Path,
+) -> None:
+    checkpoints = Checkpoints(tmp_path, CheckpointCfg(keep=3))
+    checkpoints.save_best({"w": torch.tensor([0.0])}, {"step": 1})
+    for step in (5, 10, 15, 20):
+        checkpoints.save(step, {"w": torch.tensor([float(step)])}, {}, {})
+    checkpoints.finish()
+    assert len(list(tmp_path.glob("step-*.state.safetensors"))) == 3
+    assert read_weights(tmp_path / "best.safetensors")["w"].item() == 0
+
+
 @pytest.mark.parametrize("suffixes", [["", ".state"], [".state"]], ids=["both", "the state"])
 def test_a_kill_before_the_newest_was_named_last_is_made_good(
     tmp_path: Path, suffixes: list[str]

@@ -81,6 +81,10 @@ def test_a_run_in_two_parts_ends_with_the_same_weights_to_the_byte(
         torch.testing.assert_close(tensor, states[1][name], rtol=0, atol=0, equal_nan=True)
 
 
+# What torch says, once in a process, of that way of finding what waits.
+IT_IS_A_PROTOTYPE = "ignore:Synchronization debug mode is a prototype feature"
+
+
 class WithoutWaiting(Split[ImageBatch]):
     """Makes whatever waits for the device an error, from the second batch to the last but one."""
 
@@ -104,6 +108,7 @@ class WithoutWaiting(Split[ImageBatch]):
         yield from batches
 
 
+@pytest.mark.filterwarnings(IT_IS_A_PROTOTYPE)
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_only_reading_the_losses_validating_and_saving_wait_for_the_device(
     tmp_path: Path, precision: str
@@ -162,6 +167,7 @@ def test_a_batch_too_large_for_the_device_says_what_to_do(tmp_path: Path) -> Non
     assert "dm.batch_size" in said
 
 
+@pytest.mark.filterwarnings(IT_IS_A_PROTOTYPE)
 def test_counting_what_was_predicted_does_not_wait_for_the_device(tmp_path: Path) -> None:
     config = compose(CNN)
     device = choose_device(0)

@@ -11,10 +11,8 @@ from torch import nn
 
 from runwright import RunError, UserError, compose
 from runwright.batching import InMemory, epoch_order
-from runwright.data import Data, DataModule
+from runwright.data import Data
 from runwright.factory import factory
-from runwright.objective import ObjectiveFactory
-from runwright.preflight import directions
 from runwright.rundir.checkpoint import read_tensors, read_weights
 from runwright.runtime import Runtime
 from runwright.training.splits import FirstBatches
@@ -123,102 +121,6 @@ def test_the_best_weights_are_those_of_the_best_validation(tmp_path: Path) -> No
     measured = compose([*DIGITS, "training.epochs=2", "opt.lr=0.01", "stage=validate"]).run(run_dir)
     assert measured == value
     assert json.loads((run_dir / "validate.json").read_text())["val_accuracy"] == value
-
-
-def test_another_measure_can_be_monitored(tmp_path: Path) -> None:
-    options = [*SETS, "training.epochs=3"]
-    value = compose([*options, "training.monitor=val_largest"]).run(tmp_path / "run")
-    assert value == min(column(tmp_path / "run", "val_largest").values())
-    reverse = ["training.monitor=val_largest", "training.monitor_mode=max"]
-    value = compose([*options, *reverse]).run(tmp_path / "max")
-    assert value == max(column(tmp_path / "max", "val_largest").values())
-
-
-@pytest.mark.parametrize("stage", ["fit", "validate"])
-def test_an_unknown_measure_is_refused_before_a_directory_is_made(
-    tmp_path: Path, stage: str
-) -> None:
-    with pytest.raises(UserError, match="Did you mean 'val_largest'"):
-        compose([*SETS, "training.monitor=val_largst", f"stage={stage}"]).run(tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
-class WithSmallest(SquaredDistance):
-    """Reports a measure without saying which way is better."""
-
-    def losses(self, model: nn.Module, batch: SetBatch) -> dict[str, torch.Tensor]:
-        losses = super().losses(model, batch)
-        return losses | {"smallest": (model(batch.vectors) - batch.target).square().min()}
-
-
-@factory("set_error_with_smallest")
-class WithSmallestFactory(ObjectiveFactory[SetDims, SetBatch]):
-    """Mean squared error between sets, and the smallest."""
-
-    def build(self, dims: SetDims, device: torch.device) -> WithSmallest:
-        return WithSmallest()
-
-
-def test_any_measure_can_be_monitored_when_it_is_said_which_way_is_better(tmp_path: Path) -> None:
-    options = [*SETS, "objective=set_error_with_smallest", "training.epochs=3"]
-    with pytest.raises(UserError, match=r"say which way is better with training\.monitor_mode="):
-        compose([*options, "training.monitor=val_smallest"]).run(tmp_path / "run")
-    options += ["training.monitor_mode=max"]
-    config = compose([*options, "training.monitor=val_smallest"])
-    value = config.run(tmp_path / "run")
-    assert value == max(column(tmp_path / "run", "val_smallest").values())
-    assert directions(config)[0]["val_smallest"] == "maximize"
-    wrong = [*options, "training.monitor=val_smalest"]
-    with pytest.raises(UserError, match="Did you mean 'val_smallest'"):
-        compose(wrong).run(tmp_path / "wrong")
-    with pytest.raises(UserError, match="Did you mean 'smallest'"):
-        compose([*wrong, "stage=validate", f"checkpoint.load={tmp_path / 'run'}"]).run("stage")
-    with pytest.raises(UserError, match="no such thing"):  # measures of a validation begin with it
-        compose([*options, "training.monitor=smallest"]).run(tmp_path / "wrong")
-
-
-@factory("toy_sets_read_first")
-class ReadFirst(DataModule[SetDims, SetBatch]):
-    """Sets to train on and to test; only reading them tells the Dims."""
-
-    default_objective = "set_error"
-
-    def build(self, runtime: Runtime) -> Data[SetDims, SetBatch]:
-        data = ToySets().build(runtime)
-        return Data(dims=data.dims, train=data.train, test=data.val)
-
-
-def test_an_unknown_measure_is_refused_before_it_is_measured(tmp_path: Path) -> None:
-    options = [*SETS, "dm=toy_sets_read_first", "training.epochs=1"]
-    run_dir = tmp_path / "run"
-    compose(options).run(run_dir)
-    with pytest.raises(UserError, match="Did you mean 'val_largest'"):
-        compose([*options, "stage=test", "training.monitor=val_largst"]).run(run_dir)
-    assert not (run_dir / "test.json").exists()
-
-
-def test_the_training_loss_decides_beside_validations_that_are_recorded(tmp_path: Path) -> None:
-    options = [*DIGITS, "training.epochs=2", "training.log_every=5", "training.val_every=12"]
-    options += ["training.monitor=train_loss", "opt.schedule=constant"]
-    config = compose(options)
-    value = config.run(tmp_path / "run")
-    losses = column(tmp_path / "run", "train_loss")
-    assert value == min(losses.values())
-    assert list(column(tmp_path / "run", "val_loss"))[:2] == [12, 24]
-    step = json.loads((tmp_path / "run" / "result.json").read_text())["step"]
-    assert losses[step] == value
-    compose([*options, f"training.max_steps={step}"]).run(tmp_path / "until")
-    best = read_weights(tmp_path / "run" / "checkpoints" / "best.safetensors")
-    assert all(torch.equal(best[n], tensor) for n, tensor in weights(tmp_path / "until").items())
-    assert directions(config)[0][""] == "minimize"
-
-
-def test_a_run_that_monitors_the_training_loss_can_be_tested(tmp_path: Path) -> None:
-    options = [*SETS, "dm=toy_sets_read_first", "training.monitor=train_loss", "training.epochs=1"]
-    run_dir = tmp_path / "run"
-    compose(options).run(run_dir)
-    value = compose([*options, "stage=test"]).run(run_dir)
-    assert value == json.loads((run_dir / "test.json").read_text())["test_loss"]
 
 
 def test_limits_shorten_an_epoch_and_the_validation(tmp_path: Path) -> None:

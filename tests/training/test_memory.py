@@ -67,6 +67,7 @@ def test_a_validation_that_runs_out_of_memory_is_told_from_a_step(tmp_path: Path
         greedy(*SETS, "training.val_every=2").run(tmp_path / "run")
     said = str(caught.value)
     assert said.startswith("Out of memory in the validation after step 2 of 80: ")
+    assert said.endswith("a smaller model, smaller examples, or another device (gpu).")
     assert "batch" not in said
 
 
@@ -74,6 +75,20 @@ def test_a_measurement_that_runs_out_of_memory_says_so(tmp_path: Path) -> None:
     compose([*SETS, "training.epochs=1"]).run(tmp_path / "run")
     with pytest.raises(RunError, match="Out of memory, stage=validate: "):
         greedy(*SETS, "training.epochs=1", "stage=validate").run(tmp_path / "run")
+
+
+def test_what_makes_the_examples_smaller_is_what_the_data_say(tmp_path: Path) -> None:
+    class Hungry(nn.Flatten):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002  # its name there
+            if not self.training:
+                torch.empty(MUCH)
+            return super().forward(input)
+
+    config = compose(["dm=cmnist", "model=fcn", "gpu=-1", "pictures=false", "training.max_steps=1"])
+    model = nn.Sequential(Hungry(), nn.Linear(3 * 28 * 28, 10))
+    object.__setattr__(config.model, "build", lambda _: model)  # pyright: ignore[reportUnknownLambdaType,reportUnknownArgumentType]
+    with pytest.raises(RunError, match=r"smaller images \(dm\.default_res\), or another device"):
+        config.run(tmp_path / "run")
 
 
 ON_A_GPU = (

@@ -15,9 +15,12 @@ import pytest
 
 from conftest import SMALL, changed
 from runwright import UserError, compose
+from runwright.training import run_log
 from runwright.training.run_log import MetricsCsv, RunLog, duration
+from training.test_loop import SETS, rows
 
 DIGITS = changed("dm=cmnist", *SMALL, "training.epochs=1")
+EIGHT_BATCHES = [one for one in SETS if not one.startswith("training.log_every")]
 
 
 def test_a_new_measure_adds_a_column(tmp_path: Path) -> None:
@@ -78,6 +81,37 @@ def test_rows_that_are_missing_are_told(tmp_path: Path, caplog: pytest.LogCaptur
     log.begin(step=25, total_steps=30, log_every=5)
     (record,) = caplog.records
     assert record.getMessage().endswith("metrics.csv has no rows between step 10 and 25.")
+
+
+def test_a_slow_training_gives_signs_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run_log, "_SECONDS_BETWEEN_LINES", 0.0)  # as if each step took so long
+    options = ["training.max_steps=6", "training.log_every=4", "training.val_every=5"]
+    compose([*EIGHT_BATCHES, *options]).run(tmp_path / "run")
+    lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+    said = {(line[0], line[1]) for line in lines if line[0].startswith("step")}
+    loss = next(float(row["train_loss"]) for row in rows(tmp_path / "run") if row["step"] == "4")
+    assert ("step 5/6", "validating") in said
+    assert {("step 4/6", f"train_loss {loss:.4g}"), ("step 5/6", f"train_loss {loss:.4g}")} < said
+    before = [what for step, what in said if step in ("step 1/6", "step 2/6", "step 3/6")]
+    assert len(before) == 3
+    assert all(what.endswith("steps/s") for what in before)  # no loss was read yet
+
+
+def test_a_line_of_a_validation_shows_the_training_loss_of_the_steps_before_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [*EIGHT_BATCHES, "training.max_steps=8"]
+    compose([*options, "training.log_every=1"]).run(tmp_path / "each")
+    each = {int(row["step"]): float(row["train_loss"]) for row in rows(tmp_path / "each")}
+    capsys.readouterr()
+    compose([*options, "training.log_every=4", "training.val_every=2"]).run(tmp_path / "run")
+    said = capsys.readouterr().out
+    first = (each[1] + each[2]) / 2
+    assert f"step 2/8  train_loss {first:.4g}  val_loss " in said
+    fourth = sum(each[step] for step in (1, 2, 3, 4)) / 4
+    assert f"step 4/8  train_loss {fourth:.4g}  val_loss " in said
 
 
 def test_the_run_directory_explains_the_run(tmp_path: Path) -> None:
@@ -155,10 +189,9 @@ def test_the_progress_bar_keeps_to_a_terminal_that_gets_narrower(
         log.begin(step=0, total_steps=1000, log_every=5)
         assert {len(text) for text in shown()} == {100}
         resize(40)
-        for step in range(3):
+        for _ in range(3):
             time.sleep(0.15)  # tqdm draws ten times a second
-            log.progress(step, 0.5)
-            log.advance()
+            log.advance(0.5)
         assert {len(text) for text in shown()} <= set(range(1, 41))
         log.close()
     os.close(reader)

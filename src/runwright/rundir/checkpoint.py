@@ -6,9 +6,11 @@ average, random generators; counters in its header). Each carries a digest of it
 and the state that of its weights, so a damaged or mismatched pair is recognised.
 
 In a run's `checkpoints/` folder, `step-00000500.*` are the checkpoints to resume from, `last.*` the
-newest of them under a fixed name, and `best.*` the weights with the best validation.
+newest of them under a fixed name, and `best.*` the weights with the best validation. Of a run that
+has finished only the last of them is kept, and equal files are one.
 """
 
+import filecmp
 import hashlib
 import json
 import logging
@@ -42,6 +44,8 @@ _OWN_STATE: Final = re.compile(r"step-(\d{8}|[1-9]\d{8,})\.state\.safetensors")
 # Without `save_every`, saving takes about this share of the time, and starts after this long.
 _SHARE_OF_TIME: Final = 0.01
 _FIRST_AFTER_SECONDS: Final = 10.0
+
+_KEPT_WHILE_TRAINING: Final = 2  # one to go on from, and one in case that is damaged
 
 
 class DamagedCheckpointError(Exception):
@@ -130,11 +134,22 @@ class Checkpoints:
         name = f"step-{step:08d}"
         self._write_pair(name, weights, state, {**info, "step": step})
         self._name_last(name)
-        for old in self._steps()[self.cfg.keep :]:
-            self._delete(old)
+        self._keep(self.cfg.keep or _KEPT_WHILE_TRAINING)
         self._last_saved = time.monotonic()
         self._cost = max(self._cost, self._last_saved - started + self._cost_of_best)
         self._cost_of_best = 0.0
+
+    def finish(self) -> None:
+        """Keep what a finished training is good for: its last checkpoint and its best weights."""
+        if self.cfg.keep is None:
+            self._keep(1)
+        last = self.folder / f"last{WEIGHTS_SUFFIX}"
+        if _are_equal(last, self.best):
+            alias(last, self.best)
+
+    def _keep(self, newest: int) -> None:
+        for old in self._steps()[newest:]:
+            self._delete(old)
 
     def name_last(self, checkpoint: Checkpoint) -> None:
         """Let `last` be this checkpoint of `latest`: a kill may have come just before that."""
@@ -303,6 +318,13 @@ def _read(path: Path) -> "tuple[dict[str, torch.Tensor], dict[str, str]]":
     except (SafetensorError, OSError) as error:
         raise DamagedCheckpointError(path, str(error)) from error
     return tensors, metadata
+
+
+def _are_equal(path: Path, other: Path) -> bool:
+    """Whether two files are there, not yet one, and equal to the byte."""
+    if not (path.exists() and other.exists()) or path.samefile(other):
+        return False
+    return filecmp.cmp(path, other, shallow=False)
 
 
 def _listed(folder: Path) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """The losses of the training steps, read from the device as seldom as can be."""
 
+import math
 from typing import Final, cast
 
 import torch
@@ -18,13 +19,14 @@ class LossHistory:
         self._world = world
         self._read: dict[str, list[float]] = {}
         self._on_device: list[dict[str, Tensor]] = []
+        self._last_mean = math.nan
 
-    def add(self, losses: dict[str, Tensor]) -> None:
-        """Note the losses of one batch, without waiting for the device."""
-        self._on_device.append({name: value.detach() for name, value in losses.items()})
+    def add(self, losses: list[dict[str, Tensor]]) -> None:
+        """Note the losses of some batches, without waiting for the device."""
+        self._on_device += losses
 
     def read(self) -> dict[str, list[float]]:
-        """Every loss since the last `clear`, in order, the mean over the processes.
+        """Every loss since `means` was last asked, in order, the mean over the processes.
 
         Waits for the device, and for the other processes.
         """
@@ -38,9 +40,17 @@ class LossHistory:
             self._on_device = []
         return self._read
 
-    def clear(self) -> None:
-        """Forget all."""
+    def means(self) -> dict[str, float]:
+        """The mean of every loss since this was last asked."""
+        means = {name: sum(values) / len(values) for name, values in self.read().items()}
         self._read = {}
+        self._last_mean = means["loss"]
+        return means
+
+    def recent_mean(self) -> float:
+        """The mean of `loss` over the steps that are not recorded yet, or the last one recorded."""
+        values = self.read().get("loss")
+        return sum(values) / len(values) if values else self._last_mean
 
     def restore(self, losses: dict[str, list[float]]) -> None:
         """Go on from what `read` returned."""

@@ -115,7 +115,8 @@ class RunLog:
 
             self._tensorboard = SummaryWriter(run_dir / "tensorboard")
         self._bar: tqdm[Any] | None = None
-        self._total_steps = 0
+        self._step = self._total_steps = 0
+        self._loss: float | None = None
         self._started = self._last_line = time.monotonic()
         self._first_step = 0
 
@@ -130,7 +131,7 @@ class RunLog:
         if step - last > log_every:
             log.warning("%s has no rows between step %d and %d.", self.metrics.path, last, step)
         self._total_steps = total_steps
-        self._first_step = step
+        self._first_step = self._step = step
         self._started = self._last_line = time.monotonic()
         if sys.stderr is not None and sys.stderr.isatty():
             self._bar = _bar(total=total_steps, initial=step)
@@ -144,25 +145,38 @@ class RunLog:
             for name, value in measures.items():
                 self._tensorboard.add_scalar(name, value, step)
 
-    def advance(self) -> None:
-        """Move the bar on by a step."""
-        if self._bar is not None:
-            self._bar.update()
+    def advance(self, loss: float | None = None) -> None:
+        """A step is done: move the bar on, or print a line if there was none for a while.
 
-    def progress(self, step: int, loss: float) -> None:
-        """Show the training loss: beside the bar on a terminal, else in a line now and then."""
+        Args:
+            loss: the training loss, where it was read.
+        """
+        self._step += 1
+        self._loss = self._loss if loss is None else loss
         if self._bar is not None:
-            self._bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
-        elif time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
-            self.line(step, {"train_loss": loss})
+            if loss is not None:
+                self._bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
+            self._bar.update()
+        elif self._is_silent():
+            self.line(self._step, {} if self._loss is None else {"train_loss": self._loss})
+
+    def validating(self) -> None:
+        """A batch of a validation is done: print a line if there was none for a while."""
+        if self._bar is None and self._is_silent():
+            self._last_line = time.monotonic()
+            log.info("step %d/%d  validating", self._step, self._total_steps)
+
+    def _is_silent(self) -> bool:
+        return time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES
 
     def line(self, step: int, measures: Mapping[str, float]) -> None:
         """Print a line with the step, some measures, the rate and the time left."""
         self._last_line = time.monotonic()
         rate = (step - self._first_step) / max(1e-9, self._last_line - self._started)
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in measures.items())
-        left = "" if rate == 0 else f"{duration((self._total_steps - step) / rate)} left"
-        log.info("step %d/%d  %s  %.3g steps/s  %s", step, self._total_steps, shown, rate, left)
+        shown = [f"{name} {value:.4g}" for name, value in measures.items()]
+        left = [f"{duration((self._total_steps - step) / rate)} left"] if rate else []
+        parts = [f"step {step}/{self._total_steps}", *shown, f"{rate:.3g} steps/s", *left]
+        log.info("%s", "  ".join(parts))
 
     def close(self, *, failed: bool = False) -> None:
         """Finish the records."""
@@ -220,7 +234,11 @@ class NoLog(RunLog):
         pass
 
     @override
-    def progress(self, step: int, loss: float) -> None:
+    def advance(self, loss: float | None = None) -> None:
+        pass
+
+    @override
+    def validating(self) -> None:
         pass
 
     @override

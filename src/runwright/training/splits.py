@@ -3,15 +3,41 @@
 import copy
 from collections.abc import Iterator
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from typing_extensions import override
 
 from runwright.batching import Batched, share_of
-from runwright.data import Batch, Split
+from runwright.config import TrainingCfg
+from runwright.data import Batch, Data, Split
 from runwright.errors import UserError
 
 B = TypeVar("B", bound=Batch)
+
+
+def limited(data: Data[Any, B], cfg: TrainingCfg) -> tuple[Split[B], Split[B] | None]:
+    """What is trained on and what is validated of the data, as the options limit it.
+
+    Raises:
+        UserError: a limit leaves no batch.
+    """
+    if cfg.overfit_batches is not None:
+        few = FirstBatches(data.train, cfg.overfit_batches, same_every_epoch=True)
+        return few, few
+    train = _limit(data.train, cfg.limit_train_batches, "training.limit_train_batches")
+    if data.val is None:
+        return train, None
+    return train, _limit(data.val, cfg.limit_val_batches, "training.limit_val_batches")
+
+
+def _limit(split: Split[B], to: float | None, option: str) -> Split[B]:
+    """The first batches of a split: a number of them, or a share when `to` is a float."""
+    if to is None:
+        return split
+    count = int(to * split.num_batches) if isinstance(to, float) else to
+    if count < 1:
+        raise UserError(f"{option}={to} leaves no batch of {split.num_batches}.")
+    return FirstBatches(split, count)
 
 
 def part_of(split: Split[B], rank: int, ranks: int) -> Split[B]:

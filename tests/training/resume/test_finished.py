@@ -19,6 +19,7 @@ from training.resume.conftest import (
     assert_equal_runs,
     contents,
 )
+from training.test_loop import column
 
 
 def test_a_finished_run_is_left_alone_and_says_how_to_go_on(
@@ -61,9 +62,27 @@ def test_a_finished_run_can_be_trained_on(
     longer = [*OVERRIDES, "training.epochs=5"]
     with pytest.raises(UserError, match="training.epochs: 4 → 5"):
         compose(longer).run(run_dir)
+    before = column(run_dir, "lr")
     compose([*longer, "checkpoint.allow_changes=true"]).run(run_dir)
-    assert "Resuming after step 124 of 155." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Resuming after step 124 of 155." in said
     assert json.loads((run_dir / "result.json").read_text())["steps"] == 155
+    stretched = re.search(
+        r"opt\.schedule=one_cycle now takes 155 steps, not 124: the learning rate goes on at "
+        r"(\S+), after (\S+) in the last step\.",
+        said,
+    )
+    assert stretched is not None
+    now, last = (float(rate) for rate in stretched.groups())
+    assert last == pytest.approx(before[124], rel=0.01)
+    assert now > column(run_dir, "lr")[126] > last  # recorded every seven steps
+
+
+def test_what_a_finished_run_leaves_is_its_last_checkpoint_and_its_best_weights(
+    unbroken: Path,
+) -> None:
+    names = {path.name.split(".")[0] for path in (unbroken / "checkpoints").iterdir()}
+    assert names == {"best", "last", "step-00000124"}
 
 
 SETS = (f"dm={toy_domain.ToySets.config_choice}", "model=set_encoder", "gpu=-1", "pictures=false")
@@ -80,7 +99,9 @@ def test_a_run_that_stopped_early_goes_on_when_there_is_no_reason_to_any_more(
     compose([*STUCK, "training.epochs=50", "training.early_stopping=2", ALLOWED]).run(tmp_path)
     assert f"had come to its end, after step {stopped} of 400." in capsys.readouterr().out
     compose([*STUCK, "training.epochs=50", "training.early_stopping=null", ALLOWED]).run(tmp_path)
-    assert f"Resuming after step {stopped} of 400." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"Resuming after step {stopped} of 400." in said
+    assert "the learning rate goes on" not in said  # the schedule is what it was
     assert json.loads((tmp_path / "result.json").read_text())["steps"] == 400
 
 

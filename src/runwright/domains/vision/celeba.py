@@ -33,6 +33,7 @@ class CelebADataModule(DataModule[ImageDims, ImageBatch]):
     """Photographs of faces: one attribute is the class, another makes the groups."""
 
     default_objective: ClassVar[str | None] = "classification"
+    smaller_examples: ClassVar[str] = "smaller images (dm.default_res)"
 
     root: Path = option(
         harmless=True, default=Path("data"), doc="folder with torchvision's folder `celeba`"

@@ -29,6 +29,7 @@ class ColoredMNISTDataModule(DataModule[ImageDims, ImageBatch]):
     """Handwritten digits in colours that may or may not follow the class."""
 
     default_objective: ClassVar[str | None] = "classification"
+    smaller_examples: ClassVar[str] = "smaller images (dm.default_res)"
 
     root: Path = option(
         harmless=True, default=Path("data"), doc="folder of the full MNIST, for source=mnist"

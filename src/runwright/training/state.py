@@ -4,8 +4,8 @@ import attrs
 
 
 @attrs.define(kw_only=True)
-class Progress:
-    """What a resumed run must know beside tensors; saved with every checkpoint.
+class TrainState:
+    """What a resumed run must know besides tensors; saved with every checkpoint.
 
     Attributes:
         step: steps done.

@@ -1,0 +1,27 @@
+"""What a configuration describes, built."""
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import attrs
+
+from runwright.config import Config
+from runwright.data import Batch, Data
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from runwright.objective import Objective
+    from runwright.runtime import Runtime
+
+B = TypeVar("B", bound=Batch)
+
+
+@attrs.frozen(kw_only=True)
+class Built(Generic[B]):
+    """The parts of a run, ready to be trained or measured; the model is on the device."""
+
+    config: Config
+    runtime: "Runtime"
+    data: Data[Any, B]
+    model: "nn.Module"
+    objective: "Objective[B]"

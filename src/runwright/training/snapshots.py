@@ -1,0 +1,134 @@
+"""What a checkpoint holds of a training, and how a training goes on from there."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+from torch import Tensor
+
+from runwright.distributed import World
+from runwright.rundir.checkpoint import Checkpoint, Checkpoints
+from runwright.training import sharding
+from runwright.training.built import Built
+from runwright.training.optimizer_state import flatten_optimizer, restore_optimizer
+from runwright.training.random_state import random_state, restore_random_state
+from runwright.training.state import TrainState
+from runwright.training.step import TrainStep
+from runwright.training.weights import load_into
+
+log = logging.getLogger(__name__)
+
+
+class Snapshots:
+    """Takes down all that it takes to go on, and the best weights, and puts them back."""
+
+    def __init__(
+        self, built: Built[Any], step: TrainStep[Any], checkpoints: Checkpoints, world: World
+    ) -> None:
+        """Look after the checkpoints of a training that consists of these steps."""
+        self._checkpoints = checkpoints
+        self._step = step
+        self._world = world
+        self._device = built.runtime.device
+        self._opt = built.config.opt
+        self._best: dict[str, Tensor] | None = None  # in memory, until the next checkpoint
+        self._best_info: dict[str, Any] = {}
+
+    def keep_best(self, state: TrainState) -> None:
+        """Keep the weights as they are now: they are the best so far."""
+        weights = sharding.full(self._step.evaluated_model.state_dict())
+        if self._world.is_main:
+            self._best = {name: tensor.clone() for name, tensor in weights.items()}
+            self._best_info = {"step": state.best_step, state.monitor: state.best}
+
+    def write_best(self) -> None:
+        """Write the best weights, if they were not written yet."""
+        if self._best is not None:
+            self._checkpoints.save_best(self._best, self._best_info)
+            self._best = None
+
+    def write(self, state: TrainState, *, wandb_id: str | None) -> None:
+        """Write a checkpoint, and the best weights with it."""
+        step, world = self._step, self._world
+        self.write_best()
+        random = world.all_gather(random_state(self._device))
+        tensors, plain = flatten_optimizer(step.optimizer, step.model)
+        weights, tensors = sharding.full(step.model.state_dict()), sharding.full(tensors)
+        average = {} if step.ema is None else sharding.full(step.ema.model.state_dict())
+        if not world.is_main:
+            return
+        saved = {f"optimizer/{name}": tensor for name, tensor in tensors.items()}
+        for rank, generators in enumerate(random):
+            saved |= {f"{_random_of(rank)}{name}": t for name, t in generators.items()}
+        saved |= {f"ema/{name}": tensor for name, tensor in average.items()}
+        info = {
+            "progress": attrs.asdict(state),
+            "optimizer": plain,
+            "optimizer_name": self._opt.described,
+            "lr": step.lr(state.step - 1),
+            "scaler": step.scaler.state_dict(),
+            "total_steps": step.total_steps,
+            "processes": world.size,
+            "wandb_id": wandb_id,
+        }
+        self._checkpoints.save(state.step, weights, saved, info)
+
+    def restore(self, checkpoint: Checkpoint) -> TrainState:
+        """Put back all that a checkpoint holds.
+
+        Raises:
+            UserError: the weights are not of this model.
+        """
+        step = self._step
+        load_into(step.model, checkpoint.weights, checkpoint.path)
+        if self._world.is_main:
+            self._checkpoints.check_best()
+            self._checkpoints.name_last(checkpoint)
+        tensors, info = checkpoint.state, checkpoint.info
+        if info.get("optimizer_name", self._opt.described) == self._opt.described:
+            moments = _below(tensors, "optimizer/")
+            restore_optimizer(step.optimizer, step.model, moments, info["optimizer"])
+        else:
+            log.warning(
+                "The state of the optimiser starts anew: it was that of %s, and this is %s.",
+                info["optimizer_name"],
+                self._opt.described,
+            )
+        if info["scaler"]:  # empty unless the precision was fp16
+            step.scaler.load_state_dict(info["scaler"])
+        if step.ema is not None:
+            average = _below(tensors, "ema/") or dict(checkpoint.weights)
+            load_into(step.ema.model, average, checkpoint.path)
+        self._restore_random(tensors, info)
+        return TrainState(**info["progress"])
+
+    def take_over_best(self, state: TrainState) -> None:
+        """Count the best weights on disk as the best so far, though they are of a later step."""
+        found = self._checkpoints.best_info()
+        value = found.get(state.monitor)
+        if value is not None and found["step"] > state.step:
+            state.best, state.best_step = value, found["step"]
+            log.info("The best weights are of step %d, before the change.", found["step"])
+
+    def _restore_random(self, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
+        generators = _below(tensors, _random_of(self._world.rank))
+        processes = info.get("processes", 1)
+        if not generators or processes != self._world.size:
+            log.warning(
+                "The checkpoint is of %d processes, not %d: what is drawn at random in a step "
+                "(dropout, say) is not what it would have been.",
+                processes,
+                self._world.size,
+            )
+        if generators:
+            restore_random_state(generators, self._device)
+
+
+def _random_of(rank: int) -> str:
+    """Where the random generators of a process are in the state."""
+    return f"random/{rank}/" if rank else "random/"
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

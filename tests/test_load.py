@@ -1,0 +1,31 @@
+"""A run that was made is there to work with."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import runwright
+from runwright import UserError, compose
+from runwright.rundir.checkpoint import read_weights
+from runwright.training.evaluation import evaluate
+from training.test_loop import SETS, column
+
+
+def test_a_run_is_loaded_as_it_was(tmp_path: Path) -> None:
+    config = compose([*SETS, "training.epochs=3", "training.monitor=val_largest"])
+    value = config.run(tmp_path / "run")
+    run = runwright.load(tmp_path / "run")
+    assert run.config == config
+    best = read_weights(tmp_path / "run" / "checkpoints" / "best.safetensors")
+    assert all(torch.equal(best[name], t) for name, t in run.model.state_dict().items())
+    assert not run.model.training
+    assert run.data.val is not None
+    assert evaluate(run.model, run.objective, run.data.val).compute()["largest"] == value
+    losses = {row["step"]: row["val_loss"] for row in run.metrics if "val_loss" in row}
+    assert losses == column(tmp_path / "run", "val_loss")
+
+
+def test_what_is_no_run_directory_is_said_to_be_none(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is no run directory: there is no config.yaml in it"):
+        runwright.load(tmp_path)
