@@ -1,7 +1,6 @@
 """A study whose trials are left, and whose storage is torn or out of reach."""
 
 import logging
-import os
 import socket
 import sqlite3
 import subprocess
@@ -183,19 +182,6 @@ def test_a_job_that_is_queued_again_is_alive_although_its_process_is_gone(
     assert not study.is_dead(dead(one, number), every=60)
     time.sleep(0.1)
     assert study.is_dead(dead(one, number), every=0.01)
-
-
-@pytest.mark.parametrize("where", ["journal.log"], indirect=True)
-def test_half_a_line_at_the_end_of_a_journal_is_cut_off(
-    opened: Callable[[], optuna.Study], caplog: pytest.LogCaptureFixture
-) -> None:
-    number = given_out(opened())
-    journal = Path("journal.log")
-    os.truncate(journal, journal.stat().st_size - 10)  # in the report of step 3
-    opened().tell(number, 0.9)
-    assert "ended in half a line, which was cut off" in caplog.text
-    (trial,) = opened().trials
-    assert (trial.value, trial.intermediate_values) == (0.9, {})
 
 
 def test_a_storage_is_the_same_from_every_working_directory(tmp_path: Path) -> None:
