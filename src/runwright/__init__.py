@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from runwright.objective import ObjectiveFactory as ObjectiveFactory
     from runwright.optimisation import OptimisationCfg as OptimisationCfg
     from runwright.runtime import Runtime as Runtime
+    from runwright.sweep.custom_search_space import search_space as search_space
 
 _HOME: Final = {
     "batching": ("Batched", "InMemory"),
@@ -64,6 +65,7 @@ _HOME: Final = {
     "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),
     "optimisation": ("OptimisationCfg",),
     "runtime": ("Runtime",),
+    "sweep.custom_search_space": ("search_space",),
 }
 """Module → the names that are taken from it."""
 
