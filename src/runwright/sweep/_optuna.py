@@ -8,13 +8,7 @@
 from typing import Any
 
 from optuna import Study, Trial
-from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
-
-
-def storage_of(study: Study) -> BaseStorage:
-    """The storage that a study was opened with."""
-    return study._storage
 
 
 def running_trial(study: Study, trial: FrozenTrial) -> Trial:
