@@ -8,7 +8,7 @@ apply to the file's member only; what is typed applies to the one that is typed.
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import attrs
 from hydra.core.config_store import ConfigStore
@@ -56,7 +56,7 @@ def with_other_members(
     if not typed or any(one.partition("=")[2] in _plain_sweepers() for one in sweepers):
         return None
     composed = load(_without(overrides, typed))
-    of_file = dict(composed.hydra.runtime.choices)
+    of_file: Any = OmegaConf.to_container(composed.hydra.runtime.choices)
     others = {
         part: name
         for part, name in typed.items()
