@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from runwright.config import Config as Config
     from runwright.config import TrainingCfg as TrainingCfg
     from runwright.config import WandbCfg as WandbCfg
+    from runwright.custom_search_space import search_space as search_space
     from runwright.data import Batch as Batch
     from runwright.data import Data as Data
     from runwright.data import DataModule as DataModule
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from runwright.objective import ObjectiveFactory as ObjectiveFactory
     from runwright.optimisation import OptimisationCfg as OptimisationCfg
     from runwright.runtime import Runtime as Runtime
-    from runwright.sweep.custom_search_space import search_space as search_space
 
 _HOME: Final = {
     "batching": ("Batched", "InMemory"),
@@ -65,7 +65,7 @@ _HOME: Final = {
     "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),
     "optimisation": ("OptimisationCfg",),
     "runtime": ("Runtime",),
-    "sweep.custom_search_space": ("search_space",),
+    "custom_search_space": ("search_space",),
 }
 """Module → the names that are taken from it."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runwright import UserError, search_space
-from runwright.sweep.custom_search_space import registered
+from runwright.custom_search_space import registered
 from sweep.conftest import LRS, Sweep, study
 
 

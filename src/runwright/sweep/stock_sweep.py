@@ -6,11 +6,11 @@ from hydra.types import HydraContext, TaskFunction
 from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper
 from omegaconf import DictConfig
 
+from runwright.custom_search_space import registered
 from runwright.sweep._optuna_sweeper import extend_search_space
 from runwright.sweep.algorithms import make_sampler
 from runwright.sweep.checks import check_stock, directions
 from runwright.sweep.corners import check_corners, known_directions
-from runwright.sweep.custom_search_space import registered
 from runwright.sweep.space import SearchSpace
 from runwright.sweep.sweeper_cfg import OptunaSweeperCfg
 

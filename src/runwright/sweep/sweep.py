@@ -18,12 +18,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from runwright.cli.commands import command, config_flags, sweep_command
 from runwright.compose.overrides import with_path
+from runwright.custom_search_space import registered
 from runwright.errors import RunError, UserError
 from runwright.sweep import study as studies
 from runwright.sweep.algorithms import make_pruner, make_sampler
 from runwright.sweep.checks import check, check_pruner, check_space, check_study, directions
 from runwright.sweep.corners import check_corners, known_directions
-from runwright.sweep.custom_search_space import registered
 from runwright.sweep.heartbeat import heartbeats_of_waiting, is_dead, send_heartbeat
 from runwright.sweep.optimization_results import write_results
 from runwright.sweep.slots import (
