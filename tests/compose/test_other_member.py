@@ -67,7 +67,7 @@ def test_what_is_typed_applies_to_the_member_that_is_typed() -> None:
 
 def test_a_file_of_ones_own_that_builds_on_another_is_no_exception(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(
-        "defaults: [config_schema, dm: '???', model: '???', _self_]\n"
+        "defaults: [config_schema, dm: cmnist, model: fcn, _self_]\n"
     )
     folder = tmp_path / "hydra" / "sweeper"
     folder.mkdir(parents=True)
