@@ -14,7 +14,7 @@ Imports = dict[str, set[str]]  # by the name of the module
 # The floors of the house: its folders, and these of the modules that lie in none.
 FLOORS: Final = {
     "base": "errors extras hints factory plain dims data batching model objective optimisation "
-    "runtime distributed caller config figures",
+    "runtime distributed caller config figures custom_search_space",
     "run": "run stages preflight",
     "front": "__init__",
     "app": "app",
@@ -42,8 +42,7 @@ BY_NAME: Final = {
     "__main__": "a command",
     "app": "the factories of a user's project",
     "domains": "what can be chosen of every domain",
-    "sweep.parts": "a user's function",
-    "sweep.results": "what draws, of other packages",
+    "sweep.study_pictures": "what draws, of other packages",
     "tools.project": "the factories and the configuration of a user's project",
 }
 # Wrong still, each as "module → imported": who mends one takes it out.

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from runwright.config import Config as Config
     from runwright.config import TrainingCfg as TrainingCfg
     from runwright.config import WandbCfg as WandbCfg
+    from runwright.custom_search_space import search_space as search_space
     from runwright.data import Batch as Batch
     from runwright.data import Data as Data
     from runwright.data import DataModule as DataModule
@@ -70,6 +71,7 @@ _HOME: Final = {
     "optimisation": ("OptimisationCfg",),
     "plain": ("home_path",),
     "runtime": ("Runtime",),
+    "custom_search_space": ("search_space",),
 }
 """Module → the names that are taken from it."""
 

@@ -16,6 +16,12 @@ def refused(*overrides: str) -> str:
     return caught.value.problems[-1]
 
 
+def test_null_among_choices_is_written_with_commas() -> None:
+    assert refused("opt.lr=choice(null, 0.5)").endswith(
+        "Write the values with commas only: 'opt.lr=null, 0.5'"
+    )
+
+
 def test_the_next_step_is_to_quote_for_hydra_and_for_the_shell() -> None:
     problem = refused("wandb.name=a=b")
     assert problem.endswith(

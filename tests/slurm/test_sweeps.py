@@ -12,7 +12,8 @@ from optuna.trial import TrialState
 
 from conftest import REPOSITORY
 from programs import Program, start_python
-from runwright.sweep.study import is_dead, load
+from runwright.sweep.heartbeat import is_dead
+from runwright.sweep.study import load
 from slurm.slurm import Slurm
 from sweep.conftest import close, study
 
@@ -108,11 +109,11 @@ def test_a_trial_whose_job_is_killed_is_taken_up_again(slurm: Slurm) -> None:
     process = json.loads(Path("sweep/0/environment.json").read_text())["process"]
     os.kill(process, signal.SIGKILL)
     said = finish(sweep)
-    assert "died, taken up again" in said
+    assert "died, retried" in said
     assert "Resuming after step" in Path("sweep/0/log.txt").read_text()
 
 
-def test_a_trial_that_waits_in_the_queue_is_looked_after(slurm: Slurm) -> None:
+def test_a_trial_that_waits_in_the_queue_is_heartbeats_of_waiting(slurm: Slurm) -> None:
     arguments = (
         *("hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=1", "hydra.sweep.dir=sweep"),
         *("opt.lr=interval(1e-3,3e-3)", "+hydra.launcher.additional_parameters.hold=true"),

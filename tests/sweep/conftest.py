@@ -15,6 +15,7 @@ from runwright.cli.exit_status import DONE, exit_status
 from runwright.config import Config
 from runwright.factory import name_of
 from runwright.sweep.study import load
+from runwright.training.run_log import RunLog
 from toy_domain import ToySets
 
 SETS = (
@@ -35,8 +36,11 @@ def sweep(monkeypatch: pytest.MonkeyPatch) -> Sweep:
     """Run `python main.py --multirun hydra/sweeper=runwright …`; returns its exit status."""
 
     def run(*arguments: str) -> int:
-        flags = ["--multirun", "hydra/sweeper=runwright", "hydra.sweep.dir=sweep", *SETS]
-        monkeypatch.setattr(sys, "argv", [str(REPOSITORY / "main.py"), *flags, *arguments])
+        usual = ("hydra/sweeper=runwright", "hydra.sweep.dir=sweep", *SETS)
+        given = {argument.partition("=")[0] for argument in arguments}
+        own = [option for option in usual if option.partition("=")[0] not in given]
+        program = [str(REPOSITORY / "main.py"), "--multirun"]
+        monkeypatch.setattr(sys, "argv", [*program, *own, *arguments])
 
         def command() -> int:
             run_command_line("conf", "config", Config)
@@ -45,6 +49,17 @@ def sweep(monkeypatch: pytest.MonkeyPatch) -> Sweep:
         return exit_status(command)
 
     return run
+
+
+def at_every_line(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> None:
+    """Do something after every validation."""
+    line = RunLog.line
+
+    def line_and_more(self: RunLog, step: int, measures: dict[str, float]) -> None:
+        line(self, step, measures)
+        do()
+
+    monkeypatch.setattr(RunLog, "line", line_and_more)
 
 
 def study(folder: str | Path = "sweep", name: str | None = None) -> optuna.Study:

@@ -6,7 +6,7 @@ import pytest
 from runwright.errors import ConfigError
 from runwright.sweep.checks import check_study
 from runwright.sweep.space import SearchSpace
-from runwright.sweep.sweeper_options import SweeperConf
+from runwright.sweep.sweeper_cfg import SweeperCfg
 
 LRS = "opt.lr=tag(log, interval(1e-4, 1e-1))"
 
@@ -15,7 +15,7 @@ def a_study_of(*arguments: str) -> optuna.Study:
     """A study with one trial from this space."""
     space = SearchSpace.parse({}, {}, arguments)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    check_study(study, space, SweeperConf())
+    check_study(study, space, SweeperCfg())
     trial = study.ask()
     space.suggest(trial)
     study.tell(trial, 0.0)
@@ -39,12 +39,12 @@ def a_study_of(*arguments: str) -> optuna.Study:
 )
 def test_another_way_to_sample_an_option_is_refused(before: str, now: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        check_study(a_study_of(before), SearchSpace.parse({}, {}, [now]), SweeperConf())
+        check_study(a_study_of(before), SearchSpace.parse({}, {}, [now]), SweeperCfg())
 
 
 def test_values_of_another_kind_are_refused() -> None:
     study, space = a_study_of(LRS), SearchSpace.parse({}, {}, [LRS])
-    options = SweeperConf(seeds=[1], measures=["val_loss"])
+    options = SweeperCfg(seeds=[1], measures=["val_loss"])
     with pytest.raises(ConfigError) as refused:
         check_study(study, space, options)
     first, second = refused.value.problems
@@ -60,7 +60,7 @@ def test_a_wider_range_and_other_options_are_taken(
 ) -> None:
     study = a_study_of(LRS)
     space = SearchSpace.parse({}, {}, [now])
-    check_study(study, space, SweeperConf())
+    check_study(study, space, SweeperCfg())
     space.suggest(study.ask())
     assert "were made with" not in caplog.text
 
@@ -72,7 +72,7 @@ def test_it_is_said_that_the_trials_before_had_other_values(
     space = SearchSpace.parse({}, {}, [LRS, "training.epochs=3", "++model.hidden_dim=5"])
     for _ in range(2):
         caplog.clear()
-        check_study(study, space, SweeperConf())
+        check_study(study, space, SweeperCfg())
         first, second = (record.getMessage() for record in caplog.records)
         assert first == (
             "++model.hidden_dim=5: trials that this study has had before were made with the usual "

@@ -2,34 +2,39 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
 import pytest
+import yaml
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
 from optuna.trial import TrialState
+from typing_extensions import override
 
+from runwright import UserError
 from runwright.cli.exit_status import INTERRUPTED
 from runwright.sweep import storage
-from runwright.sweep.study import ALIVE, BY_HAND, open_storage
-from runwright.training.run_log import RunLog
+from runwright.sweep.heartbeat import HEARTBEAT
+from runwright.sweep.study import ENQUEUED, open_storage
 from runwright.training.stop import REQUEUE
-from sweep.conftest import LRS, Sweep, result, study
+from sweep.conftest import LRS, Sweep, at_every_line, result, study
 
 
 def test_the_same_command_goes_on_where_it_was(sweep: Sweep) -> None:
-    assert sweep("hydra.sweeper.n_trials=2", LRS) == 0
-    before = {number: Path(f"sweep/{number}/metrics.csv").read_bytes() for number in range(2)}
-    assert sweep("hydra.sweeper.n_trials=5", LRS) == 0
-    assert [trial.number for trial in study().trials] == [0, 1, 2, 3, 4]
-    assert before == {n: Path(f"sweep/{n}/metrics.csv").read_bytes() for n in before}
-    assert sweep("hydra.sweeper.n_trials=5", LRS) == 0
-    assert len(study().trials) == 5
+    short = "training.max_steps=1"
+    assert sweep("hydra.sweeper.n_trials=1", LRS, short) == 0
+    before = Path("sweep/0/metrics.csv").read_bytes()
+    for _ in range(2):
+        assert sweep("hydra.sweeper.n_trials=3", LRS, short) == 0
+        assert [trial.number for trial in study().trials] == [0, 1, 2]
+    assert Path("sweep/0/metrics.csv").read_bytes() == before
 
 
-@pytest.mark.parametrize("sampler", ["random", "nsgaii"])
-def test_a_sweep_that_goes_on_draws_other_values_than_before(sweep: Sweep, sampler: str) -> None:
-    short = ("training.max_steps=1", f"hydra/sweeper/sampler={sampler}")
+def test_a_sweep_that_goes_on_draws_other_values_than_before(sweep: Sweep) -> None:
+    short = ("training.max_steps=1", "hydra/sweeper/sampler=nsgaii")
     space = ("hydra.sweeper.sampler.seed=1", LRS, "opt.weight_decay=interval(0, 1)")
     for count in (1, 2, 3):
         assert sweep(*short, *space, f"hydra.sweeper.n_trials={count}") == 0
@@ -41,7 +46,7 @@ def test_what_two_sweepers_queued_at_once_is_run_once(sweep: Sweep) -> None:
     queued = {"opt.lr": 0.01}
     together = optuna.create_study(study_name="sweep", storage=open_storage("sweep/study.log"))
     for _ in range(2):  # each found that there was no such trial
-        together.enqueue_trial(queued, {BY_HAND: True})
+        together.enqueue_trial(queued, {ENQUEUED: True})
     assert sweep("hydra.sweeper.n_trials=2", LRS, "hydra.sweeper.enqueue=[{opt.lr: 0.01}]") == 0
     trials = study().trials
     assert [t.state.name for t in trials] == ["COMPLETE", "FAIL", "COMPLETE"]
@@ -52,26 +57,15 @@ def test_what_two_sweepers_queued_at_once_is_run_once(sweep: Sweep) -> None:
 def test_a_study_does_not_go_on_with_what_cannot_be_compared(
     sweep: Sweep, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    short = ("training.max_steps=1", "pictures=false", "hydra.sweeper.n_trials=1")
-    assert sweep(*short, "opt.optimizer_cls=SGD,Adam") == 0
-    assert sweep(*short, "opt.optimizer_cls=SGD,AdamW", "hydra.sweeper.n_trials=2") == 2
+    short = "training.max_steps=1"
+    assert sweep(short, "opt.optimizer_cls=SGD,Adam", "hydra.sweeper.n_trials=1") == 0
+    assert sweep(short, "opt.optimizer_cls=SGD,AdamW", "hydra.sweeper.n_trials=2") == 2
     error = capsys.readouterr().err
     assert "opt.optimizer_cls: trials of the study are from choice(SGD, Adam)" in error
     assert "choice(SGD, AdamW) now" in error
     assert "Take another hydra.sweeper.study_name than sweep." in error
     assert "Traceback" not in error
     assert len(study().trials) == 1
-
-
-def at_every_line(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> None:
-    """Do something after every validation."""
-    line = RunLog.line
-
-    def line_and_more(self: RunLog, step: int, measures: dict[str, float]) -> None:
-        line(self, step, measures)
-        do()
-
-    monkeypatch.setattr(RunLog, "line", line_and_more)
 
 
 def test_a_trial_whose_job_is_queued_again_stays_its_own(
@@ -88,7 +82,7 @@ def test_a_trial_whose_job_is_queued_again_stays_its_own(
     (trial,) = study().trials
     assert trial.state is TrialState.RUNNING
     # Another sweeper on this host must not take it for dead when this process is gone.
-    assert trial.user_attrs[ALIVE][2] is None
+    assert trial.user_attrs[HEARTBEAT][2] is None
 
 
 @pytest.fixture
@@ -110,12 +104,53 @@ def test_a_trial_goes_on_with_what_it_was_begun_with(
     assert result(2)["steps"] == 24
 
 
+def test_the_command_to_go_on_is_that_of_the_sweep(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at_every_line(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert sweep("hydra.sweeper.n_trials=1", LRS) == INTERRUPTED
+    said = capsys.readouterr().out
+    commands = {line.partition("To go on: ")[2] for line in said.splitlines() if "To go on" in line}
+    (command,) = commands
+    assert "--multirun" in command
+    assert command.endswith(f"hydra.sweep.dir={Path('sweep').resolve()}") or "=sweep" in command
+
+
+class Refusing(BasicLauncher):
+    """A launcher whose submissions are refused while there is a file."""
+
+    @override
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        if Path("refuses").exists():
+            raise UserError("hydra.launcher.partition=nowhere: there is no such partition.")
+        return super().launch(job_overrides, initial_job_idx)
+
+
+def test_a_trial_whose_submission_was_refused_is_run_with_the_options_that_follow(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Plugins.instance().register(Refusing)
+    launcher = f"hydra.launcher._target_={__name__}.Refusing"
+    space = ("hydra.sweeper.n_trials=1", LRS, launcher, "hydra.sweeper.enqueue=[{opt.lr: 0.01}]")
+    Path("refuses").touch()
+    assert sweep(*space, "training.max_steps=3") == 2
+    assert "there is no such partition" in capsys.readouterr().err
+    assert TrialState.RUNNING not in {trial.state for trial in study().trials}
+    Path("refuses").unlink()
+    assert sweep(*space, "training.max_steps=2") == 0
+    (trial,) = study().get_trials(states=[TrialState.COMPLETE])
+    assert trial.params == {"opt.lr": 0.01}
+    assert result(trial.number)["steps"] == 2
+
+
 def test_a_sweep_whose_only_trial_is_given_up_has_failed(
     stopped: Sweep, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = study()
     trial = found.ask()  # by a process that is gone
-    trial.set_user_attr(ALIVE, [0.0, "elsewhere", 1])
+    trial.set_user_attr(HEARTBEAT, [0.0, "elsewhere", 1])
     assert stopped("hydra.sweeper.n_trials=1", LRS, "hydra.sweeper.retries=0") == 1
     said = capsys.readouterr()
     assert "Trial 1: nobody looks after it; given up." in said.out
@@ -132,6 +167,22 @@ def test_a_storage_that_is_gone_for_good_ends_the_sweep_in_a_sentence(
     assert "Traceback" not in error
     assert "study.log is out of reach: " in error
     assert "When it answers again: python" in error
+
+
+def test_values_that_are_no_numbers_are_recorded_as_they_are(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kwargs = "{betas: [0.9, 0.95]}"
+    values = ("training.monitor=null,val_loss", f"opt.optimizer_kwargs={kwargs},null")
+    best = f"{{training.monitor: null, opt.optimizer_kwargs: {kwargs}}}"
+    counts = ("hydra.sweeper.n_trials=1", f"hydra.sweeper.enqueue=[{best}]")
+    assert sweep(*counts, *values, "training.max_steps=1") == 0
+    assert "from before" not in capsys.readouterr().out
+    found = yaml.safe_load(Path("sweep/optimization_results.yaml").read_text())
+    assert found["best_params"] == {
+        "training.monitor": None,
+        "opt.optimizer_kwargs": {"betas": [0.9, 0.95]},
+    }
 
 
 def test_a_best_trial_that_is_not_searched_any_more_is_said_to_be_from_before(

@@ -134,7 +134,7 @@ def test_a_trial_whose_process_is_killed_is_taken_up_by_the_same_sweep(tmp_path:
     os.kill(process, signal.SIGKILL)
     said, _ = sweep.communicate(timeout=300)
     assert sweep.returncode == 0, said
-    assert "died, taken up again: its process ended with SIGKILL" in said
+    assert "died, retried: its process ended with SIGKILL" in said
     complete = [t for t in study(tmp_path / "sweep").trials if t.state is TrialState.COMPLETE]
     assert len(complete) == 2
 

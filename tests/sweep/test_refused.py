@@ -40,23 +40,17 @@ class SetsButNotOf3(ToySets):
             ["opt.optimizer_cls=SGD,Adan"],
             ["torch.optim has no 'Adan'", "opt.optimizer_cls=Adan"],
         ),
-        ([LRS, "hydra.sweeper.direction=maximize"], ["what the run returns less is better"]),
-        ([LRS, "hydra.sweeper.direction=minimise"], ["Did you mean 'minimize'?"]),
-        ([LRS, "hydra.sweeper.n_trials=0"], ["hydra.sweeper.n_trials must be ≥ 1, got 0"]),
         (
-            [LRS, "hydra.sweeper.timeout=-1", "hydra.sweeper.retries=-3"],
-            ["hydra.sweeper.timeout must be > 0, got -1", "hydra.sweeper.retries must be ≥ 0"],
+            [LRS, "hydra.sweeper.direction=maximize"],
+            ["(val_loss): lower is better"],
         ),
+        ([LRS, "hydra.sweeper.direction=minimise"], ["Did you mean 'minimize'?"]),
         ([], ["There is nothing to search, so all 20 trials would be the same"]),
         ([LRS, "opt.lr=interval(1e-4,1e-2)"], ["opt.lr is on the command line 2 times"]),
         ([LRS, "hydra/sweeper/pruner=wilcoxon"], ["give hydra.sweeper.seeds"]),
         (
-            [LRS, "hydra.sweeper.pruner.n_warmup_steps=-5"],
-            ["hydra/sweeper/pruner: MedianPruner refuses its options: Number of warmup steps"],
-        ),
-        (
             [LRS, "hydra/sweeper/sampler=motpe"],
-            ["hydra/sweeper/sampler: ", "The 'motpe' sampler was removed in Optuna 4.0."],
+            ["hydra.sweeper.sampler: ", "The 'motpe' sampler was removed in Optuna 4.0."],
         ),
         (
             [
@@ -73,10 +67,6 @@ class SetsButNotOf3(ToySets):
                 "enqueue[3].opt.warmup: is fixed for all trials, opt.warmup=0.1. Leave it out.",
             ],
         ),
-        (
-            [LRS, "hydra.sweeper.seeds=[1,-1,1]"],
-            ["hydra.sweeper.seeds[1] must be ≥ 0", "seeds has 1 twice"],
-        ),
         ([LRS, "hydra.sweeper.seeds=[1,2]", "seed=3"], ["gives every trial its seeds"]),
         (
             [LRS, "hydra.sweeper.measures=[val_largest]"],
@@ -84,7 +74,7 @@ class SetsButNotOf3(ToySets):
         ),
         (
             [LRS, "hydra/sweeper/pruner=none", "hydra.sweeper.measures=[val_losss,parameters]"],
-            ["not known which way 'val_losss' is better", "Did you mean 'val_loss'?"],
+            ["not known which way val_losss is better", "Did you mean 'val_loss'?"],
         ),
         (
             [LRS, "hydra.sweeper.measures=[val_loss,parameters]"],

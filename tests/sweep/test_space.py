@@ -6,7 +6,7 @@ import pytest
 from runwright.errors import ConfigError
 from runwright.sweep.checks import check_space
 from runwright.sweep.space import SearchSpace
-from runwright.sweep.sweeper_options import SweeperConf
+from runwright.sweep.sweeper_cfg import SweeperCfg
 
 PARAMS = {
     "opt.lr": "tag(log, interval(1.e-5, 1.e-3))",
@@ -185,7 +185,7 @@ def test_what_is_queued_by_hand_becomes_what_the_space_has() -> None:
         {"dm.name": None, "model.hidden_dim": 12.0},
         {"dm.name": "true", "model": "cnn", "opt.lr": 2.0},
     ]
-    queued = check_space(SweeperConf(enqueue=by_hand), space)
+    queued = check_space(SweeperCfg(enqueue=by_hand), space)
     assert queued[0] == {"dm.name": "'a b'", "model.dropout": 1.0}
     assert queued[1] == {"dm.name": "null", "model.hidden_dim": 12}
     assert queued[2] == {"dm.name": True, "model": "cnn", "opt.lr": 2}
@@ -193,4 +193,4 @@ def test_what_is_queued_by_hand_becomes_what_the_space_has() -> None:
         assert {type(values[name]) for name in values} <= {str, float, int, bool}
     beside = [{"model": "cnn", "model.hidden_dim": 12}]
     with pytest.raises(ConfigError, match=r"hidden_dim: is searched only with model=fcn\."):
-        check_space(SweeperConf(enqueue=beside), space)
+        check_space(SweeperCfg(enqueue=beside), space)

@@ -1,7 +1,6 @@
 """A study whose trials are left, and whose storage is torn or out of reach."""
 
 import logging
-import os
 import socket
 import sqlite3
 import subprocess
@@ -17,7 +16,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from runwright import UserError
-from runwright.sweep import storage, study
+from runwright.sweep import heartbeat, storage, study
 from runwright.sweep.trial import Validations
 from sweep.conftest import close
 
@@ -125,15 +124,15 @@ def test_only_processes_that_die_in_vain_use_up_the_retries(
     one = opened()
     number = given_out(one)
     for _ in range(4):  # Ctrl-C, and the same command again
-        assert study.take_up_again(one, dead(one, number), retries=None)
+        assert study.retry(one, dead(one, number), retries=None)
         number = asked_again(one)
     for step in (4, 5, 6, 7):  # a machine that is restarted every night
-        assert study.take_up_again(one, dead(one, number), retries=2)
+        assert study.retry(one, dead(one, number), retries=2)
         number = asked_again(one, further=step)
     for _ in range(2):
-        assert study.take_up_again(one, dead(one, number), retries=2)
+        assert study.retry(one, dead(one, number), retries=2)
         number = asked_again(one)
-    assert not study.take_up_again(one, dead(one, number), retries=2)
+    assert not study.retry(one, dead(one, number), retries=2)
     assert dead(one, number).user_attrs["error"] == study.GIVEN_UP
     assert [trial.number for trial in study.counting(one, study.trials(one))] == [number]
 
@@ -143,7 +142,7 @@ def test_a_trial_that_ends_just_then_counts(opened: Callable[[], optuna.Study]) 
     number = given_out(one)
     before = dead(one, number)
     opened().tell(number, 0.9)
-    assert not study.take_up_again(one, before, retries=2)
+    assert not study.retry(one, before, retries=2)
     assert [trial.value for trial in study.counting(one, study.trials(one))] == [0.9]
 
 
@@ -157,16 +156,34 @@ def test_what_a_killed_sweeper_had_no_time_to_queue_is_queued_once(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as context:
-        context.setattr(study, "queue_again", killed)
+        context.setattr(study, "requeue", killed)
         with pytest.raises(KeyboardInterrupt):
-            study.take_up_again(one, dead(one, number), retries=2)
-    study.queue_the_lost(one)
-    study.queue_the_lost(one)
+            study.retry(one, dead(one, number), retries=2)
+    study.requeue_lost(one)
+    study.requeue_lost(one)
     (waiting,) = study.trials(one, TrialState.WAITING)
     assert waiting.params == dead(one, number).params
     # Of two that notice at the same moment, the first one's is run.
-    study.queue_again(one, dead(one, number), {})
+    study.requeue(one, dead(one, number), {})
     assert [study.is_queued_twice(one, trial) for trial in (1, 2)] == [False, True]
+
+
+def test_a_trial_that_was_never_submitted_was_never_begun(
+    opened: Callable[[], optuna.Study],
+) -> None:
+    one = opened()
+    one.enqueue_trial({"x": 0.25}, {study.ENQUEUED: True})
+    numbers = [given_out(one) for _ in range(2)]
+    for number in numbers:
+        study.running(one, number).set_user_attr(study.OVERRIDES, ["partition=nowhere"])
+        study.withdraw(one, number)
+    assert study.counting(one, study.trials(one, TrialState.FAIL, TrialState.RUNNING)) == []
+    waiting = study.trials(one, TrialState.WAITING)
+    assert [trial.params for trial in waiting] == [dead(one, n).params for n in numbers]
+    assert not any(study.OVERRIDES in trial.user_attrs for trial in waiting)
+    assert not any(study.is_queued_twice(one, trial.number) for trial in waiting)
+    study.requeue_lost(one)
+    assert len(study.trials(one, TrialState.WAITING)) == 2
 
 
 def test_a_job_that_is_queued_again_is_alive_although_its_process_is_gone(
@@ -177,25 +194,12 @@ def test_a_job_that_is_queued_again_is_alive_although_its_process_is_gone(
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     sign = [time.time(), socket.gethostname(), gone.pid]
-    study.running(one, number).set_user_attr(study.ALIVE, sign)
-    assert study.is_dead(dead(one, number), every=60)
-    study.give_sign_of_life(one, number, from_afar=True)
-    assert not study.is_dead(dead(one, number), every=60)
+    study.running(one, number).set_user_attr(heartbeat.HEARTBEAT, sign)
+    assert heartbeat.is_dead(dead(one, number), every=60)
+    heartbeat.send_heartbeat(one, number, from_afar=True)
+    assert not heartbeat.is_dead(dead(one, number), every=60)
     time.sleep(0.1)
-    assert study.is_dead(dead(one, number), every=0.01)
-
-
-@pytest.mark.parametrize("where", ["journal.log"], indirect=True)
-def test_half_a_line_at_the_end_of_a_journal_is_cut_off(
-    opened: Callable[[], optuna.Study], caplog: pytest.LogCaptureFixture
-) -> None:
-    number = given_out(opened())
-    journal = Path("journal.log")
-    os.truncate(journal, journal.stat().st_size - 10)  # in the report of step 3
-    opened().tell(number, 0.9)
-    assert "ended in half a line, which was cut off" in caplog.text
-    (trial,) = opened().trials
-    assert (trial.value, trial.intermediate_values) == (0.9, {})
+    assert heartbeat.is_dead(dead(one, number), every=0.01)
 
 
 def test_a_storage_is_the_same_from_every_working_directory(tmp_path: Path) -> None:

@@ -210,8 +210,8 @@ def test_an_option_explains_itself() -> None:
 
 def test_an_option_of_a_plugin_says_what_its_source_says() -> None:
     content = json.loads((SCHEMAS / "hydra.sweeper.json").read_text())
-    shown = content["definitions"]["SweeperConf"]["properties"]["retries"]
-    said = "How often a trial whose process died is taken up again.\n\nint; default 2"
+    shown = content["definitions"]["SweeperCfg"]["properties"]["retries"]
+    said = "How often a trial whose process died is retried.\n\nint; default 2"
     assert shown["description"] == said
 
 

@@ -65,7 +65,7 @@ def _values(loader: StrictConfigLoader, text: str) -> list[str]:
         return [text]  # composing says what is wrong with it
     if not one.is_sweep_override():
         return [text]
-    if not one.is_discrete_sweep():
+    if not one.is_discrete_sweep() or getattr(one.value(), "step", None) == 0:
         return []
     values = [f"{one.get_key_element()}={value}" for value in one.sweep_string_iterator()]
     return [values[0], values[-1]] if one.is_range_sweep() and values else values

@@ -34,10 +34,21 @@ def _without_values(composed: DictConfig, loader: ConfigLoader) -> list[str]:
     """A text for every override of a multirun that would make no jobs."""
     typed: Any = OmegaConf.to_container(composed.hydra.overrides.task, resolve=False)
     parsed = OverridesParser.create(config_loader=loader).parse_overrides(typed)
+    is_grid = str(OmegaConf.select(composed, "hydra.sweeper._target_")).endswith(".BasicSweeper")
+    intervals = [one for one in parsed if is_grid and one.is_interval_sweep()]
+    endless = [one for one in parsed if getattr(one.value(), "step", None) == 0]
     return [
-        f"{one.input_line}: there are no values in it, and so no jobs to run."
-        for one in parsed
-        if one.is_discrete_sweep() and not any(True for _ in one.sweep_string_iterator())
+        *(
+            f"{one.input_line}: only a search draws from an interval. Add hydra/sweeper=runwright."
+            for one in intervals
+        ),
+        *(f"{one.input_line}: the step of a range must not be 0." for one in endless),
+        *(
+            f"{one.input_line}: there are no values in it, and so no jobs to run."
+            for one in parsed
+            if one not in endless
+            if one.is_discrete_sweep() and not any(True for _ in one.sweep_string_iterator())
+        ),
     ]
 
 

@@ -6,6 +6,7 @@ rules, and reports all mistakes together.
 """
 
 import pickle
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -25,6 +26,7 @@ from runwright.compose.collect import Mistakes, convert
 from runwright.compose.convert import Conversion
 from runwright.compose.explain import USER_MISTAKES, text_of
 from runwright.compose.hydra_options import wrong_in_hydra
+from runwright.compose.other_member import with_other_members
 from runwright.compose.overrides import given_twice, is_structural
 from runwright.compose.pending import PendingJobs
 from runwright.compose.values import give
@@ -118,6 +120,7 @@ class StrictConfigLoader(DelegatingLoader):
         self._checked: set[tuple[str, ...]] = set()
         self._repository: Repository | None = None
         self._converted: dict[tuple[str, ...], Config] = {}
+        self._of_file: tuple[str, ...] | None = None  # see OtherMembers
 
     def __getstate__(self) -> dict[str, Any]:
         # What goes to another process stays small; that one launches nothing.
@@ -141,6 +144,17 @@ class StrictConfigLoader(DelegatingLoader):
         Raises:
             ConfigError: with everything that is wrong.
         """
+        other = with_other_members(
+            lambda chosen: self.load_configuration(
+                config_name, chosen, run_mode, from_shell, validate_sweep_overrides
+            ),
+            overrides,
+        )
+        if other is not None:
+            if run_mode is RunMode.MULTIRUN:
+                self.pending.composed, self._of_file = other.composed, other.of_file
+                print(other.note, file=sys.stderr)
+            return other.composed
         twice, problems = given_twice(overrides), list[str]()
         config: Settings | None = None
         try:
@@ -177,13 +191,17 @@ class StrictConfigLoader(DelegatingLoader):
         values applied to a copy of it. Hydra asks for every job to check it before the first is
         launched, and again to launch it: it is checked once.
         """
-        overrides = [*_texts(master_config.hydra.overrides.hydra), *sweep_overrides]
+        of_hydra = _texts(master_config.hydra.overrides.hydra)
+        overrides = [*(of_hydra if self._of_file is None else self._of_file), *sweep_overrides]
         config_name: str | None = master_config.hydra.job.config_name
         key = tuple(sweep_overrides)
         try:
             # What stands for others is written out in the multirun's own configuration already.
             parsed = OverridesParser.create().parse_overrides(overrides)
             composed, problems = self._compose(config_name, parsed, RunMode.RUN, is_job=True)
+            if self._of_file is not None:
+                composed.hydra.sweeper = master_config.hydra.sweeper
+                composed.hydra.overrides.hydra = master_config.hydra.overrides.hydra
             self._composer.check_controllers(master_config, composed)
             OmegaConf.copy_cache(from_config=master_config, to_config=composed)
             if key in self._checked:

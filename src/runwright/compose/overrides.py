@@ -121,6 +121,9 @@ def with_path(key: str, path: str) -> str:
 def _next_step(text: str, before: str | None) -> str:
     key, equals, value = text.partition("=")
     if equals and is_read(f"{key}=1"):
+        if (values := re.fullmatch(r"choice\((.*)\)", value)) and is_read(f"{key}={values[1]}"):
+            # Hydra's grammar knows no null among the arguments of a function.
+            return f"Write the values with commas only: {shlex.quote(f'{key}={values[1]}')}"
         if elements := _as_list(key, value):
             return f"If texts in the list are meant so, quote each: {shlex.quote(elements)}"
         said = f"If {value} is meant as text, quote it, and all of it again for the shell:"

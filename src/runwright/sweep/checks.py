@@ -2,14 +2,16 @@
 
 import importlib.util
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from runwright.config import MAX_SEED
 from runwright.errors import ConfigError, UserError, did_you_mean
+from runwright.sweep.algorithms import out_of_bounds, problems_of_options
 from runwright.sweep.distributions import described, member
 from runwright.sweep.space import SearchSpace, Values, are_compatible
-from runwright.sweep.sweeper_options import SweeperConf
+from runwright.sweep.sweeper_cfg import OptunaSweeperCfg, SweeperCfg
 
 if TYPE_CHECKING:
     import optuna
@@ -28,26 +30,18 @@ _ASKED: Final = "asked"
 """User attribute of the study: what its values are, and what all its trials have in common."""
 
 
-def check(options: SweeperConf) -> None:
+def check(options: SweeperCfg) -> None:
     """Check what can be known of the options by themselves.
 
     Raises:
         ConfigError: with everything that is wrong.
     """
-    problems = [
-        f"hydra.sweeper.{name} must be ≥ 1, got {getattr(options, name)}."
-        for name in ("n_trials", "n_jobs")
-        if getattr(options, name) < 1
-    ]
-    if options.heartbeat <= 0:
-        problems.append(f"hydra.sweeper.heartbeat must be > 0, got {options.heartbeat}.")
-    if options.timeout is not None and options.timeout <= 0:
-        problems.append(f"hydra.sweeper.timeout must be > 0, got {options.timeout}.")
-    if options.retries < 0:
-        problems.append(f"hydra.sweeper.retries must be ≥ 0, got {options.retries}.")
-    if not 0 <= options.max_failure_rate <= 1:
-        rate = options.max_failure_rate
-        problems.append(f"hydra.sweeper.max_failure_rate must be ≥ 0, ≤ 1, got {rate}.")
+    problems = [*_numbers(options)]
+    problems += out_of_bounds("hydra.sweeper.retries", options.retries, 0)
+    problems += _seconds("hydra.sweeper.heartbeat", options.heartbeat)
+    if options.timeout is not None and options.timeout != math.inf:
+        problems += _seconds("hydra.sweeper.timeout", options.timeout)
+    problems += problems_of_options("pruner", options.pruner)
     pruner = str(options.pruner.get("_target_"))
     prunes = not pruner.endswith("NopPruner")
     if prunes and len(options.measures or ()) > 1:
@@ -61,29 +55,53 @@ def check(options: SweeperConf) -> None:
             "hydra.sweeper.seeds=[1,2,3,…]."
         )
     seeds: list[int] = options.seeds or []
-    problems.extend(
-        f"hydra.sweeper.seeds[{i}] must be ≥ 0, ≤ {MAX_SEED}, got {seed}."
-        for i, seed in enumerate(seeds)
-        if not 0 <= seed <= MAX_SEED
-    )
+    for i, seed in enumerate(seeds):
+        problems += out_of_bounds(f"hydra.sweeper.seeds[{i}]", seed, 0, MAX_SEED)
     problems.extend(
         f"hydra.sweeper.seeds has {seed} twice; the same run is no further sample."
         for seed in dict.fromkeys(seeds)
         if seeds.count(seed) > 1
     )
-    for part in ("sampler", "pruner"):
-        target = str(getattr(options, part).get("_target_")).rpartition(".")[2]
-        package = _NEEDS.get(target)
-        if package is not None and importlib.util.find_spec(package) is None:
-            problems.append(
-                f"hydra/sweeper/{part}: {target} needs the package {package}, which is not "
-                f"installed: `pip install {package}`."
-            )
+    for part, chosen in (("sampler", options.sampler), ("pruner", options.pruner)):
+        problems += _missing_package(part, chosen)
     if problems:
         raise ConfigError(problems)
 
 
-def check_space(options: SweeperConf, space: SearchSpace) -> list[Values]:
+def check_stock(options: OptunaSweeperCfg) -> None:
+    """Check what can be known of the options of Hydra's own sweeper by themselves.
+
+    Raises:
+        ConfigError: with everything that is wrong.
+    """
+    problems = [*_numbers(options), *_missing_package("sampler", options.sampler)]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _numbers(options: SweeperCfg | OptunaSweeperCfg) -> Iterator[str]:
+    yield from out_of_bounds("hydra.sweeper.n_trials", options.n_trials, 1)
+    yield from out_of_bounds("hydra.sweeper.n_jobs", options.n_jobs, 1)
+    yield from out_of_bounds("hydra.sweeper.max_failure_rate", options.max_failure_rate, 0, 1)
+    yield from problems_of_options("sampler", options.sampler)
+
+
+def _seconds(key: str, value: float) -> Iterator[str]:
+    if not 0 < value < math.inf:
+        yield f"{key} must be > 0 and finite, got {value}."
+
+
+def _missing_package(part: str, options: Mapping[str, Any]) -> Iterator[str]:
+    target = str(options.get("_target_")).rpartition(".")[2]
+    package = _NEEDS.get(target)
+    if package is not None and importlib.util.find_spec(package) is None:
+        yield (
+            f"hydra/sweeper/{part}: {target} needs the package {package}, which is not installed: "
+            f"`pip install {package}`."
+        )
+
+
+def check_space(options: SweeperCfg, space: SearchSpace) -> list[Values]:
     """Check the options that speak of the space.
 
     Returns:
@@ -134,7 +152,7 @@ def _queued(space: SearchSpace, name: str, value: Any, beside: Values) -> Any:
     raise UserError(" Or ".join(dict.fromkeys(refused)))
 
 
-def check_study(study: "optuna.Study", space: SearchSpace, options: SweeperConf) -> None:
+def check_study(study: "optuna.Study", space: SearchSpace, options: SweeperCfg) -> None:
     """Check that what a study has had and what it is to have now can be compared.
 
     Raises:
@@ -195,54 +213,66 @@ def _changed_ranges(study: "optuna.Study", space: SearchSpace) -> Iterator[str]:
                 )
 
 
+def check_pruner(options: SweeperCfg, monitor: str | None) -> None:
+    """Check that the pruner goes by the measure that the sweep optimises.
+
+    Raises:
+        ConfigError: it would go by another one, which the run returns.
+    """
+    measures = options.measures or []
+    prunes = not str(options.pruner.get("_target_")).endswith("NopPruner")
+    if monitor is None or options.seeds or not prunes or len(measures) != 1:
+        return
+    if measures != [monitor]:
+        problem = (
+            f"hydra.sweeper.measures={_list(measures)}: the pruner would go by {monitor}. Give "
+            f"training.monitor={measures[0]}, or hydra/sweeper/pruner=none."
+        )
+        raise ConfigError([problem])
+
+
 def directions(
-    options: SweeperConf, known: Mapping[str, str], monitor: str | None = None
+    given: Any, measures: Sequence[str], known: Mapping[str, str], monitor: str | None = None
 ) -> list[str]:
-    """One direction for each value; those that are known need not, and must not, be denied.
+    """One direction for each measure: that which is known; one that is given must not deny it.
 
     Args:
-        options: those of the sweeper.
-        known: measure → direction; "" is what the run returns.
-        monitor: the measure that the run returns, and that its pruner is told.
+        given: `hydra.sweeper.direction`, one for all or a list; None follows from the measures.
+        measures: what a sweep optimises; "" is what the run returns.
+        known: measure → direction.
+        monitor: the name of what the run returns.
 
     Raises:
         ConfigError: a direction is missing, or contradicts the measure.
     """
-    measures: list[str] = options.measures or [""]
-    given = options.direction
-    is_list = isinstance(given, list)
-    named = cast("list[Any]", given) if is_list else [given] * len(measures)
+    named = cast("list[Any]", given) if isinstance(given, list) else [given] * len(measures)
     chosen = [None if d is None else str(getattr(d, "name", d)) for d in named]
     problems: list[str] = []
-    if monitor is not None and measures not in ([""], [monitor]) and len(measures) == 1:
-        prunes = not str(options.pruner.get("_target_")).endswith("NopPruner")
-        if prunes and not options.seeds:
-            problems.append(
-                f"hydra.sweeper.measures={_list(measures)}: the pruner would go by {monitor}. Give "
-                f"training.monitor={measures[0]}, or hydra/sweeper/pruner=none."
-            )
     if len(chosen) != len(measures):
         problems.append(
-            f"hydra.sweeper.direction has {len(chosen)} entries for {len(measures)} measures."
+            f"hydra.sweeper.direction has {len(chosen)} entries, where {len(measures)} "
+            f"{'is' if len(measures) == 1 else 'are'} optimised."
         )
     found: list[str] = []
     for measure, direction in zip(measures, chosen, strict=False):
-        what = f"'{measure}'" if measure else "what the run returns"
+        what = measure or "what the run returns"
         if direction not in (None, "maximize", "minimize"):
             problems.append(
                 f"hydra.sweeper.direction: '{direction}'. "
                 + did_you_mean(direction, ("maximize", "minimize"))
             )
         elif direction is None and measure not in known:
+            others = known.keys() - {""}
             problems.append(
                 f"hydra.sweeper.direction: it is not known which way {what} is better. "
-                "Give maximize or minimize."
-                + (f" ({did_you_mean(measure, known.keys() - {''})})" if known else "")
+                "Give maximize or minimize." + f" ({did_you_mean(measure, others)})" * bool(others)
             )
         elif direction is not None and known.get(measure, direction) != direction:
+            which = f"{what} ({monitor})" if not measure and monitor else what
+            better = "higher" if known[measure] == "maximize" else "lower"
             problems.append(
-                f"hydra.sweeper.direction={direction}, but of {what} "
-                f"{'more' if known[measure] == 'maximize' else 'less'} is better."
+                f"hydra.sweeper.direction={direction} contradicts {which}: {better} is better. "
+                "Leave it out."
             )
         else:
             found.append(direction or known[measure])

@@ -12,9 +12,6 @@ from hydra.core.override_parser.types import (
     RangeSweep,
     Sweep,
 )
-from hydra_plugins.hydra_optuna_sweeper._impl import (  # pyright: ignore[reportMissingTypeStubs]
-    create_optuna_distribution_from_override,
-)
 from omegaconf import BooleanNode
 from omegaconf.errors import OmegaConfBaseException
 from optuna.distributions import (
@@ -26,6 +23,7 @@ from optuna.distributions import (
 
 from runwright.compose.overrides import parse_override
 from runwright.errors import UserError, did_you_mean
+from runwright.sweep._optuna_sweeper import distribution_of
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -44,7 +42,7 @@ def read(override: Override) -> BaseDistribution | str:
     if override.is_sweep_override():
         _refuse_without_effect(override.value())
     try:
-        found: BaseDistribution | str = create_optuna_distribution_from_override(override)
+        found = distribution_of(override)
     except (ValueError, NotImplementedError, AssertionError, OmegaConfBaseException) as error:
         raise UserError(str(error).splitlines()[0]) from error
     if isinstance(found, CategoricalDistribution):
@@ -81,6 +79,11 @@ def plain(text: str) -> Any:
         return text
 
 
+def value_of(recorded: Any) -> Any:
+    """The value that a recorded choice stands for; Optuna keeps null, lists and texts as text."""
+    return plain(recorded) if isinstance(recorded, str) else recorded
+
+
 def _unquoted(value: Any) -> Any:
     if isinstance(value, QuotedString):
         return value.text
@@ -113,7 +116,7 @@ def member(distribution: BaseDistribution, value: Any) -> Any:
     """
     if isinstance(distribution, CategoricalDistribution):
         for choice in distribution.choices:
-            if is_same(plain(choice) if isinstance(choice, str) else choice, value):
+            if is_same(value_of(choice), value):
                 return choice
         allowed = ", ".join(map(text_of, distribution.choices))
         raise UserError(f"must be one of: {allowed}; got {value}.")

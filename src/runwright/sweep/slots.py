@@ -145,7 +145,7 @@ class LauncherSlot:
         """Leave the jobs to their launcher: those on a cluster go on."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Leave it to the launchers, one a trial."""
 
 
 class ProcessSlot:

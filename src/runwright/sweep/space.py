@@ -28,6 +28,7 @@ from runwright.sweep.distributions import (
     read,
     suggest,
     text_of,
+    value_of,
 )
 
 if TYPE_CHECKING:
@@ -125,8 +126,8 @@ class SearchSpace:
         return set(self.distributions).union(*self.when.values())
 
     def may_have(self, name: str, value: Any) -> bool:
-        """Whether an option may have this value in some trial."""
-        return any(_has(distribution, value) for distribution in self.ways(name, {}))
+        """Whether an option may have this value, as a study has it, in some trial."""
+        return any(_has(way, value_of(value)) for way in self.ways(name, {}))
 
     def ways(self, name: str, values: Mapping[str, Any]) -> list[BaseDistribution]:
         """What an option may be sampled from in a trial that has these values."""
@@ -235,8 +236,7 @@ class SearchSpace:
         for given in (values, self.fixed):
             for name, value in given.items():
                 if name.lstrip("+") == option:
-                    found = plain(value) if isinstance(value, str) else value
-                    return is_same(found, plain(wanted))
+                    return is_same(value_of(value), plain(wanted))
         return False
 
     def _named(self, option: str) -> list[BaseDistribution]:

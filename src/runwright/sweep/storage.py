@@ -3,16 +3,15 @@
 import contextlib
 import functools
 import logging
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages import BaseStorage, RDBStorage, get_storage
 
 from runwright.errors import UserError
+from runwright.sweep.journal import damaged, open_journal
 
 log = logging.getLogger(__name__)
 
@@ -59,12 +58,9 @@ def open_storage(where: str) -> BaseStorage:
     try:
         if "://" in where:
             return _patient(get_storage(_open_database(where)))
-        path = Path(where)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Of the two locks the one that also works on network file systems (NFS 3 and later).
-        lock = JournalFileOpenLock(str(path))
-        _drop_half_a_line(path, lock)
-        return _patient(JournalStorage(JournalFileBackend(str(path), lock)))
+        return _patient(open_journal(Path(where)), Path(where))
+    except UserError:
+        raise
     except ImportError as error:
         raise UserError(
             f"hydra.sweeper.storage={where} needs a package that is not installed: {error}. "
@@ -74,34 +70,8 @@ def open_storage(where: str) -> BaseStorage:
         raise UserError(f"hydra.sweeper.storage={where} cannot be opened: {error}") from error
 
 
-def _drop_half_a_line(path: Path, lock: JournalFileOpenLock) -> None:
-    """Cut off what a full disk, or the end of a machine, left of a journal's last line.
-
-    Optuna would write the next line behind it, and never read the journal again.
-    """
-    if not path.exists() or _ends_in_a_line(path):
-        return
-    lock.acquire()
-    try:
-        if _ends_in_a_line(path):  # somebody was writing it
-            return
-        whole = path.read_bytes().rpartition(b"\n")
-        log.warning("%s ended in half a line, which was cut off: %r", path, whole[2][:80])
-        os.truncate(path, len(whole[0] + whole[1]))
-    finally:
-        lock.release()
-
-
-def _ends_in_a_line(path: Path) -> bool:
-    with path.open("rb") as file:
-        if file.seek(0, os.SEEK_END) == 0:
-            return True
-        file.seek(-1, os.SEEK_END)
-        return file.read() == b"\n"
-
-
-def _patient(storage: BaseStorage) -> BaseStorage:
-    return cast("BaseStorage", PatientStorage(storage))
+def _patient(storage: BaseStorage, journal: Path | None = None) -> BaseStorage:
+    return cast("BaseStorage", PatientStorage(storage, journal))
 
 
 def _open_database(url: str) -> RDBStorage:
@@ -127,7 +97,7 @@ class Patience:
     """Asks again when there is no answer, for five minutes; after that once at a time."""
 
     def __init__(self) -> None:
-        """Nothing has been asked yet."""
+        """Begin with a storage that answers."""
         self._answers = True
         self._pauses = _PAUSES
 
@@ -165,13 +135,21 @@ class Patience:
 class PatientStorage:
     """A storage like the one that it holds, but for the patience with which that is asked."""
 
-    def __init__(self, storage: BaseStorage) -> None:
-        """Hold this storage."""
+    def __init__(self, storage: BaseStorage, journal: Path | None) -> None:
+        """Hold this storage, which may be in a journal file."""
         self._storage = storage
+        self._journal = journal
         self._patience = Patience()
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._storage, name)
-        if callable(found):
-            return functools.partial(self._patience.until_answered, found)
-        return found
+        return functools.partial(self._ask, found) if callable(found) else found
+
+    def _ask(self, ask: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self._patience.until_answered(ask, *args, **kwargs)
+        except ValueError as error:
+            told = None if self._journal is None else damaged(self._journal)
+            if told is None:
+                raise
+            raise told from error

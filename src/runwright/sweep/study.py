@@ -1,22 +1,17 @@
-"""The study: where its trials are kept, and what keeps them alive.
+"""The study: where its trials are kept, and what becomes of those that were left.
 
 A trial is RUNNING from the moment that it is given out until its own process tells how it ended,
-so what is told survives the process that started the sweep. Meanwhile whoever looks after it gives
-signs of life. A trial without them is taken up again, by one sweeper only, in its old directory.
+so what is told survives the process that started the sweep. Meanwhile whoever looks after it sends
+heartbeats. A trial without them is retried, by one sweeper only, in its old directory.
 """
-
-# Atomic changes of a trial's state are the storage's own business.
-# pyright: reportPrivateUsage=false
 
 import contextlib
 import os
 import socket
-import threading
 import time
 import uuid
 import warnings
-from collections.abc import Generator, Iterable
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable
 from typing import Any, Final, cast
 
 import optuna
@@ -25,26 +20,24 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from runwright.errors import UserError
-from runwright.rundir.provenance import is_alive
+from runwright.sweep import _optuna
+from runwright.sweep.heartbeat import HEARTBEAT
 from runwright.sweep.storage import Patience, open_storage
 
-ALIVE: Final = "alive"
-"""User attribute: the last sign of life, as (seconds since 1970, host, process)."""
-
 DIRECTORY: Final = "directory"
-"""User attribute: where the trial's run is."""
+"""User attribute: where the trial's run is; there is none before the run has begun."""
 
-BY_HAND: Final = "by_hand"
-"""User attribute: that the trial was queued by hand."""
+ENQUEUED: Final = "enqueued"
+"""User attribute: that a person enqueued the trial."""
 
 RETRY_OF: Final = "retry_of"
-"""User attribute: the numbers of the trials that this one continues."""
+"""User attribute: the numbers of the trials that this one retries."""
 
 DEATHS: Final = "deaths"
 """User attribute: how often its process has died since the trial had come further."""
 
 REACHED: Final = "reached"
-"""User attribute: the last step that was reported when the trial was taken up again."""
+"""User attribute: the last step that was reported when the trial was retried."""
 
 OVERRIDES: Final = "overrides"
 """User attribute: the command line of the trial."""
@@ -56,11 +49,10 @@ SWEEPER: Final = "sweeper"
 """User attribute of the study, with a name behind it: that sweeper has worked on it."""
 
 GIVEN_UP: Final = "its process died"
-"""What the user attribute "error" says of a trial that is not taken up any more."""
+"""What the user attribute "error" says of a trial that is not retried any more."""
 
 _CONTINUED: Final = "its process ended; another trial continues it"
-_STALE_AFTER: Final = 3
-_QUIET_AFTER: Final = 1.5
+_WITHDRAWN: Final = "it was never submitted; another trial takes its place"
 
 
 def trials(study: optuna.Study, *states: TrialState) -> list[FrozenTrial]:
@@ -85,94 +77,10 @@ def running(study: optuna.Study, number: int) -> optuna.Trial:
             f"Trial {number} of the study '{study.study_name}' is {frozen.state.name}: it has "
             "ended, or another process continues it."
         )
-    return optuna.Trial(study, frozen._trial_id)
+    return _optuna.running_trial(study, frozen)
 
 
-def give_sign_of_life(study: optuna.Study, number: int, *, from_afar: bool = False) -> None:
-    """Note that somebody looks after a trial.
-
-    Args:
-        study: the study.
-        number: the trial's.
-        from_afar: whether it lives without this process, as a job that is queued again does.
-    """
-    sign = [time.time(), socket.gethostname(), None if from_afar else os.getpid()]
-    with contextlib.suppress(UpdateFinishedTrialError):
-        study._storage.set_trial_user_attr(trial_of(study, number)._trial_id, ALIVE, sign)
-
-
-@contextlib.contextmanager
-def kept_alive(study: optuna.Study, number: int, every: float) -> Generator[None]:
-    """Give signs of life of a trial from a thread, while the context lasts."""
-    ended = threading.Event()
-
-    def beat() -> None:
-        while True:
-            # A storage out of reach for a moment must not end a training.
-            with contextlib.suppress(Exception):
-                give_sign_of_life(study, number)
-            if ended.wait(every):
-                return
-
-    thread = threading.Thread(target=beat, daemon=True, name=f"alive-{number}")
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join(timeout=every)
-
-
-@contextlib.contextmanager
-def looked_after(study: optuna.Study, own: AbstractSet[int], every: float) -> Generator[None]:
-    """Give signs of life of those trials whose jobs do not: they wait in a cluster's queue.
-
-    Where the job gives its own, this keeps silent: the last sign must be of the process that
-    decides whether the trial lives.
-
-    Args:
-        study: the study.
-        own: the numbers of the trials; others may add to it and take from it meanwhile.
-        every: seconds between signs.
-    """
-    ended = threading.Event()
-
-    def look() -> None:
-        while not ended.wait(every):
-            for number in tuple(own):
-                with contextlib.suppress(Exception):  # the storage is out of reach for a moment
-                    if _quiet_for(trial_of(study, number)) > _QUIET_AFTER * every:
-                        give_sign_of_life(study, number)
-
-    thread = threading.Thread(target=look, daemon=True, name="looked-after")
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join(timeout=every)
-
-
-def is_dead(trial: FrozenTrial, every: float) -> bool:
-    """Whether nobody looks after a running trial any more."""
-    sign: Any = trial.user_attrs.get(ALIVE)
-    if sign is not None:
-        _, host, process = cast("tuple[float, str, int | None]", sign)
-        if process is not None and host == socket.gethostname() and not is_alive(process):
-            return True
-    return _quiet_for(trial) > _STALE_AFTER * every
-
-
-def _quiet_for(trial: FrozenTrial) -> float:
-    """Seconds since the last sign of life, or since the trial was given out."""
-    sign: Any = trial.user_attrs.get(ALIVE)
-    if sign is not None:
-        return time.time() - sign[0]
-    started = trial.datetime_start
-    return 0.0 if started is None else time.time() - started.timestamp()
-
-
-def take_up_again(study: optuna.Study, left: FrozenTrial, retries: int | None) -> bool:
+def retry(study: optuna.Study, left: FrozenTrial, retries: int | None) -> bool:
     """Queue what is left of a trial, with what it had reported, in the same directory.
 
     Of several sweepers that notice, one does so.
@@ -197,13 +105,24 @@ def take_up_again(study: optuna.Study, left: FrozenTrial, retries: int | None) -
     replace(study, left.number)  # first, so that it never counts beside the one that follows
     if not fail(study, left.number, _CONTINUED):
         return False
-    queue_again(study, left, {DEATHS: deaths, REACHED: reached})
+    requeue(study, left, {DEATHS: deaths, REACHED: reached})
     return True
 
 
-def queue_again(study: optuna.Study, left: FrozenTrial, counts: dict[str, int]) -> None:
+def withdraw(study: optuna.Study, number: int) -> None:
+    """Queue a trial once more that was given out and never submitted, and so never begun."""
+    replace(study, number)
+    trial = trial_of(study, number)
+    if fail(study, number, _WITHDRAWN):
+        requeue(study, trial, {})
+
+
+def requeue(study: optuna.Study, left: FrozenTrial, counts: dict[str, int]) -> None:
     """Queue what is left of a trial, with these counts of its deaths."""
-    kept = {name: value for name, value in left.user_attrs.items() if name not in (ALIVE, "error")}
+    dropped = {HEARTBEAT, "error"}
+    if DIRECTORY not in left.user_attrs:  # no run goes on that needs the command line it was given
+        dropped.add(OVERRIDES)
+    kept = {name: value for name, value in left.user_attrs.items() if name not in dropped}
     history = [*left.user_attrs.get(RETRY_OF, []), left.number]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -219,15 +138,15 @@ def queue_again(study: optuna.Study, left: FrozenTrial, counts: dict[str, int]) 
         )
 
 
-def queue_the_lost(study: optuna.Study) -> None:
-    """Queue what a sweeper that was killed in the middle of `take_up_again` did not."""
+def requeue_lost(study: optuna.Study) -> None:
+    """Queue what a sweeper that was killed in the middle of `retry` or `withdraw` did not."""
     gone = replaced(study)
     found = trials(study)
     continued = {number for trial in found for number in trial.user_attrs.get(RETRY_OF, [])}
     for trial in found:
-        is_lost = trial.number in gone - continued and trial.user_attrs.get("error") == _CONTINUED
-        if is_lost and trial.state is TrialState.FAIL:
-            queue_again(study, trial, {})
+        left = trial.user_attrs.get("error") in (_CONTINUED, _WITHDRAWN)
+        if left and trial.number in gone - continued and trial.state is TrialState.FAIL:
+            requeue(study, trial, {})
 
 
 def is_queued_twice(study: optuna.Study, number: int) -> bool:
@@ -241,18 +160,18 @@ def is_queued_twice(study: optuna.Study, number: int) -> bool:
 
 
 def _queued_for(trial: FrozenTrial) -> Any:
-    """The trials that a queued one continues, or the values that were queued by hand; or None."""
+    """The trials that a queued one retries, or the values that a person enqueued; or None."""
     if RETRY_OF in trial.user_attrs:
         return trial.user_attrs[RETRY_OF]
-    return trial.system_attrs["fixed_params"] if BY_HAND in trial.user_attrs else None
+    return trial.system_attrs["fixed_params"] if ENQUEUED in trial.user_attrs else None
 
 
 def fail(study: optuna.Study, number: int, why: str) -> bool:
     """End a running trial as failed, unless somebody else has ended it; whether this one did."""
-    trial_id = trial_of(study, number)._trial_id
+    trial = trial_of(study, number)
     with contextlib.suppress(UpdateFinishedTrialError):
-        study._storage.set_trial_user_attr(trial_id, "error", why)
-        study._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+        _optuna.set_attribute(study, trial, "error", why)
+        _optuna.set_failed(study, trial)
         return True
     return False
 

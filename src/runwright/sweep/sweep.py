@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import os
 import threading
 import time
@@ -15,15 +16,16 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import GridSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from runwright import preflight
 from runwright.cli.commands import command, config_flags, sweep_command
-from runwright.compose.loader import StrictConfigLoader
 from runwright.compose.overrides import with_path
-from runwright.errors import ConfigError, RunError, UserError
+from runwright.custom_search_space import registered
+from runwright.errors import RunError, UserError
 from runwright.sweep import study as studies
-from runwright.sweep.checks import check, check_space, check_study, directions
-from runwright.sweep.parts import function_named, make_pruner, make_sampler
-from runwright.sweep.results import prepare_to_draw, write_results
+from runwright.sweep.algorithms import make_pruner, make_sampler
+from runwright.sweep.checks import check, check_pruner, check_space, check_study, directions
+from runwright.sweep.corners import check_corners, known_directions
+from runwright.sweep.heartbeat import heartbeats_of_waiting, is_dead, send_heartbeat
+from runwright.sweep.optimization_results import write_results
 from runwright.sweep.slots import (
     Assignment,
     Ended,
@@ -35,7 +37,8 @@ from runwright.sweep.slots import (
 )
 from runwright.sweep.space import SearchSpace, Values
 from runwright.sweep.storage import absolute, is_out_of_reach
-from runwright.sweep.sweeper_options import SweeperConf
+from runwright.sweep.study_pictures import draw_study, prepare_to_draw
+from runwright.sweep.sweeper_cfg import SweeperCfg
 from runwright.sweep.trial import TrialJob
 
 log = logging.getLogger(__name__)
@@ -47,7 +50,7 @@ class Sweep:
     """One sweeper at work on a study, perhaps beside others."""
 
     def __init__(
-        self, options: SweeperConf, hydra_context: HydraContext, config: DictConfig
+        self, options: SweeperCfg, hydra_context: HydraContext, config: DictConfig
     ) -> None:
         """Take the options, and what is needed to launch jobs."""
         self.options = options
@@ -58,7 +61,6 @@ class Sweep:
         self.study_name: str = self.options.study_name or self.folder.name
         self._asking = threading.Lock()
         self._own: set[int] = set()
-        self._deadline = time.monotonic() + (self.options.timeout or float("inf"))
         self._stopped_because: str | None = None
         self._refusal: UserError | None = None
         self._interrupted = False
@@ -77,11 +79,23 @@ class Sweep:
         self.space = SearchSpace.parse(
             self.options.params or {}, self.options.when or {}, arguments
         )
-        self.by_hand = check_space(self.options, self.space)
-        self.extend = function_named(self.options.custom_search_space)
+        self.enqueued = check_space(self.options, self.space)
+        self.extend = registered(self.options.custom_search_space)
         self.sampler = make_sampler(self.options.sampler, self.space)
         self.pruner = make_pruner(self.options.pruner)
-        ways = self._check_corners()
+        corner = check_corners(
+            self.space,
+            self.enqueued,
+            self.hydra_context.config_loader,
+            self.config,
+            prepare_processes if self._has_processes else lambda: None,
+        )
+        self._draws = corner is None or corner.pictures
+        known, monitor = known_directions(corner)
+        check_pruner(self.options, monitor)
+        self.monitor = monitor or "value"
+        measures = self.options.measures
+        ways = directions(self.options.direction, measures or [""], known, monitor)
         self.n_trials: int = self.options.n_trials
         if isinstance(self.sampler, GridSampler):
             self.n_trials = min(self.n_trials, self.space.size() or self.n_trials)
@@ -98,8 +112,9 @@ class Sweep:
             self.n_trials - len(self._ended()),
             self.n_trials,
         )
+        self._deadline = time.monotonic() + (self.options.timeout or math.inf)
         try:
-            with studies.looked_after(self.study, self._own, self.options.heartbeat):
+            with heartbeats_of_waiting(self.study, self._own, self.options.heartbeat):
                 work_through(self.options.n_jobs, self._new_slot(), self._next, self._done)
         except BaseException as error:
             self._interrupted = True
@@ -115,14 +130,7 @@ class Sweep:
             raise self._refusal
         self._judge_failures(fewest=1)
         self._note_a_best_outside()
-        measures = self.options.measures or [self.monitor]
-        write_results(
-            self.study,
-            self.folder,
-            self._again,
-            measures=measures,
-            reported=measures[0] if self.options.seeds else self.monitor,
-        )
+        self._write_results()
         if self._stopped_because is not None:
             raise RunError(self._stopped_because)
 
@@ -144,48 +152,25 @@ class Sweep:
                 "hydra.sweeper.n_jobs runs several trials at a time."
             )
 
-    def _check_corners(self) -> list[str]:
-        """Compose, check and build the corners of the space; returns the study's directions.
-
-        So are the trials that were queued by hand.
-        """
-        loader = self.hydra_context.config_loader
-        assert isinstance(loader, StrictConfigLoader)
-        problems: dict[str, str] = {}
-        corners = self.space.corners()
-        trials = [("", values) for values in corners]
-        for index, values in enumerate(self.by_hand):
-            where = f" (hydra.sweeper.enqueue[{index}])"
-            trials.append((where, self.space.completed(values)))
-        for where, values in trials:
-            overrides = self.space.overrides(values)
-            try:
-                loader.load_sweep_config(self.config, overrides)
-            except ConfigError as error:
-                for problem in error.problems:
-                    told = f"{problem}\n   Trial: {' '.join(overrides)}{where}"
-                    problems.setdefault(_without_values(problem, values), told)
-        found = list(problems.values())
-        if not found and self._has_processes:
-            prepare_processes()
-        found += preflight.problems_of_jobs(loader.pending)
-        if found:
-            raise ConfigError(found)
-        log.info("%d corners of the search space are in order.", len(corners))
-        configs = [config for _, config in loader.pending.waiting.values()]
-        loader.pending.launch()
-        known, monitor = preflight.directions(configs[0]) if configs else ({}, None)
-        self.monitor = monitor or "value"
-        return directions(self.options, known, monitor)
+    def _write_results(self) -> None:
+        if not studies.trials(self.study, TrialState.COMPLETE):
+            log.warning("No trial came to its end, so there is no best one.")
+            return
+        write_results(self.study, self.folder, self._again)
+        if not self._draws:
+            return
+        measures = self.options.measures or [self.monitor]
+        reported = measures[0] if self.options.seeds else self.monitor
+        draw_study(self.study, self.folder / "pictures", measures=measures, reported=reported)
 
     def _save_composed(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, self.folder / "multirun.yaml")
 
     def _enqueue(self) -> None:
-        """Queue what was given by hand; what the study has had already is left out."""
-        for values in self.by_hand:
-            self.study.enqueue_trial(values, {studies.BY_HAND: True}, skip_if_exists=True)
+        """Enqueue what is to be tried first; what the study has had already is left out."""
+        for values in self.enqueued:
+            self.study.enqueue_trial(values, {studies.ENQUEUED: True}, skip_if_exists=True)
 
     @property
     def _has_processes(self) -> bool:
@@ -202,13 +187,13 @@ class Sweep:
         return studies.counting(self.study, studies.trials(self.study, *done))
 
     def _next(self) -> Assignment | None:
-        """The next trial to run; waits while others might leave one to be taken up."""
+        """The next trial to run; waits while others might leave one to be retried."""
         while True:
             with self._asking:
                 is_stopped = self._interrupted or self._stopped_because is not None
                 if is_stopped or self._refusal is not None or time.monotonic() > self._deadline:
                     return None
-                running = self._take_up_the_dead()
+                running = self._retry_dead()
                 if len(self._ended()) + len(running) < self.n_trials:
                     if (assignment := self._ask()) is not None:
                         return assignment
@@ -216,20 +201,21 @@ class Sweep:
                 if all(trial.number in self._own for trial in running):
                     break
             time.sleep(min(5.0, self.options.heartbeat / 4))
-        prepare_to_draw()  # while other slots are at work
+        if self._draws:
+            prepare_to_draw()  # while other slots are at work
         return None
 
-    def _take_up_the_dead(self) -> list[FrozenTrial]:
+    def _retry_dead(self) -> list[FrozenTrial]:
         """Queue what others left; returns the trials that run, or wait to."""
-        studies.queue_the_lost(self.study)
+        studies.requeue_lost(self.study)
         living: list[FrozenTrial] = []
         for trial in studies.trials(self.study, TrialState.RUNNING):
             is_own = trial.number in self._own
-            if not is_own and studies.is_dead(trial, self.options.heartbeat):
-                again = studies.take_up_again(self.study, trial, self.options.retries)
+            if not is_own and is_dead(trial, self.options.heartbeat):
+                is_retried = studies.retry(self.study, trial, self.options.retries)
                 now = studies.trial_of(self.study, trial.number)
-                if again or now.user_attrs.get("error") == studies.GIVEN_UP:
-                    consequence = "taken up again" if again else "given up"
+                if is_retried or now.user_attrs.get("error") == studies.GIVEN_UP:
+                    consequence = "retried" if is_retried else "given up"
                     log.info("Trial %d: nobody looks after it; %s.", trial.number, consequence)
             else:
                 living.append(trial)
@@ -245,7 +231,7 @@ class Sweep:
             studies.replace(self.study, trial.number)
             studies.fail(self.study, trial.number, why)
             return None
-        studies.give_sign_of_life(self.study, trial.number)
+        send_heartbeat(self.study, trial.number)
         self._own.add(trial.number)
         values = self.space.suggest(trial)
         if self.extend is not None:
@@ -266,11 +252,12 @@ class Sweep:
                 seeds=tuple(self.options.seeds or ()),
                 measures=tuple(self.options.measures or ()),
                 heartbeat=self.options.heartbeat,
+                resume_command=sweep_command(self.folder),
             ),
         )
 
     def _overrides(self, trial: optuna.Trial, values: Values) -> list[str]:
-        """The command line of a trial; of one that is taken up again, that which it was begun with.
+        """The command line of a trial; of one that is retried, that which it was begun with.
 
         Its run would not go on with another one.
         """
@@ -287,17 +274,20 @@ class Sweep:
     def _done(self, assignment: Assignment, ended: Ended) -> None:
         if self._interrupted:
             return
-        if ended.refusal is not None:  # the trial is taken up when the sweep goes on
-            self._refusal = ended.refusal
+        if ended.refusal is not None:
+            with self._asking:
+                self._refusal = ended.refusal
+                self._own.discard(assignment.number)
+                studies.withdraw(self.study, assignment.number)
             return
         with self._asking:
             self._own.discard(assignment.number)
             trial = studies.trial_of(self.study, assignment.number)
             if trial.state is TrialState.RUNNING:  # its process could not tell how it ended
-                again = studies.take_up_again(self.study, trial, self.options.retries)
-                consequence = "taken up again" if again else "given up"
+                is_retried = studies.retry(self.study, trial, self.options.retries)
+                consequence = "retried" if is_retried else "given up"
                 log.warning("Trial %d died, %s: %s", trial.number, consequence, ended.error)
-                if again:
+                if is_retried:
                     return
                 trial = studies.trial_of(self.study, assignment.number)
             log.info("%s", self._line(trial, ended))
@@ -318,7 +308,7 @@ class Sweep:
             f"{len(failed)} of {len(ended)} trials failed, more than "
             f"hydra.sweeper.max_failure_rate={self.options.max_failure_rate}. The last: "
             f"{error or failed[-1].user_attrs.get('error')}\n"
-            f"When it is mended, go on with: {sweep_command(self.folder)}"
+            f"When it is fixed, go on with: {sweep_command(self.folder)}"
         )
 
     def _note_a_best_outside(self) -> None:
@@ -342,7 +332,7 @@ class Sweep:
             TrialState.FAIL: "failed",
         }[trial.state]
         if not studies.counting(self.study, [trial]):
-            state = "stopped, and taken up again"
+            state = "stopped, and retried"
         line = f"Trial {trial.number} {state}"
         if trial.values is not None:
             line += ": " + ", ".join(f"{value:.4f}" for value in trial.values)
@@ -360,10 +350,3 @@ class Sweep:
             flags = ["--multirun", "hydra/sweeper=basic", *flags]
             overrides = [*overrides, f"seed={','.join(map(str, self.options.seeds))}"]
         return command([*flags, *overrides])
-
-
-def _without_values(problem: str, values: Values) -> str:
-    """What is wrong with a trial, in words that are the same for trials with other values."""
-    for name, value in values.items():
-        problem = problem.replace(f"{name}={value}", name)
-    return problem

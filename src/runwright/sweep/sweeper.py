@@ -1,4 +1,4 @@
-"""The plugin that Hydra knows; imports nothing heavy until a sweep starts."""
+"""The plugins that Hydra knows; import nothing heavy until a sweep starts."""
 
 from typing import Any
 
@@ -9,17 +9,17 @@ from typing_extensions import override
 
 from runwright.compose.plugin_options import chosen_options
 from runwright.extras import require_extra
-from runwright.sweep import sweeper_options as options
+from runwright.sweep import sweeper_cfg
 
-options.store()
+sweeper_cfg.store()
 
 
 class RunwrightSweeper(Sweeper):
-    """`hydra/sweeper=runwright`: see `runwright.sweep.sweeper_options` for what it takes."""
+    """`hydra/sweeper=runwright`: see `runwright.sweep.sweeper_cfg` for what it takes."""
 
     def __init__(self, **chosen: Any) -> None:
         """Take the options as Hydra composed them."""
-        self._options = chosen_options(options.SweeperConf, chosen)
+        self._options = chosen_options(sweeper_cfg.SweeperCfg, chosen)
 
     @override
     def setup(
@@ -33,3 +33,24 @@ class RunwrightSweeper(Sweeper):
         from runwright.sweep.sweep import Sweep
 
         Sweep(self._options, *self._hydra).run(arguments)
+
+
+class CheckedOptunaSweeper(Sweeper):
+    """`hydra/sweeper=optuna`: Hydra's own, which is checked before its first trial."""
+
+    def __init__(self, **chosen: Any) -> None:
+        """Take the options as Hydra composed them."""
+        self._options = chosen_options(sweeper_cfg.OptunaSweeperCfg, chosen)
+
+    @override
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self._hydra = (hydra_context, task_function, config)
+
+    @override
+    def sweep(self, arguments: list[str]) -> None:
+        require_extra("optuna", "sweep", "hydra/sweeper=optuna")
+        from runwright.sweep.stock_sweep import run_stock_sweep
+
+        run_stock_sweep(self._options, *self._hydra, arguments)

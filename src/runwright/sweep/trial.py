@@ -18,12 +18,13 @@ from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 
 from runwright.caller import Caller
-from runwright.cli.commands import directory_option, resume_command
+from runwright.cli.commands import directory_option
 from runwright.compose.loader import to_config
 from runwright.config import Config
 from runwright.errors import UserError, free_variables
 from runwright.run import run
 from runwright.sweep import study as studies
+from runwright.sweep.heartbeat import heartbeats, send_heartbeat
 from runwright.sweep.storage import is_out_of_reach
 from runwright.training.stop import REQUEUE
 
@@ -41,7 +42,8 @@ class TrialJob:
         pruner: decides, from what was reported, whether the trial goes on.
         seeds: the run's seeds; empty for the one that is configured.
         measures: what the values of the trial are; empty for what the run returns.
-        heartbeat: seconds between signs of life.
+        heartbeat: seconds between heartbeats.
+        resume_command: what a person types to go on with the sweep, and so with the trial.
     """
 
     storage: str
@@ -51,6 +53,7 @@ class TrialJob:
     seeds: tuple[int, ...]
     measures: tuple[str, ...]
     heartbeat: float
+    resume_command: str
 
     def __call__(
         self, composed: DictConfig, is_preempted: Callable[[], bool] = lambda: False
@@ -63,7 +66,7 @@ class TrialJob:
         """
         gc.enable()
         caller = Caller(
-            resume_command=resume_command,
+            resume_command=lambda _: self.resume_command,
             directory_option=directory_option(),
             is_preempted=is_preempted,
         )
@@ -72,7 +75,7 @@ class TrialJob:
         run_dir = Path(HydraConfig.get().runtime.output_dir)
         trial.set_user_attr(studies.DIRECTORY, str(run_dir.resolve()))
         try:
-            with studies.kept_alive(study, self.number, self.heartbeat):
+            with heartbeats(study, self.number, self.heartbeat):
                 config = to_config(composed)
                 values, pruned = self._run(config, run_dir, trial, caller)
         except Exception as error:
@@ -82,10 +85,10 @@ class TrialJob:
         except BaseException as end:  # stopped from outside: somebody else may go on at once
             if isinstance(end, SystemExit) and end.code == REQUEUE:
                 # This very job is queued again, and goes on with the trial.
-                studies.give_sign_of_life(study, self.number, from_afar=True)
+                send_heartbeat(study, self.number, from_afar=True)
                 raise
             left = studies.trial_of(study, self.number)
-            studies.take_up_again(study, left, retries=None)
+            studies.retry(study, left, retries=None)
             raise
         if pruned:
             study.tell(trial, state=TrialState.PRUNED)

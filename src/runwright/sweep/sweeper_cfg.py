@@ -1,9 +1,10 @@
-"""The options of `hydra/sweeper=runwright`; those of the stock Optuna sweeper, and more.
+"""The options of `hydra/sweeper=runwright` and `hydra/sweeper=optuna`.
 
 What a sampler or pruner takes is Optuna's own; `_target_` names it, and nothing outside Optuna can
 be named.
 """
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from runwright.compose.plugin_options import store_options
 
 
 @dataclass
-class SweeperConf:
+class SweeperCfg:
     """What can be chosen of a sweep."""
 
     _target_: str = "runwright.sweep.sweeper.RunwrightSweeper"
@@ -41,9 +42,9 @@ class SweeperConf:
     timeout: float | None = None
     # The share of failed trials, of at least five, above which the sweep stops.
     max_failure_rate: float = 0.5
-    # How often a trial whose process died is taken up again.
+    # How often a trial whose process died is retried.
     retries: int = 2
-    # Seconds between the signs of life of a trial; after three without one it counts as dead.
+    # Seconds between the heartbeats of a trial; after three that are missing it counts as dead.
     heartbeat: float = 60.0
 
     # Option → values, in Hydra's sweep syntax.
@@ -54,12 +55,41 @@ class SweeperConf:
     enqueue: list[dict[str, Any]] | None = None
     # Every trial is run once for each seed; its value is the mean.
     seeds: list[int] | None = None
-    # A function (config, trial) that suggests further values, by its dotted name.
+    # A function (config, trial) that suggests further values, by the name of its @search_space.
     custom_search_space: str | None = None
 
 
 @dataclass
-class MedianPruner:
+class OptunaSweeperCfg:
+    """What can be chosen of a sweep with Hydra's own Optuna sweeper."""
+
+    _target_: str = "runwright.sweep.sweeper.CheckedOptunaSweeper"
+    defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}])
+
+    sampler: Any = MISSING
+
+    # maximize or minimize; follows from the first job's measure.
+    direction: Any = None
+
+    # The URL of a database, such as sqlite:///study.db. Default: in memory.
+    storage: Any = None
+    study_name: str | None = None
+
+    # Trials of this sweep.
+    n_trials: int = 20
+    # Trials at a time; each batch waits for its slowest.
+    n_jobs: int = 2
+    # The share of failed trials in a batch above which the sweep stops.
+    max_failure_rate: float = 0.0
+
+    # Option → values, in Hydra's sweep syntax.
+    params: dict[str, str] | None = None
+    # A function (config, trial) that suggests further values, by the name of its @search_space.
+    custom_search_space: str | None = None
+
+
+@dataclass
+class MedianPrunerCfg:
     """Worse than the median of the others at the same step."""
 
     _target_: str = "optuna.pruners.MedianPruner"
@@ -70,7 +100,7 @@ class MedianPruner:
 
 
 @dataclass
-class SuccessiveHalvingPruner:
+class SuccessiveHalvingPrunerCfg:
     """The best share of the trials goes on at every rung."""
 
     _target_: str = "optuna.pruners.SuccessiveHalvingPruner"
@@ -81,7 +111,7 @@ class SuccessiveHalvingPruner:
 
 
 @dataclass
-class HyperbandPruner:
+class HyperbandPrunerCfg:
     """Successive halving with several sets of rungs."""
 
     _target_: str = "optuna.pruners.HyperbandPruner"
@@ -92,7 +122,7 @@ class HyperbandPruner:
 
 
 @dataclass
-class WilcoxonPruner:
+class WilcoxonPrunerCfg:
     """Worse than the best trial over the seeds so far, by a signed-rank test; needs `seeds`."""
 
     _target_: str = "optuna.pruners.WilcoxonPruner"
@@ -101,23 +131,27 @@ class WilcoxonPruner:
 
 
 @dataclass
-class NopPruner:
+class NopPrunerCfg:
     """Every trial runs to its end."""
 
     _target_: str = "optuna.pruners.NopPruner"
 
 
 PRUNERS: Final[dict[str, type]] = {
-    "median": MedianPruner,
-    "successive_halving": SuccessiveHalvingPruner,
-    "hyperband": HyperbandPruner,
-    "wilcoxon": WilcoxonPruner,
-    "none": NopPruner,
+    "median": MedianPrunerCfg,
+    "successive_halving": SuccessiveHalvingPrunerCfg,
+    "hyperband": HyperbandPrunerCfg,
+    "wilcoxon": WilcoxonPrunerCfg,
+    "none": NopPrunerCfg,
 }
 
 
 def store() -> None:
     """Let Hydra find all this."""
-    store_options("hydra/sweeper", "runwright", SweeperConf)
+    store_options("hydra/sweeper", "runwright", SweeperCfg)
+    with contextlib.suppress(ImportError):  # without the extra there is no such sweeper
+        # Stores its own configurations when it is imported; ours takes the place of one of them.
+
+        store_options("hydra/sweeper", "optuna", OptunaSweeperCfg)
     for name, cls in PRUNERS.items():
         store_options("hydra/sweeper/pruner", name, cls)

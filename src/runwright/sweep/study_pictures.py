@@ -1,4 +1,4 @@
-"""What a sweep found: `optimization_results.yaml` and pictures in the sweep directory."""
+"""The pictures of a study: its course, and what its values depend on."""
 
 import contextlib
 import importlib
@@ -9,64 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import optuna
-from omegaconf import OmegaConf
-from optuna.trial import FrozenTrial, TrialState
-
-from runwright.rundir.files import write_bytes
-from runwright.sweep.study import DIRECTORY, OVERRIDES
+from optuna.trial import TrialState
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 log = logging.getLogger(__name__)
-
-CommandOf = Callable[[list[str]], str]
-
-
-def write_results(
-    study: optuna.Study,
-    folder: Path,
-    command: CommandOf,
-    *,
-    measures: Sequence[str],
-    reported: str,
-) -> None:
-    """Write what was found, if any trial came to its end.
-
-    Args:
-        study: the study.
-        folder: the sweep directory.
-        command: makes the command line of a run from its overrides.
-        measures: what the values of a trial are.
-        reported: what its validations are.
-    """
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if not complete:
-        log.warning("No trial came to its end, so there is no best one.")
-        return
-    if len(study.directions) == 1:
-        best = study.best_trial
-        found: dict[str, Any] = {
-            "name": "optuna",
-            "best_params": best.params,
-            "best_value": best.value,
-            **_where(best, command),
-        }
-        log.info("Best value: %.4f, of trial %d.", best.value, best.number)
-        for name, value in best.params.items():
-            log.info("  %s=%s", name, value)
-        log.info("To run it again: %s", found["best_command"])
-    else:
-        front = [
-            {"params": t.params, "values": t.values, **_where(t, command)}
-            for t in study.best_trials
-        ]
-        found = {"name": "optuna", "solutions": front}
-        log.info("%d trials are best: no other is better in every measure.", len(front))
-    text = OmegaConf.to_yaml(OmegaConf.create(found))
-    write_bytes(folder / "optimization_results.yaml", text.encode())
-    _draw(study, folder / "pictures", measures, reported)
 
 
 def prepare_to_draw() -> None:
@@ -76,16 +25,17 @@ def prepare_to_draw() -> None:
             importlib.import_module(module)
 
 
-def _where(trial: FrozenTrial, command: CommandOf) -> dict[str, Any]:
-    return {
-        "best_trial": trial.number,
-        "best_directory": trial.user_attrs.get(DIRECTORY),
-        "best_command": command(trial.user_attrs.get(OVERRIDES, [])),
-    }
+def draw_study(
+    study: optuna.Study, folder: Path, *, measures: Sequence[str], reported: str
+) -> None:
+    """Draw the course of the sweep, and what the values depend on.
 
-
-def _draw(study: optuna.Study, folder: Path, measures: Sequence[str], reported: str) -> None:
-    """Draw the course of the sweep, and what the values depend on."""
+    Args:
+        study: the study, of which a trial came to its end.
+        folder: where to put the pictures.
+        measures: what the values of a trial are.
+        reported: what its validations are.
+    """
     from matplotlib import pyplot as plt
     from optuna.visualization import matplotlib as drawing
 

@@ -1,0 +1,75 @@
+"""The corners of a search space: composed, checked and built before the first trial starts."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from hydra.core.config_loader import ConfigLoader
+from omegaconf import DictConfig
+
+from runwright import preflight
+from runwright.compose.loader import StrictConfigLoader
+from runwright.config import Config
+from runwright.errors import ConfigError
+from runwright.sweep.space import SearchSpace, Values
+
+log = logging.getLogger(__name__)
+
+
+def check_corners(
+    space: SearchSpace,
+    enqueued: Sequence[Values],
+    loader: ConfigLoader,
+    config: DictConfig,
+    before_building: Callable[[], None] = lambda: None,
+) -> Config | None:
+    """Check the corners of a space, and the trials that a person enqueued.
+
+    Args:
+        space: the space.
+        enqueued: values to try first.
+        loader: composes the trials.
+        config: the configuration of the sweep itself.
+        before_building: is called when all are composed without a mistake.
+
+    Returns:
+        The configuration of one corner.
+
+    Raises:
+        ConfigError: with everything that is wrong.
+    """
+    assert isinstance(loader, StrictConfigLoader)
+    problems: dict[str, str] = {}
+    corners = space.corners()
+    trials = [("", values) for values in corners]
+    for index, values in enumerate(enqueued):
+        trials.append((f" (hydra.sweeper.enqueue[{index}])", space.completed(values)))
+    for where, values in trials:
+        overrides = space.overrides(values)
+        try:
+            loader.load_sweep_config(config, overrides)
+        except ConfigError as error:
+            for problem in error.problems:
+                told = f"{problem}\n   Trial: {' '.join(overrides)}{where}"
+                problems.setdefault(_without_values(problem, values), told)
+    found = list(problems.values())
+    if not found:
+        before_building()
+    found += preflight.problems_of_jobs(loader.pending)
+    if found:
+        raise ConfigError(found)
+    log.info("%d corners of the search space are in order.", len(corners))
+    configs = [composed for _, composed in loader.pending.waiting.values()]
+    loader.pending.launch()
+    return configs[0] if configs else None
+
+
+def known_directions(config: Config | None) -> tuple[dict[str, str], str | None]:
+    """The direction of each measure of a run, and the name of what it returns; see `preflight`."""
+    return ({}, None) if config is None else preflight.directions(config)
+
+
+def _without_values(problem: str, values: Values) -> str:
+    """What is wrong with a trial, in words that are the same for trials with other values."""
+    for name, value in values.items():
+        problem = problem.replace(f"{name}={value}", name)
+    return problem

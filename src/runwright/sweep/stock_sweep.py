@@ -1,0 +1,49 @@
+"""A sweep with Hydra's own Optuna sweeper, checked before its first trial."""
+
+from typing import cast
+
+from hydra.types import HydraContext, TaskFunction
+from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper
+from omegaconf import DictConfig
+
+from runwright.custom_search_space import registered
+from runwright.sweep._optuna_sweeper import extend_search_space
+from runwright.sweep.algorithms import make_sampler
+from runwright.sweep.checks import check_stock, directions
+from runwright.sweep.corners import check_corners, known_directions
+from runwright.sweep.space import SearchSpace
+from runwright.sweep.sweeper_cfg import OptunaSweeperCfg
+
+
+def run_stock_sweep(
+    options: OptunaSweeperCfg,
+    hydra_context: HydraContext,
+    task_function: TaskFunction,
+    config: DictConfig,
+    arguments: list[str],
+) -> None:
+    """Let Hydra's sweeper search, in the direction in which the measure is better.
+
+    Raises:
+        ConfigError: the options, or a corner of the search space, cannot work.
+    """
+    check_stock(options)
+    space = SearchSpace.parse(options.params or {}, {}, arguments)
+    extend = registered(options.custom_search_space)
+    make_sampler(options.sampler, space)  # refuses what does not fit
+    corner = check_corners(space, (), hydra_context.config_loader, config)
+    known, monitor = known_directions(corner)
+    sweeper = OptunaSweeper(
+        options.sampler,
+        directions(options.direction, [""], known, monitor),
+        options.storage,
+        options.study_name,
+        options.n_trials,
+        options.n_jobs,
+        options.max_failure_rate,
+        None,
+        cast("DictConfig", options.params),
+    )
+    extend_search_space(sweeper, extend)
+    sweeper.setup(hydra_context=hydra_context, task_function=task_function, config=config)
+    sweeper.sweep(arguments)

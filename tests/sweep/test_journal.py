@@ -1,0 +1,81 @@
+"""A journal whose writing was cut short."""
+
+import json
+import os
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from runwright import UserError
+from runwright.sweep import study
+from runwright.sweep.journal import open_journal
+
+JOURNAL = Path("journal.log")
+
+
+def opened() -> optuna.Study:
+    parts = (optuna.samplers.RandomSampler(seed=1), optuna.pruners.NopPruner())
+    return study.create(str(JOURNAL), "shared", ["minimize"], *parts)
+
+
+@pytest.fixture
+def number() -> int:
+    """A trial that has reported once."""
+    trial = opened().ask()
+    trial.report(0.5, step=3)
+    return trial.number
+
+
+@pytest.mark.parametrize(
+    "end", [b"\n", b"\n\n", b"\0\0\0\0", b"\0\0\0\n", b'{"op_code":6,"wor\n', b"\xff\n", b"3\n"]
+)
+def test_what_is_no_record_at_the_end_is_cut_off(
+    number: int, caplog: pytest.LogCaptureFixture, end: bytes
+) -> None:
+    whole = JOURNAL.read_bytes()
+    JOURNAL.write_bytes(whole + end)
+    opened().tell(number, 0.9)
+    assert "its end was torn, and is cut off: " in caplog.text
+    assert JOURNAL.read_bytes().startswith(whole)
+    (trial,) = opened().trials
+    assert (trial.value, trial.intermediate_values) == (0.9, {3: 0.5})
+
+
+def test_half_a_record_at_the_end_is_cut_off(number: int, caplog: pytest.LogCaptureFixture) -> None:
+    os.truncate(JOURNAL, JOURNAL.stat().st_size - 10)  # in the report of step 3
+    opened().tell(number, 0.9)
+    assert "its end was torn, and is cut off: " in caplog.text
+    (trial,) = opened().trials
+    assert (trial.value, trial.intermediate_values) == (0.9, {})
+
+
+def test_a_journal_of_nothing_but_a_torn_line_is_a_new_one(number: int) -> None:
+    JOURNAL.write_bytes(b"\0\0\n")
+    assert opened().trials == []
+
+
+@pytest.mark.parametrize("line", [b"", b"\0\0", b'{"op_code":6,"wor', b"3", b"{}"])
+def test_a_line_in_the_middle_is_named_and_nothing_is_lost(number: int, line: bytes) -> None:
+    first, *others = JOURNAL.read_bytes().splitlines(keepends=True)
+    damaged = b"".join([first, line + b"\n", *others])
+    JOURNAL.write_bytes(damaged)
+    said = r"journal\.log: line 2 is no record .*sed -i\.bak 2d journal\.log"
+    with pytest.raises(UserError, match=said):
+        open_journal(JOURNAL)
+    assert JOURNAL.read_bytes() == damaged
+
+
+def test_a_line_that_is_torn_meanwhile_is_named(number: int) -> None:
+    ours = opened()
+    record = json.dumps({"op_code": 2, "worker_id": "x", "study_id": 0, "user_attr": {"a": 1}})
+    with JOURNAL.open("a") as file:
+        file.write(f'{{"op_co\n{record}\n')
+    with pytest.raises(UserError, match=r"line \d+ is no record of a study: "):
+        ours.ask()
+
+
+def test_a_journal_that_was_mended_goes_on(number: int) -> None:
+    JOURNAL.write_bytes(JOURNAL.read_bytes() + b"\n")
+    assert opened().trials[0].state is TrialState.RUNNING
