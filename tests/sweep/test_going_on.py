@@ -9,11 +9,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from runwright.caller import REQUEUE
 from runwright.cli.exit_status import INTERRUPTED
 from runwright.sweep import storage
 from runwright.sweep.study import ALIVE, BY_HAND, open_storage
 from runwright.training.run_log import RunLog
-from runwright.training.stop import REQUEUE
 from sweep.conftest import LRS, Sweep, result, study
 
 

@@ -23,7 +23,7 @@ from runwright.__main__ import main
 from runwright.cli.commandline import run_command_line
 from runwright.config import Config
 from runwright.factory import name_of
-from runwright.tools.records import read_run
+from runwright.tools.results.run_record import read_run
 from toy_domain import ToySets
 
 OPTIONS = [f"dm={name_of(ToySets)}", "model=set_encoder", "gpu=-1", "pictures=false"]
@@ -184,7 +184,8 @@ def test_whether_a_run_is_under_way_is_seen_without_its_lock(
     run_dir.chmod(0o755)
     # Whoever looks holds nothing that a run which starts meanwhile would need.
     code = (
-        "import sys; from pathlib import Path; from runwright.tools.records import read_run\n"
+        "import sys; from pathlib import Path\n"
+        "from runwright.tools.results.run_record import read_run\n"
         "print('ready', flush=True)\n"
         "while True: read_run(Path('run'))"
     )
@@ -211,7 +212,7 @@ def test_a_run_on_another_host_is_not_said_to_be_killed(
     # On a network file system the server knows of the lock, as a POSIX lock.
     with (run_dir / ".lock").open("w") as held:
         fcntl.lockf(held, fcntl.LOCK_EX)
-        code = "from runwright.tools.records import read_run; from pathlib import Path\n"
+        code = "from runwright.tools.results.run_record import read_run; from pathlib import Path\n"
         code += "print(read_run(Path('run')).state)"
         state = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert state.strip() == "running"

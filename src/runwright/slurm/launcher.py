@@ -21,7 +21,7 @@ class SlurmLauncher(Launcher):
 
     def __init__(self, **chosen: Any) -> None:
         """Take the options as Hydra composed them."""
-        self._options = chosen_options(options.SlurmConf, chosen)
+        self._options = chosen_options(options.SlurmCfg, chosen)
 
     _hydra: dict[str, Any]
 
