@@ -95,15 +95,20 @@ def test_a_job_makes_way_twice_and_goes_on_exactly(slurm: Slurm, tmp_path: Path)
 
 
 def test_a_job_at_its_time_limit_is_queued_again_as_often_as_it_may(slurm: Slurm) -> None:
-    limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=50")
+    limit = ("hydra.launcher.timeout_min=9", "hydra.launcher.signal_delay_s=50")
     once = "hydra.launcher.max_num_timeout=1"
     submitted = submit(slurm, "seed=1", *LONG, "training.epochs=400", *limit, once)
+    wait_for_text(Path("sweep/0/log.txt"), "step 250/")
+    array = array_of(slurm)
+    script = Path(f"sweep/.submitit/{array}/{array}_submission.sh").read_text()
+    assert "#SBATCH --signal=USR2@50\n" in script
+    assert "#SBATCH --time=9\n" in script
+    slurm.signal(array, "USR2")  # rather than wait: Slurm sends it up to a minute too early
     wait_for_text(Path("sweep/0/log.txt"), "Resuming after step")
     log = Path("sweep/0/log.txt").read_text()
     assert "SIGUSR2: stopping after this step" in log
     assert "A checkpoint is saved. This job is to be queued again." in log
-    array = array_of(slurm)
-    slurm.signal(array, "USR2")  # its second time limit
+    slurm.signal(array, "USR2")
     said, _ = submitted.communicate(timeout=120)
     assert submitted.returncode == 1
     why = "it has been queued again as often as hydra.launcher.max_num_timeout=1 allows"
@@ -330,6 +335,19 @@ def test_a_slurm_that_does_not_answer_has_refused_nothing(slurm: Slurm, tmp_path
     said, _ = submitted.communicate(timeout=120)
     assert submitted.returncode == 2
     assert "Slurm cannot be reached, so no job was submitted." in said
+
+
+def test_after_ctrl_c_the_jobs_go_on(slurm: Slurm) -> None:
+    held = "+hydra.launcher.additional_parameters.hold=true"
+    submitted = submit(slurm, "seed=1", *SMALL, held)
+    slurm.servers.wait_until(lambda: bool(slurm.squeue()), "the job waits", timeout=120)
+    time.sleep(1)
+    submitted.send_signal(signal.SIGINT)
+    said, _ = submitted.communicate(timeout=60)
+    assert submitted.returncode == 130
+    assert "The jobs go on. To see how they do: python -m runwright results" in said
+    assert f"To end them: scancel {array_of(slurm)}\n" in said
+    assert "To go on" not in said
 
 
 def test_hydras_own_launcher_runs_the_jobs_too(slurm: Slurm) -> None:

@@ -85,6 +85,7 @@ class BatchJob:
         Raises:
             SystemExit: it failed, or is queued again.
         """
+        sys.argv = list(self.argv)
         environment = submitit.JobEnvironment()
         _submitit.forget_result(environment)  # of a start before this one
         requeue = signal.getsignal(signal.SIGUSR2)
@@ -114,7 +115,6 @@ class BatchJob:
     def _run(self, environment: submitit.JobEnvironment) -> Outcome:
         setup_globals()
         JobRuntime.instance().set("name", self.name)
-        sys.argv = list(self.argv)
         hydra_context, task_function = pickle.loads(self.shared)
         composed: DictConfig = pickle.loads(self.composed)
         if (now := code_version()) != self.code:
@@ -139,6 +139,8 @@ class BatchJob:
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
+        if returned.status is JobStatus.FAILED and task.error is None:  # a callback of Hydra
+            return Outcome(returned=returned, error="it failed outside of its run")
         return Outcome(returned=returned, error=task.error)
 
     def _requeued(self, requeue: _submitit.SignalHandler) -> Outcome:

@@ -18,7 +18,7 @@ from runwright import preflight
 from runwright.cli.basic_launcher import is_basic_sweeper
 from runwright.cli.commands import sweep_command
 from runwright.compose.loader import StrictConfigLoader
-from runwright.errors import RunError, UserError
+from runwright.errors import JobsGoOn, RunError, UserError
 from runwright.rundir.provenance import code_version
 from runwright.slurm import _submitit, queue, submissions
 from runwright.slurm.batch_job import BatchJob, Outcome, fill_cache
@@ -135,13 +135,13 @@ def launch(
     else:
         try:
             outcomes |= Watch(submitted, options.poll_every).until_all_ended()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as end:
             log.info(
                 "The jobs go on. To see how they do: %s\nTo end them: %s",
                 _results(sweep_dir),
                 queue.cancel_command(arrays),
             )
-            raise
+            raise JobsGoOn from end
         if not is_search:
             _sum_up(outcomes, sweep_dir)
     return [outcomes[number].returned for number in sorted(outcomes)]

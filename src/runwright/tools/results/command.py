@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
         if not folder.is_dir():
             raise UserError(f"{folder}: there is no such directory.")
     found = [read_run(path) for path in find_runs(folders)]
-    jobs = submitted.ask(submissions.recorded(folders))
+    jobs = submitted.ask(submissions.recorded(folders), found)
     runs = jobs.better_known(run for run in found if run.options.get("stage", "fit") == "fit")
     if not runs and not jobs.without_run(found):
         listed = ", ".join(map(str, folders))

@@ -106,9 +106,15 @@ class Submitted:
         return words.get(state, state or "")
 
 
-def ask(jobs: Mapping[Path, Sequence[SubmittedJob]]) -> Submitted:
-    """Ask Slurm for the states of jobs, where there is one."""
-    ids = [job.job for of_sweep in jobs.values() for job in of_sweep]
+def ask(jobs: Mapping[Path, Sequence[SubmittedJob]], runs: Iterable[RunRecord]) -> Submitted:
+    """Ask Slurm, where there is one, for the states of jobs whose runs have no end on record."""
+    ended = {run.path.resolve() for run in runs if run.state not in {*_OPEN, "running"}}
+    ids = [
+        job.job
+        for sweep_dir, of_sweep in jobs.items()
+        for job in of_sweep
+        if _run_dir(sweep_dir, job) not in ended
+    ]
     if not ids:
         return Submitted(jobs, {}, None)
     if not queue.is_here():
