@@ -7,8 +7,8 @@ from typing import Any
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from runwright.compose.composition import to_config
-from runwright.compose.diagnosis import without_hydra
+from runwright.compose.collect import without_hydra
+from runwright.compose.loader import to_config
 from runwright.errors import UserError
 from runwright.rundir.changes import changes
 from runwright.rundir.checkpoint import Checkpoints
