@@ -48,7 +48,7 @@ def measured(command: list[str], env: dict[str, str], folder: str) -> tuple[floa
 
 def main() -> None:
     """Print the ratios."""
-    from cluster.slurm import running_slurm
+    from slurm.slurm import running_slurm
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--jobs", type=int, default=1000)

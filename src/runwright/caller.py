@@ -1,10 +1,14 @@
 """Who started a run: what it is told, what it is asked, and what it calls things."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
+
+REQUEUE: Final = 128 + signal.SIGUSR2
+"""The exit status of a run that saved a checkpoint in order to be queued again."""
 
 
 class Reporter(Protocol):

@@ -20,6 +20,10 @@ class RunError(Exception):
     """A run that failed for a reason that the message explains in full."""
 
 
+class JobsGoOn(KeyboardInterrupt):
+    """Ctrl-C while jobs run elsewhere, which go on without this process."""
+
+
 class ConfigError(UserError):
     """Every mistake of one configuration, reported together.
 

@@ -125,6 +125,10 @@ class Slurm:
         """Cancel a job or an array, or one task of it, `5_1`."""
         output_of("scancel", job, env=self.env)
 
+    def signal(self, job: str, name: str) -> None:
+        """Send a signal to a job, as Slurm does before its time limit."""
+        output_of("scancel", f"--signal={name}", job, env=self.env)
+
     def requeue(self, job: str) -> None:
         """Stop a job and put it back into the queue, as an administrator would."""
         output_of("scontrol", "requeue", job, env=self.env)

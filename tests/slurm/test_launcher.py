@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import attrs
 import pytest
 
 from conftest import REPOSITORY, SMALL
@@ -35,7 +37,7 @@ def submit(slurm: Slurm, *arguments: str, main: Path | None = None) -> Program:
     return start_python(script, *sweep, env=slurm.env)
 
 
-def wait_for_text(path: Path, text: str, timeout: float = 120) -> None:
+def wait_for_text(path: Path, text: str, timeout: float = 300) -> None:
     deadline = time.monotonic() + timeout
     while not path.exists() or text not in path.read_text():
         assert time.monotonic() < deadline, f"{path} does not say '{text}'"
@@ -64,6 +66,10 @@ def second_task(slurm: Slurm) -> int:
     return found
 
 
+def results(slurm: Slurm, folder: str) -> str:
+    return run_python("-m", "runwright", "results", folder, env=slurm.env, check=True).stdout
+
+
 def last_weights(number: int) -> bytes:
     return Path(f"sweep/{number}/checkpoints/last.safetensors").read_bytes()
 
@@ -76,7 +82,7 @@ def test_a_job_makes_way_twice_and_goes_on_exactly(slurm: Slurm, tmp_path: Path)
     with slurm.without_user_signals():
         wait_for_text(Path("sweep/0/log.txt"), "Resuming after step")
         slurm.sbatch("sleep 2", "--partition=high", "--exclusive")
-        said, _ = submitted.communicate(timeout=240)
+        said, _ = submitted.communicate(timeout=300)
     assert submitted.returncode == 0, said
     log = Path("sweep/0/log.txt").read_text()
     assert "SIGUSR2: stopping after this step" in log
@@ -88,15 +94,50 @@ def test_a_job_makes_way_twice_and_goes_on_exactly(slurm: Slurm, tmp_path: Path)
     assert len(set(starts)) == 1  # of W&B, for all of the run
 
 
-def test_a_job_at_its_time_limit_is_queued_again(slurm: Slurm) -> None:
-    limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=50")
-    submitted = submit(slurm, "seed=1", *LONG, "training.epochs=60", *limit)
-    said, _ = submitted.communicate(timeout=400)
-    assert submitted.returncode == 0, said
+def test_a_job_at_its_time_limit_is_queued_again_as_often_as_it_may(slurm: Slurm) -> None:
+    limit = ("hydra.launcher.timeout_min=9", "hydra.launcher.signal_delay_s=50")
+    once = "hydra.launcher.max_num_timeout=1"
+    submitted = submit(slurm, "seed=1", *LONG, "training.epochs=400", *limit, once)
+    wait_for_text(Path("sweep/0/log.txt"), "step 250/")
+    array = array_of(slurm)
+    script = Path(f"sweep/.submitit/{array}/{array}_submission.sh").read_text()
+    assert "#SBATCH --signal=USR2@50\n" in script
+    assert "#SBATCH --time=9\n" in script
+    slurm.signal(array, "USR2")  # rather than wait: Slurm sends it up to a minute too early
+    wait_for_text(Path("sweep/0/log.txt"), "Resuming after step")
     log = Path("sweep/0/log.txt").read_text()
     assert "SIGUSR2: stopping after this step" in log
-    assert "Resuming after step" in log
-    assert json.loads(Path("sweep/0/result.json").read_text())["status"] == "finished"
+    assert "A checkpoint is saved. This job is to be queued again." in log
+    slurm.signal(array, "USR2")
+    said, _ = submitted.communicate(timeout=300)
+    assert submitted.returncode == 1
+    why = "it has been queued again as often as hydra.launcher.max_num_timeout=1 allows"
+    assert said.count(why) == 1
+    (command,) = [line for line in said.splitlines() if line.startswith("To go on: ")]
+    slurm.wait_for(array, "FAILED")
+    of_job = Path(f"sweep/.submitit/{array}/{array}_0_log.err").read_text()
+    for text in (of_job, Path("sweep/0/log.txt").read_text()):
+        assert f"{why}. {command}" in text
+        assert "Traceback" not in text
+    assert f"{why}. {command}" in results(slurm, "sweep")
+
+
+def test_a_job_that_is_stopped_before_it_trains_fails_in_a_line(
+    slurm: Slurm, tmp_path: Path
+) -> None:
+    script = tmp_path / "main.py"
+    stop = "if 'SLURM_JOB_ID' in os.environ:\n            os.kill(os.getpid(), 12)\n        "
+    build = "return nn.Sequential"
+    assert IN_ONE_FILE.count(build) == 1
+    script.write_text("import os\n" + IN_ONE_FILE.replace(build, stop + build))
+    options = ("+dm=cmnist", "+model=one_layer", "gpu=-1", "hydra/launcher=runwright_slurm")
+    limit = ("hydra.launcher.timeout_min=9", "hydra.launcher.max_num_timeout=0")
+    said, _ = submit(slurm, *options, *limit, main=script).communicate(timeout=300)
+    assert "hydra.launcher.max_num_timeout=0 allows" in said
+    assert "Traceback" not in said
+    (log,) = Path("sweep/.submitit").glob("*/*_0_log.err")
+    assert "Traceback" not in log.read_text()
+    slurm.wait_for(log.parent.name, "FAILED")
 
 
 def test_a_killed_job_is_reported_and_the_others_go_on(slurm: Slurm) -> None:
@@ -112,10 +153,13 @@ def test_a_killed_job_is_reported_and_the_others_go_on(slurm: Slurm) -> None:
     assert "Job #0 (" in line
     assert "FAILED" in line
     assert Path(line.split("Its log: ")[1].strip()).exists()
-    said, _ = submitted.communicate(timeout=120)
+    said, _ = submitted.communicate(timeout=300)
     assert submitted.returncode == 1
     assert json.loads(Path("sweep/1/result.json").read_text())["status"] == "finished"
     assert "Traceback" not in said
+    assert "1 of 2 jobs finished.\n  #0: it ended without a result: FAILED" in said
+    assert "\nTo go on: python " in said
+    assert said.count("ended without a result") == 1
 
 
 def test_a_requeued_job_goes_on_and_a_cancelled_one_is_reported(slurm: Slurm) -> None:
@@ -124,7 +168,7 @@ def test_a_requeued_job_goes_on_and_a_cancelled_one_is_reported(slurm: Slurm) ->
     slurm.requeue(array_of(slurm))  # by an administrator
     wait_for_text(Path("sweep/0/log.txt"), "Resuming after step")
     slurm.scancel(array_of(slurm))
-    said, _ = submitted.communicate(timeout=120)
+    said, _ = submitted.communicate(timeout=300)
     assert submitted.returncode == 1
     assert "CANCELLED" in said
     assert "A checkpoint is saved." in Path("sweep/0/log.txt").read_text()
@@ -141,18 +185,20 @@ def test_a_lost_node_takes_no_run_with_it_but_one_that_may_not_be_requeued(
     for log in ("sweep/0/log.txt", "once/0/log.txt"):
         wait_for_text(Path(log), "step 500/")
     with slurm.without_node():
-        said, _ = ends.communicate(timeout=60)
+        said, _ = ends.communicate(timeout=300)
         assert ends.returncode == 1
         assert "Job #0 (" in said
         assert "it ended without a result: NODE_FAIL. Its log: " in said
         assert goes_on.poll() is None
-    said, _ = goes_on.communicate(timeout=240)
+    said, _ = goes_on.communicate(timeout=300)
     assert goes_on.returncode == 0, said
     assert "Resuming after step" in Path("sweep/0/log.txt").read_text()
     assert last_weights(0) == unbroken(tmp_path, "seed=1", *saved)
 
 
-def test_edits_after_the_submission_do_not_reach_a_queued_job(slurm: Slurm, tmp_path: Path) -> None:
+def test_jobs_that_wait_are_known_run_what_was_submitted_and_are_not_run_twice(
+    slurm: Slurm, tmp_path: Path
+) -> None:
     project = tmp_path / "project"
     shutil.copytree(REPOSITORY / "conf", project / "conf")
     shutil.copy(REPOSITORY / "main.py", project)
@@ -164,27 +210,38 @@ def test_edits_after_the_submission_do_not_reach_a_queued_job(slurm: Slurm, tmp_
     submitted = submit(
         slurm, "seed=1,2", *SMALL, held, detached, "+experiment=good", main=project / "main.py"
     )
-    submitted.communicate(timeout=120)
+    submitted.communicate(timeout=300)
     assert submitted.returncode == 2  # a typo is found before anything is submitted
     assert not slurm.squeue()
-    submitted = submit(slurm, "seed=1,2", *SMALL, held, detached, main=project / "main.py")
-    said, _ = submitted.communicate(timeout=120)
+    three = ("seed=1,2,3", *SMALL, held, detached)
+    submitted = submit(slurm, *three, main=project / "main.py")
+    said, _ = submitted.communicate(timeout=300)
     assert submitted.returncode == 0, said
-    assert "python -m runwright results" in said
+    (shown,) = [line for line in said.splitlines() if "python -m runwright results" in line]
+    assert "3 of 3 jobs have begun no run (3 waiting)." in results(slurm, shown.split()[-1])
     array = array_of(slurm)
     primary = project / "conf" / "config.yaml"
-    primary.write_text(primary.read_text() + "\ntraining:\n  epochs: 50\nno_such_key: 1\n")
+    before = primary.read_text()
+    primary.write_text(before + "\ntraining:\n  epochs: 50\nno_such_key: 1\n")
+    slurm.scancel(f"{array}_2")
     subprocess.run(["scontrol", "release", array], env={**os.environ, **slurm.env}, check=True)
-    slurm.wait_for(array, "COMPLETED", timeout=120)
+    for number in (0, 1):
+        slurm.wait_for(f"{array}_{number}", "COMPLETED", timeout=300)
     for number in (0, 1):
         assert "epochs: 2\n" in Path(f"sweep/{number}/config.yaml").read_text()
         assert json.loads(Path(f"sweep/{number}/result.json").read_text())["status"] == "finished"
         log = Path(f"sweep/.submitit/{array}_{number}/{array}_{number}_0_log.err").read_text()
         assert "The code is not what it was when this job was submitted: " in log
     record = json.loads(Path(f"sweep/submissions/{array}.json").read_text())
-    assert [job["job"] for job in record["jobs"]] == [f"{array}_0", f"{array}_1"]
-    shown = run_python("-m", "runwright", "results", "sweep", check=True)
-    assert "2 finished" in shown.stdout
+    assert [job["job"] for job in record["jobs"]] == [f"{array}_{number}" for number in range(3)]
+    shown = results(slurm, "sweep")
+    assert "2 finished" in shown
+    assert f"1 of 3 jobs have begun no run (1 cancelled).\n  #2  {array}_2  cancelled" in shown
+    assert "The code was changed while 2 of 3 jobs waited in the queue:" in shown
+    primary.write_text(before)
+    said, _ = submit(slurm, *three, main=project / "main.py").communicate(timeout=300)
+    assert "Not submitted, as their runs have finished: #0, #1." in said
+    assert "Submitted 1 jobs as array " in said
 
 
 def test_the_tasks_of_a_job_train_one_model_and_make_way_together(
@@ -198,7 +255,7 @@ def test_the_tasks_of_a_job_train_one_model_and_make_way_together(
     os.kill(second, signal.SIGTERM)
     wait_for_text(Path("sweep/0/log.txt"), "Resuming after step")
     slurm.sbatch("sleep 1", "--partition=high", "--exclusive")
-    said, _ = submitted.communicate(timeout=240)
+    said, _ = submitted.communicate(timeout=300)
     assert submitted.returncode == 0, said
     log = Path("sweep/0/log.txt").read_text()
     assert log.count("Resuming after step") == 2
@@ -218,7 +275,7 @@ def test_a_task_that_dies_before_the_others_meet_it_ends_the_job(
     )
     python.chmod(0o755)
     tasks = ("hydra.launcher.tasks_per_node=2", f"hydra.launcher.python={python}")
-    said, _ = submit(slurm, "seed=1", *SMALL, *tasks).communicate(timeout=120)
+    said, _ = submit(slurm, "seed=1", *SMALL, *tasks).communicate(timeout=300)
     line = next(line for line in said.splitlines() if "ended without a result" in line)
     assert "FAILED" in line
     assert "task 1: Killed" in Path(line.split("Its log: ")[1]).read_text()
@@ -230,14 +287,14 @@ def test_a_factory_in_the_script_itself_reaches_the_job(slurm: Slurm, tmp_path: 
     options = ("+dm=cmnist", "+model=one_layer", "model.bias=true", "gpu=-1")
     launcher = ("hydra/launcher=runwright_slurm", "pictures=false", "training.max_steps=3")
     submitted = submit(slurm, *options, *launcher, main=script)
-    said, _ = submitted.communicate(timeout=240)
+    said, _ = submitted.communicate(timeout=300)
     assert submitted.returncode == 0, said
     assert "- model: one_layer" in Path("sweep/0/config.yaml").read_text()
 
 
 def test_a_job_that_takes_too_much_memory_is_reported(slurm: Slurm) -> None:
     submitted = submit(slurm, "seed=1", *LONG, "training.epochs=4000", "hydra.launcher.mem_gb=0.2")
-    said, _ = submitted.communicate(timeout=240)
+    said, _ = submitted.communicate(timeout=300)
     assert submitted.returncode == 1
     assert "Job #0 (" in said
     assert "for the memory that it took, see hydra.launcher.mem_gb" in said
@@ -246,17 +303,16 @@ def test_a_job_that_takes_too_much_memory_is_reported(slurm: Slurm) -> None:
 
 def test_jobs_that_cannot_be_built_are_not_submitted(slurm: Slurm) -> None:
     submitted = submit(slurm, "seed=1,2", "model=cnn", "model.kernel_size=31")
-    said, _ = submitted.communicate(timeout=60)
+    said, _ = submitted.communicate(timeout=300)
     assert submitted.returncode == 2
     assert "leave no pixels" in said
     assert "Submitted" not in said
 
 
-@pytest.mark.parametrize("sweeper", ["runwright", "optuna"])
-def test_a_search_cannot_be_submitted_and_left(slurm: Slurm, sweeper: str) -> None:
-    search = (f"hydra/sweeper={sweeper}", "opt.weight_decay=interval(0,1e-3)")
+def test_a_search_cannot_be_submitted_and_left(slurm: Slurm) -> None:
+    search = ("hydra/sweeper=optuna", "opt.weight_decay=interval(0,1e-3)")
     submitted = submit(slurm, *search, *SMALL, "hydra.launcher.detached=true")
-    said, _ = submitted.communicate(timeout=60)
+    said, _ = submitted.communicate(timeout=300)
     assert "hydra.launcher.detached=true: this sweeper has to wait" in said
     assert submitted.returncode == 2
     assert not slurm.squeue()
@@ -264,7 +320,38 @@ def test_a_search_cannot_be_submitted_and_left(slurm: Slurm, sweeper: str) -> No
 
 def test_what_slurm_refuses_is_the_users_mistake(slurm: Slurm) -> None:
     submitted = submit(slurm, "seed=1", *SMALL, "hydra.launcher.partition=nowhere")
-    said, _ = submitted.communicate(timeout=60)
+    said, _ = submitted.communicate(timeout=300)
     assert submitted.returncode == 2
-    assert "invalid partition specified: nowhere" in said
+    assert "Slurm refuses these options, so no job was submitted." in said
+    assert said.count("invalid partition specified: nowhere") == 1
     assert "Traceback" not in said
+
+
+def test_a_slurm_that_does_not_answer_has_refused_nothing(slurm: Slurm, tmp_path: Path) -> None:
+    conf = re.sub("SlurmctldPort=.*", "SlurmctldPort=9", Path(slurm.env["SLURM_CONF"]).read_text())
+    (tmp_path / "slurm.conf").write_text(conf)
+    silent = attrs.evolve(slurm, env={"SLURM_CONF": str(tmp_path / "slurm.conf")})
+    submitted = submit(silent, "seed=1", *SMALL)
+    said, _ = submitted.communicate(timeout=300)
+    assert submitted.returncode == 2
+    assert "Slurm cannot be reached, so no job was submitted." in said
+
+
+def test_after_ctrl_c_the_jobs_go_on(slurm: Slurm) -> None:
+    held = "+hydra.launcher.additional_parameters.hold=true"
+    submitted = submit(slurm, "seed=1", *SMALL, held)
+    slurm.servers.wait_until(lambda: bool(slurm.squeue()), "the job waits", timeout=120)
+    time.sleep(1)
+    submitted.send_signal(signal.SIGINT)
+    said, _ = submitted.communicate(timeout=300)
+    assert submitted.returncode == 130
+    assert "The jobs go on. To see how they do: python -m runwright results" in said
+    assert f"To end them: scancel {array_of(slurm)}\n" in said
+    assert "To go on" not in said
+
+
+def test_hydras_own_launcher_runs_the_jobs_too(slurm: Slurm) -> None:
+    launcher = ("hydra/launcher=submitit_slurm", "hydra.launcher.mem_gb=2")
+    options = ("--multirun", "seed=1", "hydra.sweep.dir=sweep", *launcher, *SMALL)
+    run_python(REPOSITORY / "main.py", *options, env=slurm.env, check=True)
+    assert json.loads(Path("sweep/0/result.json").read_text())["status"] == "finished"

@@ -15,11 +15,11 @@ from optuna.trial import TrialState
 from typing_extensions import override
 
 from runwright import UserError
+from runwright.caller import REQUEUE
 from runwright.cli.exit_status import INTERRUPTED
 from runwright.sweep import storage
 from runwright.sweep.heartbeat import HEARTBEAT
 from runwright.sweep.study import ENQUEUED, open_storage
-from runwright.training.stop import REQUEUE
 from sweep.conftest import LRS, Sweep, at_every_line, result, study
 
 

@@ -23,7 +23,9 @@ from runwright.__main__ import main
 from runwright.cli.commandline import run_command_line
 from runwright.config import Config
 from runwright.factory import name_of
-from runwright.tools.records import read_run
+from runwright.slurm import submissions
+from runwright.slurm.submissions import SubmittedJob
+from runwright.tools.results.run_record import read_run
 from toy_domain import ToySets
 
 OPTIONS = [f"dm={name_of(ToySets)}", "model=set_encoder", "gpu=-1", "pictures=false"]
@@ -146,6 +148,63 @@ def test_what_has_not_finished_is_shown_and_not_compared(
     assert "seed=1,2\n" in said
 
 
+@pytest.mark.parametrize(
+    ("table", "option", "monitor"),
+    [
+        ("step,train_loss,val_x\n1,0.5,\n2,,0.25\n3,0.5,\n", "null", "val_x"),
+        ("step,train_loss,val_x,val_loss\n1,,0.25,3\n2,0.5,,\n", "val_loss", "val_loss"),
+        ("step,train_loss\n1,0.5\n", "val_x", "val_x"),
+        ("step,train_loss\n1,0.5\n", "null", None),
+        ("step,train_loss\n1,0.5\n", "train_loss", "train_loss"),
+    ],
+)
+def test_the_measure_of_a_run_without_an_end_is_that_of_its_validations(
+    table: str, option: str, monitor: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "config.yaml").write_text(f"training:\n  monitor: {option}\n")
+    (tmp_path / "metrics.csv").write_text(table)
+    assert read_run(tmp_path).monitor == monitor
+
+
+def test_jobs_that_were_submitted_are_told_of_where_there_is_no_slurm(
+    runs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    sweep = tmp_path / "sweep"
+    log = sweep / "log"
+    jobs = [
+        SubmittedJob(
+            number=number,
+            job=f"7_{number}",
+            overrides=["gpu=-1", f"seed={number}"],
+            run_dir=sweep / str(number),
+            code="abc",
+            log=log,
+        )
+        for number in (1, 2, 3)
+    ]
+    submissions.record(sweep, jobs)
+    sweep = sweep.rename(tmp_path / "moved")
+    assert main(["results", "moved"]) == 0
+    said = capsys.readouterr().out
+    assert "moved: 3 of 3 jobs have begun no run (3 waiting?).\n  #1  7_1  waiting?  seed=1" in said
+    assert "Whether they still wait is not known here: there is no Slurm on this machine." in said
+    for number in (1, 3):
+        shutil.copytree(runs / "0.01" / str(number), sweep / str(number))
+    slurm = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}
+    other = {"code_version": "def", "environment": slurm}
+    change(sweep / "3" / "environment.json", lambda record: record.update(other))
+    assert main(["results", "moved"]) == 0
+    said = capsys.readouterr().out
+    assert "2 finished" in said
+    assert "moved: 1 of 3 jobs have begun no run (1 waiting?).\n  #2  7_2  waiting?  seed=2" in said
+    changed = "The code was changed while 1 of 3 jobs waited in the queue:\n"
+    assert f"{changed}  moved/3: abc then, def when it ran" in said
+
+
 def test_a_run_that_only_measured_weights_is_no_row(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,7 +243,8 @@ def test_whether_a_run_is_under_way_is_seen_without_its_lock(
     run_dir.chmod(0o755)
     # Whoever looks holds nothing that a run which starts meanwhile would need.
     code = (
-        "import sys; from pathlib import Path; from runwright.tools.records import read_run\n"
+        "import sys; from pathlib import Path\n"
+        "from runwright.tools.results.run_record import read_run\n"
         "print('ready', flush=True)\n"
         "while True: read_run(Path('run'))"
     )
@@ -211,7 +271,7 @@ def test_a_run_on_another_host_is_not_said_to_be_killed(
     # On a network file system the server knows of the lock, as a POSIX lock.
     with (run_dir / ".lock").open("w") as held:
         fcntl.lockf(held, fcntl.LOCK_EX)
-        code = "from runwright.tools.records import read_run; from pathlib import Path\n"
+        code = "from runwright.tools.results.run_record import read_run; from pathlib import Path\n"
         code += "print(read_run(Path('run')).state)"
         state = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert state.strip() == "running"

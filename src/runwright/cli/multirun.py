@@ -12,7 +12,7 @@ from runwright.cli.job import JobsRefusedError, job, remove_if_empty
 from runwright.cli.mistakes import mistakes_of_multirun
 from runwright.compose._hydra import Hydra
 from runwright.compose.loader import StrictConfigLoader
-from runwright.errors import ConfigError, RunError, UserError
+from runwright.errors import ConfigError, JobsGoOn, RunError, UserError
 from runwright.rundir.files import is_within
 
 
@@ -41,6 +41,8 @@ def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
         if told is None:
             raise
         raise told from error
+    except JobsGoOn:
+        raise
     except (KeyboardInterrupt, SystemExit):
         if loader.pending.has_launched and (command := _command(loader)):
             print(f"To go on with all jobs: {command}", file=sys.stderr)

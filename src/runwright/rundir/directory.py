@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock, Timeout
 
-from runwright.caller import Caller
+from runwright.caller import REQUEUE, Caller
 from runwright.config import Config
 from runwright.errors import RunError, UserError
 from runwright.rundir.changes import changes
@@ -128,8 +128,10 @@ class RunDir:
                 if not stopped:
                     _file_log.exception("The run failed.")
                 elif directory._checkpoints.exist() and not directory._is_whole:
-                    command = caller.resume_command(directory.path)
-                    log.info("A checkpoint is saved. To go on: %s", command)
+                    way = f"To go on: {caller.resume_command(directory.path)}"
+                    if isinstance(error, SystemExit) and error.code == REQUEUE:
+                        way = "This job is to be queued again."
+                    log.info("A checkpoint is saved. %s", way)
                 status = "interrupted" if stopped else "failed"
                 with contextlib.suppress(OSError):  # it may be why the run failed
                     directory._result(status, error=f"{type(error).__name__}: {error}")

@@ -25,6 +25,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "host": platform.node(),
         "packages": _versions("runwright"),
+        "code_version": code_version(),
         "git_commit": _text(_git("rev-parse", "HEAD")) or None,
         "git_uncommitted_changes": _text(_git("status", "--porcelain")).splitlines(),
     }
@@ -62,7 +63,8 @@ def uncommitted() -> bytes | None:
 
 def this_process() -> dict[str, Any]:
     """When and how this process was started."""
-    names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "SLURM_JOB_ID", "SLURM_ARRAY_TASK_ID")
+    of_job = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
+    names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", *of_job)
     return {
         "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "process": os.getpid(),

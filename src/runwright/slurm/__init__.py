@@ -1,1 +1,1 @@
-"""Slurm, and several processes that train one model."""
+"""Jobs on a cluster: `hydra/launcher=runwright_slurm`."""

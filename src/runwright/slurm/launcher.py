@@ -19,11 +19,10 @@ options.store()
 class SlurmLauncher(Launcher):
     """`hydra/launcher=runwright_slurm`: `launcher_options.py` says what it takes."""
 
-    def __init__(self, **chosen: Any) -> None:
-        """Take the options as Hydra composed them."""
-        self._options = chosen_options(options.SlurmConf, chosen)
-
     _hydra: dict[str, Any]
+
+    def __init__(self, **chosen: Any) -> None:
+        self._options = chosen_options(options.SlurmCfg, chosen)
 
     @override
     def setup(

@@ -7,7 +7,7 @@ from runwright.compose.plugin_options import store_options
 
 
 @dataclass
-class SlurmConf:
+class SlurmCfg:
     """What can be chosen of a job on Slurm; the names are those of Hydra's submitit launcher."""
 
     _target_: str = "runwright.slurm.launcher.SlurmLauncher"
@@ -37,7 +37,8 @@ class SlurmConf:
     array_parallelism: int = 256
     # Seconds before the time limit at which a job is told to save a checkpoint and to requeue.
     signal_delay_s: int = 120
-    # How often a job may be requeued at its time limit; preemption does not count.
+    # How often a job may be requeued at its time limit. Preemption does not count, unless four
+    # fifths of the time are over, or all but ten minutes.
     max_num_timeout: int = 1000
 
     # Commands before the job, such as `module load cuda`.
@@ -58,4 +59,4 @@ class SlurmConf:
 
 def store() -> None:
     """Let Hydra find it."""
-    store_options("hydra/launcher", "runwright_slurm", SlurmConf)
+    store_options("hydra/launcher", "runwright_slurm", SlurmCfg)

@@ -1,12 +1,11 @@
 """What Slurm says of jobs: whether they are still in the queue, and how they ended."""
 
-import logging
 import os
+import re
+import shutil
 import subprocess
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
-
-log = logging.getLogger(__name__)
 
 _SECONDS: Final = 30
 ENDED: Final = frozenset(
@@ -27,66 +26,116 @@ ENDED: Final = frozenset(
 _KILLED: Final = frozenset({"0:9", "9:0", "137:0"})
 
 
-def in_queue(arrays: Iterable[str]) -> set[str] | None:
-    """The jobs of these arrays, as "12_3", that wait, run, or will run again.
+class OutOfReachError(Exception):
+    """Slurm does not answer; the text says why."""
 
-    Returns:
-        None when Slurm does not answer.
+
+def is_here() -> bool:
+    """Whether there is a Slurm on this machine to be asked."""
+    return shutil.which("squeue") is not None
+
+
+def array_of(job: str) -> str:
+    """The array that a job is a task of, `12` of `12_3`; the job itself when it is of none."""
+    return job.partition("_")[0]
+
+
+def in_queue(jobs: Iterable[str]) -> dict[str, str]:
+    """Those of some jobs that wait, run, or will run again, with their states.
+
+    Raises:
+        OutOfReachError: Slurm does not answer.
     """
-    waiting: set[str] = set()
-    for array in arrays:
-        done = _run("squeue", "--noheader", "--array", "--jobs", array, "--format", "%i %T")
-        if done is None:
-            return None
-        if done.returncode != 0:
-            if "Invalid job id" in done.stderr:  # so long ended that Slurm has forgotten it
-                continue
-            log.warning("squeue: %s", done.stderr.strip())
-            return None
+    arrays = {array_of(job) for job in jobs}
+    if not arrays:
+        return {}
+    listed = ",".join(sorted(arrays))
+    done = _run("squeue", "--noheader", "--array", "--jobs", listed, "--format", "%i %T")
+    if done.returncode != 0:
+        if "Invalid job id" in done.stderr:  # so long ended that Slurm has forgotten it
+            return {}
+        raise OutOfReachError(done.stderr.strip().rpartition("\n")[2])
+    states = (line.split() for line in done.stdout.splitlines())
+    return {job: state for job, state in states if state not in ENDED}
+
+
+def ended(jobs: Collection[str]) -> dict[str, str]:
+    """The states in which jobs ended that are in the queue no more, with what their exit code says.
+
+    By Slurm's accounting or its memory; a job that neither knows is left out. Of a task that is
+    cancelled while its array waits, both know nothing, or that it waits.
+
+    Raises:
+        OutOfReachError: Slurm does not answer.
+    """
+    if not jobs:
+        return {}
+    arrays = ",".join(sorted({array_of(job) for job in jobs}))
+    of_jobs = ("-X", "-j", arrays, "-o", "JobID,State,ExitCode")
+    done = _run("sacct", "--noheader", "--parsable2", *of_jobs)
+    accounts: dict[str, tuple[str, str]] = {}
+    if done.returncode == 0:
         for line in done.stdout.splitlines():
-            job, _, state = line.strip().partition(" ")
-            if state not in ENDED:
-                waiting.add(job)
-    return waiting
+            listed, state, code = line.split("|")
+            accounts |= dict.fromkeys(_tasks(listed), (state.split()[0], code))  # "CANCELLED by 1"
+    arrays_known = {array_of(job) for job in accounts}
+    found: dict[str, str] = {}
+    for job in jobs:
+        state, code = accounts.get(job, ("PENDING", "0:0"))
+        if state not in ENDED and (fields := _remembered(job)):
+            state, code = fields.get("JobState", "gone"), fields.get("ExitCode", "unknown")
+        if state == "PENDING" and array_of(job) in arrays_known:
+            state = "CANCELLED"  # it waited, and is in the queue no more
+        if state in ENDED:
+            found[job] = _told(state, code)
+    return found
 
 
-def how_ended(job: str) -> str:
-    """The state in which a job ended, and its exit code, by Slurm's accounting or its memory."""
-    done = _run("sacct", "--noheader", "--parsable2", "-X", "-j", job, "-o", "State,ExitCode")
-    if done is not None and done.returncode == 0 and done.stdout.strip():
-        state, _, code = done.stdout.strip().splitlines()[-1].partition("|")
-        return _told(state, code)
-    if fields := _remembered(job):
-        return _told(fields.get("JobState", "gone"), fields.get("ExitCode", "unknown"))
-    return "gone from the queue without a result"
-
-
-def is_making_way() -> bool:
+def is_preempted() -> bool:
     """Whether Slurm takes away the place of the job that asks this, in order to run it again."""
-    job = _remembered(os.environ.get("SLURM_JOB_ID"))
-    is_preempted = job.get("JobState") == "RUNNING" and job.get("PreemptTime", "None") != "None"
-    return is_preempted or _has_restarted(job)
+    job = _own_job()
+    is_marked = job.get("JobState") == "RUNNING" and job.get("PreemptTime", "None") != "None"
+    return is_marked or _has_restarted(job)
 
 
 def is_requeued() -> bool:
     """Whether Slurm has put the job that asks this back into the queue, and is about to kill it."""
-    return _has_restarted(_remembered(os.environ.get("SLURM_JOB_ID")))
+    return _has_restarted(_own_job())
+
+
+def _own_job() -> dict[str, str]:
+    try:
+        return _remembered(os.environ["SLURM_JOB_ID"])
+    except (KeyError, OutOfReachError):
+        return {}
 
 
 def _has_restarted(job: Mapping[str, str]) -> bool:
     return int(job.get("Restarts", "0")) > int(os.environ.get("SLURM_RESTART_COUNT", "0"))
 
 
-def _remembered(job: str | None) -> dict[str, str]:
-    """What Slurm's controller knows of a job; nothing where there is none."""
-    done = _run("scontrol", "show", "job", job) if job is not None else None
-    if done is None or done.returncode != 0:
+def _remembered(job: str) -> dict[str, str]:
+    """What Slurm's controller knows of a job; nothing of one that it has forgotten."""
+    done = _run("scontrol", "show", "job", job)
+    if done.returncode != 0:
         return {}
     parts = (part.partition("=") for part in done.stdout.split())
     return {name: value for name, _, value in parts}
 
 
+def _tasks(listed: str) -> Iterator[str]:
+    """The jobs of a line of the accounts: those that wait share one, `12_[0,2-3%50]`."""
+    found = re.fullmatch(r"(\d+)_\[([\d,-]+)(%\d+)?\]", listed)
+    if found is None:
+        yield listed
+        return
+    for part in found[2].split(","):
+        first, _, last = part.partition("-")
+        yield from (f"{found[1]}_{task}" for task in range(int(first), int(last or first) + 1))
+
+
 def _told(state: str, code: str) -> str:
+    state = state.split(maxsplit=1)[0]  # "CANCELLED by 1000"
     if state == "OUT_OF_MEMORY":
         return f"{state}; ask for more with hydra.launcher.mem_gb"
     if code in _KILLED:
@@ -97,16 +146,15 @@ def _told(state: str, code: str) -> str:
     return f"{state}, exit code {code}" if state == "FAILED" else state
 
 
-def cancel_hint(arrays: Collection[str]) -> str:
+def cancel_command(arrays: Collection[str]) -> str:
     """The command that cancels these arrays."""
     return f"scancel {' '.join(sorted(arrays))}"
 
 
-def _run(*command: str) -> "subprocess.CompletedProcess[str] | None":
+def _run(*command: str) -> "subprocess.CompletedProcess[str]":
     try:
         return subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        log.warning("%s: %s", command[0], error)
-        return None
+        raise OutOfReachError(f"{command[0]}: {error}") from error

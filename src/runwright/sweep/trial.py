@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 
-from runwright.caller import Caller
+from runwright.caller import REQUEUE, Caller
 from runwright.cli.commands import directory_option
 from runwright.compose.loader import to_config
 from runwright.config import Config
@@ -26,7 +26,6 @@ from runwright.run import run
 from runwright.sweep import study as studies
 from runwright.sweep.heartbeat import heartbeats, send_heartbeat
 from runwright.sweep.storage import is_out_of_reach
-from runwright.training.stop import REQUEUE
 
 log = logging.getLogger(__name__)
 

@@ -23,9 +23,6 @@ log = logging.getLogger(__name__)
 _SAME_REQUEST_SECONDS: Final = 1.0
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
-REQUEUE: Final = 128 + signal.SIGUSR2
-"""The exit status of a run that saved a checkpoint in order to be queued again."""
-
 
 class StopRequest:
     """Within this context SIGINT and SIGTERM end the program in order, and at once.

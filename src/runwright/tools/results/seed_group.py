@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from runwright.tools.records import RunRecord
+from runwright.tools.results.run_record import RunRecord
 
 # Where a run is made or how it is logged is not what one compares. That is said key by key: what
 # is left out by mistake would be averaged over.

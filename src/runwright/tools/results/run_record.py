@@ -1,15 +1,12 @@
-"""What run directories have on record, read without building anything."""
+"""What a run directory has on record, read without building anything."""
 
 import csv
 import datetime
 import json
 import math
 import os
-import platform
 import shlex
-import struct
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -17,7 +14,7 @@ import attrs
 import yaml
 
 from runwright.plain import leaves
-from runwright.rundir.provenance import is_alive
+from runwright.tools.results.liveness import state_without_end
 
 _LOWER_IS_BETTER: Final = ("loss", "error", "perplexity")
 
@@ -30,7 +27,8 @@ class RunRecord:
         path: its directory.
         options: full key → value, of all of its configuration.
         state: finished, pruned, failed, interrupted, running, killed; or unknown: there is no end
-            on record, and the host that it was started on is another one.
+            on record, and the host that it was started on is another one. Slurm may know more:
+            waiting, cancelled.
         monitor: the measure that decides; None when nothing was measured.
         higher_is_better: whether more of it is better.
         best: its best value, NaN without one.
@@ -40,7 +38,9 @@ class RunRecord:
         seconds: the time that its processes took, NaN when it is not known.
         host: where it was started.
         program: the script that it was started with, as one calls it from here.
-        error: what a failed run said.
+        error: what a failed run said, or one that was interrupted and does not go on by itself.
+        code: the version of the code that it ran with, None when that is not on record.
+        job: what Slurm calls the job that ran it last, None when there was none.
     """
 
     path: Path
@@ -56,6 +56,8 @@ class RunRecord:
     host: str
     program: str
     error: str | None
+    code: str | None
+    job: str | None
 
     @property
     def has_finished(self) -> bool:
@@ -81,8 +83,9 @@ def read_run(path: Path) -> RunRecord:
     environment = _json(path / "environment.json")
     options = _options(path / "config.yaml")
     measures = list(_measures(path / "metrics.csv"))
+    measured = list(dict.fromkeys(name for row in measures for name in row))
     told = result if "monitor" in result else _progress(path / "checkpoints") | result
-    monitor, higher = _monitor(told, options, measures[-1] if measures else ())
+    monitor, higher = _monitor(told, options, measured)
     values = [row[monitor] for row in measures if monitor in row and math.isfinite(row[monitor])]
     best = (max if higher else min)(values) if values else math.nan
     if result.get("value") is not None:
@@ -90,7 +93,7 @@ def read_run(path: Path) -> RunRecord:
     return RunRecord(
         path=path,
         options=options,
-        state=str(result.get("status") or _state_without_end(path, environment)),
+        state=str(result.get("status") or state_without_end(path, environment)),
         monitor=monitor,
         higher_is_better=higher,
         best=best,
@@ -100,62 +103,10 @@ def read_run(path: Path) -> RunRecord:
         seconds=float(result.get("seconds", math.nan)),
         host=str(environment.get("host", "an unknown host")),
         program=_program(path / "command.txt", environment),
-        error=result.get("error"),
+        error=_error(result),
+        code=environment.get("code_version"),
+        job=_job(environment),
     )
-
-
-def last_written(path: Path) -> float:
-    """When something was last written in a run directory, in seconds since 1970."""
-    return max(file.stat().st_mtime for file in (path, *path.iterdir()))
-
-
-def _state_without_end(path: Path, environment: dict[str, Any]) -> str:
-    """Whether a run that has no end on record is still under way: then its lock is held.
-
-    Taking the lock to find out would refuse a run that starts at that moment.
-    """
-    lock = path / ".lock"
-    if environment.get("host") == platform.node():
-        return "running" if _holds_open(environment.get("process"), lock) else "killed"
-    return "running" if _is_locked_over_nfs(lock) else "unknown"
-
-
-def _holds_open(process: Any, file: Path) -> bool:
-    """Whether a process on this machine has a file open."""
-    if not isinstance(process, int) or not file.exists():
-        return False
-    opened = Path(f"/proc/{process}/fd")
-    try:
-        return any(_is_same(one, file) for one in opened.iterdir())
-    except OSError:  # it has ended, it is another user's, or this system has no /proc
-        return is_alive(process)
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:  # closed meanwhile
-        return False
-
-
-def _is_locked_over_nfs(file: Path) -> bool:
-    """Whether another machine holds the lock, as the server of a network file system knows it.
-
-    NFS makes POSIX locks of what is locked there, and for those one can ask (flock(2)).
-    """
-    if sys.platform != "linux":  # elsewhere the question has another form
-        return False
-    import fcntl
-
-    # struct flock: type, whence, start, length (0 is all of the file), process.
-    question = struct.pack("@hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-    try:
-        with file.open("rb") as opened:
-            answer = fcntl.fcntl(opened, fcntl.F_GETLK, question)
-    except OSError:
-        return False
-    (kind,) = struct.unpack_from("@h", answer)
-    return kind != fcntl.F_UNLCK
 
 
 def _program(command: Path, environment: dict[str, Any]) -> str:
@@ -168,6 +119,19 @@ def _program(command: Path, environment: dict[str, Any]) -> str:
     path = Path(environment.get("working_directory", ""), script)
     from_here = os.path.relpath(path)
     return str(path) if from_here.startswith("..") else from_here
+
+
+def _error(result: dict[str, Any]) -> str | None:
+    """What a run said at its end; not which signal interrupted it."""
+    error = result.get("error")
+    is_signal = str(error).startswith(("SystemExit", "KeyboardInterrupt"))
+    return None if error is None or is_signal else str(error)
+
+
+def _job(environment: dict[str, Any]) -> str | None:
+    names: dict[str, str] = environment.get("environment") or {}
+    array, task = names.get("SLURM_ARRAY_JOB_ID"), names.get("SLURM_ARRAY_TASK_ID")
+    return names.get("SLURM_JOB_ID") if array is None else f"{array}_{task}"
 
 
 def _options(path: Path) -> dict[str, str]:
@@ -205,17 +169,18 @@ def _progress(checkpoints: Path) -> dict[str, Any]:
 
 
 def _monitor(
-    told: dict[str, Any], options: dict[str, str], columns: Iterable[str]
+    told: dict[str, Any], options: dict[str, str], measured: Sequence[str]
 ) -> tuple[str | None, bool]:
     """The measure that decides, and whether more of it is better.
 
-    A run that has told neither at its end nor in a checkpoint: what was asked for, or is usual.
+    A run that has told neither at its end nor in a checkpoint: what was asked for, or is usual. The
+    training loss is measured before the first validation, and decides only where there is none.
     """
-    measured = [name for name in columns if name.startswith("val_") and name != "val_loss"]
-    measured += [name for name in ("val_loss", "train_loss") if name in columns]
     asked = options.get("training.monitor", "None")
-    usual = asked if asked != "None" else next(iter(measured), None)
-    monitor: str | None = told.get("monitor") or (usual if measured else None)
+    of_validation = [name for name in measured if name.startswith("val_") and name != "val_loss"]
+    usual = [*of_validation, *(name for name in measured if name == "val_loss")]
+    guessed = asked if asked != "None" else next(iter(usual), None)
+    monitor: str | None = told.get("monitor") or guessed
     mode = told.get("monitor_mode") or options.get("training.monitor_mode")
     if mode in ("max", "min"):
         return monitor, mode == "max"

@@ -1,0 +1,112 @@
+"""`submissions/` in a sweep directory: which jobs were submitted, when, and with which code.
+
+A file for each submission: the slots of a sweep submit side by side, and no file is written by two.
+"""
+
+import datetime
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, cast
+
+import attrs
+
+from runwright.rundir.files import write_bytes
+from runwright.rundir.provenance import environment
+from runwright.slurm.queue import array_of
+
+_FOLDER: Final = "submissions"
+
+
+@attrs.frozen(kw_only=True)
+class SubmittedJob:
+    """A job as it was submitted.
+
+    Attributes:
+        number: which of the multirun's it is.
+        job: what Slurm calls it: `12_3`.
+        overrides: its command line.
+        run_dir: where it writes, None where only the job itself knows.
+        code: the version of the code at the submission, None where that is not known.
+        log: where what it prints goes, None where that is not known.
+    """
+
+    number: int
+    job: str
+    overrides: list[str]
+    run_dir: Path | None
+    code: str | None
+    log: Path | None = None
+
+
+def record(sweep_dir: Path, jobs: Sequence[SubmittedJob]) -> None:
+    """Write down what was submitted.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    entry = {
+        "submitted": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "argv": sys.argv,
+        **environment(),
+        "code_version": jobs[0].code,
+        "jobs": [
+            {
+                "number": job.number,
+                "job": job.job,
+                "overrides": job.overrides,
+                "run_dir": _below(sweep_dir, job.run_dir),
+                "log": _below(sweep_dir, job.log),
+            }
+            for job in jobs
+        ],
+    }
+    path = sweep_dir / _FOLDER / f"{array_of(jobs[0].job)}.json"
+    write_bytes(path, (json.dumps(entry, indent=2) + "\n").encode())
+
+
+def recorded(folders: Iterable[Path]) -> dict[Path, list[SubmittedJob]]:
+    """The jobs that were submitted in sweep directories at or below these, by directory.
+
+    Of those that were submitted more than once, the last submission.
+    """
+    found: dict[Path, list[SubmittedJob]] = {}
+    for folder in folders:
+        for path in sorted(folder.rglob(f"{_FOLDER}/*.json"), key=_number):
+            sweep_dir = path.parent.parent
+            jobs = {job.number: job for job in found.get(sweep_dir, [])}
+            jobs |= {job.number: job for job in _read(path, sweep_dir)}
+            found[sweep_dir] = [jobs[number] for number in sorted(jobs)]
+    return found
+
+
+def _read(path: Path, sweep_dir: Path) -> list[SubmittedJob]:
+    """The jobs of one file; none of one that is not ours."""
+    try:
+        entry: dict[str, Any] = json.loads(path.read_text())
+        return [
+            SubmittedJob(
+                number=int(job["number"]),
+                job=str(job["job"]),
+                overrides=cast("list[str]", job["overrides"]),
+                run_dir=sweep_dir / job["run_dir"] if job.get("run_dir") else None,
+                code=entry.get("code_version"),
+                log=sweep_dir / job["log"] if job.get("log") else None,
+            )
+            for job in entry["jobs"]
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _below(sweep_dir: Path, path: Path | None) -> str | None:
+    """A path as it is found after the sweep directory was moved."""
+    if path is not None and path.is_relative_to(sweep_dir):
+        path = path.relative_to(sweep_dir)
+    return None if path is None else str(path)
+
+
+def _number(path: Path) -> tuple[int, str]:
+    """Sorts array 10 behind 9."""
+    return int(path.stem) if path.stem.isdigit() else 0, str(path)

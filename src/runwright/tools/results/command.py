@@ -1,0 +1,99 @@
+"""The command: what it takes, finds and prints."""
+
+import argparse
+import contextlib
+import csv
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from runwright.errors import UserError
+from runwright.slurm import submissions
+from runwright.tools.results import submitted
+from runwright.tools.results.picture import SUFFIXES, draw
+from runwright.tools.results.run_record import RunRecord, find_runs, read_run
+from runwright.tools.results.seed_group import by_monitor, differing
+from runwright.tools.results.table import report
+
+_DESCRIPTION: Final = """\
+Show every run below the directories as one table: what differed between them, the best value of
+the measure that decides and the last one, mean and standard deviation over seeds, how each ended,
+and the time.
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Run the command.
+
+    Args:
+        argv: what follows `results` on the command line.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        UserError: there is no run or job below a directory, or a file cannot be written.
+    """
+    args = _parser().parse_args(argv)
+    if args.picture is not None and args.picture.suffix.lower() not in SUFFIXES:
+        raise UserError(f"--picture {args.picture}: must end in one of: {', '.join(SUFFIXES)}.")
+    folders: list[Path] = args.directories
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: there is no such directory.")
+    found = [read_run(path) for path in find_runs(folders)]
+    jobs = submitted.ask(submissions.recorded(folders), found)
+    runs = jobs.better_known(run for run in found if run.options.get("stage", "fit") == "fit")
+    if not runs and not jobs.without_run(found):
+        listed = ", ".join(map(str, folders))
+        raise UserError(
+            f"There is no run directory in or below {listed}: none that has a config.yaml, of a "
+            "training, and an environment.json."
+        )
+    keys = differing(runs)
+    for monitor, measured in by_monitor(runs).items():
+        print(report(measured, keys, monitor))
+    for line in jobs.report(found):
+        print(line)
+    if len(found) > len(runs):
+        print(f"{len(found) - len(runs)} runs that did not train (another stage) are left out.")
+    if args.csv is not None:
+        with _writing(args.csv):
+            _write_csv(args.csv, runs, keys)
+        print(f"Every run is in {args.csv}.")
+    if args.picture is not None:
+        with _writing(args.picture):
+            draw(args.picture, runs, keys)
+        print(f"The picture is in {args.picture}.")
+    return 0
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Generator[None]:
+    """Say which file could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _write_csv(path: Path, runs: Sequence[RunRecord], keys: Sequence[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        rest = ["monitor", "best", "final", "step", "state", "seconds", "directory"]
+        writer.writerow([*keys, "seed", *rest])
+        for run in runs:
+            options = [run.options.get(key, "") for key in [*keys, "seed"]]
+            values: list[Any] = [run.monitor, run.best, run.final, run.step, run.state]
+            writer.writerow([*options, *values, run.seconds, run.path])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m runwright results", description=_DESCRIPTION)
+    parser.add_argument(
+        "directories", nargs="+", type=Path, metavar="DIR", help="where to look for runs"
+    )
+    parser.add_argument("--csv", type=Path, help="write every run to this file as well")
+    parser.add_argument("--picture", type=Path, help="draw the runs to this file (PNG, PDF, SVG)")
+    return parser
