@@ -8,13 +8,41 @@ import gc
 import importlib
 import io
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final
 
 from runwright.cli.exit_status import DONE, end_program, exit_status
 
 if TYPE_CHECKING:
     from runwright.config import Config
+
+
+_is_asked: Final = ContextVar("is_asked", default=False)
+
+
+class ProgramAnswer(SystemExit):
+    """Ends a script that was asked what it would run: the arguments that it gave to `main`."""
+
+    def __init__(
+        self, conf: str | None, config_name: str, config: "type[Config]", factories: Sequence[str]
+    ) -> None:
+        super().__init__(DONE)
+        self.conf = conf
+        self.config_name = config_name
+        self.config = config
+        self.factories = tuple(factories)
+
+
+@contextmanager
+def asking() -> Generator[None]:
+    """In this block `main` runs nothing and raises a `ProgramAnswer`: a tool asks a script."""
+    before = _is_asked.set(True)
+    try:
+        yield
+    finally:
+        _is_asked.reset(before)
 
 
 def main(
@@ -32,6 +60,10 @@ def main(
         config: the class of the configuration, `Config` by default.
         factories: modules to import, by name, so that the factories in them can be chosen.
     """
+    if _is_asked.get():
+        from runwright.config import Config
+
+        raise ProgramAnswer(conf, config_name, config or Config, factories)
     # Importing and composing make many objects and free few: until a job runs, collecting is waste.
     gc.disable()
     for stream in (sys.stdout, sys.stderr):

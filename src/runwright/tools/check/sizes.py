@@ -15,6 +15,7 @@ import attrs
 
 from runwright.dims import Dims
 from runwright.errors import UserError
+from runwright.extras import MissingExtraError
 from runwright.model import ModelFactory
 from runwright.optimisation import OptimisationCfg
 
@@ -51,7 +52,7 @@ class Misfit:
 
 @attrs.frozen
 class Unmeasured:
-    """The model may well be right, but cannot be built without memory or a download."""
+    """The model may well be right, but cannot be built without memory, a download or an extra."""
 
     reason: str
 
@@ -81,6 +82,8 @@ def explain(error: Exception) -> Misfit | Unmeasured | Broken:
     """What an exception says that was raised while something was built on the meta device."""
     if _was_refused(error):
         return Unmeasured("it starts from weights that would have to be downloaded")
+    if isinstance(error, MissingExtraError):
+        return Unmeasured(str(error).removesuffix("."))
     if isinstance(error, UserError):
         return Misfit(str(error))
     first = next(iter(str(error).splitlines()), "")
