@@ -250,14 +250,6 @@ def test_a_part_without_factories_gets_a_schema_when_it_has_files(project: Path)
     assert "opt" not in written(project)
 
 
-def test_what_someone_else_put_beside_the_schemas_stays(project: Path) -> None:
-    schema.main([])
-    other = project / ".vscode" / "schemas" / "ci.json"
-    other.write_text("{}")
-    schema.main([])
-    assert other.read_text() == "{}"
-
-
 def test_the_schemas_are_none_of_gits_business(project: Path) -> None:
     git = ["git", "-c", "core.excludesFile=/dev/null"]
     subprocess.run([*git, "init", "-q"], cwd=project, check=True)
@@ -287,16 +279,19 @@ def test_files_below_hydra_get_the_schema_of_their_plugin(project: Path) -> None
             check(content, text)
 
 
-def test_the_users_own_settings_stay(project: Path) -> None:
+def test_the_users_own_settings_and_schemas_stay(project: Path) -> None:
     path = project / ".vscode" / "settings.json"
-    path.parent.mkdir()
+    other = project / ".vscode" / "schemas" / "ci.json"
+    other.parent.mkdir(parents=True)
+    other.write_text("{}")
     own = {"editor.rulers": [100], "yaml.schemas": {"https://example.org/ci.json": ["ci.yaml"]}}
     path.write_text(json.dumps(own))
     schema.main([])
-    written = json.loads(path.read_text())
-    assert written["editor.rulers"] == [100]
-    assert written["yaml.schemas"]["https://example.org/ci.json"] == ["ci.yaml"]
-    assert written["yaml.schemas"][".vscode/schemas/model.json"] == ["conf/model/**/*.yaml"]
+    settings = json.loads(path.read_text())
+    assert settings["editor.rulers"] == [100]
+    assert settings["yaml.schemas"]["https://example.org/ci.json"] == ["ci.yaml"]
+    assert settings["yaml.schemas"][".vscode/schemas/model.json"] == ["conf/model/**/*.yaml"]
+    assert other.read_text() == "{}"
 
 
 def test_settings_with_comments_are_left_alone_and_told_what_to_add(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from runwright.tools.project import Project, add_arguments, open_project
-from runwright.tools.schema.files import schemas
+from runwright.tools.schema.kinds import schemas
 
 _DESCRIPTION = """\
 Write a JSON Schema for every kind of YAML file to .vscode/schemas: one for each group, those of
