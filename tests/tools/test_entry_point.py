@@ -134,8 +134,9 @@ def test_the_folder_the_name_and_the_class_are_those_of_main(tmp_path: Path) -> 
     (tmp_path / "settings" / "ours").mkdir(parents=True)
     (tmp_path / "settings" / "ours" / "base.yaml").write_text(CONF)
     assert schema(tmp_path).returncode == 0
-    folder = tmp_path / "settings"
-    assert "note" in (folder / ".vscode" / "schemas" / "config.json").read_text()
+    folder = tmp_path / ".vscode"
+    assert "note" in (folder / "schemas" / "config.json").read_text()
+    assert '"settings/ours/base.yaml"' in (folder / "settings.json").read_text()
 
 
 @pytest.mark.parametrize(

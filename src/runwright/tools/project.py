@@ -44,7 +44,8 @@ class Project:
     """What the YAML files are composed from.
 
     Attributes:
-        conf: the folder of YAML files; None when the project has none.
+        root: the folder of the project.
+        conf: the folder of YAML files, below it; None when the project has none.
         config_name: the primary configuration, without `.yaml`.
         config: the class of the configuration.
         loader: composes it.
@@ -52,6 +53,7 @@ class Project:
         factories: a sentence with the factories that are known besides runwright's own.
     """
 
+    root: Path
     conf: Path | None
     config_name: str
     config: type[Config]
@@ -65,11 +67,6 @@ class Project:
         paths = [] if self.conf is None else sorted(self.conf.rglob("*.yaml"))
         files = tuple(_conf_file(path, path.relative_to(cast("Path", self.conf))) for path in paths)
         object.__setattr__(self, "files", files)
-
-    @property
-    def root(self) -> Path:
-        """The folder that holds `conf/`."""
-        return Path.cwd() if self.conf is None else self.conf.parent
 
     @property
     def unread(self) -> list[Path]:
@@ -203,7 +200,10 @@ def open_project(args: argparse.Namespace) -> Project:
     if args.config_class is not None:
         config = _config_class(args.config_class)
     said = _said_of_factories(start, script, is_asked=program is not None)
-    project = Project(conf=folder, config_name=name, config=config, factories=said)
+    root = start if script is None else script.parent
+    if folder is not None and not folder.is_relative_to(root):
+        root = folder.parent
+    project = Project(root=root, conf=folder, config_name=name, config=config, factories=said)
     if not project.has_primary and args.config_name is not None:
         known = [file.name for file in project.files if not file.group]
         raise UserError(

@@ -39,7 +39,8 @@ def schemas(project: Project) -> dict[str, tuple[JsonSchema, list[str]]]:
         composed over it), each group of factories, launchers, sweepers, and each other part of the
         configuration that has a folder of YAML files, such as `opt`.
     """
-    conf = "conf" if project.conf is None else project.conf.name
+    folder = project.root / "conf" if project.conf is None else project.conf
+    conf = folder.relative_to(project.root).as_posix()
     groups = {*CONFIG_GROUPS, *(file.group for file in project.files if file.group)}
     groups |= set(_groups_of_hydra(project.loader))
     members = {group: project.members(group) for group in sorted(groups)}
