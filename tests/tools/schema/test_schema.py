@@ -187,7 +187,7 @@ INVALID = {
     "an option of another sweeper": (SWEEPER, "defaults: [optuna]\nretries: 3", ""),
     "an option of another sweeper, inherited": (SWEEPER, "defaults: [fcn_params]\nretries: 3", ""),
     "an option of no pruner": (SWEEPER, "defaults: [runwright]\npruner: {n_strtup: 1}", "pruner"),
-    "an unknown sampler": (SWEEPER, "defaults: [optuna, sampler: tp]", "defaults.1.sampler"),
+    "an unknown sampler": (SWEEPER, "defaults: [optuna, sampler: tp]", "defaults.1"),
     "an unknown sweeper": (SWEEPER, "defaults: [optun]", "defaults.0"),
     "a misspelt resource": (LAUNCHER, "defaults: [slurm/cpu]\ngpus_pernode: 1", ""),
     "a word for a number": (
