@@ -11,8 +11,6 @@ from runwright.compose._hydra import arguments_parser, flag_names
 from runwright.compose.overrides import parse_override
 from runwright.errors import ConfigError, UserError, nearest
 
-# What only a multirun reads.
-_FOR_SEVERAL: Final = re.compile(r"hydra[/.](launcher|sweeper|sweep)([/.@].*)?$")
 TOOLS: Final = {
     "check": "try all combinations of factories without data",
     "results": "show runs as a table, and which is best",
@@ -21,6 +19,8 @@ TOOLS: Final = {
 }
 """The commands of `python -m runwright`, each with what it does."""
 
+# What only a multirun reads.
+_FOR_SEVERAL: Final = re.compile(r"hydra[/.](launcher|sweeper|sweep)([/.@].*)?$")
 _SHOWING: Final = ("help", "cfg", "info")
 _NOT_A_RUN: Final = (
     "{tool}: this program starts runs. The command is `python -m runwright {tool}`; an option is "
