@@ -8,41 +8,14 @@ import gc
 import importlib
 import io
 import sys
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from runwright.cli.answer import ProgramAnswer, is_asked
 from runwright.cli.exit_status import DONE, end_program, exit_status
 
 if TYPE_CHECKING:
     from runwright.config import Config
-
-
-_is_asked: Final = ContextVar("is_asked", default=False)
-
-
-class ProgramAnswer(SystemExit):
-    """Ends a script that was asked what it would run: the arguments that it gave to `main`."""
-
-    def __init__(
-        self, conf: str | None, config_name: str, config: "type[Config]", factories: Sequence[str]
-    ) -> None:
-        super().__init__(DONE)
-        self.conf = conf
-        self.config_name = config_name
-        self.config = config
-        self.factories = tuple(factories)
-
-
-@contextmanager
-def asking() -> Generator[None]:
-    """In this block `main` runs nothing and raises a `ProgramAnswer`: a tool asks a script."""
-    before = _is_asked.set(True)
-    try:
-        yield
-    finally:
-        _is_asked.reset(before)
 
 
 def main(
@@ -60,7 +33,7 @@ def main(
         config: the class of the configuration, `Config` by default.
         factories: modules to import, by name, so that the factories in them can be chosen.
     """
-    if _is_asked.get():
+    if is_asked():
         from runwright.config import Config
 
         raise ProgramAnswer(conf, config_name, config or Config, factories)

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from runwright import app
+from runwright.cli.answer import ProgramAnswer, asking
 from runwright.errors import UserError
 
 NAME: Final = "main.py"
@@ -50,7 +50,7 @@ def calls_app_main(script: Path) -> bool:
     return any(f"{names.get(first)}{dot}{rest}" == f"{_APP}.main" for first, dot, rest in parts)
 
 
-def ask(script: Path) -> app.ProgramAnswer:
+def ask(script: Path) -> ProgramAnswer:
     """Run a script up to its call of `app.main`; what it has registered by then stays.
 
     Raises:
@@ -63,9 +63,9 @@ def ask(script: Path) -> app.ProgramAnswer:
     sys.path.insert(0, str(script.parent))
     arguments, sys.argv = sys.argv, [str(script)]
     try:
-        with app.asking():
+        with asking():
             exec(compile(script.read_bytes(), script, "exec"), vars(module))
-    except app.ProgramAnswer as answer:
+    except ProgramAnswer as answer:
         return answer
     except SystemExit as error:
         raise UserError(f"{script} ended before its call of app.main: {error}") from error

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 from runwright import require_extra
-from runwright.plain import home_path
 
 _ROOT: Final = Path("data")
 
@@ -60,7 +59,10 @@ SIMULATORS: Final = {"celeba": CelebASimulator()}
 
 
 def _folder(text: str) -> Path:
-    return home_path(Path(text))
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from error
 
 
 def _positive(text: str) -> int:
