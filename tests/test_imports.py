@@ -44,6 +44,7 @@ BY_NAME: Final = {
     "domains": "what can be chosen of every domain",
     "sweep.study_pictures": "what draws, of other packages",
     "tools.project": "the factories and the configuration of a user's project",
+    "tools.simulate": "what can be simulated of every domain",
 }
 # Wrong still, each as "module → imported": who mends one takes it out.
 STILL_WRONG: Final[set[str]] = set()

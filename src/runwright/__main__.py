@@ -2,18 +2,10 @@
 
 import importlib
 import sys
-from typing import Final
 
 from runwright.cli.exit_status import DONE, MISTAKE, end_program, exit_status
+from runwright.cli.flags import TOOLS
 from runwright.errors import nearest
-
-COMMANDS: Final = {
-    "check": "try all combinations of factories without data",
-    "results": "show runs as a table, and which is best",
-    "schema": "write a JSON schema of the YAML files, for editors",
-    "simulate": "draw data to try things out with",
-}
-"""Name → what it does. Each is a module of `runwright.tools` with a `main(argv) -> int`."""
 
 
 def main(argv: list[str]) -> int:
@@ -26,8 +18,8 @@ def _command(argv: list[str]) -> int:
         print(_usage(), file=sys.stdout if argv else sys.stderr)
         return DONE if argv else MISTAKE
     name, *rest = argv
-    if name not in COMMANDS:
-        closest = nearest(name, COMMANDS)
+    if name not in TOOLS:
+        closest = nearest(name, TOOLS)
         hint = f" Did you mean '{closest}'?" if closest else ""
         print(f"There is no command '{name}'.{hint}\n\n{_usage()}", file=sys.stderr)
         return MISTAKE
@@ -35,7 +27,7 @@ def _command(argv: list[str]) -> int:
 
 
 def _usage() -> str:
-    listed = "\n".join(f"  {name:10}{what}" for name, what in COMMANDS.items())
+    listed = "\n".join(f"  {name:10}{what}" for name, what in TOOLS.items())
     return (
         f"usage: python -m runwright <command> …\n\n{listed}\n\n"
         "`python -m runwright <command> --help` says more. Runs are started with `python main.py`."

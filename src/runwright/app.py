@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from runwright.cli.answer import ProgramAnswer, is_asked
 from runwright.cli.exit_status import DONE, end_program, exit_status
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ def main(
         config: the class of the configuration, `Config` by default.
         factories: modules to import, by name, so that the factories in them can be chosen.
     """
+    if is_asked():
+        from runwright.config import Config
+
+        raise ProgramAnswer(conf, config_name, config or Config, factories)
     # Importing and composing make many objects and free few: until a job runs, collecting is waste.
     gc.disable()
     for stream in (sys.stdout, sys.stderr):

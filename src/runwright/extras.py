@@ -5,6 +5,10 @@ import importlib.util
 from runwright.errors import UserError
 
 
+class MissingExtraError(UserError):
+    """An extra is not installed: what needs it may well be right."""
+
+
 def require_extra(module: str, extra: str, needed_by: str) -> None:
     """Make sure that a module which comes with an extra is installed.
 
@@ -14,10 +18,10 @@ def require_extra(module: str, extra: str, needed_by: str) -> None:
         needed_by: what it is needed for, in the user's words.
 
     Raises:
-        UserError: it is not installed.
+        MissingExtraError: it is not installed.
     """
     if importlib.util.find_spec(module) is None:
-        raise UserError(
+        raise MissingExtraError(
             f"{needed_by} needs the module {module}, which is not installed. Install it with "
             f"`pip install runwright[{extra}]`."
         )

@@ -1,6 +1,7 @@
 """The flags of the command line: what is mistyped is explained in a line."""
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from runwright.cli.flags import read_flags
         (["--cfg"], "--cfg/-c: expected one argument."),
         (["--config", "a"], "ambiguous option: --config could match --config-path, --config-na"),
         (["--opt.lr=3"], "--opt.lr=3: there is no such flag. An option is given a value without d"),
+        (["check"], "check: this program starts runs. The command is `python -m runwright check`;"),
+        (["gpu=-1", "results"], "results: this program starts runs. The command is `python -m ru"),
         (["--xyz"], "--xyz: there is no such flag. --hydra-help lists them."),
         (["-m", "seed=1,2", "--cfg", "job"], "seed=1,2 with --cfg: these are several values, but"),
         (["-m", "model=cnn,fcn", "--help"], "model=cnn,fcn with --help: these are several values"),
@@ -34,6 +37,17 @@ def test_what_is_mistyped_is_explained_in_a_line(
         read_flags()
     assert str(caught.value).startswith(said)
     assert "\n" not in str(caught.value)
+
+
+def test_the_version_is_our_own_with_hydras_beside(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["main.py", "model=cnn", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        read_flags()
+    assert not ended.value.code
+    ours, hydra = version("runwright"), version("hydra-core")
+    assert capsys.readouterr().out == f"runwright {ours} (Hydra {hydra})\n"
 
 
 def test_flags_may_stand_among_overrides(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import sys
 from typing import Final, NoReturn
 
 from hydra.types import RunMode
@@ -10,9 +11,21 @@ from runwright.compose._hydra import arguments_parser, flag_names
 from runwright.compose.overrides import parse_override
 from runwright.errors import ConfigError, UserError, nearest
 
+TOOLS: Final = {
+    "check": "try all combinations of factories without data",
+    "results": "show runs as a table, and which is best",
+    "schema": "write a JSON schema of the YAML files, for editors",
+    "simulate": "draw data to try things out with",
+}
+"""The commands of `python -m runwright`, each with what it does."""
+
 # What only a multirun reads.
 _FOR_SEVERAL: Final = re.compile(r"hydra[/.](launcher|sweeper|sweep)([/.@].*)?$")
 _SHOWING: Final = ("help", "cfg", "info")
+_NOT_A_RUN: Final = (
+    "{tool}: this program starts runs. The command is `python -m runwright {tool}`; an option is "
+    "given a value as name=value."
+)
 
 
 def read_flags() -> tuple[argparse.Namespace, argparse.ArgumentParser]:
@@ -23,9 +36,16 @@ def read_flags() -> tuple[argparse.Namespace, argparse.ArgumentParser]:
     """
     parser = arguments_parser()
     parser.error = _refuse
+    if "--version" in sys.argv:
+        from importlib.metadata import version
+
+        print(f"runwright {version('runwright')} (Hydra {version('hydra-core')})")
+        parser.exit()
     args, unknown = parser.parse_known_intermixed_args()
     if unknown:
         raise ConfigError([_unknown(flag) for flag in unknown])
+    if tools := [word for word in args.overrides if word in TOOLS]:
+        raise ConfigError([_NOT_A_RUN.format(tool=tool) for tool in tools])
     if args.multirun:
         for flag in (flag for flag in _SHOWING if getattr(args, flag)):
             _refuse_several(args.overrides, flag)

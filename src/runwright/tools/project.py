@@ -10,11 +10,14 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from runwright.compose import CONFIG_NAME, nearest_conf
+from runwright.compose import CONFIG_NAME, nearest_conf, schema
+from runwright.compose._hydra import search_path
+from runwright.compose.loader import StrictConfigLoader
 from runwright.config import Config
 from runwright.domains import register_domains
 from runwright.errors import UserError, did_you_mean
 from runwright.factory import CONFIG_GROUPS
+from runwright.tools import entry_point
 
 # Groups of Hydra's own that lie one folder deeper than all others.
 _HYDRA: Final = "hydra"
@@ -41,25 +44,29 @@ class Project:
     """What the YAML files are composed from.
 
     Attributes:
-        conf: the folder of YAML files; None when the project has none.
+        root: the folder of the project.
+        conf: the folder of YAML files, below it; None when the project has none.
         config_name: the primary configuration, without `.yaml`.
         config: the class of the configuration.
+        loader: composes it.
+        files: its YAML files.
+        factories: a sentence with the factories that are known besides runwright's own.
     """
 
+    root: Path
     conf: Path | None
     config_name: str
     config: type[Config]
+    factories: str
+    loader: StrictConfigLoader = attrs.field(init=False)
     files: tuple[ConfFile, ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        schema.store(self.config)
+        object.__setattr__(self, "loader", StrictConfigLoader(search_path(self.conf)))
         paths = [] if self.conf is None else sorted(self.conf.rglob("*.yaml"))
         files = tuple(_conf_file(path, path.relative_to(cast("Path", self.conf))) for path in paths)
         object.__setattr__(self, "files", files)
-
-    @property
-    def root(self) -> Path:
-        """The folder that holds `conf/`."""
-        return Path.cwd() if self.conf is None else self.conf.parent
 
     @property
     def unread(self) -> list[Path]:
@@ -76,9 +83,9 @@ class Project:
         return str(path.relative_to(self.root))
 
     def members(self, group: str) -> list[str]:
-        """All that can be chosen in a group: the YAML files' names and the factories'."""
+        """All that can be chosen in a group: YAML files, factories, and what plugins bring."""
         own = {file.name for file in self.files if file.group == group}
-        return sorted(own | set(CONFIG_GROUPS.get(group, {})))
+        return sorted({*own, *CONFIG_GROUPS.get(group, {}), *self.loader.get_group_options(group)})
 
     def leads_to(self, group: str, name: str) -> set[str]:
         """The names that a member builds on at last, none of which is a YAML file of the group.
@@ -136,15 +143,20 @@ def read(path: Path) -> dict[str, Any] | None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which project a command looks at."""
     parser.add_argument(
+        "--main",
+        metavar="FILE",
+        help="the program, which is run up to its call of app.main to learn its factories and "
+        "where its YAML files are; by default the nearest main.py, here or above",
+    )
+    parser.add_argument(
         "--conf",
         metavar="FOLDER",
-        help="the folder of YAML files; by default the nearest conf/, here or above",
+        help="the folder of YAML files; by default the program's, or else the nearest conf/",
     )
     parser.add_argument(
         "--config-name",
         metavar="NAME",
-        default=CONFIG_NAME,
-        help="the primary configuration, without .yaml (default: %(default)s)",
+        help="the primary configuration, without .yaml; by default the program's, or else config",
     )
     parser.add_argument(
         "--import",
@@ -152,12 +164,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="modules",
         action="append",
         default=[],
-        help="import this module first, for the factories it registers; may be repeated",
+        help="import this module too, for the factories that it registers; may be repeated",
     )
     parser.add_argument(
         "--config-class",
         metavar="MODULE:CLASS",
-        help="the class of the configuration, where it is not runwright.Config",
+        help="the class of the configuration; by default the program's, or else runwright.Config",
     )
 
 
@@ -165,25 +177,70 @@ def open_project(args: argparse.Namespace) -> Project:
     """The project that the arguments of `add_arguments` name, its factories registered.
 
     Raises:
-        UserError: there is no such folder, module or class.
+        UserError: there is no such program, folder, module or class.
     """
     register_domains()
-    for module in args.modules:
+    folder = None if args.conf is None else _folder(f"--conf {args.conf}", Path(args.conf))
+    start = Path.cwd() if folder is None else folder.parent
+    script = entry_point.nearest(start) if args.main is None else Path(args.main).resolve()
+    if script is not None and not script.is_file():
+        raise UserError(f"--main {args.main}: there is no such file.")
+    program = None
+    if script is not None and (args.main is not None or entry_point.calls_app_main(script)):
+        program = entry_point.ask(script)
+    for module in (*(program.factories if program else ()), *args.modules):
         _import(module)
-    conf = nearest_conf(args.config_name) or nearest_conf()
-    if args.conf is not None:
-        conf = Path(args.conf).resolve()
-        if not conf.is_dir():
-            raise UserError(f"--conf {args.conf}: there is no such folder.")
-    config = Config if args.config_class is None else _config_class(args.config_class)
-    project = Project(conf=conf, config_name=args.config_name, config=config)
-    if not project.has_primary and args.config_name != CONFIG_NAME:
+    name: str = args.config_name or (program.config_name if program else CONFIG_NAME)
+    if folder is None and program is None:
+        folder = nearest_conf(name) or nearest_conf()
+    elif folder is None and program is not None and program.conf is not None:
+        assert script is not None
+        folder = _folder(f"{script} calls app.main('{program.conf}')", script.parent / program.conf)
+    config = program.config if program else Config
+    if args.config_class is not None:
+        config = _config_class(args.config_class)
+    said = _said_of_factories(start, script, is_asked=program is not None)
+    root = start if script is None else script.parent
+    if folder is not None and not folder.is_relative_to(root):
+        root = folder.parent
+    project = Project(root=root, conf=folder, config_name=name, config=config, factories=said)
+    if not project.has_primary and args.config_name is not None:
         known = [file.name for file in project.files if not file.group]
         raise UserError(
-            f"--config-name {args.config_name}: there is no {args.config_name}.yaml in "
-            f"{args.conf or 'conf/'}. {did_you_mean(args.config_name, known)}".strip()
+            f"--config-name {name}: there is no {name}.yaml in {args.conf or 'conf/'}. "
+            f"{did_you_mean(name, known)}".strip()
         )
     return project
+
+
+def _folder(said: str, path: Path) -> Path:
+    if not path.is_dir():
+        raise UserError(f"{said}: there is no such folder as {path.resolve()}.")
+    return path.resolve()
+
+
+def _said_of_factories(start: Path, script: Path | None, *, is_asked: bool) -> str:
+    """Which factories are known beside runwright's own, or where they were looked for."""
+    own = [
+        f"{group}={name}"
+        for group, members in CONFIG_GROUPS.items()
+        for name, cls in members.items()
+        if not cls.__module__.startswith("runwright.")
+    ]
+    if own:
+        return f"Factories besides runwright's own: {', '.join(own)}."
+    here = Path.cwd()
+    shown = script.relative_to(here) if script and script.is_relative_to(here) else script
+    if is_asked:
+        return f"{shown} names no factories besides runwright's own."
+    if script is None:
+        where = f"There is no {entry_point.NAME} in {start}, nor above it in the same project"
+    else:
+        where = f"{shown} was not run, as it does not call runwright's app.main"
+    return (
+        f"{where}: only runwright's own factories are known. Name your program with --main FILE, "
+        "or what to import with --import MODULE."
+    )
 
 
 def _conf_file(path: Path, relative: Path) -> ConfFile:

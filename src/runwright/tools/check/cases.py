@@ -1,6 +1,6 @@
 """What there is to compose: the default, each member of each group, each experiment."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 import attrs
@@ -8,13 +8,14 @@ import attrs
 from runwright.config import Config
 from runwright.dims import accepts
 from runwright.factory import CONFIG_GROUPS, Settings, name_of, type_argument
-from runwright.tools.findings import Findings, listed
+from runwright.tools.check.findings import Findings, listed
 from runwright.tools.project import ConfFile, Project, included
 
 # The groups whose members have to fit each other.
 _FITTING: Final = ("dm", "model", "objective")
 
-PLUGINS: Final = {
+# What brings the launchers and sweepers that are not Hydra's own.
+_PLUGINS: Final = {
     "ax": "hydra-ax-sweeper",
     "joblib": "hydra-joblib-launcher",
     "nevergrad": "hydra-nevergrad-sweeper",
@@ -24,7 +25,8 @@ PLUGINS: Final = {
     "submitit_local": "runwright[slurm]",
     "submitit_slurm": "runwright[slurm]",
 }
-"""What brings the launchers and sweepers that are not Hydra's own."""
+# Ours take samplers, say, from another.
+_BUILT_ON: Final = {"runwright": "optuna", "runwright_slurm": "submitit_slurm"}
 
 
 @attrs.frozen(kw_only=True)
@@ -44,11 +46,6 @@ class Case:
     place: str
     file: ConfFile | None
     overrides: tuple[str, ...] = ()
-
-    @property
-    def is_file(self) -> bool:
-        """Whether it is a YAML file."""
-        return self.file is not None
 
     @property
     def is_whole(self) -> bool:
@@ -93,7 +90,6 @@ def member_cases(
     given: Mapping[str, str],
     *,
     in_defaults: Collection[str],
-    is_known: Callable[[str], bool],
     findings: Findings,
 ) -> Iterator[Case]:
     """Every member of every group, each with what it needs beside it to fit.
@@ -103,7 +99,6 @@ def member_cases(
         usual: the default without the command line; None when it does not compose.
         given: what the command line chose: group → member. No other of that group is taken.
         in_defaults: the groups that the primary configuration's defaults choose for.
-        is_known: whether there is a configuration of this path, e.g. `hydra/launcher/basic`.
         findings: takes notes of what is left out.
     """
     files = {(file.group, file.name): file for file in project.files if file.group}
@@ -113,7 +108,7 @@ def member_cases(
         if group in given:
             continue
         case = _case(project, group, name, files.get((group, name)))
-        if package := _missing_package(project, case, is_known):
+        if package := _missing_package(project, case):
             findings.note(
                 f"{case.place} was not checked: it needs a plugin that is not installed "
                 f"(`pip install {package}`)."
@@ -142,13 +137,14 @@ def _case(project: Project, group: str, name: str, file: ConfFile | None) -> Cas
     return Case(group=group, name=name, place=place, file=file)
 
 
-def _missing_package(project: Project, case: Case, is_known: Callable[[str], bool]) -> str | None:
+def _missing_package(project: Project, case: Case) -> str | None:
     """The package that a YAML file of a launcher or sweeper needs, if it is not installed."""
     if not case.group.startswith("hydra/"):
         return None
     ends = project.leads_to(case.group, case.name)
-    missing = [name for name in sorted(ends) if not is_known(f"{case.group}/{name}")]
-    return next((PLUGINS[name] for name in missing if name in PLUGINS), None)
+    needed = {_BUILT_ON.get(name, name) for name in ends} & set(_PLUGINS)
+    missing = sorted(needed - set(project.members(case.group)))
+    return _PLUGINS[missing[0]] if missing else None
 
 
 def _partners(project: Project, given: Mapping[str, str], usual: Config | None) -> list[str] | None:

@@ -1,4 +1,4 @@
-"""What `check` has found: faults, which have to be mended, and notes."""
+"""What `check` has found: faults, which have to be fixed, and notes."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -14,7 +14,7 @@ class Findings:
 
     Attributes:
         faults: text of what is wrong → where; the same mistake may show in many places.
-        notes: what the user should know and need not mend.
+        notes: what the user should know and need not fix.
     """
 
     faults: dict[str, list[str]] = attrs.field(factory=dict[str, list[str]])

@@ -9,6 +9,7 @@ import attrs
 from runwright.config import chosen_name
 from runwright.dims import Dims
 from runwright.errors import UserError
+from runwright.extras import MissingExtraError
 from runwright.meta_device import nothing_is_real, was_refused
 from runwright.model import ModelFactory
 from runwright.model_size import Size, bounded, size_of
@@ -24,7 +25,7 @@ class Misfit:
 
 @attrs.frozen
 class Unmeasured:
-    """The model may well be right, but cannot be built without memory or a download."""
+    """The model may well be right, but cannot be built without memory, a download or an extra."""
 
     reason: str
 
@@ -54,6 +55,8 @@ def explain(error: Exception) -> Misfit | Unmeasured | Broken:
     """What an exception says that was raised while something was built on the meta device."""
     if was_refused(error):
         return Unmeasured("it starts from weights that would have to be downloaded")
+    if isinstance(error, MissingExtraError):
+        return Unmeasured(str(error).removesuffix("."))
     if isinstance(error, UserError):
         return Misfit(str(error))
     first = next(iter(str(error).splitlines()), "")

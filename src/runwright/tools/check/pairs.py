@@ -8,11 +8,12 @@ import attrs
 from runwright.config import Config
 from runwright.data import DataModule
 from runwright.dims import Dims
+from runwright.extras import MissingExtraError
 from runwright.model import ModelFactory
 from runwright.optimisation import OptimisationCfg
-from runwright.tools.cases import Composed, fits
-from runwright.tools.findings import Findings, listed
-from runwright.tools.sizes import (
+from runwright.tools.check.cases import Composed, fits
+from runwright.tools.check.findings import Findings, listed
+from runwright.tools.check.sizes import (
     Broken,
     Misfit,
     Outcome,
@@ -61,7 +62,10 @@ class Workshop:
         key = repr(dm)
         if key not in self._dims:
             try:
-                dm.preflight()
+                try:
+                    dm.preflight()
+                except MissingExtraError as error:  # what follows from the options is known
+                    self.findings.note(f"Not checked in full: {error}")
                 self._dims[key] = dm.expected_dims()
             except Exception as error:  # noqa: BLE001  # a bug in one factory must not hide the others' faults
                 self._dims[key] = explain(error)
@@ -122,7 +126,7 @@ class Workshop:
         dims = self.dims(one.config.dm)
         if isinstance(dims, Dims):
             self._try(one.case.place, lambda: _build_objective(one.config, dims))
-        elif isinstance(dims, Broken) or (isinstance(dims, Misfit) and one.case.is_file):
+        elif isinstance(dims, Broken) or (isinstance(dims, Misfit) and one.case.file is not None):
             self.findings.fault(one.case.place, dims.reason)
 
     def _try(self, place: str, action: Callable[[], object]) -> None:
@@ -148,7 +152,7 @@ class Workshop:
         for name, owner in models.items():
             outcomes = [pair.outcome for pair in built if pair.model == name]
             reasons = [outcome.reason for outcome in outcomes if isinstance(outcome, Misfit)]
-            is_variant = owner.case.is_file and owner.case.group == "model"
+            is_variant = owner.case.file is not None and owner.case.group == "model"
             if is_variant and reasons and len(reasons) == len(outcomes):
                 self.findings.fault(owner.case.place, f"fits no data. {reasons[0]}")
 

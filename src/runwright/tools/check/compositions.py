@@ -5,38 +5,48 @@ What the user gives on the command line holds for every composition that has suc
 
 import contextlib
 import dataclasses
-import re
-from typing import Any, Final, cast
+import typing
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeAlias, cast
 
 import yaml
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from runwright.compose import schema
-from runwright.compose._hydra import search_path
+from runwright import hints
 from runwright.compose.collect import without_hydra
-from runwright.compose.loader import DelegatingLoader, StrictConfigLoader, to_config
+from runwright.compose.loader import to_config
 from runwright.compose.overrides import parse_override
 from runwright.config import Config
 from runwright.errors import ConfigError, UserError, nearest
-from runwright.factory import CONFIG_GROUPS
+from runwright.factory import CONFIG_GROUPS, Settings, group_of, name_of
 from runwright.plain import leaves, plain_values
-from runwright.tools.cases import Case, Composed, member_cases, primary_cases
-from runwright.tools.findings import Findings, listed
+from runwright.tools.check.cases import Case, Composed, member_cases, primary_cases
+from runwright.tools.check.findings import Findings, listed
+from runwright.tools.check.sizes import explain
 from runwright.tools.project import Project, included
-from runwright.tools.sizes import explain
 
-# What the schema says of an option without a default.
-_MUST_BE_GIVEN: Final = re.compile(r" must be (given: |chosen \()")
+# What is said of an option without a default.
+_MUST_BE_GIVEN: Final = (" must be given: ", " must be chosen (")
 
 _CIRCLE: Final = (
     "The defaults lists lead in a circle. A YAML file cannot build on something of its own name: "
     "give the file another."
 )
+
+
+_CANNOT_COMPOSE: Final = (
+    ConfigError,
+    HydraException,
+    OmegaConfBaseException,
+    yaml.YAMLError,
+    RecursionError,
+)
+
+_Classes: TypeAlias = Callable[[str], Iterable[type[Settings]]]
 
 
 class Compositions:
@@ -52,13 +62,9 @@ class Compositions:
         Raises:
             UserError: one of them cannot be read.
         """
-        schema.store(project.config)
-        path = search_path(project.conf)
         self.composed: list[Composed] = []
         self._project = project
         self._findings = findings
-        self._strict = StrictConfigLoader(path)
-        self._lenient = DelegatingLoader(path)
         parsed = {text: _parse(text) for text in overrides}
         # Some choose a member of a group, the others give a value to an option.
         self._choices = {t: one for t, one in parsed.items() if self._is_group(one.key_or_group)}
@@ -66,7 +72,6 @@ class Compositions:
         self._holds: dict[str, list[str]] = {text: [] for text in self._keys}
         self._left_out: dict[str, list[str]] = {text: [] for text in self._keys}
         self._failures: list[tuple[Case, ConfigError]] = []
-        self._nodes: list[DictConfig] = []
         self._swept: list[tuple[str, str, object]] = []
 
     def compose_all(self) -> None:
@@ -89,7 +94,6 @@ class Compositions:
             usual,
             given,
             in_defaults=("dm", "model", "objective") if default is None else default.choices,
-            is_known=self._is_config,
             findings=self._findings,
         ):
             self._compose(case)
@@ -117,7 +121,6 @@ class Compositions:
         except ConfigError as error:
             self._failures.append((case, error))
             return None
-        self._nodes.append(node)
         self._note_sweep(case, node)
         composed = Composed(
             case=case,
@@ -129,7 +132,9 @@ class Compositions:
 
     def _load(self, name: str, overrides: list[str]) -> DictConfig:
         try:
-            return self._strict.load_configuration(name, overrides, RunMode.RUN, from_shell=False)
+            return self._project.loader.load_configuration(
+                name, overrides, RunMode.RUN, from_shell=False
+            )
         except ConfigError:
             raise
         except RecursionError:
@@ -144,45 +149,40 @@ class Compositions:
         if not self._keys:
             return []
         try:
-            node = self._lenient.load_configuration(name, choices, RunMode.RUN, from_shell=False)
-        except (HydraException, OmegaConfBaseException, yaml.YAMLError, RecursionError):
+            loader = self._project.loader
+            defaults = loader.compute_defaults_list(name, choices, RunMode.RUN)
+        except _CANNOT_COMPOSE:
             return [] if case.group else list(self._keys)  # composing it will say what is wrong
-        self._nodes.append(node)
-        kept = [text for text, key in self._keys.items() if _has_option(node, key)]
+        chosen = defaults.overrides.known_choices
+
+        def classes(group: str) -> Iterable[type[Settings]]:
+            for place, member in chosen.items():
+                if place.partition("@")[0] == group and member is not None:
+                    factory = self._project.factory_of(group, member)
+                    yield from [] if factory is None else [CONFIG_GROUPS[group][factory]]
+
+        kept = [text for text, key in self._keys.items() if self._has_option(key, classes)]
         for text in self._keys:
             (self._holds if text in kept else self._left_out)[text].append(case.place)
         return kept
 
-    def _is_config(self, path: str) -> bool:
-        group, _, name = path.rpartition("/")
-        return name in self._strict.get_group_options(group)
-
     def _is_group(self, key: str) -> bool:
-        return bool(self._strict.get_group_options(key.partition("@")[0], None))
+        group = key.partition("@")[0]
+        return group in CONFIG_GROUPS or bool(self._project.members(group))
+
+    def _has_option(self, key: str, classes: _Classes) -> bool:
+        return key.startswith("hydra.") or has_option(self._project.config, key, classes)
 
     def _report_overrides(self) -> None:
         """Find what applies nowhere, and note what does not apply everywhere."""
-        wrong = [text for text in self._keys if not self._holds[text]]
-        if wrong and self._nodes:
-            for text in wrong:
-                key = self._keys[text]
-                self._findings.fault(text, f"nothing has an option '{key}'.{self._hint(key)}")
         for text, left_out in self._left_out.items():
-            holds = self._holds[text]
-            if text in wrong:
-                continue
-            if left_out and len(left_out) <= len(holds):
+            holds, key = self._holds[text], self._keys[text]
+            if left_out and not holds:
+                self._findings.fault(text, f"nothing has an option '{key}'.{self._hint(key)}")
+            elif left_out and len(left_out) <= len(holds):
                 self._findings.note(f"{text} does not concern {listed(left_out)}.")
             elif left_out:
                 self._findings.note(f"{text} concerns only {listed(holds)}.")
-
-    def _is_known(self, key: str) -> bool:
-        """Whether anything has this option, also what the command line leaves out."""
-        group, _, name = key.partition(".")
-        members = CONFIG_GROUPS.get(group, {}).values()
-        return any(name.split(".")[0] in _options(cls) for cls in members) or any(
-            _has_option(node, key) for node in self._nodes
-        )
 
     def _hint(self, key: str) -> str:
         known = {name for one in self.composed for name in _keys(one)}
@@ -205,7 +205,8 @@ class Compositions:
             path = f"{case.group}/{case.name}" if case.group else case.name
             asks = case.file is None or "???" in case.file.path.read_text()
             for problem in error.problems:
-                if _MUST_BE_GIVEN.search(problem) and asks and case.group:
+                is_to_be_given = any(said in problem for said in _MUST_BE_GIVEN)
+                if is_to_be_given and asks and case.group:
                     self._findings.note(f"{case.place} was not checked: {problem}")
                 else:  # the place already says which file it is
                     self._findings.fault(case.place, problem.removeprefix(f"In {path}.yaml: "))
@@ -221,28 +222,42 @@ class Compositions:
         """Find what sweepers would vary that is no option of anything."""
         for place, key, value in self._swept:
             try:
-                OverridesParser.create().parse_override(f"{key}={value}")
-            except HydraException as error:
-                self._findings.fault(place, f"hydra.sweeper.params: {key}: {value}: {error}")
+                parse_override(f"{key}={value}")
+            except UserError as error:
+                self._findings.fault(place, f"hydra.sweeper.params: {error}")
                 continue
             plain = key.lstrip("+~").partition("@")[0]
-            if not (self._is_group(plain) or self._is_known(plain)):
+            if not (self._is_group(plain) or self._has_option(plain, _all_members)):
                 text = f"hydra.sweeper.params: nothing has an option '{key}'.{self._hint(plain)}"
                 self._findings.fault(place, text)
 
 
-def _has_option(node: DictConfig, key: str) -> bool:
-    parent, _, name = key.rpartition(".")
-    owner: Any = OmegaConf.select(node, parent) if parent else node
-    if not isinstance(owner, DictConfig):
-        return False
-    cls = OmegaConf.get_type(owner)
-    # A dictionary takes any key.
-    return name in _options(cls) if dataclasses.is_dataclass(cls) else True
+def has_option(cls: type[Settings], key: str, classes: _Classes) -> bool:
+    """Whether there is an option of this full key.
+
+    Args:
+        cls: the class that the key begins in.
+        key: the full key; below a dictionary or a list it may be any.
+        classes: the factories that may be chosen in a group.
+    """
+    name, _, rest = key.partition(".")
+    names = {field.name for field in dataclasses.fields(cast("Any", cls))}
+    hint = typing.get_type_hints(cls).get(name) if name in names else None
+    if hint is None or not rest:
+        return hint is not None
+    for kind in hints.alternatives(hint):
+        if not (isinstance(kind, type) and issubclass(kind, Settings)):
+            if (typing.get_origin(kind) or kind) in (dict, list, tuple, Any):
+                return True
+            continue
+        group = group_of(kind) if name_of(kind) is None else None
+        if any(has_option(one, rest, classes) for one in (classes(group) if group else [kind])):
+            return True
+    return False
 
 
-def _options(cls: Any) -> set[str]:
-    return {field.name for field in dataclasses.fields(cls)}
+def _all_members(group: str) -> Iterable[type[Settings]]:
+    return CONFIG_GROUPS.get(group, {}).values()
 
 
 def _keys(composed: Composed) -> set[str]:

@@ -12,12 +12,12 @@ from typing import Final, cast
 import attrs
 
 from runwright.dims import Dims
-from runwright.tools.cases import Composed
-from runwright.tools.compositions import Compositions
-from runwright.tools.findings import Findings, listed
-from runwright.tools.pairs import Built, Described, Workshop, members
+from runwright.tools.check.cases import Composed
+from runwright.tools.check.compositions import Compositions
+from runwright.tools.check.findings import Findings, listed
+from runwright.tools.check.pairs import Built, Described, Workshop, members
+from runwright.tools.check.sizes import Misfit, Outcome, Size, Unmeasured
 from runwright.tools.project import Project, add_arguments, open_project
-from runwright.tools.sizes import Misfit, Outcome, Size, Unmeasured
 
 _DESCRIPTION = """\
 Compose every file in conf/ and every registered factory; build every allowed pair of model and data
@@ -52,6 +52,7 @@ def main(argv: list[str]) -> int:
     compositions.compose_all()
     composed = compositions.composed
     print(_summary(project, composed))
+    print(_item("", project.factories))
     pairs = _build(composed, findings) if composed else []
     _note_stale_schemas(project, findings)
     if findings.notes:
@@ -166,14 +167,13 @@ def _print_misfits(pairs: Sequence[Built]) -> None:
 
 
 def _note_stale_schemas(project: Project, findings: Findings) -> None:
-    """Remind of the schemas that editors read, where the project has some."""
+    """Remind of the schemas that editors read, where there are some."""
     from runwright.tools import schema
 
-    folder = schema.default_folder(project)
-    if folder.is_dir() and schema.out_of_date(schema.files(project, folder), folder):
+    if schema.is_out_of_date(project):
         findings.note(
-            f"{project.shown(folder)} is out of date: run `python -m runwright schema`, so that "
-            "editors know what there is."
+            ".vscode/schemas is out of date: run `python -m runwright schema`, so that editors "
+            "know what there is."
         )
 
 

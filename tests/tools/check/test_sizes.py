@@ -13,7 +13,7 @@ from runwright import ModelFactory, settings
 from runwright.domains.vision.choices import FcnFactory, ResNetFactory, SimpleCNNFactory
 from runwright.domains.vision.dims import ImageDims
 from runwright.optimisation import OptimisationCfg
-from runwright.tools.sizes import Misfit, Size, Unmeasured, measure
+from runwright.tools.check.sizes import Misfit, Size, Unmeasured, measure
 
 DIMS = ImageDims(channels=3, height=28, width=28, num_classes=10)
 
