@@ -81,7 +81,11 @@ def problems_of_parts(parts: Mapping[str, Any], *, here: bool = False) -> list[s
         is_right(lambda: wandb_log.check(parts["wandb"]))
     if parts.get("tensorboard"):
         is_right(lambda: require_extra("tensorboard", "tensorboard", "tensorboard=true"))
-    dims: Dims | None = right["dm"].expected_dims() if "dm" in right else None
+    dims: Dims | None = None
+    try:
+        dims = right["dm"].expected_dims() if "dm" in right else None
+    except UserError as error:
+        found.append(str(error))
     if dims is None:
         return found
 

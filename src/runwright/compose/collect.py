@@ -138,8 +138,7 @@ class Mistakes:
             try:
                 one = parse_override(text, before=before)
                 has_commas = one.value_type is ValueType.SIMPLE_CHOICE_SWEEP
-                is_refused = has_commas or (one.is_sweep_override() and not from_shell)
-                if is_refused and run_mode is RunMode.RUN:
+                if one.is_sweep_override() and run_mode is RunMode.RUN:
                     is_choice = not has_commas or self._repository.has_group(one.key_or_group)
                     self.problems.append(
                         several_values(text, is_choice=is_choice, from_shell=from_shell)

@@ -101,7 +101,8 @@ def misplaced(
     composed: DictConfig, repository: Repository, config_name: str | None
 ) -> Iterator[str]:
     """A text for every file that takes the place of a factory, and every group chosen twice."""
-    for choice, name in OmegaConf.select(composed, "hydra.runtime.choices").items():
+    choices: Any = OmegaConf.to_container(composed.hydra.runtime.choices, resolve=False)
+    for choice, name in choices.items():
         group = str(choice).partition("@")[0]
         if name in CONFIG_GROUPS.get(group, {}):
             for source in repository.sources:

@@ -88,6 +88,8 @@ def several_values(text: str, *, is_choice: bool, from_shell: bool = True) -> st
     if not from_shell:
         way = "compose makes one configuration; call it with each of them."
     said = f"{text}: these are several values. {way}"
+    if re.search(r"=(tag\(.*)?(int\()?interval\(", text) and from_shell:
+        return f"{text}: an interval is searched. Add --multirun hydra/sweeper=runwright."
     if is_choice:
         return said
     key, _, value = text.partition("=")

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 from runwright.config import Config, TrainingCfg
 
-_BUILT: Final = ("dm", "model", "objective", "opt", "wandb", "tensorboard")
+_BUILT: Final = ("dm", "model", "objective", "opt", "wandb", "tensorboard", "gpu")
 
 
 def what_is_built(parts: Mapping[str, Any]) -> str:
