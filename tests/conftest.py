@@ -32,7 +32,7 @@ SMALL = ("gpu=-1", "model=cnn", "opt.lr=0.002", "training.epochs=2", "pictures=f
 TINY = ("model.hidden_dim=10", "training.epochs=1", "pictures=false")
 
 
-def changed(*overrides: str) -> list[str]:
+def last_of_each(*overrides: str) -> list[str]:
     """Overrides of which each option's last one stays: no option is given twice."""
     last = {one.lstrip("+").partition("=")[0]: one for one in overrides}
     return [one for one in overrides if last[one.lstrip("+").partition("=")[0]] is one]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from conftest import REPOSITORY
+from conftest import REPOSITORY, last_of_each
 from programs import Program, start_python
 
 OPTIONS = (
@@ -40,14 +40,14 @@ while pids:
 
 def start_copies(*arguments: str, options: Sequence[str] = OPTIONS, processes: int = 2) -> Program:
     """Start `main.py` in processes that find each other by what torchrun would tell them."""
-    script = (str(REPOSITORY / "main.py"), *options, *arguments)
+    script = (str(REPOSITORY / "main.py"), *last_of_each(*options, *arguments))
     return start_python("-c", _COPIES, str(processes), *script, start_new_session=True)
 
 
 def start(*arguments: str, processes: int = 2) -> Program:
     """Start `main.py` as a person does, by torchrun."""
     torchrun = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}")
-    script = (str(REPOSITORY / "main.py"), *OPTIONS, *arguments)
+    script = (str(REPOSITORY / "main.py"), *last_of_each(*OPTIONS, *arguments))
     return start_python(*torchrun, *script, start_new_session=True)
 
 

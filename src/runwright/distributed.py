@@ -7,16 +7,18 @@ the few exchanges that a training needs.
 
 import contextlib
 import datetime
+import itertools
 import logging
 import os
 from collections.abc import Generator, Iterable
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import attrs
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store, rendezvous
 
 from runwright.errors import UserError
 
@@ -29,6 +31,7 @@ T = TypeVar("T")
 
 _BATCH_NORMS: Final = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _TIMEOUT: Final = datetime.timedelta(minutes=30)
+_groups = itertools.count()
 
 
 @attrs.frozen(kw_only=True)
@@ -136,7 +139,15 @@ def joined(gpu: int) -> Generator[World]:
                 f"{count}. Start as many processes as there are devices."
             )
         torch.cuda.set_device(local_rank)
-    dist.init_process_group("nccl" if on_cuda else "gloo", timeout=_TIMEOUT)
+    store, rank = _meeting_place()
+    dist.init_process_group(
+        "nccl" if on_cuda else "gloo",
+        # The jobs of a multirun meet in one store, where each must not find what the last one left.
+        store=PrefixStore(f"group {next(_groups)}", store),
+        rank=rank,
+        world_size=size,
+        timeout=_TIMEOUT,
+    )
     try:
         yield World(
             rank=dist.get_rank(),
@@ -147,6 +158,13 @@ def joined(gpu: int) -> Generator[World]:
         )
     finally:
         dist.destroy_process_group()
+
+
+@cache
+def _meeting_place() -> tuple[Store, int]:
+    """The store in which the processes find each other, and the rank of this one."""
+    store, rank, _ = next(rendezvous("env://", timeout=_TIMEOUT))
+    return store, rank
 
 
 def mean_weight(weight: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import SMALL, TINY, Run, changed, run_dirs
+from conftest import SMALL, TINY, Run, last_of_each, run_dirs
 from programs import run_python, start_python
 
 SEEDS_FCN = """\
@@ -58,7 +58,7 @@ def test_a_mistake_that_only_the_run_can_see_ends_with_status_2_too(run_main: Ru
 
 
 def test_a_failure_of_the_run_ends_with_status_1(run_main: Run) -> None:
-    done = run_main(*changed(*SMALL, "opt.lr=1e38", "opt.schedule=constant"))
+    done = run_main(*last_of_each(*SMALL, "opt.lr=1e38", "opt.schedule=constant"))
     assert done.returncode == 1
     assert done.stderr.startswith("The training loss is nan at step 2")
     assert "Traceback" not in done.stderr
@@ -95,7 +95,7 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
 def test_a_signal_ends_the_run_with_a_checkpoint_and_the_command_to_go_on(
     tmp_path: Path, repository: Path, number: signal.Signals, status: int, times: int
 ) -> None:
-    options = changed(*SMALL, "training.epochs=500", "hydra.run.dir=run")
+    options = last_of_each(*SMALL, "training.epochs=500", "hydra.run.dir=run")
     arguments = (repository / "main.py", *options)
     with start_python(*arguments) as process:
         assert process.stdout is not None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import SMALL, TINY, Run, changed, run_dirs
+from conftest import SMALL, TINY, Run, last_of_each, run_dirs
 from programs import run_shown, start_python
 
 
@@ -85,7 +85,7 @@ def test_a_multirun_goes_on_when_the_directory_of_a_job_can_be_made(
 
 
 def test_an_interrupted_multirun_says_how_to_go_on(tmp_path: Path, repository: Path) -> None:
-    options = changed("seed=1,2", *SMALL, "training.epochs=500", "hydra.sweep.dir=sweep")
+    options = last_of_each("seed=1,2", *SMALL, "training.epochs=500", "hydra.sweep.dir=sweep")
     process = start_python(repository / "main.py", "--multirun", *options, cwd=tmp_path)
     assert process.stdout is not None
     assert any("val_loss" in line for line in process.stdout)  # of the first job

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hydra.types import RunMode
 
-from conftest import REPOSITORY, SMALL, changed
+from conftest import REPOSITORY, SMALL, last_of_each
 from programs import run_python
 from runwright import Config, compose
 from runwright.compose import schema
@@ -108,7 +108,9 @@ def test_the_jobs_of_a_multirun_find_their_files_where_a_single_run_does(tmp_pat
 def test_the_jobs_of_a_multirun_leave_nothing_in_memory(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(COUNTING)
     (tmp_path / "conf").symlink_to(REPOSITORY / "conf")
-    jobs = changed("--multirun", *SMALL, "training.max_steps=3", "opt.lr=1e-3,1e30", "seed=1,2,3")
+    jobs = last_of_each(
+        "--multirun", *SMALL, "training.max_steps=3", "opt.lr=1e-3,1e30", "seed=1,2,3"
+    )
     done = run_python("main.py", *jobs)
     assert done.stderr.count("failed: The training loss is") == 3  # with its model and its data
     alive = [line for line in done.stdout.splitlines() if line.startswith("ALIVE")]

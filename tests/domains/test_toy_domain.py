@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import toy_domain
-from conftest import changed
+from conftest import last_of_each
 from programs import run_python
 from runwright import ConfigError, compose
 from runwright.rundir.checkpoint import read_tensors
@@ -42,7 +42,7 @@ def test_its_data_do_not_fit_a_model_for_images() -> None:
 @pytest.mark.slow
 def test_it_is_killed_and_resumes_to_the_byte(tmp_path: Path) -> None:
     program = "import toy_domain; from training.resume import kill_points; kill_points.main()"
-    arguments = changed(*SETS, "checkpoint.save_every=1", "training.epochs=20")
+    arguments = last_of_each(*SETS, "checkpoint.save_every=1", "training.epochs=20")
     folder = tmp_path / "runs"
     run_python("-c", program, folder, "1", "3", *arguments, env=WITH_TOY_DOMAIN, check=True)
     runs = sorted(folder.glob("*/checkpoints/last.safetensors"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from conftest import REPOSITORY, SMALL
+from conftest import REPOSITORY, SMALL, last_of_each
 from programs import Program, run_python, start_python
 from slurm.servers import processes_of
 from slurm.slurm import Slurm
@@ -33,7 +33,7 @@ def submit(slurm: Slurm, *arguments: str, main: Path | None = None) -> Program:
     """`python main.py --multirun hydra/launcher=slurm/cpu …`, in the working directory."""
     script = main or REPOSITORY / "main.py"
     launcher = ("--multirun", "hydra/launcher=slurm/cpu", "hydra.launcher.poll_every=1")
-    sweep = (*launcher, "hydra.sweep.dir=sweep", *arguments)
+    sweep = last_of_each(*launcher, "hydra.sweep.dir=sweep", *arguments)
     return start_python(script, *sweep, env=slurm.env)
 
 
@@ -52,7 +52,8 @@ def array_of(slurm: Slurm) -> str:
 def unbroken(tmp_path: Path, *options: str) -> bytes:
     """The last weights of a run that nobody interrupts."""
     run_dir = tmp_path / "unbroken"
-    run_python(REPOSITORY / "main.py", *options, f"hydra.run.dir={run_dir}", check=True)
+    once = last_of_each(*options, f"hydra.run.dir={run_dir}")
+    run_python(REPOSITORY / "main.py", *once, check=True)
     return (run_dir / "checkpoints" / "last.safetensors").read_bytes()
 
 

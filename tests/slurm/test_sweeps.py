@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from conftest import REPOSITORY
+from conftest import REPOSITORY, last_of_each
 from programs import Program, start_python
 from runwright.sweep.heartbeat import is_dead
 from runwright.sweep.study import load
@@ -29,7 +29,7 @@ SLURM = ("hydra/launcher=slurm/cpu", "hydra.launcher.poll_every=1")
 
 
 def start(*arguments: str, **env: str) -> Program:
-    command = (REPOSITORY / "main.py", "--multirun", *OPTIONS, *arguments)
+    command = (REPOSITORY / "main.py", "--multirun", *last_of_each(*OPTIONS, *arguments))
     return start_python(*command, env=env, start_new_session=True)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from conftest import SMALL, Run, changed
+from conftest import SMALL, Run, last_of_each
 from runwright.sweep.slots import Assignment, Ended, work_through
 from sweep.conftest import study
 
@@ -26,7 +26,7 @@ def test_no_trial_waits_for_the_slowest(
         *("--multirun", "hydra/sweeper=runwright", f"hydra/launcher={launcher}"),
         *("hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=2"),
         *("hydra.sweep.dir=sweep", "training.max_steps=range(1,3000)", uneven),
-        *changed(*SMALL, "training.epochs=100", "training.val_every=1000"),
+        *last_of_each(*SMALL, "training.epochs=100", "training.val_every=1000"),
         timeout=300,
     )
     assert done.returncode == 0, done.stderr

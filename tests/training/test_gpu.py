@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import Run, run_dirs
+from conftest import Run, last_of_each, run_dirs
 from runwright import RunError, UserError, compose
 from runwright.data import Data, Split
 from runwright.domains.vision.batch import ImageBatch
@@ -115,7 +115,7 @@ def test_only_reading_the_losses_validating_and_saving_wait_for_the_device(
 ) -> None:
     options = ["training.clip_grad=1", "training.ema_decay=0.9", f"training.precision={precision}"]
     rarely = ["training.log_every=62", "checkpoint.save_every=62"]
-    config = compose([*CNN, *options, *rarely, "training.epochs=2"])
+    config = compose(last_of_each(*CNN, *options, *rarely, "training.epochs=2"))
     build = config.dm.build
 
     def strict(runtime: Runtime) -> Data[Any, Any]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from conftest import last_of_each
 from runwright import RunError, UserError, compose
 from runwright.batching import InMemory, epoch_order
 from runwright.data import Data
@@ -57,7 +58,7 @@ def test_validation_is_by_steps_or_by_shares_of_an_epoch(
 def test_the_training_loss_is_the_mean_since_it_was_last_recorded(tmp_path: Path) -> None:
     options = [*SETS, "training.epochs=1", "opt.lr=1e-9", "opt.schedule=constant"]
     compose(options).run(tmp_path / "each")
-    compose([*options, "training.log_every=4"]).run(tmp_path / "fourth")
+    compose(last_of_each(*options, "training.log_every=4")).run(tmp_path / "fourth")
     each = column(tmp_path / "each", "train_loss")
     fourth = column(tmp_path / "fourth", "train_loss")
     assert fourth[4] == pytest.approx(sum(each[step] for step in (1, 2, 3, 4)) / 4)
@@ -78,7 +79,7 @@ def test_clipping_bounds_the_step(tmp_path: Path) -> None:
     options = [*SETS, "training.max_steps=1", "opt.optimizer_cls=SGD", "opt.lr=1"]
     options += ["opt.schedule=constant"]
     compose([*options, "training.clip_grad=1e-3"]).run(tmp_path / "clipped")
-    compose([*options, "opt.lr=1e-12"]).run(tmp_path / "still")
+    compose(last_of_each(*options, "opt.lr=1e-12")).run(tmp_path / "still")
     before, after = weights(tmp_path / "still"), weights(tmp_path / "clipped")
     moved = torch.sqrt(sum((after[n] - before[n]).square().sum() for n in after))  # pyright: ignore[reportArgumentType]  # a sum of tensors
     assert float(moved) == pytest.approx(1e-3, rel=1e-3)
@@ -115,10 +116,12 @@ def test_early_stopping_ends_after_that_many_validations_without_a_new_best(
 
 def test_the_best_weights_are_those_of_the_best_validation(tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    value = compose([*DIGITS, "training.epochs=2", "opt.lr=0.01"]).run(run_dir)
+    value = compose(last_of_each(*DIGITS, "training.epochs=2", "opt.lr=0.01")).run(run_dir)
     accuracies = column(run_dir, "val_accuracy")
     assert value == max(accuracies.values())
-    measured = compose([*DIGITS, "training.epochs=2", "opt.lr=0.01", "stage=validate"]).run(run_dir)
+    measured = compose(
+        last_of_each(*DIGITS, "training.epochs=2", "opt.lr=0.01", "stage=validate")
+    ).run(run_dir)
     assert measured == value
     assert json.loads((run_dir / "validate.json").read_text())["val_accuracy"] == value
 
@@ -132,7 +135,9 @@ def test_limits_shorten_an_epoch_and_the_validation(tmp_path: Path) -> None:
 
 
 def test_overfitting_a_batch_drives_the_loss_down_on_the_same_examples(tmp_path: Path) -> None:
-    options = [*DIGITS, "training.overfit_batches=1", "training.epochs=60", "opt.lr=0.01"]
+    options = last_of_each(
+        *DIGITS, "training.overfit_batches=1", "training.epochs=60", "opt.lr=0.01"
+    )
     accuracy = compose([*options, "training.val_every=20"]).run(tmp_path / "run")
     assert accuracy == 1.0
 
@@ -155,7 +160,7 @@ def test_limits_of_what_is_overfitted_are_refused() -> None:
 def test_batch_normalisation_of_lone_examples_is_refused(
     tmp_path: Path, options: list[str]
 ) -> None:
-    config = compose([*DIGITS, *options, "dm.batch_size=1", "dm.default_res=8"])
+    config = compose(last_of_each(*DIGITS, *options, "dm.batch_size=1", "dm.default_res=8"))
     with pytest.raises(UserError, match=r"of the data \(such as dm\.batch_size=2\)"):
         config.run(tmp_path / "run")
 
@@ -189,7 +194,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     options = [*DIGITS, "opt.schedule=constant", "checkpoint.save_every=5"]
     compose([*options, "training.max_steps=20"]).run(run_dir)
     with pytest.raises(RunError) as caught:
-        compose([*options, "opt.lr=1e38", "checkpoint.allow_changes=true"]).run(run_dir)
+        compose(last_of_each(*options, "opt.lr=1e38", "checkpoint.allow_changes=true")).run(run_dir)
     kept = run_dir / "checkpoints" / "step-00000020.safetensors"
     text = str(caught.value)
     assert "The training loss is nan at step 22 (learning rate 1e+38)" in text
@@ -211,8 +216,8 @@ def test_the_step_of_the_first_loss_that_is_not_finite_is_named(tmp_path: Path) 
                     losses["loss"] = losses["loss"] * math.nan
             return losses
 
-    options = [*SETS, "training.accumulate_grad_batches=2", "training.log_every=50"]
-    config = compose([*options, "opt.schedule=linear", "opt.lr=0.01"])  # over 40 steps
+    options = last_of_each(*SETS, "training.accumulate_grad_batches=2", "training.log_every=50")
+    config = compose(last_of_each(*options, "opt.schedule=linear", "opt.lr=0.01"))  # over 40 steps
     object.__setattr__(config.objective, "build", lambda dims, device: Breaking())  # pyright: ignore[reportUnknownLambdaType,reportUnknownArgumentType]
     with pytest.raises(RunError, match=r"is nan at step 7 \(learning rate 0\.0085\)"):
         config.run(tmp_path / "run")
@@ -237,7 +242,7 @@ def test_without_validation_data_it_says_so_and_takes_the_training_loss(
             data = super().build(runtime)
             return Data(dims=data.dims, train=data.train)
 
-    options = [*SETS, "dm=toy_sets_without_validation", "training.epochs=2"]
+    options = last_of_each(*SETS, "dm=toy_sets_without_validation", "training.epochs=2")
     value = compose(options).run(tmp_path / "run")
     assert "There are no validation data" in capsys.readouterr().out
     assert value == min(column(tmp_path / "run", "train_loss").values())

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from conftest import last_of_each
 from runwright import UserError, compose
 from runwright.data import Data, DataModule
 from runwright.factory import factory
@@ -37,9 +38,11 @@ def test_keeping_the_worst_weights_is_refused_before_a_directory_is_made(
     tmp_path: Path, options: tuple[str, ...], said: str
 ) -> None:
     with pytest.raises(UserError, match=f"monitor_mode=max would keep the worst weights: {said}"):
-        compose([*SETS, *options, "training.monitor_mode=max"]).run(tmp_path / "run")
+        compose(last_of_each(*SETS, *options, "training.monitor_mode=max")).run(tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    compose([*SETS, *options, "training.monitor_mode=min", "training.max_steps=1"]).run("run")
+    compose(last_of_each(*SETS, *options, "training.monitor_mode=min", "training.max_steps=1")).run(
+        "run"
+    )
 
 
 class WithoutLoss(SquaredDistance):
@@ -111,7 +114,7 @@ class ReadFirst(DataModule[SetDims, SetBatch]):
 
 
 def test_an_unknown_measure_is_refused_before_it_is_measured(tmp_path: Path) -> None:
-    options = [*SETS, "dm=toy_sets_read_first", "training.epochs=1"]
+    options = last_of_each(*SETS, "dm=toy_sets_read_first", "training.epochs=1")
     run_dir = tmp_path / "run"
     compose(options).run(run_dir)
     with pytest.raises(UserError, match="Did you mean 'val_largest'"):
@@ -136,7 +139,9 @@ def test_the_training_loss_decides_beside_validations_that_are_recorded(tmp_path
 
 
 def test_a_run_that_monitors_the_training_loss_can_be_tested(tmp_path: Path) -> None:
-    options = [*SETS, "dm=toy_sets_read_first", "training.monitor=train_loss", "training.epochs=1"]
+    options = last_of_each(
+        *SETS, "dm=toy_sets_read_first", "training.monitor=train_loss", "training.epochs=1"
+    )
     run_dir = tmp_path / "run"
     compose(options).run(run_dir)
     value = compose([*options, "stage=test"]).run(run_dir)

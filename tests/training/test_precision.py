@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from conftest import last_of_each
 from runwright import compose
 from runwright.factory import factory
 from runwright.objective import ObjectiveFactory
@@ -57,7 +58,7 @@ def scaler(run_dir: Path) -> dict[str, Any]:
 
 
 def test_a_resumed_run_goes_on_with_the_scale_of_the_gradients(tmp_path: Path) -> None:
-    options = [*CONSTANT, "training.precision=fp16", "opt.lr=0.01"]
+    options = last_of_each(*CONSTANT, "training.precision=fp16", "opt.lr=0.01")
     for steps in (2, 5):
         more = [f"training.max_steps={steps}", "checkpoint.allow_changes=true"]
         compose([*options, *more]).run(tmp_path / "resumed")

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from conftest import SMALL, changed
+from conftest import SMALL, last_of_each
 from runwright import UserError, compose
 from runwright.training import run_log
 from runwright.training.run_log import MetricsCsv, RunLog, duration
 from training.test_loop import SETS, rows
 
-DIGITS = changed("dm=cmnist", *SMALL, "training.epochs=1")
+DIGITS = last_of_each("dm=cmnist", *SMALL, "training.epochs=1")
 EIGHT_BATCHES = [one for one in SETS if not one.startswith("training.log_every")]
 
 
@@ -103,10 +103,12 @@ def test_a_line_of_a_validation_shows_the_training_loss_of_the_steps_before_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = [*EIGHT_BATCHES, "training.max_steps=8"]
-    compose([*options, "training.log_every=1"]).run(tmp_path / "each")
+    compose(last_of_each(*options, "training.log_every=1")).run(tmp_path / "each")
     each = {int(row["step"]): float(row["train_loss"]) for row in rows(tmp_path / "each")}
     capsys.readouterr()
-    compose([*options, "training.log_every=4", "training.val_every=2"]).run(tmp_path / "run")
+    compose(last_of_each(*options, "training.log_every=4", "training.val_every=2")).run(
+        tmp_path / "run"
+    )
     said = capsys.readouterr().out
     first = (each[1] + each[2]) / 2
     assert f"step 2/8  train_loss {first:.4g}  val_loss " in said
@@ -116,7 +118,7 @@ def test_a_line_of_a_validation_shows_the_training_loss_of_the_steps_before_it(
 
 def test_the_run_directory_explains_the_run(tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    value = compose([*DIGITS, "pictures=true"]).run(run_dir)
+    value = compose(last_of_each(*DIGITS, "pictures=true")).run(run_dir)
     names = {str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file()}
     assert names >= {
         "config.yaml",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conftest import REPOSITORY
+from conftest import REPOSITORY, last_of_each
 from programs import run_python
 from torchrun import (
     OPTIONS,
@@ -26,7 +26,8 @@ FSDP = (*FCN, "training.parallel=fsdp")
 
 
 def alone(*arguments: str) -> None:
-    run_python(REPOSITORY / "main.py", *OPTIONS, *FCN, *arguments, check=True)
+    options = last_of_each(*OPTIONS, *FCN, *arguments)
+    run_python(REPOSITORY / "main.py", *options, check=True)
 
 
 def test_it_measures_what_one_process_does() -> None:

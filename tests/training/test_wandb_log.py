@@ -13,13 +13,13 @@ import pytest
 from typing_extensions import override
 from wandb.proto.wandb_internal_pb2 import Record  # pyright: ignore[reportAttributeAccessIssue]
 
-from conftest import SMALL, Run, changed
+from conftest import SMALL, Run, last_of_each
 from programs import run_python, start_python
 from runwright import UserError
 from runwright.config import WandbCfg
 from runwright.training import wandb_log
 
-DIGITS = changed("dm=cmnist", *SMALL, "training.epochs=1")
+DIGITS = last_of_each("dm=cmnist", *SMALL, "training.epochs=1")
 
 
 def records(wandb_file: Path) -> list[Record]:
@@ -83,7 +83,7 @@ def test_wandb_works_offline_and_a_resumed_run_keeps_its_id(run_main: Run, tmp_p
     config = next(r.run for r in records(first) if r.HasField("run"))
     assert {"dm", "model", "opt"} <= {item.key for item in config.config.update}
     longer = ["training.epochs=2", "checkpoint.allow_changes=true", "opt.schedule=constant"]
-    assert run_main(*arguments, *longer).returncode == 0
+    assert run_main(*last_of_each(*arguments, *longer)).returncode == 0
     ids = {path.stem.removeprefix("run-") for path in (tmp_path / "local_logging").rglob("*.wandb")}
     assert len(ids) == 1
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from conftest import last_of_each
 from programs import run_python
 from runwright import UserError, compose
 from runwright.rundir.checkpoint import read_tensors
@@ -18,12 +19,12 @@ from training.resume.conftest import ALLOWED, DIE_AT_STEP_30, OVERRIDES, content
 def test_a_changed_configuration_is_refused_with_the_changed_keys(killed: Path) -> None:
     changed = ("opt.lr=0.01", "training.epochs=5", "checkpoint.save_every=20")
     with pytest.raises(UserError) as caught:
-        compose([*OVERRIDES, *changed]).run(killed)
+        compose(last_of_each(*OVERRIDES, *changed)).run(killed)
     assert "opt.lr: 0.003 → 0.01" in str(caught.value)
     assert "training.epochs: 4 → 5" in str(caught.value)
     assert "save_every" not in str(caught.value)
     assert "checkpoint.allow_changes=true" in str(caught.value)
-    compose([*OVERRIDES, *changed, "checkpoint.allow_changes=true"]).run(killed)
+    compose(last_of_each(*OVERRIDES, *changed, "checkpoint.allow_changes=true")).run(killed)
 
 
 @pytest.mark.parametrize("kept", ["checkpoints", "best"])
@@ -46,7 +47,7 @@ def test_what_has_lost_its_record_is_gone_on_from_only_when_told_to(
 def test_best_weights_give_way_to_another_configuration_only_when_told_to(
     best_only: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    changed = [*OVERRIDES, "opt.lr=0.01"]
+    changed = last_of_each(*OVERRIDES, "opt.lr=0.01")
     with pytest.raises(UserError) as caught:
         compose(changed).run(best_only)
     assert "holds the best weights of a run with another configuration" in str(caught.value)
@@ -67,7 +68,7 @@ def optimizer_state(path: Path) -> dict[str, torch.Tensor]:
 def test_changed_grouping_of_the_parameters_keeps_their_moments(killed: Path) -> None:
     before = optimizer_state(killed / "checkpoints" / "step-00000030.state.safetensors")
     # Without weight decay all parameters are one group, with it two: their order changes.
-    changed = [*OVERRIDES, "opt.weight_decay=0", "training.max_steps=31"]
+    changed = last_of_each(*OVERRIDES, "opt.weight_decay=0", "training.max_steps=31")
     compose([*changed, "checkpoint.allow_changes=true"]).run(killed)
     after = optimizer_state(killed / "checkpoints" / "last.state.safetensors")
     assert after.keys() == before.keys()
@@ -82,7 +83,7 @@ def test_another_measure_to_monitor_starts_anew(
     killed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     changed = ["training.monitor=val_loss", "checkpoint.allow_changes=true"]
-    value = compose([*OVERRIDES, *changed]).run(killed)
+    value = compose(last_of_each(*OVERRIDES, *changed)).run(killed)
     assert "val_loss decides from here on" in capsys.readouterr().out
     with (killed / "metrics.csv").open() as file:
         losses = [float(r["val_loss"]) for r in csv.DictReader(file) if r["val_loss"]]
@@ -115,7 +116,9 @@ def test_a_run_can_be_resumed_with_other_means(
 
 def test_a_changed_model_is_refused_even_if_changes_are_allowed(killed: Path) -> None:
     with pytest.raises(UserError, match=r"not of this model, 5 differences"):
-        compose([*OVERRIDES, "model.hidden_dim=33", "checkpoint.allow_changes=true"]).run(killed)
+        compose(
+            last_of_each(*OVERRIDES, "model.hidden_dim=33", "checkpoint.allow_changes=true")
+        ).run(killed)
 
 
 def record(run_dir: Path) -> dict[str, bytes]:
@@ -128,14 +131,16 @@ def test_what_cannot_be_resumed_changes_nothing_on_record(unbroken: Path, tmp_pa
     run_dir = Path(shutil.copytree(unbroken, tmp_path / "finished"))
     before = record(run_dir)
     with pytest.raises(UserError, match="not of this model"):
-        compose([*OVERRIDES, "model.hidden_dim=33", ALLOWED]).run(run_dir)
+        compose(last_of_each(*OVERRIDES, "model.hidden_dim=33", ALLOWED)).run(run_dir)
     assert record(run_dir) == before
 
 
 def test_what_is_not_trained_with_is_not_put_on_record(unbroken: Path, tmp_path: Path) -> None:
     run_dir = Path(shutil.copytree(unbroken, tmp_path / "finished"))
     before = record(run_dir)
-    compose([*OVERRIDES, "opt.lr=0.5", ALLOWED]).run(run_dir)  # has no more steps than before
+    compose(last_of_each(*OVERRIDES, "opt.lr=0.5", ALLOWED)).run(
+        run_dir
+    )  # has no more steps than before
     assert record(run_dir) == before
 
 
@@ -167,7 +172,9 @@ def test_best_weights_of_before_a_change_keep_their_value(tmp_path: Path) -> Non
     done = run_python("-c", _FAIL_AFTER_A_BEST, run_dir, *options)
     assert "RuntimeError: after a validation" in done.stderr
     # So high a rate that nothing better comes.
-    value = compose([*options, "opt.lr=10", "opt.schedule=constant", ALLOWED]).run(run_dir)
+    value = compose(last_of_each(*options, "opt.lr=10", "opt.schedule=constant", ALLOWED)).run(
+        run_dir
+    )
     result = json.loads((run_dir / "result.json").read_text())
     assert result["step"] > 25
     assert result["value"] == value

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import toy_domain
+from conftest import last_of_each
 from programs import run_python
 from runwright import UserError, compose
 from runwright.caller import Caller
@@ -59,11 +60,11 @@ def test_a_finished_run_can_be_trained_on(
     unbroken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = Path(shutil.copytree(unbroken, tmp_path / "finished"))
-    longer = [*OVERRIDES, "training.epochs=5"]
+    longer = last_of_each(*OVERRIDES, "training.epochs=5")
     with pytest.raises(UserError, match="training.epochs: 4 → 5"):
         compose(longer).run(run_dir)
     before = column(run_dir, "lr")
-    compose([*longer, "checkpoint.allow_changes=true"]).run(run_dir)
+    compose(last_of_each(*longer, "checkpoint.allow_changes=true")).run(run_dir)
     said = capsys.readouterr().out
     assert "Resuming after step 124 of 155." in said
     assert json.loads((run_dir / "result.json").read_text())["steps"] == 155
@@ -96,9 +97,13 @@ def test_a_run_that_stopped_early_goes_on_when_there_is_no_reason_to_any_more(
     stopped = json.loads((tmp_path / "result.json").read_text())["steps"]
     assert stopped < 400
     capsys.readouterr()
-    compose([*STUCK, "training.epochs=50", "training.early_stopping=2", ALLOWED]).run(tmp_path)
+    compose(last_of_each(*STUCK, "training.epochs=50", "training.early_stopping=2", ALLOWED)).run(
+        tmp_path
+    )
     assert f"had come to its end, after step {stopped} of 400." in capsys.readouterr().out
-    compose([*STUCK, "training.epochs=50", "training.early_stopping=null", ALLOWED]).run(tmp_path)
+    compose(
+        last_of_each(*STUCK, "training.epochs=50", "training.early_stopping=null", ALLOWED)
+    ).run(tmp_path)
     said = capsys.readouterr().out
     assert f"Resuming after step {stopped} of 400." in said
     assert "the learning rate goes on" not in said  # the schedule is what it was
@@ -115,9 +120,13 @@ def test_a_run_that_was_pruned_does_not_go_on_when_it_may_be_more_patient(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(compose([*STUCK, "training.epochs=2"]), tmp_path, Caller(reporter=OthersDoBetter()))
-    compose([*STUCK, "training.epochs=2", "training.early_stopping=null", ALLOWED]).run(tmp_path)
+    compose(last_of_each(*STUCK, "training.epochs=2", "training.early_stopping=null", ALLOWED)).run(
+        tmp_path
+    )
     assert "The training had come to its end, after step 8 of 16." in capsys.readouterr().out
-    compose([*STUCK, "training.epochs=3", "training.early_stopping=null", ALLOWED]).run(tmp_path)
+    compose(last_of_each(*STUCK, "training.epochs=3", "training.early_stopping=null", ALLOWED)).run(
+        tmp_path
+    )
     result = json.loads((tmp_path / "result.json").read_text())
     assert (result["status"], result["steps"]) == ("finished", 24)  # whoever asks for more gets it
 
@@ -126,7 +135,7 @@ def test_a_run_that_was_killed_when_it_trained_on_has_not_finished(
     unbroken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = Path(shutil.copytree(unbroken, tmp_path / "finished"))
-    longer = [*OVERRIDES, "training.epochs=5", "checkpoint.save_every=10"]
+    longer = last_of_each(*OVERRIDES, "training.epochs=5", "checkpoint.save_every=10")
     longer += ["checkpoint.allow_changes=true"]
     script = DIE_AT_STEP_30.replace("30", "130")
     done = run_python("-c", script, run_dir, *longer)

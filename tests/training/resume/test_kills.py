@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import last_of_each
 from programs import run_python
 from runwright import UserError, compose
 from runwright.rundir.directory import RunDir
@@ -98,14 +99,16 @@ def test_a_run_without_whole_best_weights_finishes_and_says_what_is_not_drawn(
         flip_a_byte(best)
     else:
         best.unlink()
-    options = [*OVERRIDES, "checkpoint.save_every=10", "pictures=true"]
+    options = last_of_each(*OVERRIDES, "checkpoint.save_every=10", "pictures=true")
     compose(options).run(run_dir)
     said = capsys.readouterr().out
     assert "The validation is not drawn: " in said
     assert str(best) in said
     assert json.loads((run_dir / "result.json").read_text())["status"] == "finished"
     with pytest.raises(UserError, match="is no whole" if damage == "flipped" else "no weights"):
-        compose([*options, "stage=validate", f"checkpoint.load={best}"]).run(tmp_path / "other")
+        compose(last_of_each(*options, "stage=validate", f"checkpoint.load={best}")).run(
+            tmp_path / "other"
+        )
 
 
 def test_when_every_checkpoint_is_damaged_nothing_is_overwritten(killed: Path) -> None:

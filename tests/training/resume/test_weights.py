@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import last_of_each
 from runwright import UserError, compose
 from training.resume.conftest import OVERRIDES
 
@@ -70,5 +71,5 @@ def test_a_measurement_leaves_the_record_of_the_training_alone(
     record = (run_dir / "result.json").read_bytes()
     compose([*OVERRIDES, "stage=validate"]).run(run_dir)
     with pytest.raises(UserError):
-        compose([*OVERRIDES, "stage=validate", "model.hidden_dim=9"]).run(run_dir)
+        compose(last_of_each(*OVERRIDES, "stage=validate", "model.hidden_dim=9")).run(run_dir)
     assert (run_dir / "result.json").read_bytes() == record
