@@ -14,8 +14,9 @@ Imports = dict[str, set[str]]  # by the name of the module
 # The floors of the house: its folders, and these of the modules that lie in none.
 FLOORS: Final = {
     "base": "errors extras hints factory plain dims data batching model objective optimisation "
-    "runtime distributed caller config figures custom_search_space",
-    "run": "run stages preflight",
+    "runtime distributed caller config figures custom_search_space meta_device model_size "
+    "optimizer_arguments",
+    "run": "run stages preflight load",
     "front": "__init__",
     "app": "app",
     "tools": "__main__",

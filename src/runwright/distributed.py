@@ -18,7 +18,10 @@ import attrs
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
-from torch.distributed.distributed_c10d import PrefixStore, Store, rendezvous
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import (
+    rendezvous,  # pyright: ignore[reportUnknownVariableType]
+)
 
 from runwright.errors import UserError
 

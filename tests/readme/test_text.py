@@ -60,19 +60,10 @@ def test_every_file_that_is_linked_exists(page: Path) -> None:
         assert (page.parent / link).exists(), link
 
 
-IS_OF_THE_OLD_HOUSE = pytest.mark.xfail(strict=True, reason="its table is from before the move")
-
-
 @pytest.mark.parametrize(
     "page",
-    [
-        pytest.param(
-            page,
-            id=page.name,
-            marks=[IS_OF_THE_OLD_HOUSE] if page.name == "architecture.md" else [],
-        )
-        for page in [*PAGES, REPOSITORY / "CONTRIBUTING.md"]
-    ],
+    [*PAGES, REPOSITORY / "CONTRIBUTING.md"],
+    ids=lambda page: page.name,
 )
 def test_every_file_of_python_that_is_named_exists(page: Path) -> None:
     files = {f"/{path.relative_to(REPOSITORY)}" for path in REPOSITORY.glob("*/**/*.py")}
