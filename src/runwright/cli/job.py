@@ -1,6 +1,7 @@
 """One job of a command line: what Hydra's launchers call with a composed configuration."""
 
 import contextlib
+import functools
 import gc
 import os
 import sys
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from runwright.compose.pending import PendingJobs
     from runwright.config import Config
+    from runwright.rundir.job_directories import JobDirectories
 
 
 class JobsRefusedError(BaseException):
@@ -46,6 +49,7 @@ def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False
     from runwright.run import run
 
     hydra = HydraConfig.get()
+    run_dir = Path(hydra.runtime.output_dir)
     config: Config | None = None
     if GlobalHydra.instance().is_initialized():  # not in a launcher's own process
         loader = GlobalHydra.instance().config_loader()
@@ -54,13 +58,15 @@ def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False
             try:
                 preflight.check_jobs(loader.pending)
             except ConfigError as error:
-                remove_if_empty(Path(hydra.runtime.output_dir))
+                remove_if_empty(run_dir)
                 raise JobsRefusedError(error.problems) from None
         config = loader.take_config(hydra.overrides.task, composed)
+        if hydra.mode is RunMode.MULTIRUN and _is_main_process():
+            run_dir = _place(run_dir, hydra.job.num, config, loader.pending)
     try:
         return run(
             to_config(composed) if config is None else config,
-            hydra.runtime.output_dir,
+            run_dir,
             Caller(
                 resume_command=resume_command,
                 directory_option=directory_option(),
@@ -69,13 +75,41 @@ def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False
         )
     except Exception as error:
         if hydra.mode is RunMode.MULTIRUN:  # the others go on; Hydra reports the first at the end
-            text = _text(error, Path(hydra.runtime.output_dir))
+            text = _text(error, run_dir)
             print(f"Job #{hydra.job.num} failed: {text}", file=sys.stderr)
             free_variables(error)
         raise
     finally:
-        if os.environ.get("RANK", "0") != "0":  # only the main process writes, and to its own
-            remove_if_empty(Path(hydra.runtime.output_dir))
+        if not _is_main_process():  # only that writes, and to its own
+            remove_if_empty(run_dir)
+
+
+def _is_main_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+@functools.cache
+def _directories(folder: Path) -> "JobDirectories":
+    """What the first job of this process finds in the directory of its multirun."""
+    from runwright.rundir.job_directories import JobDirectories
+
+    return JobDirectories(folder)
+
+
+def _place(own: Path, number: int, config: "Config", pending: "PendingJobs") -> Path:
+    """Where a job runs that Hydra gave a directory of its own."""
+    from runwright.cli.basic_launcher import is_basic_sweeper
+    from runwright.compose.overrides import swept_keys
+
+    if pending.composed is None or own.name != str(number):
+        return own
+    if not (is_basic_sweeper(pending.composed) and (known := _directories(own.parent))):
+        return own
+    place = known.place(number, config, swept_keys(pending.composed))
+    if place != own:
+        remove_if_empty(own)
+        print(f"Job #{number} of this command has the directory {place}.", file=sys.stderr)
+    return place
 
 
 def _text(error: Exception, run_dir: Path) -> str:

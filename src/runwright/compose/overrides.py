@@ -4,12 +4,12 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import GrammarParseError
 
 from runwright.compose._hydra import Repository
@@ -69,6 +69,14 @@ def given_twice(overrides: Sequence[str]) -> list[str]:
         for texts in given.values()
         if len(texts) > 1
     ]
+
+
+def swept_keys(multirun: DictConfig) -> frozenset[str]:
+    """The keys and groups of which a multirun of all combinations goes through several values."""
+    params: dict[str, Any] = multirun.hydra.sweeper.get("params") or {}
+    texts = [*multirun.hydra.overrides.task, *(f"{key}={value}" for key, value in params.items())]
+    parsed = OverridesParser.create().parse_overrides(texts)
+    return frozenset(one.key_or_group for one in parsed if one.is_sweep_override())
 
 
 def _key(text: str) -> str:

@@ -19,13 +19,20 @@ from runwright.plain import leaves, plain_values
 def changes(recorded: Path, config: Settings, *, within: tuple[str, ...] = ("",)) -> list[str]:
     """What differs from a recorded `config.yaml`, a line `key: before → now` each.
 
-    Options that change how or where a run is made, but not what it computes, are left out, and so
-    are options that the record does not know and that have their default value.
-
     Args:
         recorded: the file.
         config: the configuration now.
         within: only keys that begin with one of these.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    found = differences(read_record(recorded), config)
+    return [f"  {key}: {said}" for key, said in found.items() if key.startswith(within)]
+
+
+def read_record(recorded: Path) -> dict[str, Any]:
+    """The options and the choices of a recorded `config.yaml` by their full keys.
 
     Raises:
         UserError: the file cannot be read.
@@ -38,19 +45,26 @@ def changes(recorded: Path, config: Settings, *, within: tuple[str, ...] = ("",)
             f"{recorded} cannot be read, so it is not known what this run directory holds: "
             f"{error}. Mend the file, or take another directory."
         ) from error
-    before = dict(leaves(loaded)) | chosen
+    return dict(leaves(loaded)) | chosen
+
+
+def differences(before: dict[str, Any], config: Settings) -> dict[str, str]:
+    """What differs from a record: "before → now" by the full key.
+
+    Options that change how or where a run is made, but not what it computes, are left out, and so
+    are options that the record does not know and that have their default value.
+    """
     now = {key: rest for key, *rest in _options(config, "")}
-    lines: list[str] = []
+    harmless = _harmless(config, "")
+    found: dict[str, str] = {}
     for key in sorted(before.keys() | now.keys()):
         value, is_usual, is_typed = now.get(key, ("(absent)", False, False))
         if key in before and _same(before[key], value, is_typed):
             continue
-        if (key not in before and is_usual) or not key.startswith(within):
+        if (key not in before and is_usual) or key in harmless:
             continue
-        if key in _harmless(config, ""):
-            continue
-        lines.append(f"  {key}: {before.get(key, '(absent)')} → {value}")
-    return lines
+        found[key] = f"{before.get(key, '(absent)')} → {value}"
+    return found
 
 
 def is_record(path: Path) -> bool:

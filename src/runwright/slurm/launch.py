@@ -5,7 +5,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,8 +17,11 @@ from omegaconf import DictConfig, open_dict
 from runwright import preflight
 from runwright.cli.basic_launcher import is_basic_sweeper
 from runwright.cli.commands import sweep_command
-from runwright.compose.loader import StrictConfigLoader
+from runwright.compose.collect import without_hydra
+from runwright.compose.loader import StrictConfigLoader, to_config
+from runwright.compose.overrides import swept_keys
 from runwright.errors import JobsGoOn, RunError, UserError
+from runwright.rundir.job_directories import JobDirectories
 from runwright.rundir.provenance import code_version
 from runwright.slurm import _submitit, queue, submissions
 from runwright.slurm.batch_job import BatchJob, Outcome, fill_cache
@@ -79,6 +82,7 @@ def launch(
     outcomes: dict[int, Outcome] = {}
     jobs: dict[int, BatchJob] = {}
     run_dirs: dict[int, Path | None] = {}
+    earlier = JobDirectories(sweep_dir)
     for number, overrides in enumerate(job_overrides, start=first):
         log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
         composed = loader.load_sweep_config(config, overrides)
@@ -87,6 +91,8 @@ def launch(
             composed.hydra.job.num = number
             composed.hydra.job.id = f"job_id_for_{number}"
         fill_cache(composed)
+        if not is_search:
+            _give_directory(composed, earlier, swept_keys(config))
         run_dirs[number] = run_dir = run_dir_of(composed)
         if not is_search and run_dir is not None:
             value = finished_value(run_dir, composed)
@@ -159,6 +165,16 @@ def _refuse_what_cannot_be(options: SlurmCfg, *, is_search: bool) -> None:
             "hydra/launcher: there is no Slurm on this machine (no command `sbatch`). Submit from "
             "a machine of the cluster, or leave out hydra/launcher to run the jobs here."
         )
+
+
+def _give_directory(composed: DictConfig, known: JobDirectories, swept: Collection[str]) -> None:
+    """Let a job run where an earlier command ran it, if that is not the directory of its number."""
+    own, number = run_dir_of(composed), composed.hydra.job.num
+    if known and own == known.folder / str(number):
+        place = known.place(number, to_config(without_hydra(composed)), swept)
+        if place != own:
+            composed.hydra.sweep.subdir = place.name
+            log.info("Job #%d of this command has the directory %s.", number, place)
 
 
 def _submit(options: SlurmCfg, jobs: Sequence[BatchJob]) -> "list[submitit.Job[Outcome]]":

@@ -1,0 +1,118 @@
+"""Which directory of a multirun is a job's, when its jobs are numbered otherwise than before.
+
+Hydra numbers the jobs of a multirun, and each writes to the directory of its number. A command
+that is repeated with its values in another order, or with more of them, numbers the same jobs
+otherwise.
+"""
+
+import contextlib
+import itertools
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from runwright.config import Config
+from runwright.errors import UserError
+from runwright.factory import Settings
+from runwright.rundir.changes import differences, read_record
+
+
+class JobDirectories:
+    """The directories of the jobs that ran in the directory of a multirun before.
+
+    Attributes:
+        folder: the directory of the multirun.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Look for them; they are read when they are asked for."""
+        self.folder = folder
+        numbered = folder.iterdir() if folder.is_dir() else ()
+        self._earlier = sorted(
+            (path for path in numbered if path.name.isdecimal() and _record(path).exists()),
+            key=lambda path: int(path.name),
+        )
+        self._records: dict[Path, dict[str, Any]] = {}
+        self._given: set[Path] = set()
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._earlier)
+
+    def place(self, number: int, config: Config, swept: Collection[str]) -> Path:
+        """The directory of a job: the one that holds its run, or its own, or the next free one.
+
+        A job that differs from what its own directory holds in more than the values that the
+        command goes through gets that directory all the same: the command was changed, and the run
+        refuses to resume.
+
+        Args:
+            number: that of the job in this command.
+            config: what it runs.
+            swept: the keys of which this command goes through several values.
+        """
+        place = self._find(self.folder / str(number), config, swept)
+        self._given.add(place)
+        return place
+
+    def _find(self, own: Path, config: Config, swept: Collection[str]) -> Path:
+        if not self or config.stage != "fit" or config.checkpoint.allow_changes:
+            return own
+        is_anothers = own in self._given
+        if not is_anothers and _record(own).exists():
+            try:
+                changed = self._differences(own, config)
+            except UserError:
+                return own  # whose run says what is wrong with its record
+            if not changed:
+                return own
+            is_anothers = all(_is_of(key, config, swept) for key in changed)
+        same = next((path for path in self._earlier if self._holds(path, config)), None)
+        if same is not None:
+            return same
+        return self._next_free(own) if is_anothers else own
+
+    def _holds(self, path: Path, config: Config) -> bool:
+        try:
+            return path not in self._given and not self._differences(path, config)
+        except UserError:  # a damaged record is that of no job
+            return False
+
+    def _differences(self, path: Path, config: Config) -> dict[str, str]:
+        if path not in self._records:
+            self._records[path] = read_record(_record(path))
+        return differences(self._records[path], config)
+
+    def _next_free(self, own: Path) -> Path:
+        """Make the first directory of a higher number that nobody has."""
+        for number in itertools.count(int(own.name) + 1):
+            path = self.folder / str(number)
+            if path in self._given:
+                continue
+            with contextlib.suppress(FileExistsError):
+                path.mkdir()
+                return path
+        raise AssertionError
+
+
+def _record(path: Path) -> Path:
+    return path / "config.yaml"
+
+
+def _is_of(key: str, config: Config, swept: Collection[str]) -> bool:
+    """Whether an option has the value that it has because of what is gone through.
+
+    A member of a group may decide on whatever it likes.
+    """
+    return key in swept or any(not _is_option(one, config) for one in swept)
+
+
+def _is_option(key: str, config: Config) -> bool:
+    value: Any = config
+    for name in key.split("."):
+        if isinstance(value, dict):
+            return True
+        if not hasattr(value, name):
+            return False
+        value = getattr(value, name)
+    return not isinstance(value, Settings)
