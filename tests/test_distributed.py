@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import REPOSITORY
+from conftest import REPOSITORY, last_of_each
 from programs import Program, run_python
 from runwright import compose
 from runwright.batching import InMemory
@@ -94,7 +94,7 @@ def test_what_is_measured_is_the_model_that_is_saved() -> None:
     options = (*fcn, "dm.batch_size=8", "training.epochs=1")
     finish(start_copies("hydra.run.dir=run", *options))
     best = json.loads(Path("run/result.json").read_text())["measures"]
-    compose(["dm=cmnist", *OPTIONS, *options, "stage=validate"]).run("run")
+    compose(last_of_each("dm=cmnist", *OPTIONS, *options, "stage=validate")).run("run")
     measured = json.loads(Path("run/validate.json").read_text())
     for name, value in best.items():
         assert measured[name] == pytest.approx(value, rel=1e-5), name

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from conftest import REPOSITORY
+from conftest import REPOSITORY, last_of_each
 from programs import Program, start_python
 from runwright import compose
 from runwright.sweep.study import load, replaced
@@ -30,7 +30,7 @@ OPTIONS = (
 
 
 def start(*arguments: str) -> Program:
-    command = (REPOSITORY / "main.py", "-m", *OPTIONS, *arguments)
+    command = (REPOSITORY / "main.py", "-m", *last_of_each(*OPTIONS, *arguments))
     return start_python(*command, start_new_session=True)
 
 
