@@ -151,7 +151,7 @@ def test_two_processes_cannot_write_to_one_run_directory(tmp_path: Path) -> None
 
 def test_what_a_killed_process_left_half_written_is_removed(killed: Path) -> None:
     folder = killed / "checkpoints"
-    halves = [folder / ".step-00000040.safetensors.77.tmp", folder / "step-00000040.safetensors"]
+    halves = [folder / ".step-00000040.safetensors.77.78.tmp", folder / "step-00000040.safetensors"]
     for path in halves:
         path.write_bytes(b"half")
     compose([*OVERRIDES, "checkpoint.save_every=10"]).run(killed)
