@@ -44,6 +44,7 @@ BY_NAME: Final = {
     "app": "the factories of a user's project",
     "domains": "what can be chosen of every domain",
     "sweep.study_pictures": "what draws, of other packages",
+    "sweep.sweeper_cfg": "the options of Hydra's own sweeper, where it is installed",
     "tools.project": "the factories and the configuration of a user's project",
     "tools.simulate": "what can be simulated of every domain",
 }

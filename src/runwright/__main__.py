@@ -2,9 +2,9 @@
 
 import importlib
 import sys
+from collections.abc import Mapping
 
 from runwright.cli.exit_status import DONE, MISTAKE, end_program, exit_status
-from runwright.cli.flags import TOOLS
 from runwright.errors import nearest
 
 
@@ -14,20 +14,22 @@ def main(argv: list[str]) -> int:
 
 
 def _command(argv: list[str]) -> int:
+    from runwright.cli.flags import TOOLS
+
     if not argv or argv[0] in ("-h", "--help"):
-        print(_usage(), file=sys.stdout if argv else sys.stderr)
+        print(_usage(TOOLS), file=sys.stdout if argv else sys.stderr)
         return DONE if argv else MISTAKE
     name, *rest = argv
     if name not in TOOLS:
         closest = nearest(name, TOOLS)
         hint = f" Did you mean '{closest}'?" if closest else ""
-        print(f"There is no command '{name}'.{hint}\n\n{_usage()}", file=sys.stderr)
+        print(f"There is no command '{name}'.{hint}\n\n{_usage(TOOLS)}", file=sys.stderr)
         return MISTAKE
     return importlib.import_module(f"runwright.tools.{name}").main(rest)
 
 
-def _usage() -> str:
-    listed = "\n".join(f"  {name:10}{what}" for name, what in TOOLS.items())
+def _usage(tools: Mapping[str, str]) -> str:
+    listed = "\n".join(f"  {name:10}{what}" for name, what in tools.items())
     return (
         f"usage: python -m runwright <command> …\n\n{listed}\n\n"
         "`python -m runwright <command> --help` says more. Runs are started with `python main.py`."

@@ -386,10 +386,20 @@ def test_a_file_with_the_name_of_what_it_starts_from_is_explained(conf: Path) ->
     assert "lead in a circle" in problem
 
 
-def test_an_experiment_without_its_first_line_is_explained(conf: Path) -> None:
-    (conf / "experiment" / "local.yaml").write_text("seed: 3\n")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seed: 3\n",
+        "defaults: [override /model: cnn]\nseed: 3\n",
+        "defaults: [override /model: cnn]\n# @package _global_\nseed: 3\n",
+        "defaults: [/model: cnn]\nseed: 3\n",
+    ],
+)
+def test_an_experiment_without_its_first_line_is_explained(conf: Path, text: str) -> None:
+    (conf / "experiment" / "local.yaml").write_text(text)
     (problem,) = mistakes("+experiment=local", conf=str(conf))
-    assert "# @package _global_" in problem
+    assert problem.startswith("In experiment/local.yaml: ")
+    assert "its file must begin with the line `# @package _global_`" in problem
 
 
 def test_an_unknown_name_in_a_defaults_list_gets_the_nearest(conf: Path) -> None:

@@ -5,18 +5,35 @@ import inspect
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper
 from optuna.distributions import FloatDistribution
+from typing_extensions import override
 
+from runwright import factory
 from runwright.sweep import _optuna_sweeper
 from sweep.conftest import LRS, Sweep
+from toy_domain import SetDims, SetError, SquaredDistance
 
 ADVICE = (
     "Hydra's Optuna sweeper has changed what runwright.sweep._optuna_sweeper uses of it. Adapt "
     "that one file, and OptunaSweeperCfg to the options that it takes."
 )
+
+
+class Enlarging(SquaredDistance):
+    monitor, higher_is_better = "largest", {"loss": False, "largest": True}
+
+
+@factory("set_error_to_enlarge")
+class Enlarge(SetError):
+    """Its largest error is the better the larger it is."""
+
+    @override
+    def build(self, dims: SetDims, device: torch.device) -> Enlarging:
+        return Enlarging()
 
 
 @pytest.fixture
@@ -39,7 +56,7 @@ def test_the_private_parts_of_hydras_sweeper_are_what_they_were() -> None:
 
 
 def test_it_searches_in_the_direction_in_which_the_measure_is_better(stock: Sweep) -> None:
-    better = ("training.monitor=val_largest", "training.monitor_mode=max", "training.max_steps=1")
+    better = ("objective=set_error_to_enlarge", "training.max_steps=1")
     assert stock("hydra.sweeper.n_trials=2", "dm.features=2,6", *better) == 0
     values = [
         yaml.safe_load(path.read_text())["value"] for path in Path("sweep").glob("*/result.json")

@@ -89,7 +89,9 @@ def test_the_moving_average_is_validated_and_saved_as_best(tmp_path: Path) -> No
     options = [*SETS, "training.max_steps=2", "training.val_every=2", "opt.lr=0.1"]
     options += ["opt.optimizer_cls=SGD", "opt.schedule=constant"]
     for steps in (1, 2):
-        compose([*options, f"training.max_steps={steps}"]).run(tmp_path / f"plain{steps}")
+        compose(last_of_each(*options, f"training.max_steps={steps}")).run(
+            tmp_path / f"plain{steps}"
+        )
     compose([*options, "training.ema_decay=0.75"]).run(tmp_path / "ema")
     torch.manual_seed(42)
     start = compose(SETS).model.build(SetDims(features=3)).state_dict()

@@ -23,6 +23,7 @@ from runwright.compose._hydra import Composer, Repository, flag_names
 from runwright.compose._omegaconf import drop_defaults_list, put_aside
 from runwright.compose.convert import Conversion
 from runwright.compose.explain import (
+    NOT_GLOBAL,
     USER_MISTAKES,
     Members,
     explain_deletion,
@@ -230,8 +231,11 @@ class Mistakes:
 
     def _explain_unused(self, unused: re.Match[str]) -> str:
         """The text for an entry `override …` of a defaults list for which there is nothing."""
-        entry, group = unused["entry"], unused["key"].partition("@")[0]
+        entry, (group, _, package) = unused["entry"], unused["key"].partition("@")
         text = f"In {unused['file']}.yaml: `override {entry}`: "
+        folder = unused["file"].rpartition("/")[0].replace("/", ".")
+        if package.startswith(f"{folder}.") and folder not in option_names(root_class()):
+            return f"{text}{NOT_GLOBAL}"
         if self._repository.has_group(group):
             return f"{text}no '{group}' was chosen before it. To choose one, leave out `override`."
         top = entry.partition(":")[0].partition("@")[0]
@@ -253,16 +257,23 @@ class Mistakes:
             try:
                 composed.merge_with(loaded.config)
             except OmegaConfBaseException:
-                self._merge_leaves(composed, loaded.config, file)
+                self._merge_leaves(composed, loaded.config, default)
             for node, key in list(typed_nodes(composed)):
                 drop_defaults_list(node)
                 with open_dict(node):
                     for unknown in unknown_keys(node, key):
-                        self.problems.append(f"In {file}: {unknown_key(unknown, node)}")
+                        self._note_in_file(default, unknown_key(unknown, node))
                         node.pop(unknown.rpartition(".")[2])
         return composed
 
-    def _merge_leaves(self, composed: DictConfig, loaded: Any, file: str) -> None:
+    def _note_in_file(self, file: ResultDefault, text: str) -> None:
+        path = file.config_path
+        if text == NOT_GLOBAL and not f"{path}".startswith("experiment/"):
+            path = file.parent  # which chose this one
+        if (noted := f"In {path}.yaml: {text}") not in self.problems:
+            self.problems.append(noted)
+
+    def _merge_leaves(self, composed: DictConfig, loaded: Any, file: ResultDefault) -> None:
         """Merge a file option by option, to find all of those that do not fit."""
         for key, value in leaves(OmegaConf.to_container(loaded, resolve=False)):
             nested: dict[str, Any] = value
@@ -272,7 +283,7 @@ class Mistakes:
                 composed.merge_with(OmegaConf.create(nested))
             except OmegaConfBaseException as error:
                 if text := explain_key(key, error, composed):
-                    self.problems.append(f"In {file}: {text}")
+                    self._note_in_file(file, text)
 
 
 def convert(

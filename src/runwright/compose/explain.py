@@ -40,7 +40,7 @@ USER_MISTAKES: Final = (
 Members: TypeAlias = Callable[[str], Collection[str]]
 """The names of the members of a group."""
 
-_NOT_GLOBAL: Final = (
+NOT_GLOBAL: Final = (
     "An experiment configures everything at once, so its file must begin with the line "
     "`# @package _global_`; without it, its content is put under a key 'experiment'."
 )
@@ -207,7 +207,7 @@ def unknown_key(key: str, node: DictConfig) -> str:
     """The text for a full key that a typed node cannot have."""
     cls = options_class(node) or type_of(node)
     if key == "experiment":
-        return _NOT_GLOBAL
+        return NOT_GLOBAL
     above, _, name = key.rpartition(".")
     known = option_names(cls)
     if name in CONFIG_GROUPS and (places := places_of(name, cls, above)):

@@ -5,6 +5,7 @@ be named.
 """
 
 import contextlib
+import importlib
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -151,7 +152,7 @@ def store() -> None:
     store_options("hydra/sweeper", "runwright", SweeperCfg)
     with contextlib.suppress(ImportError):  # without the extra there is no such sweeper
         # Stores its own configurations when it is imported; ours takes the place of one of them.
-
+        importlib.import_module("hydra_plugins.hydra_optuna_sweeper.config")
         store_options("hydra/sweeper", "optuna", OptunaSweeperCfg)
     for name, cls in PRUNERS.items():
         store_options("hydra/sweeper/pruner", name, cls)

@@ -100,7 +100,7 @@ def test_another_measure_to_monitor_starts_anew(
 def test_a_run_can_be_resumed_with_other_means(
     killed: Path, unbroken: Path, capsys: pytest.CaptureFixture[str], change: str, said: str
 ) -> None:
-    compose([*OVERRIDES, change, "checkpoint.allow_changes=true"]).run(killed)
+    compose(last_of_each(*OVERRIDES, change, "checkpoint.allow_changes=true")).run(killed)
     printed = capsys.readouterr().out
     assert said in printed
     assert "Resuming after step 30 of 124." in printed
