@@ -12,10 +12,10 @@ from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper
 from optuna.distributions import FloatDistribution
 from typing_extensions import override
 
-from runwright import factory
+from runwright import ObjectiveFactory, factory
 from runwright.sweep import _optuna_sweeper
 from sweep.conftest import LRS, Sweep
-from toy_domain import SetDims, SetError, SquaredDistance
+from toy_domain import SetBatch, SetDims, SquaredDistance
 
 ADVICE = (
     "Hydra's Optuna sweeper has changed what runwright.sweep._optuna_sweeper uses of it. Adapt "
@@ -28,7 +28,7 @@ class Enlarging(SquaredDistance):
 
 
 @factory("set_error_to_enlarge")
-class Enlarge(SetError):
+class Enlarge(ObjectiveFactory[SetDims, SetBatch]):
     """Its largest error is the better the larger it is."""
 
     @override
