@@ -15,10 +15,6 @@ GUARDED: Final = {
     "sweep/_optuna.py": "optuna",
     "sweep/_optuna_sweeper.py": "hydra_plugins",
 }
-# Files that use some still. Who frees one of them takes it out; none is put in.
-STILL_TO_GO: Final = {
-    "cli/completion.py",
-}
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +29,7 @@ def test_private_names_of_libraries_stand_in_the_files_for_them_only(
     used: dict[str, set[str]],
 ) -> None:
     others = {path: names for path, names in used.items() if path not in GUARDED}
-    new = {path: names for path, names in others.items() if path not in STILL_TO_GO}
-    assert not new, f"take a public name, or put it into one of {[*GUARDED]}"
-    assert others.keys() == STILL_TO_GO, "take out of STILL_TO_GO what has gone"
+    assert not others, f"take a public name, or put it into one of {[*GUARDED]}"
 
 
 def test_a_library_has_one_file_at_most_which_uses_the_names_of_no_other(

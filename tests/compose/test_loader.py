@@ -74,7 +74,7 @@ def test_a_job_is_what_hydra_composes_whatever_was_composed_before() -> None:
         except HydraException:
             continue
         composed, problems = strict._compose(
-            "config", strict._composer.parse("config", overrides), RunMode.RUN, is_job=True
+            "config", strict.composer.parse("config", overrides), RunMode.RUN, is_job=True
         )
         assert not problems
         assert as_it_is(composed) == as_it_is(expected), overrides
@@ -90,7 +90,7 @@ def test_a_single_run_is_what_hydra_composes() -> None:
             expected = hydras.load_configuration("config", overrides, RunMode.RUN)
         except HydraException:
             continue
-        parsed = strict._composer.parse("config", overrides)
+        parsed = strict.composer.parse("config", overrides)
         strict._repository = None
         composed, _ = strict._compose("config", parsed, RunMode.RUN)
         assert as_it_is(composed) == as_it_is(expected), overrides

@@ -38,7 +38,7 @@ class CompletionLoader(DelegatingLoader):
         typed = self._typed(overrides or [])
         if not group_name or results_filter is not ObjectType.CONFIG:
             return super().get_group_options(group_name, results_filter, config_name, typed)
-        if found := members(self._composer.usual_repository, group_name):
+        if found := members(self.composer.usual_repository, group_name):
             return found
         composed = super().load_configuration(config_name, typed, RunMode.RUN)
         return values_to_choose(group_name.lstrip("+"), composed)

@@ -46,7 +46,7 @@ class DelegatingLoader(ConfigLoader):
 
     def __init__(self, path: ConfigSearchPath) -> None:
         """Look for configurations along this path."""
-        self._composer = Composer(path)
+        self.composer = Composer(path)
 
     @override
     def load_configuration(
@@ -57,7 +57,7 @@ class DelegatingLoader(ConfigLoader):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        return self._composer.loader.load_configuration(
+        return self.composer.loader.load_configuration(
             config_name, overrides, run_mode, from_shell, validate_sweep_overrides
         )
 
@@ -65,23 +65,23 @@ class DelegatingLoader(ConfigLoader):
     def load_sweep_config(
         self, master_config: DictConfig, sweep_overrides: list[str]
     ) -> DictConfig:
-        return self._composer.loader.load_sweep_config(master_config, sweep_overrides)
+        return self.composer.loader.load_sweep_config(master_config, sweep_overrides)
 
     @override
     def get_mode(self, config_name: str | None, overrides: list[str]) -> Any:
-        return self._composer.mode(config_name, overrides)
+        return self.composer.mode(config_name, overrides)
 
     @override
     def get_search_path(self) -> ConfigSearchPath:
-        return self._composer.loader.get_search_path()
+        return self.composer.loader.get_search_path()
 
     @override
     def get_sources(self) -> list[ConfigSource]:
-        return self._composer.loader.get_sources()
+        return self.composer.loader.get_sources()
 
     @override
     def list_groups(self, parent_name: str) -> list[str]:
-        return self._composer.loader.list_groups(parent_name)
+        return self.composer.loader.list_groups(parent_name)
 
     @override
     def get_group_options(
@@ -91,7 +91,7 @@ class DelegatingLoader(ConfigLoader):
         config_name: str | None = None,
         overrides: list[str] | None = None,
     ) -> list[str]:
-        return self._composer.loader.get_group_options(
+        return self.composer.loader.get_group_options(
             group_name, results_filter, config_name, overrides
         )
 
@@ -99,7 +99,7 @@ class DelegatingLoader(ConfigLoader):
     def compute_defaults_list(
         self, config_name: str | None, overrides: list[str], run_mode: RunMode
     ) -> Any:
-        return self._composer.loader.compute_defaults_list(config_name, overrides, run_mode)
+        return self.composer.loader.compute_defaults_list(config_name, overrides, run_mode)
 
 
 class StrictConfigLoader(DelegatingLoader):
@@ -158,11 +158,11 @@ class StrictConfigLoader(DelegatingLoader):
         twice, problems = given_twice(overrides), list[str]()
         config: Settings | None = None
         try:
-            parsed = self._composer.parse(config_name, overrides)
+            parsed = self.composer.parse(config_name, overrides)
             self._repository = None
             composed, found = self._compose(config_name, parsed, run_mode)
             problems = found + wrong_in_hydra(composed, run_mode, self)
-            problems += files.misplaced(composed, self._composer.last_repository, config_name)
+            problems += files.misplaced(composed, self.composer.last_repository, config_name)
             if run_mode is RunMode.MULTIRUN:
                 self.pending.composed = composed
             elif config_name is not None:  # None: --hydra-help
@@ -202,7 +202,7 @@ class StrictConfigLoader(DelegatingLoader):
             if self._of_file is not None:
                 composed.hydra.sweeper = master_config.hydra.sweeper
                 composed.hydra.overrides.hydra = master_config.hydra.overrides.hydra
-            self._composer.check_controllers(master_config, composed)
+            self.composer.check_controllers(master_config, composed)
             OmegaConf.copy_cache(from_config=master_config, to_config=composed)
             if key in self._checked:
                 self._checked.discard(key)
@@ -245,22 +245,22 @@ class StrictConfigLoader(DelegatingLoader):
         is_job: bool = False,
     ) -> tuple[DictConfig, list[str]]:
         """Compose files and schemas, or take a copy of what they came to, and give the values."""
-        self._composer.check_sweeps(parsed, run_mode)
-        repository = self._repository or self._composer.usual_repository
+        self.composer.check_sweeps(parsed, run_mode)
+        repository = self._repository or self.composer.usual_repository
         base = [one for one in parsed if is_structural(one, repository)]
         key = repr((config_name, [one.input_line for one in base]))
         problems: list[str] = []
         if is_job and (kept := self._bases.get(key)) is not None:
             composed: DictConfig = pickle.loads(kept)
         else:
-            composed = self._composer.compose(config_name, base, run_mode)
-            found = self._composer.last_repository
+            composed = self.composer.compose(config_name, base, run_mode)
+            found = self.composer.last_repository
             if len(found.sources) > len(repository.sources):  # which may have further groups
                 base = [one for one in parsed if is_structural(one, found)]
-                composed = self._composer.compose(config_name, base, run_mode)
+                composed = self.composer.compose(config_name, base, run_mode)
             if not is_job:
                 self._repository = repository = found
-            problems = files.settle(composed, self._composer, repository, config_name, base)
+            problems = files.settle(composed, self.composer, repository, config_name, base)
             kept = _pickled(composed) if is_job and not problems else None
             if kept is not None and len(self._bases) < _MOST_BASES:
                 self._bases[key] = kept
@@ -272,7 +272,7 @@ class StrictConfigLoader(DelegatingLoader):
 
     def _give(self, one: Override, composed: DictConfig, run_mode: RunMode) -> None:
         try:
-            give(one, composed, self._composer)
+            give(one, composed, self.composer)
         except USER_MISTAKES:
             # A multirun's own configuration has members that none of its jobs may have.
             if run_mode is not RunMode.MULTIRUN:
@@ -281,7 +281,7 @@ class StrictConfigLoader(DelegatingLoader):
     def _collect(
         self, config_name: str | None, overrides: list[str], run_mode: RunMode, *, from_shell: bool
     ) -> list[str]:
-        found = Mistakes(self._composer, config_name, overrides, run_mode, from_shell=from_shell)
+        found = Mistakes(self.composer, config_name, overrides, run_mode, from_shell=from_shell)
         return [*found.problems, *self.check_parts(found.parts)] if found.problems else []
 
 
