@@ -116,3 +116,4 @@ def test_processes_that_train_together_leave_no_directory_of_their_own(tmp_path:
     done = run_python(*torchrun, *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("multirun/*/*"))) == 1
+    assert len(list(tmp_path.glob("multirun/*/*/*/result.json"))) == 2

@@ -70,6 +70,13 @@ def test_a_group_that_is_swept_may_decide_on_every_option(tmp_path: Path) -> Non
     assert JobDirectories(tmp_path).place(0, other, {"experiment"}).name == "2"
 
 
+def test_a_dictionary_that_is_swept_is_another_job(tmp_path: Path) -> None:
+    held(tmp_path / "0", "dm.label_map={3:0,8:1}")
+    other = compose(["dm=cmnist", "model=cnn", "dm.label_map={1:0,7:1}"])
+    assert JobDirectories(tmp_path).place(0, other, {"seed"}).name == "0"
+    assert JobDirectories(tmp_path).place(0, other, {"dm.label_map"}).name == "1"
+
+
 def test_a_damaged_record_is_left_to_the_run_that_is_given_it(tmp_path: Path) -> None:
     held(tmp_path / "0", "seed=1")
     (tmp_path / "0" / "config.yaml").write_text("{")

@@ -104,7 +104,9 @@ def _is_of(key: str, config: Config, swept: Collection[str]) -> bool:
 
     A member of a group may decide on whatever it likes.
     """
-    return key in swept or any(not _is_option(one, config) for one in swept)
+    return any(
+        key == one or key.startswith(f"{one}.") or not _is_option(one, config) for one in swept
+    )
 
 
 def _is_option(key: str, config: Config) -> bool:
