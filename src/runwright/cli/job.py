@@ -96,16 +96,24 @@ def _directories(folder: Path) -> "JobDirectories":
     return JobDirectories(folder)
 
 
+@functools.cache
+def _swept(pending: "PendingJobs") -> frozenset[str]:
+    """What the multirun goes through, which is the same for all of its jobs."""
+    from runwright.compose.overrides import swept_keys
+
+    assert pending.composed is not None
+    return swept_keys(pending.composed)
+
+
 def _place(own: Path, number: int, config: "Config", pending: "PendingJobs") -> Path:
     """Where a job runs that Hydra gave a directory of its own."""
     from runwright.cli.basic_launcher import is_basic_sweeper
-    from runwright.compose.overrides import swept_keys
 
     if pending.composed is None or own.name != str(number):
         return own
     if not (is_basic_sweeper(pending.composed) and (known := _directories(own.parent))):
         return own
-    place = known.place(number, config, swept_keys(pending.composed))
+    place = known.place(number, config, _swept(pending))
     if place != own:
         remove_if_empty(own)
         print(f"Job #{number} of this command has the directory {place}.", file=sys.stderr)

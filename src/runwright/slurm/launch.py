@@ -83,6 +83,7 @@ def launch(
     jobs: dict[int, BatchJob] = {}
     run_dirs: dict[int, Path | None] = {}
     earlier = JobDirectories(sweep_dir)
+    swept = frozenset[str]() if is_search else swept_keys(config)
     for number, overrides in enumerate(job_overrides, start=first):
         log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
         composed = loader.load_sweep_config(config, overrides)
@@ -92,7 +93,7 @@ def launch(
             composed.hydra.job.id = f"job_id_for_{number}"
         fill_cache(composed)
         if not is_search:
-            _give_directory(composed, earlier, swept_keys(config))
+            _give_directory(composed, earlier, swept)
         run_dirs[number] = run_dir = run_dir_of(composed)
         if not is_search and run_dir is not None:
             value = finished_value(run_dir, composed)
