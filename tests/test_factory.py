@@ -16,6 +16,7 @@ from programs import run_python
 from runwright import compose
 from runwright.domains.vision.choices import FcnFactory, SimpleCNNFactory
 from runwright.domains.vision.dims import ImageDims
+from runwright.errors import UserError
 from runwright.factory import (
     CONFIG_GROUPS,
     OptionError,
@@ -63,6 +64,59 @@ def test_a_factory_is_frozen_keyword_only_and_registered() -> None:
         made.side = 4  # pyright: ignore[reportAttributeAccessIssue]  # that is the point
     with pytest.raises(TypeError):
         Square(3)  # pyright: ignore[reportCallIssue]  # that is the point
+
+
+@settings
+class Part(Settings):
+    """A part."""
+
+    names: list[str] = option(default=["a"], doc="names")
+    limits: dict[str, int] = option(default={"a": 1}, doc="limits")
+
+
+def test_nothing_of_settings_can_be_changed() -> None:
+    part = Part()
+    for change in (lambda: setattr(part, "other", 1), lambda: delattr(part, "names")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            change()
+    assert dataclasses.replace(part, names=["b"]).names == ["b"]
+    assert part == Part()
+
+
+def test_settings_are_equal_and_hashed_by_their_options() -> None:
+    others = [Part(names=["b"]), Part(limits={"a": 2}), FcnFactory()]
+    assert all(Part() != other for other in others)
+    assert len({Part(), Part(), pickle.loads(pickle.dumps(Part())), *others}) == 4
+    assert repr(Part()) == "Part(names=['a'], limits={'a': 1})"
+
+
+def test_a_usual_member_is_made_anew_and_must_be_registered() -> None:
+    @factory("plus")
+    class Plus(Kind):
+        """Adds."""
+
+        amount: int = option(default=2, doc="what is added")
+
+        def build(self, size: int) -> int:
+            return size + self.amount
+
+    @settings
+    class Owner(Settings):
+        """Takes kinds."""
+
+        kind: Kind = option(usual="plus", doc="the kind")
+
+    @settings
+    class Wrong(Settings):
+        """Takes a kind that there is not."""
+
+        kind: Kind = option(usual="plsu", doc="the kind")
+
+    assert Owner().kind == Plus()
+    with pytest.raises(UserError, match=r"kind_of_this_test=plsu.*Did you mean 'plus'"):
+        Wrong()
+    with pytest.raises(TypeError, match="a default or a usual member, not both"):
+        option(default=None, usual="plus", doc="the kind")
 
 
 def test_the_seeds_factories_are_visible_in_config_groups() -> None:

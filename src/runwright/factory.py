@@ -23,7 +23,9 @@ import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from types import NoneType
 from typing import (
+    TYPE_CHECKING,
     Any,
     ClassVar,
     Final,
@@ -81,7 +83,11 @@ _RESERVED_NAME = (
 )
 _GROUP_DEFAULT = (
     "{cls}.{field} has a factory of a group as its default, which nothing could replace then. "
-    "Declare it without a default, and name its usual member in a defaults list."
+    "Declare its usual member by name: `option(usual='…', doc='…')`."
+)
+_USUAL_OF_NO_GROUP = (
+    "{cls}.{field} has a usual member, '{usual}', but its type names no group. Give it the type of "
+    "the group's interface, `class MyKind(Settings, group='kind')`."
 )
 _BAD_NAME = "'{name}' cannot be the name of {cls}: use letters, digits, '_', '-' and '.' only."
 
@@ -120,6 +126,7 @@ class Option:
     lt: float | None = None
     choices: tuple[str, ...] | None = None
     harmless: bool = False
+    usual: str | None = None
 
     @property
     def bounds(self) -> str:
@@ -184,6 +191,7 @@ def option(
     lt: float | None = None,
     choices: Sequence[str] | None = None,
     harmless: bool = False,
+    usual: str | None = None,
 ) -> Any:
     """Declare an option of a factory.
 
@@ -198,9 +206,11 @@ def option(
         choices: the strings that are allowed, where a type cannot say it.
         harmless: whether it changes how or where a run is made, but not what it computes; a run
             may be resumed with another value.
+        usual: for an option that takes a member of a group: the name of the one that is taken
+            unless another is chosen.
 
     Raises:
-        TypeError: `doc` is empty.
+        TypeError: `doc` is empty, or there are both a default and a usual member.
     """
     if not doc.strip():
         raise TypeError("option(doc=…) must say in one line what the option is.")
@@ -212,14 +222,40 @@ def option(
         lt=lt,
         choices=None if choices is None else tuple(choices),
         harmless=harmless,
+        usual=usual,
     )
     metadata = {_METADATA_KEY: described}
+    if usual is not None:
+        if default is not dataclasses.MISSING:
+            raise TypeError("option(…) takes a default or a usual member, not both.")
+        return dataclasses.field(default_factory=_Usual(usual), metadata=metadata)
     if isinstance(default, list | dict):
         template: Any = default  # pyright: ignore[reportUnknownVariableType]  # any container
         return dataclasses.field(
             default_factory=lambda: type(template)(template), metadata=metadata
         )
     return dataclasses.field(default=default, metadata=metadata)
+
+
+class _Usual:
+    """Makes the usual member of the group that an option takes, with its own defaults."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.owner: type[Any] | None = None
+        self.field = ""
+
+    def __call__(self) -> "Settings":
+        assert self.owner is not None, "the decorator of the class says whose it is"
+        group = group_of(get_type_hints(self.owner)[self.field])
+        names = {"cls": self.owner.__name__, "field": self.field, "usual": self.name}
+        if group is None:
+            raise TypeError(_USUAL_OF_NO_GROUP.format(**names))
+        members = CONFIG_GROUPS.get(group, {})
+        if self.name not in members:
+            hint = did_you_mean(self.name, members)
+            raise UserError(f"{group}={self.name}: there is no such {group}. {hint}")
+        return members[self.name]()
 
 
 def full_key(key: str, name: str) -> str:
@@ -246,10 +282,39 @@ class Settings:
             cls.config_group = group
             cls.defined_at = _caller()
 
+    # Frozen by hand: of a dataclass that says `frozen` itself OmegaConf makes read-only nodes, into
+    # whose lists nothing can be composed; and what `dataclass` writes and compiles for each class
+    # would be most of the time of a start.
+    if not TYPE_CHECKING:  # to whom the decorators say that the classes are frozen
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if name in self.__dict__ or name not in self.__dataclass_fields__:
+                raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+            object.__setattr__(self, name, value)
+
+        def __delattr__(self, name: str) -> None:
+            raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return self._values() == cast("Settings", other)._values()
+
+    def __hash__(self) -> int:
+        return hash((type(self), _hashable(self._values())))
+
+    def __repr__(self) -> str:
+        names = (field.name for field in dataclasses.fields(cast("Any", self)))
+        values = zip(names, self._values(), strict=True)
+        return f"{type(self).__qualname__}({', '.join(f'{n}={v!r}' for n, v in values)})"
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, f.name) for f in dataclasses.fields(cast("Any", self)))
+
     def __post_init__(self) -> None:
         wrong = {
             field.name: text
-            for field in dataclasses.fields(self)  # pyright: ignore[reportArgumentType]  # every subclass is a dataclass
+            for field in dataclasses.fields(cast("Any", self))
             if (text := described(field).problem(getattr(self, field.name)))
         }
         problems = [*wrong.items(), *broken_rules(self, wrong)]
@@ -269,6 +334,16 @@ class Settings:
         Raises:
             UserError: a name that the library does not know, say.
         """
+
+
+def _hashable(value: Any) -> Any:
+    """A value that is equal where this one is, and has a hash."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_hashable, cast("Sequence[Any]", value)))
+    if isinstance(value, dict):
+        items = cast("dict[Any, Any]", value).items()
+        return frozenset((key, _hashable(member)) for key, member in items)
+    return value
 
 
 def broken_rules(values: Settings, wrong: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -304,18 +379,29 @@ def mistyped(settings: Settings, key: str = "") -> dict[str, str]:
         if not hints.fits(value, hint):
             wrong[full] = f"{full} {hints.demand(value, hint)}"
             continue
-        for place, part in _settings_in(value, full):
+        for place, part in settings_in(value, full):
             wrong |= mistyped(part, place)
     return wrong
 
 
-def _settings_in(value: object, key: str) -> Iterator[tuple[str, Settings]]:
-    """What has options of its own, with its full key: the value, or members of a list."""
+def settings_in(value: object, key: str) -> Iterator[tuple[str, Settings]]:
+    """What has options of its own, with its full key: the value, or members of a container."""
     if isinstance(value, Settings):
         yield key, value
     elif isinstance(value, list | tuple):
         for index, member in enumerate(cast("Sequence[object]", value)):
-            yield from _settings_in(member, f"{key}[{index}]")
+            yield from settings_in(member, full_key(key, str(index)))
+    elif isinstance(value, dict):
+        for name, member in cast("dict[object, object]", value).items():
+            yield from settings_in(member, full_key(key, str(name)))
+
+
+def all_settings(settings: Settings) -> Iterator[Settings]:
+    """Settings and all those within them: members of groups, and entries of lists too."""
+    yield settings
+    for field in dataclasses.fields(cast("Any", settings)):
+        for _, within in settings_in(getattr(settings, field.name), ""):
+            yield from all_settings(within)
 
 
 def _make(cls: type[T]) -> type[T]:
@@ -334,7 +420,10 @@ def _make(cls: type[T]) -> type[T]:
             raise TypeError(_NO_DOC.format(cls=name, field=field))
         if getattr(cast("Any", declared).default, "config_group", None) is not None:
             raise TypeError(_GROUP_DEFAULT.format(cls=name, field=field))
-    return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+        made: Any = cast("Any", declared).default_factory
+        if isinstance(made, _Usual):
+            made.owner, made.field = cls, field
+    return dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
@@ -457,6 +546,12 @@ def group_of(hint: Any) -> str | None:
     return next((group for group in groups if group is not None), None)
 
 
+def is_settings(hint: Any) -> bool:
+    """Whether an option of this type holds options of its own, or null."""
+    kinds = [kind for kind in hints.alternatives(hint) if kind is not NoneType]
+    return all(isinstance(kind, type) and issubclass(kind, Settings) for kind in kinds)
+
+
 def name_of(cls: type[Settings]) -> str | None:
     """The name under which a factory is registered in its group, or None."""
     # Its own, not an inherited one. The class knows it, and not only the register: in a process
@@ -466,7 +561,26 @@ def name_of(cls: type[Settings]) -> str | None:
 
 def choice(group: str, key: str) -> str:
     """What chooses a member of a group for the option `key`: `aug`, or `aug@train_aug`."""
-    return group if key == group else f"{group}@{key}"
+    return group if key == group.replace("/", ".") else f"{group}@{key}"
+
+
+def usual_members(cls: type[Settings], above: str = "") -> Iterator[tuple[str, str, str]]:
+    """The options of a class that have a usual member: key, group, and the member's name.
+
+    Those of settings within it are among them; those of members of groups are theirs to say.
+    """
+    types: dict[str, Any] = {}
+    for field in dataclasses.fields(cast("Any", cls)):
+        key, usual = full_key(above, field.name), described(field).usual
+        if usual is None and isinstance(field.type, type) and not issubclass(field.type, Settings):
+            continue
+        types = types or get_type_hints(cls)
+        if usual is not None:
+            group = group_of(types[field.name])
+            assert group is not None
+            yield key, group, usual
+        elif is_settings(hint := types[field.name]) and group_of(hint) is None:
+            yield from usual_members(hint, key) if isinstance(hint, type) else ()
 
 
 def summary(cls: type[Any]) -> str:

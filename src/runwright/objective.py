@@ -115,6 +115,17 @@ class MeanLosses(Evaluation[B_contra]):
 class ObjectiveFactory(Settings, ABC, Generic[D_contra, B_contra], group="objective"):
     """Interface of the factories of objectives; the group `objective`."""
 
+    def for_model(self, dims: D_contra) -> Dims:
+        """The Dims that model and objective are built from: the data's, and what losses add.
+
+        An objective whose losses need heads of the model names them here: it returns a copy,
+        `attrs.evolve(dims, heads=…)`. By default nothing is added.
+
+        Raises:
+            UserError: a loss asks for what these data do not have.
+        """
+        return dims
+
     @abstractmethod
     def build(self, dims: D_contra, device: "torch.device") -> Objective[B_contra]:
         """Build the objective for data of these Dims, its tensors on `device`.

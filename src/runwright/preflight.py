@@ -12,7 +12,7 @@ from runwright.config import chosen_name
 from runwright.dims import Dims, accepts
 from runwright.errors import ConfigError, UserError
 from runwright.extras import require_extra
-from runwright.factory import Settings, full_key, mistyped, type_argument
+from runwright.factory import Settings, all_settings, full_key, mistyped, settings_in, type_argument
 from runwright.meta_device import nothing_is_real, was_refused
 from runwright.model_size import bounded, refuse_without_memory
 
@@ -41,9 +41,9 @@ def _impossible_paths(settings: Settings, key: str = "") -> Iterator[str]:
     """The options whose path no file system takes: a name in it is too long, say."""
     for field in dataclasses.fields(cast("Any", settings)):
         value, full = getattr(settings, field.name), full_key(key, field.name)
-        if isinstance(value, Settings):
-            yield from _impossible_paths(value, full)
-        elif isinstance(value, Path):
+        for place, part in settings_in(value, full):
+            yield from _impossible_paths(part, place)
+        if isinstance(value, Path):
             try:
                 value.lstat()
             except (OSError, ValueError) as error:  # a zero byte is a ValueError
@@ -73,8 +73,11 @@ def problems_of_parts(parts: Mapping[str, Any], *, here: bool = False) -> list[s
             return False
         return True
 
-    named = {name: parts[name] for name in _WITH_PREFLIGHT if name in parts}
-    right = {name: part for name, part in named.items() if is_right(part.preflight)}
+    right: dict[str, Any] = {}
+    for name in [name for name in _WITH_PREFLIGHT if name in parts]:
+        answers = [is_right(within.preflight) for within in all_settings(parts[name])]
+        if all(answers):
+            right[name] = parts[name]
     if "opt" in right and parts.get("gpu") == -1:
         is_right(lambda: right["opt"].check_on(torch.device("cpu")))
     if "wandb" in parts:
@@ -86,6 +89,12 @@ def problems_of_parts(parts: Mapping[str, Any], *, here: bool = False) -> list[s
         dims = right["dm"].expected_dims() if "dm" in right else None
     except UserError as error:
         found.append(str(error))
+    if dims is not None and _takes(right.get("objective"), dims):
+        try:
+            dims = cast("Dims", right["objective"].for_model(dims))
+        except UserError as error:  # what would be built from other Dims says nothing
+            found.append(str(error))
+            return found
     if dims is None:
         return found
 
@@ -106,10 +115,8 @@ def problems_of_parts(parts: Mapping[str, Any], *, here: bool = False) -> list[s
         choose_monitor(training, objective, has_validation=True)
 
     for name, check in (("model", check_model), ("objective", check_objective)):
-        part: Settings | None = right.get(name)
-        if part is None or not accepts(type_argument(type(part)), type(dims)):
-            continue
-        found += _problems_of_building(check)
+        if _takes(right.get(name), dims):
+            found += _problems_of_building(check)
     alone = os.environ.get("WORLD_SIZE", "1") == "1"  # else each process may hold a part
     if here and alone and built and {"gpu", "stage"} <= parts.keys():
         named, is_trained = f"model={chosen_name(right['model'])}", parts["stage"] == "fit"
@@ -118,6 +125,11 @@ def problems_of_parts(parts: Mapping[str, Any], *, here: bool = False) -> list[s
             lambda: refuse_without_memory(named, built[0], opt, gpu=gpu, is_trained=is_trained)
         )
     return found
+
+
+def _takes(part: Settings | None, dims: Dims) -> bool:
+    """Whether there is a model or an objective, and it can be built from these Dims."""
+    return part is not None and accepts(type_argument(type(part)), type(dims))
 
 
 def _problems_of_building(check: Callable[[], None]) -> list[str]:
@@ -174,6 +186,7 @@ def directions(config: "Config") -> tuple[dict[str, str], str | None]:
     if dims is None:
         return {}, None
     with torch.device("meta"):
+        dims = config.objective.for_model(dims)
         objective = config.objective.build(dims, torch.device("meta"))
     ways = {True: "maximize", False: "minimize"}
     known = {name: ways[better] for name, better in known_measures(objective).items()}

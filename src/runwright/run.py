@@ -97,13 +97,14 @@ def build(config: Config, runtime: "Runtime", world: "World") -> "Built[Any]":
 
     with world.main_first(), _explaining_size("dm", config.dm):  # the main process fills the caches
         data = config.dm.build(runtime)
+    dims = config.objective.for_model(data.dims)
     with _explaining_size("model", config.model):
-        model = config.model.build(data.dims)
+        model = config.model.build(dims)
         log.info("Model architecture:\n%s", architecture(model, how=config.print_model))
         model = model.to(runtime.device)
     world.draw_differently(config.seed)
     with _explaining_size("objective", config.objective):
-        objective = config.objective.build(data.dims, runtime.device)
+        objective = config.objective.build(dims, runtime.device)
     return Built(config=config, runtime=runtime, data=data, model=model, objective=objective)
 
 

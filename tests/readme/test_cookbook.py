@@ -1,4 +1,4 @@
-"""Every recipe of the cookbook works: its files are written, and its commands print what is shown."""
+"""Every recipe of the cookbook works, with the files and the commands that it shows."""
 
 import re
 from pathlib import Path

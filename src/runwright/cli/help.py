@@ -1,8 +1,5 @@
 """The text of `--help`: the groups, then every option with its value, type, bounds and meaning."""
 
-# Being strict about composition takes some of Hydra's and OmegaConf's inner parts.
-# pyright: reportPrivateUsage=false
-
 import dataclasses
 import json
 import math
@@ -12,14 +9,17 @@ import textwrap
 import typing
 from typing import Any, Final, cast
 
+import yaml
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from runwright.compose._hydra import Hydra
 from runwright.compose._omegaconf import child
 from runwright.compose.collect import without_hydra
+from runwright.compose.typed_nodes import containers_in
 from runwright.compose.yaml_text import to_yaml
 from runwright.factory import described, name_of, summary
+from runwright.plain import plain_values
 
 _COLUMN: Final = 34
 _LEAST_WIDTH: Final = 80  # half of which is left for the descriptions
@@ -73,17 +73,36 @@ def _block(node: DictConfig, depth: int, width: float) -> str:
     for field in dataclasses.fields(cls):
         option = described(field)
         value = None if OmegaConf.is_missing(node, field.name) else child(node, field.name)
-        if isinstance(value, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(value)):
+        meaning = f"{option.written_type(hints[field.name])}: {option.doc}"
+        entries = [] if not isinstance(value, DictConfig | ListConfig) else _entries(value)
+        if isinstance(value, DictConfig) and _has_options(value):
             chosen = cast("Any", OmegaConf.get_type(value))
             name = name_of(chosen)
             meaning = f"{name}: {summary(chosen)}" if name else option.doc
             lines.append(_line(f"{indent}{field.name}:", meaning, width))
             lines.append(_block(value, depth + 1, width).rstrip("\n"))
+        elif entries:
+            lines.append(_line(f"{indent}{field.name}:", meaning, width))
+            for place, entry in entries:
+                meaning = summary(cast("Any", OmegaConf.get_type(entry)))
+                lines.append(_line(f"{indent}  {place}:", meaning, width))
+                lines.append(_block(entry, depth + 2, width).rstrip("\n"))
         else:
             shown = _shown(plain[field.name])
-            meaning = f"{option.written_type(hints[field.name])}: {option.doc}"
             lines.append(_line(f"{indent}{field.name}: {shown}", meaning, width))
     return "\n".join(line for line in lines if line) + "\n"
+
+
+def _entries(node: DictConfig | ListConfig) -> list[tuple[str, DictConfig]]:
+    """What has options of its own in a list or dictionary, with its place or name."""
+    found = [(place, below) for place, below in containers_in(node)]
+    return [
+        (place, one) for place, one in found if isinstance(one, DictConfig) and _has_options(one)
+    ]
+
+
+def _has_options(node: DictConfig) -> bool:
+    return dataclasses.is_dataclass(OmegaConf.get_type(node))
 
 
 def _line(left: str, right: str, width: float) -> str:
@@ -105,5 +124,10 @@ def _shown(value: Any) -> str:
     """A plain value as YAML, on one line."""
     if value is None or isinstance(value, bool | int):
         return json.dumps(value)
-    yaml = to_yaml({"value": value}).removeprefix("value:")
-    return " ".join(part.strip() for part in yaml.splitlines()).strip()
+    if isinstance(value, list | dict):
+        plain = plain_values(value)
+        return yaml.safe_dump(
+            plain, default_flow_style=True, sort_keys=False, width=math.inf
+        ).strip()
+    text = to_yaml({"value": value}).removeprefix("value:")
+    return " ".join(part.strip() for part in text.splitlines()).strip()

@@ -40,6 +40,7 @@ from runwright.compose.overrides import parse_override, several_values
 from runwright.compose.typed_nodes import (
     is_required,
     option_names,
+    owners_of_usual,
     places_of,
     root_class,
     typed_nodes,
@@ -119,7 +120,7 @@ class Mistakes:
             try:
                 give(one, attempt, composer)
                 composed = attempt
-            except (*USER_MISTAKES, AttributeError) as error:
+            except (*USER_MISTAKES, AttributeError, TypeError) as error:
                 self.problems.append(explain_override(one, error, composed, self._members))
         self.problems.extend(wrong_in_hydra(composed, run_mode, composer.loader))
         if run_mode is not RunMode.MULTIRUN:
@@ -165,7 +166,7 @@ class Mistakes:
             if one.is_sweep_override() or not self._repository.has_group(group):
                 continue
             if one.is_delete():
-                if is_required(_option(one)):
+                if is_required(group, _option(one)):
                     wrong.add(_option(one))
                     choices = "|".join(self._members(group))
                     key = one.get_key_element()
@@ -183,7 +184,7 @@ class Mistakes:
                 shown = "null" if name is None else str(name)
                 hint = did_you_mean(shown, self._members(group))
                 key = one.get_key_element().lstrip("+")
-                if name is None and is_required(_option(one)):
+                if name is None and is_required(group, _option(one)):
                     self.problems.append(f"{key}=null: one must be chosen. {hint}")
                     continue
                 if name is None:
@@ -216,7 +217,8 @@ class Mistakes:
                 else:
                     continue
                 self.problems.append(text)
-                rest = [*overrides[:index], parse_override(meant), *overrides[index + 1 :]]
+                again = [parse_override(meant)] if meant else []
+                rest = [*overrides[:index], *again, *overrides[index + 1 :]]
                 return self._defaults_list(config_name, rest)
             raise
 
@@ -326,9 +328,15 @@ def _repository(composer: Composer, config_name: str | None, overrides: list[str
 
 
 def _with_place(one: Override, text: str) -> tuple[str, str]:
-    """What was meant by the choice of a member that no defaults list names, and what to say."""
+    """What was meant by the choice of a member that no defaults list names, and what to say.
+
+    Nothing that can be taken was meant where what takes such a member was not chosen.
+    """
     typed = str(one.input_line)
     group = one.key_or_group
+    if usual := list(owners_of_usual(group)):
+        who = " or ".join(dict.fromkeys(f"{owners}={name}" for owners, name, _ in usual))
+        return "", f"{typed}: nothing that is chosen takes a member of '{group}'; {who} does."
     places = places_of(group, root_class())
     if one.package is not None or group in places or not places:
         return f"+{typed}", text
@@ -349,7 +357,7 @@ def _nearest_word(word: str) -> str:
 
 def _option(one: Override) -> str:
     """The option that an override gives a value to, or a member of its group."""
-    return one.package or one.key_or_group
+    return one.package or one.key_or_group.replace("/", ".")
 
 
 def _is_below(key: str, options: Iterable[str]) -> bool:

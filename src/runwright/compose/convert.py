@@ -12,7 +12,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from runwright.compose._omegaconf import child, is_interpolation, is_missing, raw_value
 from runwright.compose.explain import Members, unknown_key, ways_to_choose
-from runwright.compose.typed_nodes import type_of, unknown_keys
+from runwright.compose.typed_nodes import containers_in, type_of, unknown_keys
 from runwright.errors import UserError
 from runwright.factory import OptionError, Settings, broken_rules, described, full_key, group_of
 from runwright.plain import home_path
@@ -119,7 +119,9 @@ class Conversion:
         if isinstance(value, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(value)):
             return self.settings(value, key)
         if isinstance(value, ListConfig):
-            return [self._value(value[i], f"{key}[{i}]") for i in range(len(value))]
+            return [self._value(value[i], full_key(key, str(i))) for i in range(len(value))]
+        if isinstance(value, DictConfig) and any(containers_in(value)):
+            return {name: self._value(value[name], full_key(key, str(name))) for name in value}
         return OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
 
 

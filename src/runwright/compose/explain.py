@@ -4,13 +4,13 @@ import dataclasses
 import inspect
 import re
 import typing
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, TypeAlias
 
 import yaml
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runwright import hints
@@ -18,6 +18,7 @@ from runwright.compose._omegaconf import child, is_missing, is_none, root_of, sp
 from runwright.compose.typed_nodes import (
     all_options,
     is_known,
+    member,
     option_names,
     options_class,
     options_named,
@@ -26,7 +27,15 @@ from runwright.compose.typed_nodes import (
     typed_steps,
 )
 from runwright.errors import nearest
-from runwright.factory import CONFIG_GROUPS, Settings, choice, described, full_key, group_of
+from runwright.factory import (
+    CONFIG_GROUPS,
+    Settings,
+    choice,
+    described,
+    full_key,
+    group_of,
+    is_settings,
+)
 from runwright.plain import leaves
 
 USER_MISTAKES: Final = (
@@ -85,6 +94,8 @@ def explain_override(
 ) -> str:
     """Hydra's text for an override that does not fit, and the nearest name that would."""
     key = one.key_or_group
+    if (wrong_place := _no_such_place(key, composed)) is not None:
+        return wrong_place
     above = _not_chosen(key, composed, members)
     if above is None and isinstance(error, AttributeError):
         above = f"'{key.rpartition('.')[0]}' was not given"
@@ -161,11 +172,31 @@ def values_to_choose(key: str, composed: DictConfig) -> list[str]:
     return []
 
 
+def _no_such_place(key: str, composed: DictConfig) -> str | None:
+    """The text for a key that names an entry that a list does not have."""
+    node, path = composed, ""
+    for name in split_key(key):
+        below = member(node, name)
+        if isinstance(node, ListConfig) and below is None:
+            count = len(node)
+            entries = f"has {count} entries, {path}.0 to {path}.{count - 1}"
+            entries = f"has one entry, {path}.0" if count == 1 else entries
+            return (
+                f"{key}: {path} {entries if count else 'is empty'}. To give all of it: {path}=[…]"
+            )
+        if not isinstance(below, DictConfig | ListConfig):
+            return None
+        node, path = below, full_key(path, name)
+    return None
+
+
 def _not_chosen(key: str, composed: DictConfig, members: Members) -> str | None:
     """A clause that says for which option above a key no member of its group was chosen."""
     for path, node, name in typed_steps(key, composed):
-        group = group_of(typing.get_type_hints(type_of(node)).get(name))
-        below = child(node, name)
+        hint = typing.get_type_hints(type_of(node)).get(name)
+        group, below = group_of(hint), child(node, name)
+        if group is None and is_settings(hint) and path != key and below and is_none(below):
+            return f"'{path}' is null (to give it options: {path}={{…}})"
         if group is None or path == key or not isinstance(below, DictConfig):
             continue
         if is_missing(below):  # which is a mistake of its own
@@ -215,7 +246,7 @@ def unknown_key(key: str, node: DictConfig) -> str:
         return f"{key} is not an option: its members are chosen with {ways}."
     hint = ""
     if elsewhere := options_named(name, root_of(node)):
-        hint = f" Did you mean {_or(elsewhere)}?"
+        hint = f" Did you mean {_or(_typed(key, root_of(node)) for key in elsewhere)}?"
     elif closest := nearest(name, known if above else [*known, "experiment"]):
         hint = f" Did you mean '{full_key(above, closest)}'?"
     elif not above and (further := _nearest_below(name, node)):
@@ -230,7 +261,14 @@ def _nearest_below(name: str, composed: DictConfig) -> list[str]:
     return [key for key in known if closest and key.rpartition(".")[2] == closest]
 
 
-def _or(keys: Sequence[str]) -> str:
+def _typed(key: str, composed: DictConfig) -> str:
+    """How the option of this key is given a value: it, or what chooses a member of its group."""
+    *_, (_, node, name) = typed_steps(key, composed)
+    group = group_of(typing.get_type_hints(type_of(node))[name])
+    return key if group is None else f"{choice(group, key)}=…"
+
+
+def _or(keys: Iterable[str]) -> str:
     return " or ".join(f"'{key}'" for key in keys)
 
 

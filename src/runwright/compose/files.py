@@ -20,7 +20,7 @@ from omegaconf import MISSING, DictConfig, ListConfig, Node, OmegaConf, PathNode
 from runwright import hints
 from runwright.compose._hydra import Composer, Repository
 from runwright.compose._omegaconf import child, is_empty, raw_value, yaml_loader
-from runwright.compose.values import hint_at, takes_text
+from runwright.compose.values import hint_at, replace, takes_text
 from runwright.factory import CONFIG_GROUPS, full_key
 
 # A value that is demanded, octal or sexagesimal; it stands alone behind a key or in a list.
@@ -83,7 +83,7 @@ def settle(
     for default in defaults:
         loaded = composer.load(default, repository).config
         for key, value in _given(loaded, composed):
-            if OmegaConf.is_config(value):
+            if isinstance(value, DictConfig):
                 dictionaries[key] = value
             elif value == MISSING:
                 demanded[key] = None
@@ -91,7 +91,7 @@ def settle(
             demanded.pop(key, None)
         problems += _misread(default, repository, composed)
     for key, value in dictionaries.items():
-        OmegaConf.update(composed, key, value, merge=False)
+        replace(composed, key, value)
     for key in demanded:
         OmegaConf.update(composed, key, MISSING, force_add=True)
     return problems
@@ -135,7 +135,9 @@ def _has_lost(node: DictConfig) -> bool:
             found = _has_lost(below)
         elif isinstance(below, ListConfig):
             count = 0 if is_empty(below) else len(below)
-            found = any(_is_like_a_number(child(below, place)) for place in range(count))
+            members = [child(below, place) for place in range(count)]
+            blocks = any(isinstance(one, DictConfig) and _has_lost(one) for one in members)
+            found = blocks or any(_is_like_a_number(one) for one in members)
         else:
             found = _is_like_a_number(below)
         if found:
@@ -220,8 +222,8 @@ def _below(loader: yaml.SafeLoader, node: yaml.Node, key: str) -> Iterator[Scala
             if name.value != "defaults":
                 yield from _below(loader, value, full_key(key, str(name.value)))
     elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            yield from _below(loader, value, key)
+        for place, value in enumerate(node.value):
+            yield from _below(loader, value, full_key(key, str(place)))
     elif isinstance(node, yaml.ScalarNode) and not node.style and _is_number(node):
         value: Any = cast("Any", loader).construct_object(node)
         yield Scalar(key=key, text=node.value, value=value, line=node.start_mark.line + 1)

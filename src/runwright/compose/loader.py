@@ -168,9 +168,13 @@ class StrictConfigLoader(DelegatingLoader):
             elif config_name is not None:  # None: --hydra-help
                 config, conversion = convert(composed)
                 problems += conversion.problems
-        except (*USER_MISTAKES, AttributeError) as error:  # OmegaConf's, below what was deleted
+        except (
+            *USER_MISTAKES,
+            AttributeError,
+            TypeError,
+        ) as error:  # OmegaConf's, below what was deleted
             collected = self._collect(config_name, overrides, run_mode, from_shell=from_shell)
-            if isinstance(error, AttributeError) and not collected:
+            if isinstance(error, AttributeError | TypeError) and not collected:
                 raise
             raise ConfigError([*twice, *(collected or [text_of(error)])]) from None
         if twice or problems:
@@ -210,7 +214,7 @@ class StrictConfigLoader(DelegatingLoader):
             problems += wrong_in_hydra(composed, RunMode.RUN, self)
             config, conversion = convert(composed)
             problems += conversion.problems
-        except (*USER_MISTAKES, AttributeError) as error:
+        except (*USER_MISTAKES, AttributeError, TypeError) as error:
             collected = self._collect(config_name, overrides, RunMode.RUN, from_shell=True)
             raise ConfigError(collected or [text_of(error)]) from None
         if problems:
@@ -273,7 +277,7 @@ class StrictConfigLoader(DelegatingLoader):
     def _give(self, one: Override, composed: DictConfig, run_mode: RunMode) -> None:
         try:
             give(one, composed, self.composer)
-        except USER_MISTAKES:
+        except (*USER_MISTAKES, TypeError):  # a place in a list that is no number
             # A multirun's own configuration has members that none of its jobs may have.
             if run_mode is not RunMode.MULTIRUN:
                 raise

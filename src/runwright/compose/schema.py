@@ -1,11 +1,7 @@
-"""The schema: what Hydra and OmegaConf see of the factories.
-
-OmegaConf makes a frozen dataclass a read-only node, which nothing can then be composed into.
-`schema_node` clears that flag on every container; `convert.py` is the way back.
-"""
+"""The schema: what Hydra and OmegaConf see of the factories. `convert.py` is the way back."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, cast
 
@@ -13,7 +9,7 @@ from hydra.core.config_store import ConfigNode, ConfigStore
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
 from runwright.compose._omegaconf import child, declared_types, is_empty
-from runwright.factory import CONFIG_GROUPS, Settings
+from runwright.factory import CONFIG_GROUPS, Settings, usual_members
 
 SCHEMA_NAME: Final = "config_schema"
 
@@ -35,13 +31,22 @@ HYDRA_SETTINGS: Final[dict[str, Any]] = {
 }
 
 
-def schema_node(cls: type[Settings], defaults: list[Any] | None = None) -> DictConfig:
-    """The node that Hydra composes into: typed like `cls`, and writable."""
+def schema_node(cls: type[Settings], defaults: Sequence[Any] = ()) -> DictConfig:
+    """The node that Hydra composes into, typed like `cls`, with the members that are usual.
+
+    Args:
+        cls: the class.
+        defaults: what else its defaults list chooses.
+    """
     node = cast("DictConfig", OmegaConf.structured(cls))
-    _make_writable(node)
-    if defaults is not None:
+    _open_dictionaries(node)
+    usual: list[Any] = []
+    for key, group, name in usual_members(cls):
+        OmegaConf.update(node, key, MISSING)
+        usual.append({f"/{group}@{key}": name})
+    if usual or defaults:
         OmegaConf.set_struct(node, value=False)
-        node["defaults"] = defaults
+        node["defaults"] = ["_self_", *usual, *defaults]
         OmegaConf.set_struct(node, value=None)
     return node
 
@@ -92,8 +97,7 @@ class _SchemaNode(ConfigNode):
 
 def _root(config: type[Settings]) -> DictConfig:
     """The schema of the whole configuration, with the library's own settings of Hydra."""
-    defaults = ["_self_", {"objective": None}, {"override /hydra/job_logging": "none"}]
-    root = schema_node(config, defaults)
+    root = schema_node(config, [{"objective": None}, {"override /hydra/job_logging": "none"}])
     OmegaConf.set_struct(root, value=False)
     root["hydra"] = HYDRA_SETTINGS
     OmegaConf.set_struct(root, value=None)
@@ -105,15 +109,12 @@ def _member(cls: type[Settings]) -> DictConfig:
     objective: str | None = getattr(cls, "default_objective", None)
     if objective is None:
         return schema_node(cls)
-    return schema_node(cls, ["_self_", {"override /objective@_global_.objective": objective}])
+    return schema_node(cls, [{"override /objective@_global_.objective": objective}])
 
 
-def _make_writable(node: DictConfig | ListConfig) -> None:
-    OmegaConf.set_readonly(node, value=False)
-    types = declared_types(node)
-    if not any(dataclasses.is_dataclass(cls) for cls in types):
-        # A dictionary takes any key: Hydra closes the whole configuration, and what is open here
-        # stays open.
+def _open_dictionaries(node: DictConfig | ListConfig) -> None:
+    """Let dictionaries take any key: Hydra closes the whole, and what is open here stays open."""
+    if not any(dataclasses.is_dataclass(cls) for cls in declared_types(node)):
         OmegaConf.set_struct(node, value=False)
     if is_empty(node):
         return
@@ -123,4 +124,4 @@ def _make_writable(node: DictConfig | ListConfig) -> None:
     for key in keys:
         below = child(node, key)
         if isinstance(below, DictConfig | ListConfig):
-            _make_writable(below)
+            _open_dictionaries(below)

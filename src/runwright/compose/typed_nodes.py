@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, Node, OmegaConf
 
-from runwright.compose._omegaconf import child, is_empty, split_key
+from runwright.compose._omegaconf import Container, child, is_empty, split_key
 from runwright.compose.schema import SCHEMA_NAME
-from runwright.factory import CONFIG_GROUPS, full_key, group_of
+from runwright.factory import CONFIG_GROUPS, full_key, group_of, usual_members
+from runwright.hints import is_optional
 
 # Hydra's part, and what a project keeps there for itself (`hydra/env=…`).
 _NOT_DECLARED: Final = frozenset({"hydra", "hydra.env"})
@@ -26,27 +27,50 @@ def type_of(node: DictConfig) -> type[Any]:
 
 
 def typed_nodes(node: DictConfig, key: str = "") -> Iterator[tuple[DictConfig, str]]:
-    """Every node with the type of a settings class, and its key."""
+    """Every node with the type of a settings class, those in lists too, and its key."""
     if dataclasses.is_dataclass(OmegaConf.get_type(node)):
         yield node, key
-    for name in list(node) if not is_empty(node) else ():
-        below = child(node, name)
+    for name, below in containers_in(node):
+        inner = full_key(key, name)
         if isinstance(below, DictConfig):
-            yield from typed_nodes(below, full_key(key, str(name)))
+            yield from typed_nodes(below, inner)
+        else:
+            for place, member in containers_in(below):
+                if isinstance(member, DictConfig):
+                    yield from typed_nodes(member, full_key(inner, place))
+
+
+def containers_in(node: Container) -> Iterator[tuple[str, Container]]:
+    """The dictionaries and lists right below a node, each with its name or place."""
+    if is_empty(node):
+        return
+    for name in list(node) if isinstance(node, DictConfig) else range(len(node)):
+        below = child(node, name)
+        if isinstance(below, DictConfig | ListConfig):
+            yield str(name), below
 
 
 def typed_steps(key: str, composed: DictConfig) -> Iterator[tuple[str, DictConfig, str]]:
     """The names in a key that stand for options: the key so far, whose option, the name."""
-    node, path = composed, ""
+    node: Container = composed
+    path = ""
     for name in split_key(key):
-        if not dataclasses.is_dataclass(OmegaConf.get_type(node)):
-            return
-        path = f"{path}.{name}".lstrip(".")
-        yield path, node, name
-        below = child(node, name)
-        if not isinstance(below, DictConfig):
+        path = full_key(path, name)
+        if isinstance(node, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(node)):
+            yield path, node, name
+        below = member(node, name)
+        if not isinstance(below, DictConfig | ListConfig):
             return
         node = below
+
+
+def member(node: Container, name: str) -> Node | None:
+    """What stands at a name of a dictionary, or at a place of a list; None where nothing does."""
+    if is_empty(node):
+        return None
+    if isinstance(node, DictConfig):
+        return child(node, name)
+    return child(node, int(name)) if name.isdecimal() and int(name) < len(node) else None
 
 
 def options_class(node: DictConfig) -> type[Any] | None:
@@ -86,10 +110,11 @@ def option_names(cls: type[Any]) -> list[str]:
     return [name for name in names if name not in ("defaults", "_target_", "_partial_")]
 
 
-def is_required(key: str) -> bool:
-    """Whether the whole configuration needs a value for this option of its own."""
-    hint = typing.get_type_hints(root_class()).get(key)
-    return hint is not None and type(None) not in typing.get_args(hint)
+def is_required(group: str, key: str) -> bool:
+    """Whether the option of this key needs a member of the group, for all that can be chosen."""
+    owners = [cls for taken, cls in takers_of(group, root_class()) if taken == key]
+    name = key.rpartition(".")[2]
+    return any(not is_optional(typing.get_type_hints(owner)[name]) for owner in owners)
 
 
 def root_class() -> type[Any]:
@@ -118,12 +143,30 @@ def all_options(composed: DictConfig) -> list[str]:
 
 def places_of(group: str, cls: type[Any], above: str = "", depth: int = 4) -> list[str]:
     """The full keys of the options that take a member of a group, in any member of another."""
-    found: dict[str, None] = {}
+    return list(dict.fromkeys(key for key, _ in takers_of(group, cls, above, depth)))
+
+
+def takers_of(
+    group: str, cls: type[Any], above: str = "", depth: int = 4
+) -> Iterator[tuple[str, type[Any]]]:
+    """The options that take a member of a group, in any member of another: key, and whose it is."""
     for name, hint in typing.get_type_hints(cls).items():
         inner = group_of(hint)
         key = full_key(above, name)
         if inner == group:
-            found[key] = None
-        for member in CONFIG_GROUPS.get(inner or "", {}).values() if depth else ():
-            found |= dict.fromkeys(places_of(group, member, key, depth - 1))
-    return list(found)
+            yield key, cls
+        for below in CONFIG_GROUPS.get(inner or "", {}).values() if depth else ():
+            yield from takers_of(group, below, key, depth - 1)
+
+
+def owners_of_usual(group: str) -> Iterator[tuple[str, str, str]]:
+    """The factories with an option that has a usual member of a group.
+
+    Yields:
+        The factory's group and name, and the full key of the option.
+    """
+    for owners, members in CONFIG_GROUPS.items():
+        for name, cls in members.items():
+            for key, taken, _ in usual_members(cls, owners.replace("/", ".")):
+                if taken == group:
+                    yield owners, name, key

@@ -4,19 +4,22 @@ Hydra's grammar reads `1.10` as the number 1.1, `1_1` as 11 and `true` as a trut
 known which option they are for, and merges a dictionary into the one that was there.
 """
 
+import dataclasses
 import typing
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from runwright import hints
 from runwright.compose._hydra import Composer
-from runwright.compose._omegaconf import child
-from runwright.compose.typed_nodes import type_of, typed_steps
+from runwright.compose._omegaconf import Container, child, split_key
+from runwright.compose.typed_nodes import member, type_of, typed_steps
+from runwright.factory import full_key
 
 _NUMBERS = (bool, int, float)
 
@@ -28,6 +31,8 @@ def give(one: Override, composed: DictConfig, composer: Composer) -> None:
         ConfigCompositionException: there is no such option, or it does not take the value.
     """
     value: Any = None if one.is_delete() else one.value()
+    if not one.is_delete():
+        _add_entry(one.key_or_group, composed)
     hint = hint_at(one.key_or_group, composed)
     if hint is None or one.package is not None or one.is_delete() or one.is_list_extend():
         composer.apply(one, composed)
@@ -39,18 +44,40 @@ def give(one: Override, composed: DictConfig, composer: Composer) -> None:
         composer.apply(one, composed)
 
 
+def _add_entry(key: str, composed: DictConfig) -> None:
+    """Add what a key names in a dictionary of settings, with its defaults, where it is new."""
+    node: Container = composed
+    path = ""
+    for name in split_key(key):
+        kind = member_hint(hint_at(path, composed), dict) if path else None
+        if isinstance(node, DictConfig) and dataclasses.is_dataclass(kind) and name not in node:
+            node[name] = OmegaConf.structured(kind)
+        below = member(node, name)
+        if not isinstance(below, DictConfig | ListConfig):
+            return
+        node, path = below, full_key(path, name)
+
+
 def hint_at(key: str, composed: DictConfig) -> Any:
-    """The type that is declared for an option, or for what lies in its dictionary; or None."""
+    """The type that is declared for an option, or for what lies in its container; or None."""
     for path, node, name in typed_steps(key, composed):
         cls = type_of(node)
         if name not in cls.__dataclass_fields__:
             continue
+        hint = typing.get_type_hints(cls)[name]
         if path == key:
-            return typing.get_type_hints(cls)[name]
-        if f"{path}." == key[: len(path) + 1] and "." not in key[len(path) + 1 :]:
-            for kind in hints.alternatives(typing.get_type_hints(cls)[name]):
-                if typing.get_origin(kind) is dict:
-                    return typing.get_args(kind)[1]
+            return hint
+        is_right_below = f"{path}." == key[: len(path) + 1] and "." not in key[len(path) + 1 :]
+        if is_right_below and (inner := member_hint(hint, dict, list)) is not None:
+            return inner
+    return None
+
+
+def member_hint(hint: Any, *containers: type) -> Any:
+    """The type of what lies in a container of one of these types; None where none is declared."""
+    for kind in hints.alternatives(hint):
+        if (origin := typing.get_origin(kind)) in containers and typing.get_args(kind):
+            return typing.get_args(kind)[1 if origin is dict else 0]
     return None
 
 
@@ -62,13 +89,13 @@ def as_typed(value: Any, text: str, hint: Any) -> Any:
         text: what was typed.
         hint: the type of the option.
     """
-    kinds = hints.alternatives(hint)
     if isinstance(value, list):
-        member = next((typing.get_args(k)[0] for k in kinds if _is_a(k, list, tuple)), Any)
-        return _retyped_list(cast("list[Any]", value), text, member)
+        return _retyped_list(cast("list[Any]", value), text, member_hint(hint, list, tuple))
     if isinstance(value, dict):
-        member = next((typing.get_args(k)[1] for k in kinds if _is_a(k, dict)), Any)
-        return _retyped_dict(cast("dict[Any, Any]", value), text, member)
+        options = next(filter(dataclasses.is_dataclass, hints.alternatives(hint)), None)
+        member = member_hint(hint, dict)
+        of_each = defaultdict[Any, Any](lambda: member, typing.get_type_hints(options or object))
+        return _retyped_dict(cast("dict[Any, Any]", value), text, of_each)
     return text.strip() if takes_text(value, hint) else value
 
 
@@ -79,10 +106,6 @@ def takes_text(value: Any, hint: Any) -> bool:
     return isinstance(value, _NUMBERS) and bool(kinds & {str, Path}) and not kinds & {*number, Any}
 
 
-def _is_a(kind: Any, *containers: type) -> bool:
-    return typing.get_origin(kind) in containers and bool(typing.get_args(kind))
-
-
 def _retyped_list(values: list[Any], text: str, member: Any) -> list[Any]:
     parts = list(split(text.strip()[1:-1]))
     if len(parts) != len(values):  # written in a way that only Hydra's grammar takes apart
@@ -90,12 +113,14 @@ def _retyped_list(values: list[Any], text: str, member: Any) -> list[Any]:
     return [as_typed(value, part, member) for value, part in zip(values, parts, strict=True)]
 
 
-def _retyped_dict(values: dict[Any, Any], text: str, member: Any) -> dict[Any, Any]:
+def _retyped_dict(
+    values: dict[Any, Any], text: str, member: defaultdict[Any, Any]
+) -> dict[Any, Any]:
     parts = list(split(text.strip()[1:-1]))
     if len(parts) != len(values):
         return values
     items = zip(values.items(), parts, strict=True)
-    return {key: as_typed(value, _behind(part, ":"), member) for (key, value), part in items}
+    return {key: as_typed(value, _behind(part, ":"), member[key]) for (key, value), part in items}
 
 
 def split(text: str) -> Iterator[str]:
@@ -139,8 +164,19 @@ def _replace(
     one: Override, value: dict[Any, Any], hint: Any, composed: DictConfig, composer: Composer
 ) -> None:
     try:
-        given = as_typed(value, _text(one), hint)
-        OmegaConf.update(composed, one.key_or_group, given, merge=False)
+        replace(composed, one.key_or_group, as_typed(value, _text(one), hint))
     except OmegaConfBaseException:
         composer.apply(one, composed)  # which says what is wrong in the words of all others
         raise
+
+
+def replace(composed: DictConfig, key: str, value: Any) -> None:
+    """Give a dictionary this content in place of its own; its members get their declared type.
+
+    Raises:
+        OmegaConfBaseException: it does not take this content.
+    """
+    OmegaConf.update(composed, key, {}, merge=False)
+    node = OmegaConf.select(composed, key)
+    with open_dict(node):
+        node.merge_with(value)

@@ -103,6 +103,17 @@ def group_members(settings: Settings, key: str = "") -> dict[str, str]:
     return members
 
 
+def usual_choices(settings: Settings, key: str = "") -> Iterator[str]:
+    """What chooses a member where one is usual, by what chooses it: `model/backbone`."""
+    for field in dataclasses.fields(cast("Any", settings)):
+        value, full = getattr(settings, field.name), full_key(key, field.name)
+        if not isinstance(value, Settings):
+            continue
+        if described(field).usual is not None and value.config_group is not None:
+            yield choice(value.config_group, full)
+        yield from usual_choices(value, full)
+
+
 def _options(settings: Settings, key: str) -> Iterator[tuple[str, Any, bool, bool]]:
     """Every option's full key, plain value, whether that is its default, and `_is_typed`."""
     if not key:

@@ -12,7 +12,7 @@ from runwright.compose import schema
 from runwright.compose.yaml_text import escaped, to_yaml
 from runwright.config import Config
 from runwright.plain import plain_values
-from runwright.rundir.changes import group_members
+from runwright.rundir.changes import group_members, usual_choices
 from runwright.rundir.files import write_bytes
 from runwright.rundir.layout import ENVIRONMENT, HEADER
 from runwright.rundir.provenance import environment, program, this_process, uncommitted
@@ -41,11 +41,13 @@ def write_environment(path: Path, *, seconds_before: float = 0.0) -> None:
 def config_yaml(config: Config, path: Path) -> str:
     """The configuration as a primary configuration file that needs no other file."""
     members = group_members(config)
+    # What is in the defaults lists of the schemas already: the data bring their objective with
+    # them, others their usual members. This file has the last word.
+    brought = ["objective", *usual_choices(config)]
     defaults: list[Any] = [schema.SCHEMA_NAME]
-    # The objective is in the schema's defaults list already.
-    defaults += [{group: name} for group, name in members.items() if group != "objective"]
-    # The data bring their objective with them; this file has the last word.
-    defaults += ["_self_", {"override objective": members["objective"]}]
+    defaults += [{group: name} for group, name in members.items() if group not in brought]
+    defaults += ["_self_"]
+    defaults += [{f"override {group}": members[group]} for group in brought if group in members]
     values = {"defaults": defaults, **escaped(plain_values(config))}
     return (
         f"{HEADER} It reproduces the run by itself:\n"

@@ -85,7 +85,7 @@ def _build(composed: list[Composed], findings: Findings) -> list[Built]:
             built = workshop.whole(one)
             if built is not None and one is not composed[0]:
                 experiments.append(built)
-    data = {name: workshop.dims(o.config.dm) for name, o in members(composed, "dm").items()}
+    data = {name: workshop.dims(o.config) for name, o in members(composed, "dm").items()}
     width = max(map(len, data), default=0)
     print("\nData")
     for name, described in data.items():

@@ -5,9 +5,10 @@ from typing import Final
 
 import attrs
 
+from runwright.compose.typed_nodes import owners_of_usual
 from runwright.config import Config
 from runwright.dims import accepts
-from runwright.factory import CONFIG_GROUPS, Settings, name_of, type_argument
+from runwright.factory import CONFIG_GROUPS, Settings, choice, name_of, type_argument
 from runwright.tools.check.findings import Findings, listed
 from runwright.tools.project import ConfFile, Project, included
 
@@ -114,14 +115,24 @@ def member_cases(
                 f"(`pip install {package}`)."
             )
             continue
-        partners = _partners(project, {**given, group: name}, usual)
+        owner, chosen_by = _owner(group, given) if group not in in_defaults else ({}, group)
+        partners = _partners(project, {**given, **owner, group: name}, usual)
         if partners is None:
             alone.append(case.place)
             continue
-        choice = f"{group}={name}" if group in in_defaults else f"+{group}={name}"
-        yield attrs.evolve(case, overrides=(*partners, choice))
+        owned = [f"{above}={one}" for above, one in owner.items()]
+        sign = "" if group in in_defaults or owner else "+"
+        yield attrs.evolve(case, overrides=(*partners, *owned, f"{sign}{chosen_by}={name}"))
     if alone:
         findings.note(f"Left out, as there is nothing to choose that fits: {listed(alone)}.")
+
+
+def _owner(group: str, given: Mapping[str, str]) -> tuple[dict[str, str], str]:
+    """A factory that takes a member of a group unless told otherwise, and what tells it so."""
+    for above, name, key in owners_of_usual(group):
+        if given.get(above, name) == name:
+            return {above: name}, choice(group, key)
+    return {}, group
 
 
 def fits(dm: type[Settings], other: type[Settings]) -> bool:

@@ -6,7 +6,6 @@ from typing import TypeAlias
 import attrs
 
 from runwright.config import Config
-from runwright.data import DataModule
 from runwright.dims import Dims
 from runwright.extras import MissingExtraError
 from runwright.model import ModelFactory
@@ -57,16 +56,19 @@ class Workshop:
     _dims: dict[str, Described] = attrs.field(init=False, factory=dict[str, Described])
     _outcomes: dict[str, Outcome] = attrs.field(init=False, factory=dict[str, Outcome])
 
-    def dims(self, dm: DataModule) -> Described:
-        """What is known of data from their options alone."""
-        key = repr(dm)
+    def dims(self, config: Config) -> Described:
+        """What is known of data, and of what the objective adds, from the options alone."""
+        dm, objective = config.dm, config.objective
+        key = repr((dm, objective))
         if key not in self._dims:
             try:
                 try:
                     dm.preflight()
                 except MissingExtraError as error:  # what follows from the options is known
                     self.findings.note(f"Not checked in full: {error}")
-                self._dims[key] = dm.expected_dims()
+                dims = dm.expected_dims()
+                adds = dims is not None and fits(type(dm), type(objective))
+                self._dims[key] = objective.for_model(dims) if adds else dims
             except Exception as error:  # noqa: BLE001  # a bug in one factory must not hide the others' faults
                 self._dims[key] = explain(error)
         return self._dims[key]
@@ -85,7 +87,7 @@ class Workshop:
         for model_name, model_owner in models.items():
             for data_name, data_owner in data.items():
                 model, dm = model_owner.config.model, data_owner.config.dm
-                dims = self.dims(dm)
+                dims = self.dims(data_owner.config)
                 if isinstance(dims, Dims) and fits(type(dm), type(model)):
                     outcome = self.build(model, dims, composed[0].config.opt)
                     name = f"model={model_name} dm={data_name}"
@@ -103,7 +105,7 @@ class Workshop:
         config, place = one.config, one.case.place
         self._try(place, config.opt.preflight)
         self.objective(one)
-        dims = self.dims(config.dm)
+        dims = self.dims(config)
         if not isinstance(dims, Dims):
             return None
         outcome = self.build(config.model, dims, config.opt)
@@ -123,7 +125,7 @@ class Workshop:
 
     def objective(self, one: Composed) -> None:
         """Build the objective for what is known of the data; whatever does not work is a fault."""
-        dims = self.dims(one.config.dm)
+        dims = self.dims(one.config)
         if isinstance(dims, Dims):
             self._try(one.case.place, lambda: _build_objective(one.config, dims))
         elif isinstance(dims, Broken) or (isinstance(dims, Misfit) and one.case.file is not None):
