@@ -8,15 +8,17 @@ from typing_extensions import override
 
 from runwright.data import DataModule
 from runwright.dims import accepts
+from runwright.errors import did_you_mean
 from runwright.factory import CONFIG_GROUPS, Settings, name_of, option, settings, type_argument
 from runwright.model import ModelFactory
 from runwright.objective import ObjectiveFactory
 from runwright.optimisation import OptimisationCfg
+from runwright.stage import Stage
+from runwright.stages import choices as _choices  # pyright: ignore[reportUnusedImport]  # noqa: F401  # it registers them
 
 MAX_SEED: Final = 2**64 - 1
 """The greatest seed that torch takes."""
 
-Stage = Literal["fit", "validate", "test", "predict"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Parallel = Literal["ddp", "fsdp"]
 
@@ -175,7 +177,10 @@ class Config(Settings):
         default=False, doc="whether to use only kernels whose results are equal to the bit"
     )
     stage: Stage = option(
-        harmless=True, default="fit", doc="train, or measure or apply trained weights"
+        harmless=True, usual="fit", doc="train, or measure or apply what was trained"
+    )
+    then: list[str] = option(
+        harmless=True, default=[], doc="stages that follow a training, e.g. [test, predict]"
     )
 
     # Set by run.py: a configuration knows nothing of runs, and `.run()` is only shorter to write.
@@ -183,6 +188,11 @@ class Config(Settings):
 
     @override
     def problems(self) -> Iterator[str]:
+        stages = [name for name in CONFIG_GROUPS["stage"] if name != "fit"]
+        for name in [name for name in self.then if name not in stages]:
+            yield f"`then` cannot have '{name}'. {did_you_mean(name, stages)}"
+        if self.then and not self.stage.trains:
+            yield f"`then` must be [] with stage={chosen_name(self.stage)}: it follows a training"
         published = type_argument(type(self.dm))
         if not isinstance(published, type):
             return

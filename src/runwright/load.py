@@ -52,7 +52,7 @@ def load(run_dir: Path | str, overrides: Sequence[str] = ()) -> LoadedRun:
     from runwright.distributed import World
     from runwright.run import build
     from runwright.runtime import Runtime, choose_device
-    from runwright.stages import load_weights
+    from runwright.trained import load_weights
     from runwright.training.run_log import MetricsCsv
 
     path = Path(run_dir)

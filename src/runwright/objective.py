@@ -1,7 +1,8 @@
 """Objectives: what is minimised, what is measured, and which measure counts."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from runwright.distributed import World
+    from runwright.predictions import TableFormat
 
 D_contra = TypeVar("D_contra", bound=Dims, default=Any, contravariant=True)
 B_contra = TypeVar("B_contra", bound=Batch, default=Any, contravariant=True)
@@ -69,10 +71,56 @@ class Objective(ABC, Generic[B_contra]):
         """A fresh pass over a split; by default it takes the mean of every loss."""
         return MeanLosses(self)
 
+    proportions: Collection[str] = ()
+    """The measures that are shares of the examples, of which there is a binomial interval."""
+
     def predict(self, model: "nn.Module", batch: B_contra) -> "dict[str, NDArray[Any]]":
-        """The columns of the table of predictions: arrays of shape (B,), one row an example."""
+        """The columns of the table of predictions, a row for each example.
+
+        Returns:
+            Arrays of shape (B,), or (B, D) for embeddings and the like.
+        """
         del model, batch
-        raise UserError(f"stage=predict: {type(self).__name__} defines no table of predictions.")
+        raise UserError(f"{type(self).__name__} defines no table of predictions.")
+
+    def measures_of(self, table: "Mapping[str, NDArray[Any]]") -> dict[str, float]:
+        """The measures of a table of predictions; some of its rows may be there several times.
+
+        Confidence intervals come from it. A measure that cannot be taken of these rows is NaN.
+
+        Args:
+            table: the columns that `predict` gave for all examples, of shape (N,) or (N, D).
+        """
+        del table
+        raise UserError(
+            f"{type(self).__name__} defines no measures of a table of predictions, from which "
+            "confidence intervals could come."
+        )
+
+    def predictions(
+        self, folder: Path, split: str, *, table_format: "TableFormat" = "csv"
+    ) -> "AbstractContextManager[Callable[[nn.Module, B_contra], None]]":
+        """Where the predictions of a split go; by default a table of what `predict` returns.
+
+        Args:
+            folder: the folder to write to.
+            split: the name of the split.
+            table_format: the kind of file, where it is a table.
+
+        Returns:
+            A context. What it gives takes the model and one batch after the other; when it ends
+            without an error, all is written.
+        """
+        return self._table(folder / f"predictions_{split}.{table_format}", table_format)
+
+    @contextmanager
+    def _table(
+        self, path: Path, table_format: "TableFormat"
+    ) -> "Generator[Callable[[nn.Module, B_contra], None]]":
+        from runwright.predictions import table_of_predictions
+
+        with table_of_predictions(path, table_format) as add:
+            yield lambda model, batch: add(self.predict(model, batch))
 
 
 class MeanLosses(Evaluation[B_contra]):

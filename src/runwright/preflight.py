@@ -119,7 +119,7 @@ def problems_of_parts(parts: Mapping[str, Any], *, here: bool = False) -> list[s
             found += _problems_of_building(check)
     alone = os.environ.get("WORLD_SIZE", "1") == "1"  # else each process may hold a part
     if here and alone and built and {"gpu", "stage"} <= parts.keys():
-        named, is_trained = f"model={chosen_name(right['model'])}", parts["stage"] == "fit"
+        named, is_trained = f"model={chosen_name(right['model'])}", parts["stage"].trains
         opt, gpu = right["opt"], parts["gpu"]
         is_right(
             lambda: refuse_without_memory(named, built[0], opt, gpu=gpu, is_trained=is_trained)

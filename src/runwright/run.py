@@ -3,12 +3,12 @@
 import contextlib
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from runwright.caller import Caller
 from runwright.config import Config, chosen_name
 from runwright.errors import ConfigError, RunError, UserError
-from runwright.factory import Settings
+from runwright.factory import CONFIG_GROUPS, Settings
 from runwright.plain import plain_values
 from runwright.training.memory import explaining_out_of_memory
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from runwright.rundir.checkpoint import Checkpoint
     from runwright.rundir.directory import RunDir
     from runwright.runtime import Runtime
+    from runwright.stage import Stage
     from runwright.training.built import Built
+    from runwright.training.loop import Training
     from runwright.training.run_log import RunLog
     from runwright.training.stop import StopRequest
 
@@ -55,6 +57,7 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
     from runwright.distributed import joined
     from runwright.rundir.directory import RunDir
     from runwright.runtime import Runtime, choose_device, seed_everything
+    from runwright.trained import training_dir
     from runwright.training.stop import StopRequest
 
     if problems := preflight.problems(config):
@@ -66,18 +69,25 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
     ):
         if directory.finished is not None:
             log.info(_FINISHED, directory.finished, caller.directory_option)
-            if not (config.pictures and directory.lacks_pictures):
+            lacks_pictures = config.pictures and directory.lacks_pictures
+            if not lacks_pictures and set(config.then) <= set(directory.stages_done):
                 return directory.finished.value
         where = "on the CPU" if config.gpu < 0 else f"and GPU {config.gpu}"
         log.info("Starting a run with seed %d %s.", config.seed, where)
         device = choose_device(config.gpu) if world.size == 1 else world.device
         seed_everything(config.seed, deterministic=config.deterministic)
-        runtime = Runtime(device=device, seed=config.seed, run_dir=directory.path)
+        weights = None if config.stage.trains else _weights(config, directory.path, world)
+        runtime = Runtime(
+            device=device,
+            seed=config.seed,
+            run_dir=directory.path,
+            training_dir=directory.path if weights is None else training_dir(weights),
+        )
         built = build(config, runtime, world)
-        if config.stage == "fit":
+        if weights is None:
             value = _train(built, directory, world, caller, stop)
         else:
-            value = _measure_or_predict(built, world)
+            value = _apply(built, weights)
         stop.raise_if_requested()  # in the last step: the run is done, what would follow is not
         return value
 
@@ -108,14 +118,22 @@ def build(config: Config, runtime: "Runtime", world: "World") -> "Built[Any]":
     return Built(config=config, runtime=runtime, data=data, model=model, objective=objective)
 
 
-def _measure_or_predict(built: "Built[Any]", world: "World") -> float:
-    from runwright.stages import measure_or_predict
+def _weights(config: Config, run_dir: Path, world: "World") -> Path:
+    """The weights that a stage is about, found before any data are read."""
+    from runwright.trained import weights_for
 
-    stage = f"stage={built.config.stage}"
     if world.size > 1:
-        raise UserError(f"{stage} is done by one process; leave out torchrun.")
-    with _explaining_out_of_memory(stage, built.config):
-        return measure_or_predict(built)
+        stage = chosen_name(config.stage)
+        raise UserError(f"stage={stage} is done by one process; leave out torchrun.")
+    return weights_for(config, run_dir)
+
+
+def _apply(built: "Built[Any]", weights: Path) -> float:
+    from runwright.trained import trained
+
+    stage = built.config.stage
+    with _explaining_out_of_memory(f"stage={chosen_name(stage)}", built.config):
+        return stage.run(trained(built, weights))
 
 
 def _train(
@@ -123,10 +141,12 @@ def _train(
 ) -> float:
     """Train what was built: from its start, from other weights, or from its last checkpoint."""
     from runwright.rundir.checkpoint import Checkpoints
-    from runwright.stages import draw_results, load_weights
+    from runwright.trained import draw_results, load_weights
     from runwright.training.loop import Training
 
     config, data, model = built.config, built.data, built.model
+    for stage in _following(config):
+        stage.check(data)
     draws = config.pictures and world.is_main
     with _explaining_out_of_memory("around the training", config):
         checkpoints = Checkpoints(directory.path / "checkpoints", config.checkpoint)
@@ -156,7 +176,32 @@ def _train(
                 checkpoints.finish()
             parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
             directory.finish(fitted, parameters=parameters)
+            if world.is_main:
+                _follow(training, directory)
     return fitted.value
+
+
+def _following(config: Config) -> "list[Stage]":
+    """The stages that are to follow the training, with their usual options."""
+    return [cast("type[Stage]", CONFIG_GROUPS["stage"][name])() for name in config.then]
+
+
+def _follow(training: "Training[Any]", directory: "RunDir") -> None:
+    """Do those stages that are to follow the training, and have not done so yet."""
+    from runwright.trained import trained_here
+
+    config = training.built.config
+    for stage in _following(config):
+        name = chosen_name(stage)
+        if name in directory.stages_done:
+            continue
+        trained = trained_here(training)
+        if trained is None:
+            log.warning("then=[%s]: the model is sharded; take stage=%s by itself.", name, name)
+            continue
+        with _explaining_out_of_memory(f"stage={name}", config):
+            stage.run(trained)
+        directory.record_stage(name)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import logging
 import os
 import random
 from pathlib import Path
+from typing import cast
 
 import attrs
 import numpy as np
@@ -24,11 +25,17 @@ class Runtime:
         device: where the model is trained and the batches are wanted.
         seed: the seed of every random choice.
         run_dir: the directory that the run writes to.
+        training_dir: the directory of the training: the same in stage `fit`, and where the weights
+            are from in any other. What data must keep for later stages (a vocabulary, the
+            categories) is written there in the training, and read from there.
     """
 
     device: torch.device
     seed: int
     run_dir: Path
+    training_dir: Path = attrs.field(
+        default=attrs.Factory(lambda self: cast("Runtime", self).run_dir, takes_self=True)
+    )
 
 
 def choose_device(gpu: int) -> torch.device:

@@ -107,7 +107,8 @@ def test_help_shows_each_entry_with_its_options() -> None:
 
 
 def test_the_usual_backbone_is_taken_from_python_and_from_the_command_line() -> None:
-    assert TokenModel().backbone == LinearBackbone() == backbone()
+    usual = TokenModel()  # pyright: ignore[reportCallIssue]  # it knows no usual members
+    assert usual.backbone == LinearBackbone() == backbone()
     assert backbone("model/backbone=deep", "model.backbone.layers=3") == DeepBackbone(layers=3)
 
 

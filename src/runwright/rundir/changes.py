@@ -161,7 +161,10 @@ def _harmless(settings: Settings, key: str) -> set[str]:
     for field in dataclasses.fields(cast("Any", settings)):
         value = getattr(settings, field.name)
         full = full_key(key, field.name)
-        if isinstance(value, Settings):
+        if described(field).harmless and isinstance(value, Settings):
+            group = value.config_group or full
+            found |= {choice(group, full), *(leaf for leaf, *_ in _options(value, full))}
+        elif isinstance(value, Settings):
             found |= _harmless(value, full)
         elif described(field).harmless:
             found |= {leaf for leaf, _ in leaves(plain_values(value), full)} | {full}

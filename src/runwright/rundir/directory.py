@@ -22,16 +22,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock, Timeout
 
+from runwright.atomic_files import is_within
 from runwright.caller import REQUEUE, Caller
-from runwright.config import Config
+from runwright.config import Config, chosen_name
 from runwright.errors import RunError, UserError
 from runwright.rundir.changes import changes
 from runwright.rundir.checkpoint import Checkpoints
-from runwright.rundir.files import is_within
 from runwright.rundir.layout import is_run_directory, refuse_what_is_in_the_way
 from runwright.rundir.messages import FILE_ONLY, log_to
 from runwright.rundir.record import seconds_spent, write_environment, write_record
-from runwright.rundir.result import FitResult, read_result, write_result
+from runwright.rundir.result import FitResult, read_result, read_stages, record_stage, write_result
 
 if TYPE_CHECKING:
     from runwright.distributed import World
@@ -149,13 +149,24 @@ class RunDir:
         self._result(fitted.status, **fitted.recorded, parameters=parameters)
         self._is_whole = True
 
+    @property
+    def stages_done(self) -> list[str]:
+        """The stages that have followed the training on record."""
+        return read_stages(self.path)
+
+    def record_stage(self, name: str) -> None:
+        """Record that a stage has followed the training."""
+        record_stage(self.path, name)
+
     def _result(self, status: str, **rest: Any) -> None:
         # The record of a training is not another stage's to change, nor that of a run which could
         # not be resumed, and it stands once it is whole.
-        if self.config.stage != "fit" or not self._is_recorded or self._is_whole:
+        if not self.config.stage.trains or not self._is_recorded or self._is_whole:
             return
         seconds = self._seconds_before + time.time() - self._started
-        write_result(self.path, status, stage=self.config.stage, seconds=seconds, **rest)
+        write_result(
+            self.path, status, stage=chosen_name(self.config.stage), seconds=seconds, **rest
+        )
 
     @contextlib.contextmanager
     def _begun(self) -> Generator[None]:
@@ -168,7 +179,7 @@ class RunDir:
     def _compare(self) -> None:
         """Compare what is to run with what is on record, and record it if it begins anew."""
         recorded = self.path / "config.yaml"
-        is_training = self.config.stage == "fit"
+        is_training = self.config.stage.trains
         can_resume = self._checkpoints.exist()
         if can_resume:
             self._seconds_before = seconds_spent(self.path)
@@ -214,7 +225,7 @@ class RunDir:
         if os.access(self.path, os.W_OK | os.X_OK):
             return
         way = "Take another one."
-        if self.config.stage != "fit" and self._checkpoints.newest() is not None:
+        if not self.config.stage.trains and self._checkpoints.newest() is not None:
             way = (
                 "The weights in it can be used from elsewhere: give "
                 f"checkpoint.load={self.path} and another {self.caller.directory_option}."

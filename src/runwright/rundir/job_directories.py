@@ -56,7 +56,7 @@ class JobDirectories:
         return place
 
     def _find(self, own: Path, config: Config, swept: Collection[str]) -> Path:
-        if not self or config.stage != "fit" or config.checkpoint.allow_changes:
+        if not self or not config.stage.trains or config.checkpoint.allow_changes:
             return own
         is_anothers = own in self._given
         if not is_anothers and _record(own).exists():

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from runwright.atomic_files import write_bytes
 from runwright.compose import schema
 from runwright.compose.yaml_text import escaped, to_yaml
 from runwright.config import Config
 from runwright.plain import plain_values
 from runwright.rundir.changes import group_members, usual_choices
-from runwright.rundir.files import write_bytes
 from runwright.rundir.layout import ENVIRONMENT, HEADER
 from runwright.rundir.provenance import environment, program, this_process, uncommitted
 from runwright.rundir.result import RESULT
@@ -21,7 +21,7 @@ from runwright.rundir.result import RESULT
 
 def write_record(path: Path, config: Config, *, resume_command: Callable[[Path], str]) -> None:
     """Record what is about to run in a directory, in place of what ran there before."""
-    if config.stage == "fit":
+    if config.stage.trains:
         (path / RESULT).unlink(missing_ok=True)  # of what goes on from here
     write_bytes(path / "config.yaml", config_yaml(config, path).encode())
     write_bytes(path / "command.txt", (resume_command(path) + "\n").encode())

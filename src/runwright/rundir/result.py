@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import attrs
 
-from runwright.rundir.files import write_bytes
+from runwright.atomic_files import write_bytes
 
 RESULT: Final = "result.json"
 
@@ -78,6 +78,21 @@ def read_result(run_dir: Path) -> FitResult | None:
         )
     except (OSError, ValueError, KeyError, TypeError):  # none yet, or not one of ours
         return None
+
+
+def record_stage(run_dir: Path, name: str) -> None:
+    """Record that a stage has followed the training of a run."""
+    record: dict[str, Any] = json.loads((run_dir / RESULT).read_text())
+    done = [*record.get("then", []), name]
+    write_bytes(run_dir / RESULT, (json.dumps({**record, "then": done}, indent=2) + "\n").encode())
+
+
+def read_stages(run_dir: Path) -> list[str]:
+    """The stages that have followed the training of a run."""
+    try:
+        return json.loads((run_dir / RESULT).read_text()).get("then", [])
+    except (OSError, ValueError, AttributeError):  # none yet, or not one of ours
+        return []
 
 
 def _or_none(value: float) -> float | None:

@@ -30,7 +30,7 @@ def finished_value(run_dir: Path, composed: DictConfig) -> float | None:
             return None
         value = float("nan") if record["value"] is None else float(record["value"])
         config = to_config(without_hydra(composed))
-        if config.stage != "fit" or changes(run_dir / "config.yaml", config):
+        if not config.stage.trains or changes(run_dir / "config.yaml", config):
             return None
     except (OSError, ValueError, KeyError, TypeError, UserError):
         return None  # none of ours, or the job says itself what is wrong with it

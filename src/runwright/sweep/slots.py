@@ -210,7 +210,7 @@ def _processes() -> ForkServerContext | SpawnContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     # torch's optimisers import the last one when they are first used.
-    context.set_forkserver_preload(["runwright.stages", "runwright.sweep.trial", "torch._dynamo"])
+    context.set_forkserver_preload(["runwright.trained", "runwright.sweep.trial", "torch._dynamo"])
     return context
 
 

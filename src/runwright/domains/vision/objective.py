@@ -48,6 +48,29 @@ def check_fit(logits: Tensor, batch: ImageBatch, dims: ImageDims) -> None:
             )
 
 
+def measures_of_counts(
+    confusion: NDArray[np.int64], correct: NDArray[np.int64], count: NDArray[np.int64]
+) -> dict[str, float]:
+    """Accuracy, macro-F1 and worst-group accuracy.
+
+    Args:
+        confusion: counts of shape (num_classes, num_classes), row the true class.
+        correct: how many of each group are predicted rightly, (num_groups,).
+        count: how many there are of each group, (num_groups,).
+    """
+    hits = confusion.diagonal()
+    # F1 of a class is 2·TP / (2·TP + FP + FN); a class that neither occurs nor is predicted has
+    # none and does not count.
+    denominators = confusion.sum(axis=0) + confusion.sum(axis=1)
+    f1 = 2 * hits[denominators > 0] / denominators[denominators > 0]
+    present = count > 0
+    return {
+        "accuracy": float(hits.sum() / confusion.sum()),
+        "macro_f1": float(f1.mean()),
+        "worst_group_accuracy": float((correct[present] / count[present]).min()),
+    }
+
+
 class Classification(Objective[ImageBatch]):
     """Cross-entropy of the model's logits (B, num_classes)."""
 
@@ -58,6 +81,8 @@ class Classification(Objective[ImageBatch]):
         "macro_f1": True,
         "worst_group_accuracy": True,
     }
+
+    proportions = ("accuracy",)
 
     def __init__(
         self,
@@ -116,6 +141,21 @@ class Classification(Objective[ImageBatch]):
         }
         return {name: column.cpu().numpy() for name, column in columns.items()}
 
+    @override
+    def measures_of(self, table: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+        label, group, prediction = table["label"], table["group"], table["prediction"]
+        classes, groups = self.dims.num_classes, self.dims.num_groups
+        confusion = np.bincount(label * classes + prediction, minlength=classes**2)
+        correct = np.bincount(group[label == prediction], minlength=groups)
+        count = np.bincount(group, minlength=groups)
+        probabilities = np.stack([table[f"probability_{k}"] for k in range(classes)], axis=1)
+        of_label = probabilities[np.arange(len(label)), label].astype(np.float64)
+        least = np.finfo(np.float32).tiny  # what a probability that is not 0 may be rounded to
+        return {
+            "loss": float(-np.log(of_label.clip(least)).mean()),
+            **measures_of_counts(confusion.reshape(classes, classes), correct, count),
+        }
+
 
 class ClassificationEvaluation(Evaluation[ImageBatch]):
     """Plain cross-entropy, accuracy, macro-F1 and worst-group accuracy of a split.
@@ -161,17 +201,10 @@ class ClassificationEvaluation(Evaluation[ImageBatch]):
     @override
     def compute(self) -> dict[str, float]:
         confusion = self.confusion
-        total = confusion.sum()
-        hits = confusion.diagonal()
-        # F1 of a class is 2·TP / (2·TP + FP + FN); a class that neither occurs nor is predicted
-        # has none and does not count.
-        denominators = confusion.sum(axis=0) + confusion.sum(axis=1)
-        f1 = 2 * hits[denominators > 0] / denominators[denominators > 0]
+        correct, count = self._by_group.cpu().numpy()
         return {
-            "loss": float(self._loss) / total,
-            "accuracy": float(hits.sum() / total),
-            "macro_f1": float(f1.mean()),
-            "worst_group_accuracy": self._worst_group()[0],
+            "loss": float(self._loss) / confusion.sum(),
+            **measures_of_counts(confusion, correct, count),
         }
 
     def _worst_group(self) -> tuple[float, int, int]:

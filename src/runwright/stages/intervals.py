@@ -1,0 +1,164 @@
+"""Confidence intervals of measures, from the table of predictions of one inference."""
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from runwright.atomic_files import write_bytes
+from runwright.figures import new_figure, save_figure
+from runwright.objective import Objective
+
+Table = Mapping[str, NDArray[Any]]
+
+_TAIL: Final = 0.025  # on either side of a 95 % interval
+_NORMAL: Final = 1.96  # standard deviations within which 95 % of a normal distribution lie
+
+
+@attrs.frozen(kw_only=True)
+class Interval:
+    """A 95 % confidence interval.
+
+    Attributes:
+        mean: the mean of the measure over the bootstrap runs; its value where there are none.
+        low: the lower bound; NaN where there is none.
+        high: the upper bound, likewise.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is an interval."""
+        return not math.isnan(self.low)
+
+    def __str__(self) -> str:
+        return f"[{self.low:.4f}, {self.high:.4f}]" if self.is_known else "(no interval)"
+
+
+def of_table(
+    objective: Objective[Any],
+    table: Table,
+    *,
+    method: str,
+    num_bootstrap_runs: int,
+    seed: int,
+) -> dict[str, Interval]:
+    """The interval of every measure that comes from the table of predictions.
+
+    A bootstrap run draws as many examples as there are, with replacement (Efron 1979).
+
+    Args:
+        objective: says what the measures of a table are.
+        table: the columns of the table, arrays of shape (N, …).
+        method: `bootstrap_quantiles` takes the 2.5 and 97.5 % quantiles of the runs;
+            `bootstrap_t_interval` the mean ± t₀.₉₇₅ · their standard deviation; `binomial`
+            p ± 1.96·√(p(1 − p)/N), of proportions only.
+        num_bootstrap_runs: how often to draw.
+        seed: of what is drawn.
+    """
+    count = len(next(iter(table.values())))
+    values = objective.measures_of(table)
+    drawn = np.random.default_rng(seed)
+    runs = [
+        objective.measures_of({name: column[chosen] for name, column in table.items()})
+        for chosen in (drawn.integers(count, size=count) for _ in range(num_bootstrap_runs))
+    ]
+    intervals: dict[str, Interval] = {}
+    for name, value in values.items():
+        replicates = np.array([run[name] for run in runs], dtype=np.float64)
+        if method == "binomial":
+            p = float(replicates.mean()) if runs else value
+            is_proportion = name in objective.proportions
+            intervals[name] = binomial(p, count) if is_proportion else _unknown(p)
+        elif method == "bootstrap_quantiles":
+            intervals[name] = quantiles(replicates)
+        else:
+            intervals[name] = t_interval(replicates)
+    return intervals
+
+
+def quantiles(replicates: NDArray[np.float64]) -> Interval:
+    """The quantiles of the bootstrap runs between which 95 % of them lie."""
+    known = replicates[~np.isnan(replicates)]
+    if known.size == 0:
+        return _unknown(math.nan)
+    low, high = np.quantile(known, (_TAIL, 1 - _TAIL))
+    return Interval(mean=float(known.mean()), low=float(low), high=float(high))
+
+
+def t_interval(replicates: NDArray[np.float64]) -> Interval:
+    """The mean of the bootstrap runs, and t₀.₉₇₅ standard deviations to either side."""
+    from scipy.stats import t
+
+    known = replicates[~np.isnan(replicates)]
+    if known.size < 2:
+        return _unknown(float(known.mean()) if known.size else math.nan)
+    mean = float(known.mean())
+    half = float(t.ppf(1 - _TAIL, known.size - 1) * known.std(ddof=1))
+    return Interval(mean=mean, low=mean - half, high=mean + half)
+
+
+def binomial(p: float, count: int) -> Interval:
+    """The normal approximation to the interval of a proportion among `count` examples."""
+    half = _NORMAL * math.sqrt(p * (1 - p) / count)
+    return Interval(mean=p, low=max(0.0, p - half), high=min(1.0, p + half))
+
+
+def _unknown(mean: float) -> Interval:
+    return Interval(mean=mean, low=math.nan, high=math.nan)
+
+
+def record(
+    intervals: Mapping[str, Interval], method: str, num_bootstrap_runs: int, table: Table
+) -> dict[str, Any]:
+    """What the JSON file holds of the intervals; a bound that there is not is null."""
+    return {
+        "ci_method": method,
+        "num_bootstrap_runs": num_bootstrap_runs,
+        "num_examples": len(next(iter(table.values()))),
+        **{
+            name: {bound: _or_none(value) for bound, value in attrs.asdict(one).items()}
+            for name, one in intervals.items()
+        },
+    }
+
+
+def write_table(
+    path: Path, measures: Mapping[str, float], intervals: Mapping[str, Interval]
+) -> None:
+    """Write a CSV file: the measure, its value, the mean of the bootstrap runs, the bounds."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["measure", "value", "mean", "low", "high"])
+    for name, one in intervals.items():
+        numbers = (measures.get(name, math.nan), one.mean, one.low, one.high)
+        writer.writerow([name, *("" if math.isnan(number) else number for number in numbers)])
+    write_bytes(path, text.getvalue().encode())
+
+
+def draw(path: Path, measures: Mapping[str, float], intervals: Mapping[str, Interval]) -> None:
+    """Draw every measure with its interval, a row each."""
+    shown = {name: one for name, one in intervals.items() if one.is_known}
+    figure = new_figure(7, 1 + 0.4 * max(1, len(shown)))
+    axes = figure.add_subplot()
+    for row, (name, one) in enumerate(shown.items()):
+        axes.plot([one.low, one.high], [row, row], color="C0", solid_capstyle="butt", linewidth=3)
+        axes.plot(measures.get(name, one.mean), row, "o", color="black", markersize=5)
+    axes.set_yticks(range(len(shown)), list(shown))
+    axes.invert_yaxis()
+    axes.set_xlabel("value and 95 % confidence interval")
+    axes.grid(axis="x", alpha=0.3)
+    save_figure(figure, path)
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,40 @@
+"""The stage that writes predictions."""
+
+import math
+from typing import Any, Literal
+
+from typing_extensions import override
+
+from runwright.data import Data
+from runwright.factory import factory, option
+from runwright.predictions import TableFormat
+from runwright.stage import Stage, Trained, split_of
+
+
+@factory("predict")
+class Predict(Stage):
+    """Write what is predicted for each example of a split."""
+
+    split: Literal["val", "test"] | None = option(
+        default=None, doc="which part of the data; the test split by default, or else validation"
+    )
+    format: TableFormat = option(default="csv", doc="kind of the file, where it is a table")
+
+    @override
+    def check(self, data: Data[Any, Any]) -> None:
+        split_of(data, self._split(data))
+
+    def _split(self, data: Data[Any, Any]) -> str:
+        return self.split or ("test" if data.test is not None else "val")
+
+    @override
+    def run(self, trained: Trained[Any]) -> float:
+        split = self._split(trained.data)
+        batches = split_of(trained.data, split).batches(epoch=0)
+        written = trained.objective.predictions(
+            trained.runtime.run_dir, split, table_format=self.format
+        )
+        with trained.applying(), written as write:
+            for batch in batches:
+                write(trained.model, batch)
+        return math.nan

@@ -1,0 +1,158 @@
+"""From the weights of a run to what its stages get, and to the pictures of its results."""
+
+import contextlib
+import logging
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from torch import nn
+
+from runwright.config import Config
+from runwright.errors import UserError
+from runwright.rundir.changes import changes, is_record
+from runwright.rundir.checkpoint import find_weights, read_weights
+from runwright.rundir.learning_curves import draw_learning_curves
+from runwright.stage import Trained
+from runwright.training.built import Built
+from runwright.training.evaluation import autocast, evaluate
+from runwright.training.loop import Training
+from runwright.training.monitor import measure_to_report
+from runwright.training.sharding import is_sharded
+from runwright.training.splits import limited
+from runwright.training.weights import load_into
+
+log = logging.getLogger(__name__)
+
+
+def weights_for(config: Config, run_dir: Path) -> Path:
+    """The file with the weights that a stage is about.
+
+    Raises:
+        UserError: there are none, or they were trained on other data or with another model.
+    """
+    weights = find_weights(config.checkpoint.load or run_dir)
+    _refuse_other_data_or_model(config, weights)
+    return weights
+
+
+def training_dir(weights: Path) -> Path:
+    """The directory of the run that weights are from, or else the folder that they are in."""
+    record = _record_beside(weights)
+    return weights.parent if record is None else record.parent
+
+
+def trained(built: Built[Any], weights: Path) -> Trained[Any]:
+    """What a stage gets: the model with these weights, and all that belongs to it.
+
+    Raises:
+        UserError: the weights are not of this model, or nothing has the name of the measure.
+    """
+    load_weights(built.model, weights)
+    return _with_best_weights(built, built.model, weights)
+
+
+def trained_here(training: Training[Any]) -> Trained[Any] | None:
+    """The same of a training that has just ended.
+
+    Returns:
+        None where the model is sharded, so that no process has all of it.
+    """
+    best, model = training.checkpoints.best, training.step.evaluated_model
+    if is_sharded(model):
+        return None
+    load_into(model, read_weights(best), best)
+    return _with_best_weights(training.built, model, best)
+
+
+def _with_best_weights(built: Built[Any], model: nn.Module, weights: Path) -> Trained[Any]:
+    config, device = built.config, built.runtime.device
+
+    @contextlib.contextmanager
+    def applying() -> Generator[None]:
+        with torch.no_grad(), autocast(device, config.training.precision):
+            yield
+
+    return Trained(
+        config=config,
+        draws=config.pictures,
+        runtime=built.runtime,
+        data=attrs.evolve(built.data, val=limited(built.data, config.training)[1]),
+        model=model.eval(),
+        objective=built.objective,
+        weights=weights,
+        monitor=measure_to_report(config.training, built.objective),
+        applying=applying,
+    )
+
+
+def _refuse_other_data_or_model(config: Config, weights: Path) -> None:
+    """Make sure that weights are measured on the data and with the model of their own run.
+
+    Another split would measure them on what they were trained on, and say nothing of it.
+
+    Raises:
+        UserError: the run on record beside them had other data or another model.
+    """
+    recorded = _record_beside(weights)
+    if recorded is None:
+        return
+    changed = changes(recorded, config, within=("dm", "model"))
+    if not changed:
+        return
+    listed = "\n".join(changed)
+    if not config.checkpoint.allow_changes:
+        raise UserError(
+            f"The weights in {weights} were trained with other data or another model:\n{listed}\n"
+            f"Take that run's configuration, --config-dir {recorded.parent} --config-name config, "
+            "or measure them all the same with checkpoint.allow_changes=true."
+        )
+    log.warning("Measuring weights that were trained differently:\n%s", listed)
+
+
+def _record_beside(weights: Path) -> Path | None:
+    """The `config.yaml` of the run that weights are from, if it is there."""
+    # Where a link leads to is where they were trained, unless that is a mere store of files.
+    places = (weights.resolve(), weights.absolute())
+    records = (place.parent.parent / "config.yaml" for place in places)
+    return next((path for path in records if is_record(path)), None)
+
+
+def load_weights(model: nn.Module, location: Path) -> None:
+    """Load a model's weights from a file or from a run directory (its best ones).
+
+    Raises:
+        UserError: there are none, or they are not of this model; names what differs.
+    """
+    path = find_weights(location)
+    load_into(model, read_weights(path), path)
+    log.info("Loaded the weights in %s.", path)
+
+
+def draw_results(training: Training[Any]) -> None:
+    """Draw the learning curves, and the pictures of the best weights' validation."""
+    built = training.built
+    run_dir = built.runtime.run_dir
+    draw_learning_curves(run_dir / "metrics.csv", run_dir / "pictures" / "learning_curves.png")
+    if training.val is None:
+        return
+    best = training.checkpoints.best
+    if not best.exists():
+        log.warning("The validation is not drawn: there are no best weights, %s.", best)
+        return
+    try:
+        weights = read_weights(best)
+    except UserError as damage:
+        log.warning("The validation is not drawn: %s", damage)
+        return
+    model = training.step.evaluated_model
+    if is_sharded(model):  # no process has all of it
+        log.info("To draw the pictures of a sharded model's validation, take stage=validate.")
+        return
+    last = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.load_state_dict(weights)
+    with autocast(built.runtime.device, training.cfg.precision):
+        evaluate(model, built.objective, training.val).draw(run_dir / "pictures", "val")
+    model.load_state_dict(last)
