@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from runwright.atomic_files import replacing
+from runwright.rundir.atomic_files import replacing
 from runwright.errors import UserError
 from runwright.extras import require_extra
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from runwright.atomic_files import alias
+from runwright.rundir.atomic_files import alias
 from runwright.errors import UserError
 from runwright.rundir.checkpoint import (
     CheckpointCfg,

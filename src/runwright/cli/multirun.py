@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from runwright.atomic_files import is_within
+from runwright.rundir.atomic_files import is_within
 from runwright.cli.basic_launcher import is_basic_sweeper
 from runwright.cli.commands import sweep_command
 from runwright.cli.job import JobsRefusedError, job, remove_if_empty

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import attrs
 
-from runwright.atomic_files import alias, is_temporary, write_bytes
+from runwright.rundir.atomic_files import alias, is_temporary, write_bytes
 from runwright.config import CheckpointCfg
 from runwright.errors import UserError
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock, Timeout
 
-from runwright.atomic_files import is_within
+from runwright.rundir.atomic_files import is_within
 from runwright.caller import REQUEUE, Caller
 from runwright.config import Config, chosen_name
 from runwright.errors import RunError, UserError

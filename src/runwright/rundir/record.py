@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from runwright.atomic_files import write_bytes
+from runwright.rundir.atomic_files import write_bytes
 from runwright.compose import schema
 from runwright.compose.yaml_text import escaped, to_yaml
 from runwright.config import Config

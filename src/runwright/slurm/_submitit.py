@@ -19,7 +19,7 @@ import cloudpickle
 import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError, UncompletedJobError
 
-from runwright.atomic_files import write_bytes
+from runwright.rundir.atomic_files import write_bytes
 
 # submitit changes the environment while it submits; slots of a sweep do so side by side.
 _submitting: Final = threading.Lock()

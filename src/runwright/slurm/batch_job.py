@@ -20,7 +20,7 @@ from hydra.types import TaskFunction
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from runwright.atomic_files import write_bytes
+from runwright.rundir.atomic_files import write_bytes
 from runwright.caller import REQUEUE
 from runwright.cli.commands import sweep_command
 from runwright.errors import RunError, UserError

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
-from runwright.atomic_files import write_bytes
+from runwright.rundir.atomic_files import write_bytes
 from runwright.errors import UserError
 
 if TYPE_CHECKING:
