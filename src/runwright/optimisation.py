@@ -33,27 +33,28 @@ class OptimisationCfg(Settings):
     lr: float = option(default=5e-5, gt=0, doc="peak learning rate")
     weight_decay: float = option(default=0.0, ge=0, doc="weight decay, as the optimiser defines it")
     optimizer_cls: str = option(
-        default="torch.optim.AdamW", doc="a subclass of torch.optim.Optimizer, by name"
+        default="torch.optim.AdamW", doc="name of a subclass of torch.optim.Optimizer"
     )
     optimizer_kwargs: dict[str, Any] | None = option(
-        default={}, doc="further arguments of the optimiser, e.g. {betas: [0.9, 0.95]}"
+        default={}, doc="extra arguments for the optimiser, e.g. {betas: [0.9, 0.95]}"
     )
     schedule: Schedule = option(
-        default="one_cycle", doc="course of the learning rate over the training steps"
+        default="one_cycle", doc="learning-rate schedule over the training steps"
     )
     warmup: int | float = option(
         default=0,
         ge=0,
-        doc="linear warm-up before the schedule: an integer is steps, a fraction a share of all",
+        doc="linear warm-up before the schedule: an integer is steps, a float a fraction of all",
     )
     final_lr_ratio: float = option(
         default=0.0,
         ge=0,
         le=1,
-        doc="learning rate at the end of cosine and linear, as a share of lr",
+        doc="final learning rate of cosine and linear, as a fraction of lr",
     )
     decay_bias_and_norm: bool = option(
-        default=False, doc="whether weight decay also acts on biases and norms (all 1-d parameters)"
+        default=False,
+        doc="whether weight decay also applies to biases and norms (all 1-d parameters)",
     )
 
     @override

@@ -13,9 +13,9 @@ from runwright.errors import ConfigError, UserError, nearest
 
 TOOLS: Final = {
     "check": "try all combinations of factories without data",
-    "results": "show runs as a table, and which is best",
-    "schema": "write a JSON schema of the YAML files, for editors",
-    "simulate": "draw data to try things out with",
+    "results": "show runs in a table, and which is best",
+    "schema": "write JSON Schemas of the YAML files, for editors",
+    "simulate": "make stand-in data to try things out with",
 }
 """The commands of `python -m runwright`, each with what it does."""
 

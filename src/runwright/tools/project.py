@@ -145,8 +145,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--main",
         metavar="FILE",
-        help="the program, which is run up to its call of app.main to learn its factories and "
-        "where its YAML files are; by default the nearest main.py, here or above",
+        help="the program; it is run up to its call of app.main to find its factories and YAML "
+        "files; by default the nearest main.py, here or in a folder above",
     )
     parser.add_argument(
         "--conf",
@@ -164,7 +164,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="modules",
         action="append",
         default=[],
-        help="import this module too, for the factories that it registers; may be repeated",
+        help="also import this module, for the factories that it registers; can be repeated",
     )
     parser.add_argument(
         "--config-class",

@@ -13,8 +13,8 @@ from typing import Final, Protocol
 from runwright import domains
 
 _DESCRIPTION: Final = """\
-Draw a stand-in for data that are not at hand. It is read like the real data, and never used unless
-it was asked for here.
+Make a stand-in for data that you do not have. It is read like the real data, and is never used
+unless you ask for it here.
 """
 
 

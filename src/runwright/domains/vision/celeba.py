@@ -30,15 +30,17 @@ _MAX_BYTES: Final = 2**40  # of one image: no machine has more memory
 
 @factory("celeba")
 class CelebADataModule(DataModule[ImageDims, ImageBatch]):
-    """Photographs of faces: one attribute is the class, another makes the groups."""
+    """Photographs of faces: one attribute is the class, another defines the groups."""
 
     default_objective: ClassVar[str | None] = "classification"
     smaller_examples: ClassVar[str] = "smaller images (dm.default_res)"
 
     root: Path = option(
-        harmless=True, default=Path("data"), doc="folder with torchvision's folder `celeba`"
+        harmless=True,
+        default=Path("data"),
+        doc="folder that contains torchvision's folder `celeba`",
     )
-    superclass: CelebAttr = option(default=CelebAttr.SMILING, doc="attribute to be predicted")
+    superclass: CelebAttr = option(default=CelebAttr.SMILING, doc="attribute to predict")
     subclass: CelebAttr = option(
         default=CelebAttr.MALE, doc="attribute that divides each class into two groups"
     )
@@ -47,12 +49,14 @@ class CelebADataModule(DataModule[ImageDims, ImageBatch]):
         harmless=True, default=False, doc="whether torchvision may download CelebA to root"
     )
     split_seed: int | None = option(
-        default=None, ge=0, doc="seed of a random split; null is the official one"
+        default=None, ge=0, doc="seed of a random split; null uses the official one"
     )
     cache_dir: Path | None = option(
-        harmless=True, default=None, doc="folder of the decoded images; null is root/celeba/cache"
+        harmless=True,
+        default=None,
+        doc="folder for the decoded images; null uses root/celeba/cache",
     )
-    batch_size: int = option(default=64, ge=1, doc="images a batch")
+    batch_size: int = option(default=64, ge=1, doc="images per batch")
 
     @override
     def problems(self) -> Iterator[str]:

@@ -43,13 +43,13 @@ class FcnFactory(ModelFactory[ImageDims]):
     hidden_dim: int | None = option(
         default=None,
         ge=1,
-        doc="width of the hidden layers; null is that of the input, at most 10 million weights",
+        doc="width of the hidden layers; null is the input's, capped at 10 million weights a layer",
     )
     activation: Activation = option(default=Activation.GELU, doc="nonlinearity after each layer")
-    norm: NormType | None = option(default=NormType.LN, doc="normalisation before it")
+    norm: NormType | None = option(default=NormType.LN, doc="normalisation before the activation")
     dropout_prob: float = option(default=0.0, ge=0, lt=1, doc="dropout after each hidden layer")
     final_bias: bool = option(default=True, doc="whether the last layer has a bias")
-    input_norm: bool = option(default=False, doc="whether the input is normalised as well")
+    input_norm: bool = option(default=False, doc="whether to normalise the input as well")
 
     @override
     def problems(self) -> Iterator[str]:

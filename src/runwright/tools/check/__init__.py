@@ -21,11 +21,12 @@ from runwright.tools.project import Project, add_arguments, open_project
 
 _DESCRIPTION = """\
 Compose every file in conf/ and every registered factory; build every allowed pair of model and data
-on shapes alone, without reading data and without the memory; report all that is wrong at once.
+from shapes alone, without reading data or allocating memory; report everything that is wrong at
+once.
 """
 _OVERRIDES = """\
-overrides as for a run, e.g. model=cnn or dm.default_res=64; each holds wherever there is such an
-option
+overrides as for a run, e.g. model=cnn or dm.default_res=64; each applies wherever that option
+exists
 """
 
 _SHOWN: Final = 4

@@ -16,9 +16,9 @@ from runwright.tools.results.seed_group import by_monitor, differing
 from runwright.tools.results.table import report
 
 _DESCRIPTION: Final = """\
-Show every run below the directories as one table: what differed between them, the best value of
-the measure that decides and the last one, mean and standard deviation over seeds, how each ended,
-and the time.
+Show every run below the directories in one table: the options that differ, the best and the last
+value of the monitored measure, mean and standard deviation over seeds, how each run ended, and how
+long it took.
 """
 
 
@@ -94,6 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "directories", nargs="+", type=Path, metavar="DIR", help="where to look for runs"
     )
-    parser.add_argument("--csv", type=Path, help="write every run to this file as well")
-    parser.add_argument("--picture", type=Path, help="draw the runs to this file (PNG, PDF, SVG)")
+    parser.add_argument("--csv", type=Path, help="also write every run to this CSV file")
+    parser.add_argument(
+        "--picture", type=Path, help="also draw the runs to this file (PNG, PDF, SVG)"
+    )
     return parser

@@ -11,8 +11,8 @@ from runwright.tools.schema.kinds import schemas
 _DESCRIPTION = """\
 Write a JSON Schema for every kind of YAML file to .vscode/schemas: one for each group, those of
 launchers and sweepers included, one for the primary configuration, one for experiments. VS Code's
-settings.json is told which is for which. Editors then complete, explain and check the YAML files.
-Run it again when factories, options or YAML files were added, removed or renamed.
+settings.json is updated to say which schema is for which files. Editors then complete, explain and
+check the YAML files. Run it again after adding, removing or renaming factories, options or files.
 """
 
 _FOLDER: Final = ".vscode/schemas"
