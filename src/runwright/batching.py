@@ -36,7 +36,7 @@ class Batched(Split[B], Generic[B]):
         if shuffle_seed is not None and num_examples < batch_size:
             raise UserError(
                 f"The training split has {num_examples} examples, fewer than one batch of "
-                f"{batch_size}. Use a smaller batch size of the data (such as "
+                f"{batch_size}. Use a smaller batch size (such as "
                 f"dm.batch_size={num_examples})."
             )
         self.num_examples = num_examples

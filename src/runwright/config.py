@@ -83,15 +83,15 @@ class TrainingCfg(Settings):
         if self.epochs is None and self.max_steps is None:
             yield "`epochs` and `max_steps` cannot both be null: the training would never end"
         if self.parallel == "fsdp" and self.precision == "fp16":
-            yield "`precision`=fp16 does not go with `parallel`=fsdp; take bf16"
+            yield "`precision`=fp16 cannot be combined with `parallel`=fsdp; use bf16"
         for name in ("val_every", "limit_train_batches", "limit_val_batches"):
             value = getattr(self, name)
             if isinstance(value, float) and value > 1:
-                yield f"`{name}` as a share must be ≤ 1, got {value}; a number of steps is whole"
+                yield f"`{name}` as a fraction must be ≤ 1, got {value}; a count is an integer"
         if self.overfit_batches is not None:
             for name in ("limit_train_batches", "limit_val_batches"):
                 if getattr(self, name) is not None:
-                    yield f"`{name}` must be null with `overfit_batches`, which takes its place"
+                    yield f"`{name}` must be null with `overfit_batches`, which replaces it"
 
 
 @settings

@@ -58,10 +58,10 @@ def registered(name: str | None) -> Extend | None:
     if name not in _REGISTERED:
         way = (
             f'Write @search_space("{name.rpartition(".")[2]}") above the function, in main.py or '
-            "in a module named to app.main(factories=[…])."
+            "in a module passed to app.main(factories=[…])."
         )
         raise UserError(
-            f"hydra.sweeper.custom_search_space={name}: no function is registered by that name. "
+            f"hydra.sweeper.custom_search_space={name}: no function is registered under that name. "
             f"{did_you_mean(name, _REGISTERED) or 'None is.'} {way}"
         )
     return _REGISTERED[name]

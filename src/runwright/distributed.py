@@ -138,8 +138,8 @@ def joined(gpu: int) -> Generator[World]:
         count = torch.cuda.device_count()
         if local_rank >= count:
             raise UserError(
-                f"Process {local_rank} of this machine has no CUDA device of its own: there are "
-                f"{count}. Start as many processes as there are devices."
+                f"Process {local_rank} on this machine has no CUDA device of its own: there are "
+                f"{count}. Start no more processes than there are devices."
             )
         torch.cuda.set_device(local_rank)
     store, rank = _meeting_place()

@@ -56,7 +56,7 @@ _NO_DOC = (
 _NO_CLASS_DOC = "{cls} has no docstring. Its first line is what `--help` shows for it."
 _NO_BUILD = "{cls} is a factory but leaves {missing} abstract. Define it, or use @settings."
 _NO_GROUP = (
-    "{cls} inherits from no group's interface. Derive it from DataModule, ModelFactory, "
+    "{cls} does not inherit from a group's interface. Derive it from DataModule, ModelFactory, "
     "ObjectiveFactory, or from an interface of your own: `class MyKind(Settings, group='kind')`."
 )
 _COLLISION = (
@@ -64,24 +64,22 @@ _COLLISION = (
     "only at run time; read the option as `self.{name}` and drop the argument."
 )
 _TAKEN = (
-    "'{group}={name}' would be two factories:\n  {other}\n  {cls}\nRegister one of them under "
+    "'{group}={name}' would name two factories:\n  {other}\n  {cls}\nRegister one of them under "
     "another name."
 )
 _SAME_CLASS_NAME = (
-    "'{group}={other_name}' and '{group}={name}' are classes of the same name in one module, where "
-    "only the last can be found again:\n  {other}\n  {cls}\nRename one of the classes."
+    "'{group}={other_name}' and '{group}={name}' are classes with the same name in one module, "
+    "where only the last can be found again:\n  {other}\n  {cls}\nRename one of the classes."
 )
 _TWO_INTERFACES = (
-    "The group '{group}' would have two interfaces, so that an option of the one could be given a "
+    "The group '{group}' would have two interfaces, so an option of one could be given a "
     "factory of the other:\n  {other}\n  {cls}\nGive one of them another group."
 )
 _RESERVED: Final = frozenset({"defaults", "hydra"})
-_RESERVED_NAME = (
-    "{cls} has an option '{field}', a name that Hydra keeps for itself. Choose another."
-)
+_RESERVED_NAME = "{cls} has an option '{field}', a name that Hydra reserves. Choose another."
 _GROUP_DEFAULT = (
-    "{cls}.{field} has a factory of a group as its default, which nothing could replace then. "
-    "Declare it without a default, and name its usual member in a defaults list."
+    "{cls}.{field} has a factory of a group as its default, which nothing could then replace. "
+    "Declare it without a default and name its usual member in a defaults list."
 )
 _BAD_NAME = "'{name}' cannot be the name of {cls}: use letters, digits, '_', '-' and '.' only."
 
@@ -149,7 +147,7 @@ class Option:
         if not isinstance(value, int) and not math.isfinite(value):
             demand = f"a finite number{self.bounds and f' {self.bounds}'}"
         else:
-            demand = self.bounds if self._fits(value) or self.le else "a number of 64 bits"
+            demand = self.bounds if self._fits(value) or self.le else "a 64-bit number"
         return f"must be {demand}, got {value}"
 
     def _holds(self, value: float) -> bool:

@@ -57,7 +57,7 @@ def load(run_dir: Path | str, overrides: Sequence[str] = ()) -> LoadedRun:
 
     path = Path(run_dir)
     if not (path / "config.yaml").is_file():
-        raise UserError(f"{path} is no run directory: there is no config.yaml in it.")
+        raise UserError(f"{path} is not a run directory: it has no config.yaml.")
     config = compose(list(overrides), conf=path)
     runtime = Runtime(device=choose_device(config.gpu), seed=config.seed, run_dir=path)
     built = build(config, runtime, World())

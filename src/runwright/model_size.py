@@ -20,7 +20,7 @@ _MOST_TENSORS: Final = 200_000
 # Weights, gradients and the state of any optimiser, with room to spare.
 _MOST_COPIES: Final = 6
 
-_WAY_OUT: Final = "Make it smaller with the options below model (--help shows them)"
+_WAY_OUT: Final = "Make it smaller with the options under model (--help shows them)"
 
 
 @attrs.frozen(kw_only=True)
@@ -84,7 +84,7 @@ def bounded(named: str) -> Generator[None]:
         count += 1
         if count > _MOST_TENSORS:
             raise UserError(
-                f"{named} has more than {_MOST_TENSORS:,} tensors of parameters with these "
+                f"{named} has more than {_MOST_TENSORS:,} parameter tensors with these "
                 f"options: it would take minutes to build. {_WAY_OUT}."
             )
 
@@ -125,7 +125,7 @@ def refuse_without_memory(
             raise UserError(
                 f"{named} does not fit into memory with these options: {what} take "
                 f"{_gigabytes(needed)}, and {where} has {_gigabytes(there)}. {_WAY_OUT}, or "
-                "take another device (gpu)."
+                "use another device (gpu)."
             )
 
 

@@ -43,7 +43,7 @@ class Evaluation(ABC, Generic[B_contra]):
         if world.size > 1:
             raise UserError(
                 f"{type(self).__name__} does not define all_reduce, so its measures cannot be "
-                f"taken by {world.size} processes together. Train with one process, or define it."
+                f"computed by {world.size} processes together. Train with one, or define it."
             )
 
     def draw(self, folder: Path, split: str) -> None:  # optional
@@ -72,7 +72,9 @@ class Objective(ABC, Generic[B_contra]):
     def predict(self, model: "nn.Module", batch: B_contra) -> "dict[str, NDArray[Any]]":
         """The columns of the table of predictions: arrays of shape (B,), one row an example."""
         del model, batch
-        raise UserError(f"stage=predict: {type(self).__name__} defines no table of predictions.")
+        raise UserError(
+            f"stage=predict: {type(self).__name__} does not define a table of predictions."
+        )
 
 
 class MeanLosses(Evaluation[B_contra]):

@@ -66,17 +66,17 @@ class OptimisationCfg(Settings):
                 f"got '{self.optimizer_cls}'"
             )
         if isinstance(self.warmup, float) and self.warmup > 1:
-            yield f"`warmup` as a share must be ≤ 1, got {self.warmup}; steps are a whole number"
+            yield f"`warmup` as a fraction must be ≤ 1, got {self.warmup}; a count is an integer"
         if self.schedule == "one_cycle" and self.warmup:
-            yield "`warmup` must be 0 with `schedule`=one_cycle, which has a rise of its own"
+            yield "`warmup` must be 0 with `schedule`=one_cycle, which has its own warm-up"
         if self.schedule in ("constant", "one_cycle") and self.final_lr_ratio:
             yield (
-                f"`final_lr_ratio` must be 0 with `schedule`={self.schedule}, which knows no such "
-                "end; it belongs to cosine and linear"
+                f"`final_lr_ratio` must be 0 with `schedule`={self.schedule}, which does not "
+                "use it; it belongs to cosine and linear"
             )
         given = set(self.optimizer_kwargs or {})
         for own in sorted(given & {"lr", "weight_decay", "params"}):
-            yield f"`optimizer_kwargs` must not have '{own}'; use `{own}`"
+            yield f"`optimizer_kwargs` must not contain '{own}'; use `{own}`"
 
     @override
     def preflight(self) -> None:
@@ -165,7 +165,7 @@ class OptimisationCfg(Settings):
         warmup_steps = round(self.warmup * total_steps) if is_share else int(self.warmup)
         if warmup_steps > total_steps:
             raise UserError(
-                f"opt.warmup={self.warmup} is more than the {total_steps} steps of the training."
+                f"opt.warmup={self.warmup} is longer than the {total_steps} steps of the training."
             )
         schedule = self.schedule
         final = self.final_lr_ratio
@@ -198,8 +198,8 @@ class OptimisationCfg(Settings):
         name = self.optimizer_cls.removeprefix(_PREFIX)
         if name not in known:
             raise UserError(
-                f"opt.optimizer_cls: torch.optim has no '{name}' that fits a plain training step. "
-                + did_you_mean(name, known)
+                f"opt.optimizer_cls: torch.optim has no '{name}' that works with a plain "
+                "training step. " + did_you_mean(name, known)
             )
         cls = known[name]
         parameters = inspect.signature(cls).parameters
@@ -209,7 +209,8 @@ class OptimisationCfg(Settings):
         for key in given:
             if key not in allowed:
                 raise UserError(
-                    f"opt.optimizer_kwargs: {name} takes no '{key}'. {did_you_mean(key, allowed)}"
+                    f"opt.optimizer_kwargs: {name} has no argument '{key}'. "
+                    + did_you_mean(key, allowed)
                 )
         if wrong := list(optimizer_arguments.mistyped(cls, given)):
             raise UserError("\n".join(wrong))

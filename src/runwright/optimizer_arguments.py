@@ -26,9 +26,9 @@ Make: TypeAlias = "Callable[[list[torch.Tensor], Given], Optimizer]"
 _KEY: Final = "opt.optimizer_kwargs"
 _WORDS: Final[dict[Any, str]] = {
     bool: "true or false",
-    int: "a whole number",
+    int: "an integer",
     float: "a number",
-    str: "a text",
+    str: "a string",
     types.NoneType: "null",
 }
 
@@ -135,7 +135,7 @@ def _refusal(cls: "type[Optimizer]", given: Given, why: str) -> str:
         listed = ", ".join(f"{name}: {text}" for name, text in texts.items())
         said = f"{_KEY}={{{listed}}}"
     usual = " ".join(_usual(cls, name) for name in given)
-    return f"{said}: torch.optim.{cls.__name__} does not take it ({why}). {usual}"
+    return f"{said}: torch.optim.{cls.__name__} does not accept it ({why}). {usual}"
 
 
 def _usual(cls: "type[Optimizer]", name: str) -> str:

@@ -29,8 +29,8 @@ _IN_PYTHON: Final = Caller()
 
 _FINISHED: Final = (
     "This run has finished. %s\n"
-    "To train on, ask for more training.epochs or training.max_steps, with "
-    "checkpoint.allow_changes=true. To start anew, take another %s."
+    "To train longer, increase training.epochs or training.max_steps, with "
+    "checkpoint.allow_changes=true. To start over, use another %s."
 )
 
 
@@ -112,7 +112,7 @@ def _measure_or_predict(built: "Built[Any]", world: "World") -> float:
 
     stage = f"stage={built.config.stage}"
     if world.size > 1:
-        raise UserError(f"{stage} is done by one process; leave out torchrun.")
+        raise UserError(f"{stage} runs in one process; leave out torchrun.")
     with _explaining_out_of_memory(stage, built.config):
         return measure_or_predict(built)
 
@@ -127,7 +127,7 @@ def _train(
 
     config, data, model = built.config, built.data, built.model
     draws = config.pictures and world.is_main
-    with _explaining_out_of_memory("around the training", config):
+    with _explaining_out_of_memory("before or after the training", config):
         checkpoints = Checkpoints(directory.path / "checkpoints", config.checkpoint)
         with world.main_first():
             if world.is_main:
@@ -190,7 +190,7 @@ def _explaining_size(group: str, chosen: Settings) -> contextlib.AbstractContext
     def explain(said: str) -> UserError:
         return UserError(
             f"{group}={chosen_name(chosen)} does not fit into memory with these options: {said}. "
-            f"Make it smaller with the options below {group} (--help shows them), or take another "
+            f"Make it smaller with the options under {group} (--help shows them), or use another "
             "device (gpu)."
         )
 

@@ -88,8 +88,8 @@ def _refuse_other_data_or_model(config: Config, weights: Path) -> None:
     if not config.checkpoint.allow_changes:
         raise UserError(
             f"The weights in {weights} were trained with other data or another model:\n{listed}\n"
-            f"Take that run's configuration, --config-dir {recorded.parent} --config-name config, "
-            "or measure them all the same with checkpoint.allow_changes=true."
+            f"Use that run's configuration, --config-dir {recorded.parent} --config-name config, "
+            "or measure them anyway with checkpoint.allow_changes=true."
         )
     log.warning("Measuring weights that were trained differently:\n%s", listed)
 
@@ -123,7 +123,7 @@ def draw_results(training: Training[Any]) -> None:
         return
     model = training.step.evaluated_model
     if is_sharded(model):  # no process has all of it
-        log.info("To draw the pictures of a sharded model's validation, take stage=validate.")
+        log.info("To draw the pictures of a sharded model's validation, run stage=validate.")
         return
     last = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(weights)
@@ -145,7 +145,7 @@ def _split(config: Config, data: Data[Any, Any]) -> tuple[str, Split[Any]]:
     if split is None:
         raise UserError(
             f"stage={config.stage}: these data have no {wanted} split. If an option of the data "
-            "keeps one, train with it as well."
+            "sets one aside, train with it as well."
         )
     return wanted, split
 

@@ -48,8 +48,8 @@ def test_values_of_another_kind_are_refused() -> None:
     with pytest.raises(ConfigError) as refused:
         check_study(study, space, options)
     first, second = refused.value.problems
-    assert first.startswith("hydra.sweeper.measures=[val_loss], but the trials of this study have")
-    assert second.startswith("hydra.sweeper.seeds=[1], but the trials of this study have values of")
+    assert first.startswith("hydra.sweeper.measures=[val_loss], but the trials of this study were")
+    assert second.startswith("hydra.sweeper.seeds=[1], but the trials of this study were run with")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_wider_range_and_other_options_are_taken(
     space = SearchSpace.parse({}, {}, [now])
     check_study(study, space, SweeperCfg())
     space.suggest(study.ask())
-    assert "were made with" not in caplog.text
+    assert "were run with" not in caplog.text
 
 
 def test_it_is_said_that_the_trials_before_had_other_values(
@@ -75,9 +75,6 @@ def test_it_is_said_that_the_trials_before_had_other_values(
         check_study(study, space, SweeperCfg())
         first, second = (record.getMessage() for record in caplog.records)
         assert first == (
-            "++model.hidden_dim=5: trials that this study has had before were made with the usual "
-            "value."
+            "++model.hidden_dim=5: earlier trials of this study were run with the default."
         )
-        assert second == (
-            "training.epochs=3: trials that this study has had before were made with 2."
-        )
+        assert second == ("training.epochs=3: earlier trials of this study were run with 2.")

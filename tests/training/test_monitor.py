@@ -98,7 +98,7 @@ def test_any_measure_can_be_monitored_when_it_is_said_which_way_is_better(tmp_pa
         compose(wrong).run(tmp_path / "wrong")
     with pytest.raises(UserError, match="Did you mean 'smallest'"):
         compose([*wrong, "stage=validate", f"checkpoint.load={tmp_path / 'run'}"]).run("stage")
-    with pytest.raises(UserError, match="no such thing"):  # measures of a validation begin with it
+    with pytest.raises(UserError, match="no validation"):  # measures of a validation begin with it
         compose([*options, "training.monitor=smallest"]).run(tmp_path / "wrong")
 
 

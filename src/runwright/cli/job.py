@@ -116,7 +116,7 @@ def _place(own: Path, number: int, config: "Config", pending: "PendingJobs") -> 
     place = known.place(number, config, _swept(pending))
     if place != own:
         remove_if_empty(own)
-        print(f"Job #{number} of this command has the directory {place}.", file=sys.stderr)
+        print(f"Job #{number} of this command runs in {place}.", file=sys.stderr)
     return place
 
 

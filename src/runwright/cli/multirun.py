@@ -45,7 +45,7 @@ def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
         raise
     except (KeyboardInterrupt, SystemExit):
         if loader.pending.has_launched and (command := _command(loader)):
-            print(f"To go on with all jobs: {command}", file=sys.stderr)
+            print(f"To resume all jobs: {command}", file=sys.stderr)
         raise
     finally:
         _remove_stray(loader, overrides)
@@ -63,8 +63,8 @@ def _of_storage(error: OSError, loader: StrictConfigLoader) -> UserError | RunEr
     if is_the_folders or not loader.pending.has_launched:
         return UserError(f"hydra.sweep.dir={folder}: {file}: {error.strerror}.")
     command = _command(loader)
-    way = f" When that is mended, go on with: {command}" if command else ""
-    return RunError(f"{file}: {error.strerror}. The jobs that follow were not launched.{way}")
+    way = f" Once that is fixed, resume with: {command}" if command else ""
+    return RunError(f"{file}: {error.strerror}. The remaining jobs were not launched.{way}")
 
 
 def _command(loader: StrictConfigLoader) -> str | None:

@@ -51,7 +51,7 @@ from runwright.factory import Settings, choice
 from runwright.plain import leaves
 
 _NO_SCHEMA: Final = (
-    "The primary configuration has no schema. Begin its defaults list with "
+    "The primary configuration has no schema. Start its defaults list with "
     f"`- {schema.SCHEMA_NAME}`."
 )
 
@@ -212,7 +212,7 @@ class Mistakes:
                     meant, text = _with_place(one, text)
                 elif one.is_add() and text.startswith(f"Multiple values for {key}."):
                     meant = typed.lstrip("+")
-                    text = f"{typed}: {key} is chosen already. To choose another: {meant}"
+                    text = f"{typed}: {key} is already chosen. To choose another: {meant}"
                 else:
                     continue
                 self.problems.append(text)
@@ -334,7 +334,7 @@ def _with_place(one: Override, text: str) -> tuple[str, str]:
         return f"+{typed}", text
     value = typed.partition("=")[2]
     ways = [f"+{choice(group, place)}={value}" for place in places]
-    return ways[0], f"{typed}: nothing chooses '{group}' by itself. Write {' or '.join(ways)}."
+    return ways[0], f"{typed}: nothing chooses '{group}' by default. Write {' or '.join(ways)}."
 
 
 def _nearest_word(word: str) -> str:

@@ -18,7 +18,7 @@ from runwright.factory import OptionError, Settings, broken_rules, described, fu
 from runwright.plain import home_path
 
 _ABSTRACT: Final = (
-    "{key}: the file that was chosen does not say which {cls} it changes. Begin it with a "
+    "{key}: the chosen file does not say which {cls} it changes. Start it with a "
     "defaults list that names one, `defaults: [NAME]`."
 )
 

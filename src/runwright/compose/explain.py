@@ -46,8 +46,8 @@ NOT_GLOBAL: Final = (
 )
 
 _CIRCLE: Final = (
-    "The defaults lists lead in a circle: a YAML file names itself, perhaps because it has the "
-    "name of what it starts from. A file conf/model/cnn.yaml that begins with `- cnn` needs "
+    "The defaults lists form a cycle: a YAML file names itself, perhaps because it has the "
+    "same name as what it starts from. A file conf/model/cnn.yaml that begins with `- cnn` needs "
     "another name."
 )
 # OmegaConf's hint, where there is one with the full key.
@@ -74,7 +74,7 @@ def explain_deletion(one: Override, composed: DictConfig) -> str | None:
             continue
         text = f"~{key}: an option cannot be deleted. "
         if inspect.isclass(hint) and issubclass(hint, Settings):
-            return f"{text}Leave this out, and give values to the options below {key}."
+            return f"{text}Leave this out, and set the options under {key}."
         null = f" (or {key}=null)" if hints.is_optional(hint) else ""
         return f"{text}Give it a value, {key}=…{null}, or leave this out."
     return None

@@ -34,11 +34,11 @@ _OF_HYDRA: Final = ("run", "sweep", "job", "launcher", "sweeper")
 _LIKE_A_NUMBER: Final = re.compile(r"[-+]?[0-9.][0-9.eE+-]*|True|False|nan|inf|-inf")
 
 _IN_PLACE_OF: Final = (
-    "{path} takes the place of the factory {group}={name}. Give the file another name; if it "
-    "changes options of the factory, begin it with `defaults: [{name}]`."
+    "{path} replaces the factory {group}={name}. Give the file another name; if it "
+    "changes options of the factory, start it with `defaults: [{name}]`."
 )
 _OTHER_BASE: Final = (
-    "{where}: YAML reads {text} as {value}. Write {value} if that is meant, or quote it: '{text}'."
+    "{where}: YAML reads {text} as {value}. Write {value} if you mean that, or quote it: '{text}'."
 )
 _NOT_AS_WRITTEN: Final = (
     "{where}: {key} takes text, and YAML reads {text} as {value}. Quote it: '{text}'."
@@ -112,7 +112,7 @@ def misplaced(
                     )
     chosen = [] if config_name is None else repository.groups_chosen_in(config_name)
     for group in dict.fromkeys(one for one in chosen if chosen.count(one) > 1):
-        yield f"In {config_name}.yaml: the defaults list chooses '{group}' twice. Leave one."
+        yield f"In {config_name}.yaml: the defaults list chooses '{group}' twice. Keep only one."
 
 
 def _is_likely(composed: DictConfig, repository: Repository) -> bool:
@@ -184,7 +184,7 @@ def _misread(default: ResultDefault, repository: Repository, composed: DictConfi
         return []
     texts: list[str] = []
     if _HEADER_WITH_COLON.search(path.read_text()):
-        texts.append(f"{path}: a package is named without a colon: `# @package _global_`.")
+        texts.append(f"{path}: a package is written without a colon: `# @package _global_`.")
     package = default.package or ""
     for one in _scalars(path, package):
         where = f"{path}, line {one.line}"

@@ -22,7 +22,7 @@ _PATHS_OF_HYDRA: Final = frozenset(
         "hydra.launcher.submitit_folder",
     }
 )
-_FORM: Final = "An override is written key=value, without blanks around the '='."
+_FORM: Final = "An override is written key=value, without spaces around the '='."
 
 
 def parse_override(text: str, *, before: str | None = None) -> Override:
@@ -36,14 +36,14 @@ def parse_override(text: str, *, before: str | None = None) -> Override:
         UserError: Hydra's grammar does not take it; says how to quote it.
     """
     if "=" not in text and not text.startswith("~"):
-        raise UserError(f"{text}: this gives no option a value. {_next_step(text, before)}")
+        raise UserError(f"{text}: this does not set an option. {_next_step(text, before)}")
     try:
         parsed = _parsed(text)
     except HydraException as error:
         said = f"{text}: Hydra cannot read this: {error}."
         raise UserError(f"{said}\n{_next_step(text, before)}") from error
     if not parsed.key_or_group:
-        raise UserError(f"{text}: what is before the '=' is missing. {_FORM}")
+        raise UserError(f"{text}: the key before the '=' is missing. {_FORM}")
     return parsed
 
 
@@ -64,8 +64,8 @@ def given_twice(overrides: Sequence[str]) -> list[str]:
         if not (one.is_delete() or one.is_list_extend()):
             given.setdefault((one.key_or_group, one.package), []).append(text)
     return [
-        f"{texts[0]}: {_key(texts[0])} is given {len(texts)} times, also as "
-        f"{' and '.join(texts[1:])}. Leave one."
+        f"{texts[0]}: {_key(texts[0])} is set {len(texts)} times, also as "
+        f"{' and '.join(texts[1:])}. Keep only one."
         for texts in given.values()
         if len(texts) > 1
     ]
@@ -94,16 +94,16 @@ def several_values(text: str, *, is_choice: bool, from_shell: bool = True) -> st
     """
     way = "To run with each of them, add --multirun."
     if not from_shell:
-        way = "compose makes one configuration; call it with each of them."
+        way = "compose makes one configuration; call it once for each of them."
     said = f"{text}: these are several values. {way}"
     if re.search(r"=(tag\(.*)?(int\()?interval\(", text) and from_shell:
-        return f"{text}: an interval is searched. Add --multirun hydra/sweeper=runwright."
+        return f"{text}: an interval can only be searched. Add --multirun hydra/sweeper=runwright."
     if is_choice:
         return said
     key, _, value = text.partition("=")
     written = shlex.quote if from_shell else repr
     as_list, as_text = written(f"{key}=[{value}]"), written(_with_text(key, value))
-    return f"{said} As a list they are written {as_list}, as one text {as_text}."
+    return f"{said} As a list, write {as_list}; as one string, {as_text}."
 
 
 def quoted(key: str, value: str) -> str:
@@ -133,10 +133,10 @@ def _next_step(text: str, before: str | None) -> str:
     if equals and is_read(f"{key}=1"):
         if (values := re.fullmatch(r"choice\((.*)\)", value)) and is_read(f"{key}={values[1]}"):
             # Hydra's grammar knows no null among the arguments of a function.
-            return f"Write the values with commas only: {shlex.quote(f'{key}={values[1]}')}"
+            return f"Separate the values by commas only: {shlex.quote(f'{key}={values[1]}')}"
         if elements := _as_list(key, value):
-            return f"If texts in the list are meant so, quote each: {shlex.quote(elements)}"
-        said = f"If {value} is meant as text, quote it, and all of it again for the shell:"
+            return f"If these are meant as text, quote each: {shlex.quote(elements)}"
+        said = f"If {value} is meant as text, quote it, and quote the whole again for the shell:"
         return f"{said} {quoted(key, value)}"
     if equals or not before or not before.partition("=")[2]:
         return _FORM

@@ -43,7 +43,7 @@ def read_record(recorded: Path) -> dict[str, Any]:
     except (OSError, yaml.YAMLError, AttributeError, TypeError, UnicodeDecodeError) as error:
         raise UserError(
             f"{recorded} cannot be read, so it is not known what this run directory holds: "
-            f"{error}. Mend the file, or take another directory."
+            f"{error}. Fix the file, or use another directory."
         ) from error
     return dict(leaves(loaded)) | chosen
 
@@ -96,7 +96,7 @@ def group_members(settings: Settings, key: str = "") -> dict[str, str]:
             name = name_of(type(value))
             if name is None:
                 raise UserError(
-                    f"{full}: {type(value).__name__} is in no group; decorate it with @factory."
+                    f"{full}: {type(value).__name__} has no group; decorate it with @factory."
                 )
             members[choice(value.config_group, full)] = name
         members |= group_members(value, full)
@@ -163,7 +163,7 @@ def _chosen(loaded: Any) -> dict[str, str]:
     if isinstance(loaded, dict):
         defaults = cast("dict[str, Any]", loaded).pop("defaults", None)
     if not isinstance(defaults, list):
-        raise TypeError("it is no record of a run")
+        raise TypeError("it is not the record of a run")
     return {
         group.removeprefix("override "): name
         for entry in cast("list[Any]", defaults)

@@ -189,7 +189,7 @@ class Checkpoints:
             self._read_pair("best")
         except DamagedCheckpointError as damage:
             log.warning(
-                "Damaged best weights %s. The next better validation writes them anew.", damage
+                "Damaged best weights %s. The next better validation will rewrite them.", damage
             )
 
     def forget_best(self) -> None:
@@ -236,13 +236,13 @@ class Checkpoints:
                 log.warning("Damaged checkpoint %s.", error)
                 continue
             if damaged:
-                log.warning("Using the one before it, of step %d.", checkpoint.info["step"])
+                log.warning("Using the previous one, from step %d.", checkpoint.info["step"])
             return checkpoint
         if damaged:
             raise UserError(
-                "No checkpoint of this run is whole:\n  "
+                "Every checkpoint of this run is damaged:\n  "
                 + "\n  ".join(damaged)
-                + "\nPut a good copy in place, or start anew in another directory."
+                + "\nPut a good copy in place, or start over in another directory."
             )
         return None
 
@@ -266,7 +266,7 @@ class Checkpoints:
         weights, _, digest = read_tensors(path)
         state, info, _ = read_tensors(self.folder / f"{name}{STATE_SUFFIX}")
         if info.get("weights_digest") != digest:
-            raise DamagedCheckpointError(path, "its weights and its state are of different steps")
+            raise DamagedCheckpointError(path, "its weights and its state are from different steps")
         return Checkpoint(path=path, weights=weights, state=state, info=info)
 
 
@@ -289,7 +289,7 @@ def find_weights(location: Path) -> Path:
     looked = "\n  ".join(str(path) for path in [location, *candidates])
     raise UserError(
         f"There are no weights to load. Looked for:\n  {looked}\n"
-        "Give checkpoint.load=<run directory or .safetensors file>."
+        "Set checkpoint.load=<run directory or .safetensors file>."
     )
 
 
@@ -303,7 +303,7 @@ def read_weights(path: Path) -> "dict[str, torch.Tensor]":
         tensors, metadata = _read(path)
         return tensors if "digest" not in metadata else read_tensors(path)[0]
     except DamagedCheckpointError as damage:
-        raise UserError(f"{path} is no whole safetensors file: {damage.what}.") from damage
+        raise UserError(f"{path} is not an intact safetensors file: {damage.what}.") from damage
 
 
 def _read(path: Path) -> "tuple[dict[str, torch.Tensor], dict[str, str]]":

@@ -128,10 +128,10 @@ class RunDir:
                 if not stopped:
                     _file_log.exception("The run failed.")
                 elif directory._checkpoints.exist() and not directory._is_whole:
-                    way = f"To go on: {caller.resume_command(directory.path)}"
+                    way = f"To resume: {caller.resume_command(directory.path)}"
                     if isinstance(error, SystemExit) and error.code == REQUEUE:
-                        way = "This job is to be queued again."
-                    log.info("A checkpoint is saved. %s", way)
+                        way = "This job will be requeued."
+                    log.info("A checkpoint was saved. %s", way)
                 status = "interrupted" if stopped else "failed"
                 with contextlib.suppress(OSError):  # it may be why the run failed
                     directory._result(status, error=f"{type(error).__name__}: {error}")
@@ -184,7 +184,7 @@ class RunDir:
                 self.finished = finished
                 return  # its record stands
             elif not can_resume:
-                log.warning("Only the best weights are left of this run: starting anew.")
+                log.warning("Only the best weights are left of this run: starting over.")
         if not can_resume:
             if is_training:
                 (self.path / "metrics.csv").unlink(missing_ok=True)
@@ -213,21 +213,21 @@ class RunDir:
     def _refuse_if_read_only(self) -> None:
         if os.access(self.path, os.W_OK | os.X_OK):
             return
-        way = "Take another one."
+        way = "Use another one."
         if self.config.stage != "fit" and self._checkpoints.newest() is not None:
             way = (
                 "The weights in it can be used from elsewhere: give "
                 f"checkpoint.load={self.path} and another {self.caller.directory_option}."
             )
-        raise UserError(f"{self.caller.named(self.path)}: nothing can be written there. {way}")
+        raise UserError(f"{self.caller.named(self.path)}: it is not writable. {way}")
 
     def _refuse_unless_allowed(self, *, can_resume: bool) -> None:
         listed = "\n".join(self.changed)
         if not self.config.checkpoint.allow_changes:
             held = "a run" if can_resume else "the best weights of a run"
-            way = "resume it all the same" if can_resume else "start anew in their place"
+            way = "resume it anyway" if can_resume else "start over in their place"
             is_known = self.changed != [_NO_RECORD]
-            which, first = ("another", "Take") if is_known else ("an unknown", "Put it back, take")
+            which, first = ("another", "Use") if is_known else ("an unknown", "Put it back, use")
             raise UserError(
                 f"{self.path} holds {held} with {which} configuration:\n{listed}\n"
                 f"{first} another {self.caller.directory_option}, or {way} with "
@@ -236,7 +236,7 @@ class RunDir:
         if can_resume:
             log.warning("Resuming with a changed configuration:\n%s", listed)
         else:
-            log.warning("Starting anew with a changed configuration:\n%s", listed)
+            log.warning("Starting over with a changed configuration:\n%s", listed)
             self._checkpoints.forget_best()
 
 
@@ -254,15 +254,15 @@ def _explained(path: Path, checkpoints: Checkpoints, caller: Caller) -> Generato
         file = error.filename2 or error.filename  # of a new name, where there are two
         if error.errno in _IN_THE_WAY and is_within(Path(str(file)), path):
             raise UserError(
-                f"{file}: {error.strerror}. A run writes there: move it away."
+                f"{file}: {error.strerror}. A run writes there: move it out of the way."
             ) from error
         if error.errno not in _NO_STORAGE:
             raise
         are_saved = checkpoints.exist()
-        kept = "The checkpoints are whole" if are_saved else "There is no checkpoint yet"
+        kept = "The checkpoints are intact" if are_saved else "There is no checkpoint yet"
         raise RunError(
-            f"{error.filename or path}: {error.strerror}. {kept}. When it can be written again, "
-            f"go on with: {caller.resume_command(path)}"
+            f"{error.filename or path}: {error.strerror}. {kept}. Once it is writable again, "
+            f"resume with: {caller.resume_command(path)}"
         ) from error
 
 
@@ -274,7 +274,7 @@ def _locked(path: Path, caller: Caller) -> Generator[None]:
         lock.acquire()
     except Timeout as error:
         raise UserError(
-            f"Another process is writing to {path}. Wait for it, or take another "
+            f"Another process is writing to {path}. Wait for it, or use another "
             f"{caller.directory_option}."
         ) from error
     try:

@@ -50,12 +50,12 @@ def refuse_what_is_in_the_way(path: Path, named: str) -> None:
     """
     for place, wanted in _places(path):
         if (found := _unfit(place, wanted)) is not None:
-            raise UserError(f"{place} is {found}. A run writes there: move it away.")
+            raise UserError(f"{place} is {found}. A run writes there: move it out of the way.")
     # In this order: another run may begin in it now.
     if (taken := _taken(path)) and not is_run_directory(path):
         raise UserError(
-            f"{named}: it is no run directory, and a run would overwrite what is there: "
-            f"{', '.join(taken)}. Take another directory, or move that away."
+            f"{named}: it is not a run directory, and a run would overwrite what is there: "
+            f"{', '.join(taken)}. Use another directory, or move those away."
         )
 
 

@@ -116,4 +116,4 @@ def raised_in(error: Exception) -> str:
     """What was raised in a job, from submitit's report, which sets the traceback between dashes."""
     parts = str(error).split("\n---")
     lines = (parts[1] if len(parts) > 1 else str(error)).strip().splitlines()
-    return lines[-1].strip() if lines else "it failed without a word"
+    return lines[-1].strip() if lines else "it failed without a message"

@@ -119,7 +119,7 @@ class BatchJob:
         composed: DictConfig = pickle.loads(self.composed)
         if (now := code_version()) != self.code:
             log.warning(
-                "The code is not what it was when this job was submitted: %s then, %s now.",
+                "The code has changed since this job was submitted: %s then, %s now.",
                 self.code,
                 now,
             )
@@ -156,14 +156,14 @@ class BatchJob:
         sys.exit(REQUEUE)
 
     def _not_requeued(self, error: _submitit.NotRequeuedError) -> Outcome:
-        why = f"it was told to stop, and Slurm does not queue it again: {error}"
+        why = f"it was told to stop, and Slurm does not requeue it: {error}"
         if error.is_used_up:
             why = (
-                "its time is up, and it has been queued again as often as "
+                "its time is up, and it has been requeued as often as "
                 f"hydra.launcher.max_num_timeout={self.max_num_timeout} allows"
             )
         hydra = pickle.loads(self.composed).hydra
-        line = f"Not queued again: {why}. To go on: {sweep_command(Path(hydra.sweep.dir))}"
+        line = f"Not requeued: {why}. To resume: {sweep_command(Path(hydra.sweep.dir))}"
         print(line, file=sys.stderr)
         with contextlib.suppress(OSError, ValueError, OmegaConfBaseException):
             _note_in_run_dir(Path(hydra.sweep.dir, hydra.sweep.subdir), line)

@@ -109,7 +109,7 @@ def launch(
             max_num_timeout=options.max_num_timeout,
         )
     if outcomes:
-        log.info("Not submitted, as their runs have finished: %s.", _listed(outcomes))
+        log.info("Not submitted because their runs have finished: %s.", _listed(outcomes))
     if not jobs:
         log.info("Nothing is left to submit. To see how they did: %s", _results(sweep_dir))
         return [outcomes[number].returned for number in sorted(outcomes)]
@@ -137,14 +137,14 @@ def launch(
         next(iter(submitted.values())).paths.folder,
     )
     if options.detached:
-        log.info("To see how they do: %s", _results(sweep_dir))
+        log.info("To see their progress: %s", _results(sweep_dir))
         outcomes |= {number: Outcome.of_value(None) for number in submitted}
     else:
         try:
             outcomes |= Watch(submitted, options.poll_every).until_all_ended()
         except KeyboardInterrupt as end:
             log.info(
-                "The jobs go on. To see how they do: %s\nTo end them: %s",
+                "The jobs keep running. To see their progress: %s\nTo cancel them: %s",
                 _results(sweep_dir),
                 queue.cancel_command(arrays),
             )
@@ -157,9 +157,9 @@ def launch(
 def _refuse_what_cannot_be(options: SlurmCfg, *, is_search: bool) -> None:
     if options.detached and is_search:
         raise UserError(
-            "hydra.launcher.detached=true: this sweeper has to wait for what its trials come to. "
-            "Leave it out. When the sweep is interrupted its jobs go on, and the same command with "
-            "the same hydra.sweep.dir continues it (with hydra/sweeper=runwright)."
+            "hydra.launcher.detached=true: this sweeper has to wait for the results of its trials. "
+            "Leave it out. If the sweep is interrupted its jobs keep running, and the same command "
+            "with the same hydra.sweep.dir continues it (with hydra/sweeper=runwright)."
         )
     if shutil.which("sbatch") is None:
         raise UserError(
@@ -175,7 +175,7 @@ def _give_directory(composed: DictConfig, known: JobDirectories, swept: Collecti
         place = known.place(number, to_config(without_hydra(composed)), swept)
         if place != own:
             composed.hydra.sweep.subdir = place.name
-            log.info("Job #%d of this command has the directory %s.", number, place)
+            log.info("Job #%d of this command runs in %s.", number, place)
 
 
 def _submit(options: SlurmCfg, jobs: Sequence[BatchJob]) -> "list[submitit.Job[Outcome]]":
@@ -229,7 +229,7 @@ def _sum_up(outcomes: Mapping[int, Outcome], sweep_dir: Path) -> None:
     lines = [f"{count} of {len(outcomes)} jobs finished."]
     if len(outcomes) > 1:  # of one, it has just been said
         lines += [f"  {_listed(numbers)}: {why}" for why, numbers in failed.items()]
-    raise RunError("\n".join([*lines, f"To go on: {sweep_command(sweep_dir)}"]))
+    raise RunError("\n".join([*lines, f"To resume: {sweep_command(sweep_dir)}"]))
 
 
 def _listed(numbers: Iterable[int]) -> str:

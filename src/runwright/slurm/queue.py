@@ -140,8 +140,8 @@ def _told(state: str, code: str) -> str:
         return f"{state}; ask for more with hydra.launcher.mem_gb"
     if code in _KILLED:
         return (
-            f"{state}, killed with SIGKILL (exit code {code}): perhaps for the memory that it "
-            "took, see hydra.launcher.mem_gb"
+            f"{state}, killed with SIGKILL (exit code {code}): perhaps because it ran out of "
+            "memory, see hydra.launcher.mem_gb"
         )
     return f"{state}, exit code {code}" if state == "FAILED" else state
 

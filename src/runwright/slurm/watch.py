@@ -113,7 +113,7 @@ def _outcome(task: "submitit.Job[Any]") -> Outcome:
 def _how_ended(job: "submitit.Job[Any]", task: "submitit.Job[Any]") -> str:
     """How a job ended that has told nothing."""
     try:
-        state = queue.ended([job.job_id]).get(job.job_id, "it is gone from the queue")
+        state = queue.ended([job.job_id]).get(job.job_id, "it has gone from the queue")
     except queue.OutOfReachError as error:
         state = str(error)
     if state == "CANCELLED" and _submitit.log_of(task) is None:

@@ -72,9 +72,9 @@ def problems_of_options(part: Part, options: Mapping[str, Any]) -> Iterator[str]
             continue
         if name in _COUNTS_OR_AUTO and not isinstance(value, int):
             if value != "auto":
-                yield f"{key} must be auto or a whole number, got {value}."
+                yield f"{key} must be auto or an integer, got {value}."
         elif name in _MADE_IN_PYTHON:
-            yield f"{key}: only Python can make one, a configuration cannot. Leave it out."
+            yield f"{key}: it can only be made in Python, not in a configuration. Leave it out."
         elif name in _NESTED and not (isinstance(value, Mapping) and "_target_" in value):
             yield f"{key} must have a _target_, such as {{_target_: {_NESTED[name]}}}."
         elif isinstance(value, int | float) and not isinstance(value, bool):

@@ -46,7 +46,7 @@ def check(options: SweeperCfg) -> None:
     prunes = not pruner.endswith("NopPruner")
     if prunes and len(options.measures or ()) > 1:
         problems.append(
-            "hydra.sweeper.measures: with several there is no pruning; choose "
+            "hydra.sweeper.measures: pruning takes a single measure; choose "
             "hydra/sweeper/pruner=none."
         )
     if pruner.endswith("WilcoxonPruner") and not options.seeds:
@@ -58,7 +58,7 @@ def check(options: SweeperCfg) -> None:
     for i, seed in enumerate(seeds):
         problems += out_of_bounds(f"hydra.sweeper.seeds[{i}]", seed, 0, MAX_SEED)
     problems.extend(
-        f"hydra.sweeper.seeds has {seed} twice; the same run is no further sample."
+        f"hydra.sweeper.seeds has {seed} twice; the same run is not another sample."
         for seed in dict.fromkeys(seeds)
         if seeds.count(seed) > 1
     )
@@ -118,7 +118,9 @@ def check_space(options: SweeperCfg, space: SearchSpace) -> list[Values]:
             "hydra.sweeper.params."
         )
     if options.seeds and "seed" in {*space.known(), *space.fixed}:
-        problems.append("seed: hydra.sweeper.seeds gives every trial its seeds. Leave one out.")
+        problems.append(
+            "seed: hydra.sweeper.seeds gives every trial its seeds. Leave one of the two out."
+        )
     queued: list[Values] = []
     for index, by_hand in enumerate(options.enqueue or []):
         found: Values = {}
@@ -165,30 +167,28 @@ def check_study(study: "optuna.Study", space: SearchSpace, options: SweeperCfg) 
     }
     before: dict[str, Any] = study.user_attrs.get(_ASKED, asked)
     problems = [
-        f"hydra.sweeper.{name}={_list(asked[name])}, but the trials of this study have values of "
-        f"{name}={_list(before[name])}."
+        f"hydra.sweeper.{name}={_list(asked[name])}, but the trials of this study were run "
+        f"with {name}={_list(before[name])}."
         for name in ("measures", "seeds")
         if before[name] != asked[name]
     ]
     problems += _changed_ranges(study, space)
     if problems:
-        way = f"Take another hydra.sweeper.study_name than {study.study_name}."
+        way = f"Use a hydra.sweeper.study_name other than {study.study_name}."
         raise ConfigError([f"{problem} {way}" for problem in problems])
     fixed: dict[str, str] = before["fixed"]
     had = {name for trial in study.get_trials(deepcopy=False) for name in trial.params}
     sampled = space.known() | had
     if options.custom_search_space is None:
         for name in sorted(had - space.known()):
-            log.warning(
-                "%s was searched by trials that this study has had before; no longer.", name
-            )
+            log.warning("%s was searched by earlier trials of this study, and no longer is.", name)
     for name in sorted((fixed.keys() | space.fixed.keys()) - sampled):
         if fixed.get(name) != space.fixed.get(name):
             log.warning(
-                "%s=%s: trials that this study has had before were made with %s.",
+                "%s=%s: earlier trials of this study were run with %s.",
                 name,
                 space.fixed.get(name, "(not given)"),
-                fixed.get(name, "the usual value"),
+                fixed.get(name, "the default"),
             )
     study.set_user_attr(_ASKED, before)
 
@@ -208,8 +208,8 @@ def _changed_ranges(study: "optuna.Study", space: SearchSpace) -> Iterator[str]:
         for now in space.ways(name, {}):
             if not are_compatible(distribution, now):
                 yield (
-                    f"{name}: trials of the study are from {text}, and it is to be "
-                    f"{described(now)} now. Those cannot be searched together."
+                    f"{name}: earlier trials of the study sampled it from {text}, and now it is "
+                    f"{described(now)}. The two cannot be searched together."
                 )
 
 
@@ -225,7 +225,7 @@ def check_pruner(options: SweeperCfg, monitor: str | None) -> None:
         return
     if measures != [monitor]:
         problem = (
-            f"hydra.sweeper.measures={_list(measures)}: the pruner would go by {monitor}. Give "
+            f"hydra.sweeper.measures={_list(measures)}: the pruner would use {monitor}. Set "
             f"training.monitor={measures[0]}, or hydra/sweeper/pruner=none."
         )
         raise ConfigError([problem])
@@ -250,8 +250,8 @@ def directions(
     problems: list[str] = []
     if len(chosen) != len(measures):
         problems.append(
-            f"hydra.sweeper.direction has {len(chosen)} entries, where {len(measures)} "
-            f"{'is' if len(measures) == 1 else 'are'} optimised."
+            f"hydra.sweeper.direction has {len(chosen)} entries, but {len(measures)} "
+            f"{'measure is' if len(measures) == 1 else 'measures are'} optimised."
         )
     found: list[str] = []
     for measure, direction in zip(measures, chosen, strict=False):

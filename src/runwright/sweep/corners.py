@@ -57,7 +57,7 @@ def check_corners(
     found += preflight.problems_of_jobs(loader.pending)
     if found:
         raise ConfigError(found)
-    log.info("%d corners of the search space are in order.", len(corners))
+    log.info("%d corners of the search space are valid.", len(corners))
     configs = [composed for _, composed in loader.pending.waiting.values()]
     loader.pending.launch()
     return configs[0] if configs else None

@@ -50,7 +50,9 @@ def read(override: Override) -> BaseDistribution | str:
         # would put the first on record whichever was run.
         equal = [choice for i, choice in enumerate(found.choices) if choice in found.choices[:i]]
         if equal:
-            raise UserError(f"has {text_of(equal[0])} twice, or what counts as equal to it.")
+            raise UserError(
+                f"has {text_of(equal[0])} twice, or a value that counts as equal to it."
+            )
     return found
 
 
@@ -61,7 +63,7 @@ def _refuse_without_effect(swept: Any) -> None:
         raise UserError(f"the tag '{unknown[0]}' means nothing. {did_you_mean(unknown[0], [_LOG])}")
     if _LOG in swept.tags and not isinstance(swept, IntervalSweep):
         raise UserError(
-            "only an interval is sampled on a log scale: tag(log, interval(…)), of whole numbers "
+            "only an interval can be sampled on a log scale: tag(log, interval(…)), for integers "
             "tag(log, int(interval(…)))."
         )
     if getattr(swept, "shuffle", False):
@@ -124,7 +126,7 @@ def member(distribution: BaseDistribution, value: Any) -> Any:
     low, high, step = distribution.low, distribution.high, distribution.step
     whole = isinstance(distribution, IntDistribution)
     if isinstance(value, bool) or not isinstance(value, int | float) or (whole and value % 1):
-        raise UserError(f"must be a {'whole ' if whole else ''}number, got {value}.")
+        raise UserError(f"must be {'an integer' if whole else 'a number'}, got {value}.")
     if not low <= value <= high:
         raise UserError(f"must be ≥ {low}, ≤ {high}, got {value}.")
     found = int(value) if whole else float(value)

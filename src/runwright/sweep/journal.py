@@ -41,10 +41,10 @@ def damaged(path: Path) -> UserError | None:
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
         if not _is_record(line):
             return UserError(
-                f"{path}: line {number} is no record of a study: {line[:_SHOWN]!r}. What follows "
-                "cannot be read. Put a backup in its place; or, if nothing else is known of that "
-                f"line, leave it out: `sed -i.bak {number}d {shlex.quote(str(path))}` keeps the "
-                f"file as {path}.bak. Or begin a new study, with another "
+                f"{path}: line {number} is not a record of a study: {line[:_SHOWN]!r}. What "
+                "follows cannot be read. Restore a backup; or, if there is none, "
+                f"leave that line out: `sed -i.bak {number}d {shlex.quote(str(path))}` keeps the "
+                f"file as {path}.bak. Or start a new study, with another "
                 "hydra.sweep.dir or hydra.sweeper.storage."
             )
     return None
@@ -58,7 +58,9 @@ def _cut_off_torn_end(path: Path, lock: JournalFileOpenLock) -> None:
         found = path.read_bytes()  # somebody may just have written the end
         if not _ends_in_a_record(found):
             torn = found[_length_of_records(found) :]
-            log.warning("%s: its end was torn, and is cut off: %r", path, torn[:_SHOWN])
+            log.warning(
+                "%s: its last record was torn and has been cut off: %r", path, torn[:_SHOWN]
+            )
             os.truncate(path, len(found) - len(torn))
     finally:
         lock.release()

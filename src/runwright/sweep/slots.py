@@ -104,7 +104,7 @@ def work_through(slots: int, new_slot: Callable[[], Slot], next_trial: Next, don
             errors.append(error)
             bug = None if isinstance(error, UserError | RunError) else error
             text = _text(error)
-            log.exception("A slot ended, while the others go on: %s", text, exc_info=bug)
+            log.exception("A slot ended; the others continue: %s", text, exc_info=bug)
 
     # Daemons: after Ctrl-C nobody waits for a thread that waits for a cluster.
     threads = [threading.Thread(target=work, args=(slot,), daemon=True) for slot in opened]

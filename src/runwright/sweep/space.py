@@ -77,7 +77,7 @@ class SearchSpace:
             for name in sorted(searched & named)
         )
         problems.extend(
-            f"{name} is on the command line {count} times, to be searched in each. Leave one."
+            f"{name} is searched {count} times on the command line. Keep only one."
             for name, count in typed.times.items()
             if count > 1 and name in searched
         )
@@ -250,7 +250,7 @@ class SearchSpace:
             where = f"hydra.sweeper.when.'{option}={wanted}'"
             sampled = self._named(option)
             if any(choices(distribution) is None for distribution in sampled):
-                yield f"{where}: '{option}' is drawn from an interval, so it has no value often."
+                yield f"{where}: '{option}' is drawn from an interval, so it rarely has that value."
             elif sampled and not any(_has(distribution, plain(wanted)) for distribution in sampled):
                 allowed = ", ".join(text_of(one) for d in sampled for one in choices(d) or ())
                 yield f"{where}: '{option}' is never {wanted}, but one of: {allowed}."
@@ -278,8 +278,8 @@ class SearchSpace:
             below = [n for n in self.known() if n.lstrip("+").startswith(whole.lstrip("+") + ".")]
             if below and isinstance(plain(text), dict):
                 yield (
-                    f"{whole}={text} sets all that is in it, and {', '.join(sorted(below))} is "
-                    "searched. Give its options one by one."
+                    f"{whole}={text} sets everything in it, but {', '.join(sorted(below))} is "
+                    "searched. Set its options one by one."
                 )
 
 

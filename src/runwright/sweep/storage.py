@@ -119,7 +119,7 @@ class Patience:
                 if self._answers:
                     self._answers = False
                     log.warning(
-                        "The study's storage is out of reach, and asked again for %d s: %s",
+                        "The study's storage is unreachable; asking again for %d s: %s",
                         sum(self._pauses),
                         str(error.__cause__ or error).partition("\n")[0],
                     )

@@ -232,6 +232,6 @@ def create(
     if recorded != directions:
         raise UserError(
             f"hydra.sweeper.study_name={name}: the study of that name in {where} is to "
-            f"{' and '.join(recorded)}, not to {' and '.join(directions)}. Take another name."
+            f"{' and '.join(recorded)}, not to {' and '.join(directions)}. Use another name."
         )
     return study

@@ -121,10 +121,10 @@ class Sweep:
             if isinstance(error, Exception) and is_out_of_reach(error):
                 why = error.__cause__ or error
                 raise RunError(
-                    f"The study's storage {self.storage} is out of reach: {why}. Trials that run "
-                    f"go on. When it answers again: {sweep_command(self.folder)}"
+                    f"The study's storage {self.storage} is unreachable: {why}. Running "
+                    f"trials continue. Once it answers again: {sweep_command(self.folder)}"
                 ) from error
-            log.info("To go on: %s", sweep_command(self.folder))
+            log.info("To resume: %s", sweep_command(self.folder))
             raise
         if self._refusal is not None:
             raise self._refusal
@@ -154,7 +154,7 @@ class Sweep:
 
     def _write_results(self) -> None:
         if not studies.trials(self.study, TrialState.COMPLETE):
-            log.warning("No trial came to its end, so there is no best one.")
+            log.warning("No trial finished, so there is no best one.")
             return
         write_results(self.study, self.folder, self._again)
         if not self._draws:
@@ -216,7 +216,7 @@ class Sweep:
                 now = studies.trial_of(self.study, trial.number)
                 if is_retried or now.user_attrs.get("error") == studies.GIVEN_UP:
                     consequence = "retried" if is_retried else "given up"
-                    log.info("Trial %d: nobody looks after it; %s.", trial.number, consequence)
+                    log.info("Trial %d has lost its process; %s.", trial.number, consequence)
             else:
                 living.append(trial)
         return living
@@ -265,7 +265,7 @@ class Sweep:
         begun_with: list[str] = trial.user_attrs.get(studies.OVERRIDES, overrides)
         if begun_with != overrides:
             log.warning(
-                "Trial %d goes on with what it was begun with: %s",
+                "Trial %d continues with the options that it was started with: %s",
                 trial.number,
                 " ".join(begun_with),
             )
@@ -308,7 +308,7 @@ class Sweep:
             f"{len(failed)} of {len(ended)} trials failed, more than "
             f"hydra.sweeper.max_failure_rate={self.options.max_failure_rate}. The last: "
             f"{error or failed[-1].user_attrs.get('error')}\n"
-            f"When it is fixed, go on with: {sweep_command(self.folder)}"
+            f"Once it is fixed, resume with: {sweep_command(self.folder)}"
         )
 
     def _note_a_best_outside(self) -> None:
@@ -320,7 +320,7 @@ class Sweep:
             outside = [n for n, v in best.params.items() if not self.space.may_have(n, v)]
             if outside:
                 log.warning(
-                    "Trial %d, which is the best, is from before: %s is not searched there now.",
+                    "Trial %d, the best one, is from before: %s is no longer in the search space.",
                     best.number,
                     ", ".join(f"{name}={best.params[name]}" for name in outside),
                 )

@@ -70,7 +70,7 @@ def ask(script: Path) -> ProgramAnswer:
     except SystemExit as error:
         raise UserError(f"{script} ended before its call of app.main: {error}") from error
     except Exception as error:
-        error.add_note(f"(So ended {script}, which was asked for its factories.)")
+        error.add_note(f"(This ended {script}, which was asked for its factories.)")
         raise
     finally:
         sys.argv = arguments

@@ -215,7 +215,7 @@ def open_project(args: argparse.Namespace) -> Project:
 
 def _folder(said: str, path: Path) -> Path:
     if not path.is_dir():
-        raise UserError(f"{said}: there is no such folder as {path.resolve()}.")
+        raise UserError(f"{said}: there is no folder {path.resolve()}.")
     return path.resolve()
 
 

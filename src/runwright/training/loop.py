@@ -42,8 +42,8 @@ _NON_FINITE: Final = (
 )
 
 _OUT_OF_MEMORY: Final = (
-    "Out of memory in step {step} of {steps}: {said}. Use a smaller batch size of the data (such "
-    "as dm.batch_size), with training.accumulate_grad_batches for as many examples a step as "
+    "Out of memory in step {step} of {steps}: {said}. Use a smaller batch size (such "
+    "as dm.batch_size), with training.accumulate_grad_batches for as many examples per step as "
     "before; or training.precision=bf16, a smaller model, or another device (gpu)."
 )
 
@@ -145,7 +145,7 @@ class Training(Generic[B]):
                     if monitor.is_best(state, monitored):
                         self.snapshots.keep_best(state)
                     if monitor.others_do_better(state, monitored) and not is_last:
-                        log.info("Stopping early: others do better (pruned).")
+                        log.info("Stopping early: other trials do better (pruned).")
                         state.finished = state.pruned = True
                     elif monitor.is_out_of_patience(state):
                         failed = state.validations_without_best
@@ -180,7 +180,7 @@ class Training(Generic[B]):
         """
         self.state = state = self.snapshots.restore(checkpoint)
         if state.monitor != self.monitor.name:
-            log.warning("%s decides from here on, and starts anew.", self.monitor.name)
+            log.warning("%s decides from here on; the best so far is reset.", self.monitor.name)
             state.monitor, state.best = self.monitor.name, None
             state.validations_without_best = 0
         is_last = state.step >= self.total_steps
@@ -193,7 +193,7 @@ class Training(Generic[B]):
             self.snapshots.take_over_best(state)
         if state.finished:
             log.info(
-                "The training had come to its end, after step %d of %d.",
+                "The training had already finished, after step %d of %d.",
                 state.step,
                 self.total_steps,
             )
@@ -212,7 +212,7 @@ class Training(Generic[B]):
             return
         lr = checkpoint.info.get("lr")  # which older ones do not hold
         log.warning(
-            "opt.schedule=%s now takes %d steps, not %d: the learning rate goes on at %.3g%s.",
+            "opt.schedule=%s now spans %d steps, not %d: the learning rate continues at %.3g%s.",
             opt.schedule,
             self.total_steps,
             steps_before,

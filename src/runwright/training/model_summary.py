@@ -17,7 +17,9 @@ def architecture(model: nn.Module, *, how: Literal["summary", "whole"]) -> str:
     whole = str(model)
     if how == "whole" or whole.count("\n") < _MOST_LINES:
         return whole
-    return f"{_summary(model)}\n({whole.count(chr(10)) + 1} lines; all of them: print_model=whole)"
+    return (
+        f"{_summary(model)}\n({whole.count(chr(10)) + 1} lines; print_model=whole prints them all)"
+    )
 
 
 def _summary(model: nn.Module) -> str:
@@ -31,7 +33,7 @@ def _summary(model: nn.Module) -> str:
         rows.append((f"{path}(its own)", "", own))
     left = rows[_MOST_LINES:]
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    lines = [f"{type(model).__name__}: {_count(model):,} parameters, {trained:,} of them trained"]
+    lines = [f"{type(model).__name__}: {_count(model):,} parameters, {trained:,} of them trainable"]
     width = max((len(name) for name, _, _ in rows), default=0)
     width_of_kind = max((len(kind) for _, kind, _ in rows), default=0)
     digits = max((len(f"{count:,}") for _, _, count in rows), default=0)

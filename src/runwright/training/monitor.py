@@ -117,15 +117,15 @@ def choose_monitor(
         mode = "max" if known[name] else "min"
         if cfg.monitor_mode not in (None, mode):
             raise UserError(
-                f"training.monitor_mode={cfg.monitor_mode} would keep the worst weights: of "
-                f"{name}, {'more' if known[name] else 'less'} is better. Leave it out."
+                f"training.monitor_mode={cfg.monitor_mode} would keep the worst weights: for "
+                f"{name}, {'higher' if known[name] else 'lower'} is better. Leave it out."
             )
         return name, known[name]
     if cfg.monitor_mode is not None and name.startswith("val_"):  # the first validation knows
         return name, cfg.monitor_mode == "max"
     raise UserError(
-        f"training.monitor={name}: no such thing is known to be measured in a validation. "
-        f"{did_you_mean(name, known)} If it is, say which way is better with "
+        f"training.monitor={name}: no validation is known to measure that. "
+        f"{did_you_mean(name, known)} If one does, say which way is better with "
         "training.monitor_mode=max or min."
     )
 

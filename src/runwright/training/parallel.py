@@ -34,8 +34,8 @@ def data_parallel(model: nn.Module, world: World, *, sharded: bool = False) -> n
     elif any(isinstance(module, _BATCH_NORMS) for module in model.modules()):
         if sharded:
             raise UserError(
-                "training.parallel=fsdp: on CPUs batch normalisation would have other "
-                "statistics in every process. Take a model without it, or ddp."
+                "training.parallel=fsdp: on CPUs batch normalisation would have different "
+                "statistics in every process. Use a model without it, or ddp."
             )
         log.warning(
             "Batch normalisation takes its statistics from each process's share of a batch: "

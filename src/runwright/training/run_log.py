@@ -49,7 +49,7 @@ class MetricsCsv:
         try:
             kept = [row for row in self.rows() if int(row["step"]) <= step]
         except (KeyError, TypeError, ValueError) as error:
-            raise self._damaged("every row must have a whole number in 'step'") from error
+            raise self._damaged("every row must have an integer in 'step'") from error
         self.columns = self.columns or ["step"]
         self._rewrite(kept)
         return max((int(row["step"]) for row in kept), default=0)
@@ -64,7 +64,7 @@ class MetricsCsv:
         try:
             text = content.decode()
         except UnicodeDecodeError as error:
-            raise self._damaged("it is no text") from error
+            raise self._damaged("it is not text") from error
         header, newline, _ = text.partition("\n")
         if text and (header.split(",")[0] != "step" or not newline or "\0" in text):
             raise self._damaged("its first line must name the columns, 'step' first")
@@ -72,8 +72,8 @@ class MetricsCsv:
 
     def _damaged(self, why: str) -> UserError:
         return UserError(
-            f"{self.path} is not as this run wrote it: {why}. Mend it, or delete it to go on with "
-            "a new table."
+            f"{self.path} is not as this run wrote it: {why}. Fix it, or delete it to continue "
+            "with a new table."
         )
 
     def append(self, row: Mapping[str, float]) -> None:

@@ -91,7 +91,7 @@ class Snapshots:
             restore_optimizer(step.optimizer, step.model, moments, info["optimizer"])
         else:
             log.warning(
-                "The state of the optimiser starts anew: it was that of %s, and this is %s.",
+                "The state of the optimiser is reset: it was that of %s, and this is %s.",
                 info["optimizer_name"],
                 self._opt.described,
             )
@@ -109,15 +109,15 @@ class Snapshots:
         value = found.get(state.monitor)
         if value is not None and found["step"] > state.step:
             state.best, state.best_step = value, found["step"]
-            log.info("The best weights are of step %d, before the change.", found["step"])
+            log.info("The best weights are from step %d, before the change.", found["step"])
 
     def _restore_random(self, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
         generators = _below(tensors, _random_of(self._world.rank))
         processes = info.get("processes", 1)
         if not generators or processes != self._world.size:
             log.warning(
-                "The checkpoint is of %d processes, not %d: what is drawn at random in a step "
-                "(dropout, say) is not what it would have been.",
+                "The checkpoint is from %d processes, not %d: random draws within a step "
+                "(dropout, say) differ from those of an uninterrupted run.",
                 processes,
                 self._world.size,
             )

@@ -36,7 +36,7 @@ def _limit(split: Split[B], to: float | None, option: str) -> Split[B]:
         return split
     count = int(to * split.num_batches) if isinstance(to, float) else to
     if count < 1:
-        raise UserError(f"{option}={to} leaves no batch of {split.num_batches}.")
+        raise UserError(f"{option}={to} leaves none of the {split.num_batches} batches.")
     return FirstBatches(split, count)
 
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 B = TypeVar("B", bound=Batch)
 
 _ONE_VALUE: Final = (
-    "Batch normalisation gets one value per channel, of which it takes no variance. Use a larger "
-    "batch size of the data (such as dm.batch_size={two}), or a model without batch normalisation."
+    "Batch normalisation gets only one value per channel, which has no variance. Use a larger "
+    "batch size (such as dm.batch_size={two}), or a model without batch normalisation."
 )
 
 

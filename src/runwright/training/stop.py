@@ -114,4 +114,4 @@ class StopRequest:
         if again or not self._noting:
             self.raise_if_requested()
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        log.info("%s: stopping after this step; once more stops at once.", name)
+        log.info("%s: stopping after this step; a second signal stops at once.", name)

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 _SECONDS: Final = 30
 
 _NO_KEY: Final = (
-    "wandb.mode=online needs an API key and there is none. Run `wandb login` once, or set "
+    "wandb.mode=online needs an API key, and there is none. Run `wandb login` once, or set "
     "WANDB_API_KEY, or use wandb.mode=offline and `wandb sync` later."
 )
 
@@ -89,7 +89,7 @@ def start(cfg: WandbCfg, *, config: Mapping[str, Any], resumed_id: str | None) -
         }
         arguments["settings"] = wandb.Settings(**patience)
         if "init_timeout" in patience:
-            log.info("Waiting for the W&B server, at most %d s.", _SECONDS)
+            log.info("Waiting for the W&B server for at most %d s.", _SECONDS)
     try:
         return WandbLog(wandb.init(mode=cfg.mode, **arguments))
     except CommError as error:
@@ -138,8 +138,8 @@ class WandbLog:
     def _lose(self, error: Exception) -> None:
         self._is_lost = True
         log.warning(
-            "W&B records no more (%s: %s). The run goes on, metrics.csv has all of it; what W&B "
-            "has by now can be uploaded with `wandb sync %s`.",
+            "W&B has stopped recording (%s: %s). The run continues, and metrics.csv has "
+            "everything; what W&B has so far can be uploaded with `wandb sync %s`.",
             type(error).__name__,
             error,
             self._files,

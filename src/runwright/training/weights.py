@@ -28,8 +28,8 @@ def load_into(model: nn.Module, weights: Tensors, path: Path) -> None:
     if clashes:
         shown = "\n  ".join(sorted(clashes)[:20])
         raise UserError(
-            f"The weights in {path} are not of this model, {len(clashes)} differences:\n  {shown}\n"
-            "Choose the model's options with which they were trained: that run's config.yaml "
-            "has them."
+            f"The weights in {path} do not fit this model, {len(clashes)} differences:\n  {shown}\n"
+            "Use the model options that they were trained with: that run's config.yaml has "
+            "them."
         )
     model.load_state_dict({name: shard_like(weights[name], own[name]) for name in own})

@@ -65,8 +65,8 @@ class CelebADataModule(DataModule[ImageDims, ImageBatch]):
         num_bytes = 4 * 3 * self.default_res**2
         if num_bytes > _MAX_BYTES:
             yield (
-                f"`default_res`={self.default_res} makes {num_bytes / 2**30:,.0f} GiB of every "
-                "image, more than any memory has. CelebA's are 178 pixels wide"
+                f"`default_res`={self.default_res} makes every image {num_bytes / 2**30:,.0f} GiB, "
+                "more than any memory holds. CelebA's are 178 pixels wide"
             )
 
     @override
@@ -146,7 +146,7 @@ class CelebADataModule(DataModule[ImageDims, ImageBatch]):
         text = f"dm.{option_name}={attribute.name} divides nothing: {how_many} of the images in "
         if (folder / SIMULATED).exists():
             return UserError(
-                f"{text}{folder} has it. They are simulated, and {SIMULATED} beside them says in "
+                f"{text}{folder} has it. They are simulated; {SIMULATED} next to them says in "
                 "which attributes they differ."
             )
         return UserError(f"{text}{folder / ATTRIBUTES} has it. Choose another attribute.")

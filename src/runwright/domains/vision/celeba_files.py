@@ -108,7 +108,7 @@ def download(root: Path) -> None:
         return
     if (folder / SIMULATED).exists():
         raise UserError(
-            f"dm.download=true: {folder} holds what is left of simulated images. Delete it first."
+            f"dm.download=true: {folder} holds the remains of simulated images. Delete it first."
         )
     require_extra("torchvision", "vision", "dm.download=true")
     from torchvision.datasets import CelebA

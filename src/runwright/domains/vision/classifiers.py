@@ -36,7 +36,7 @@ def build_classifier(name: str, weights: str | None, dims: ImageDims) -> nn.Modu
             + did_you_mean(str(weights), known)
         ) from error
     except OSError as error:
-        raise UserError(f"model.weights={weights} of {name} cannot be had: {error}") from error
+        raise UserError(f"model.weights={weights} of {name} cannot be loaded: {error}") from error
     except (ValueError, AssertionError) as error:
         raise _cannot_take(name, dims, error) from error
     if dims.channels != 3:

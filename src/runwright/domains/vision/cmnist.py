@@ -163,7 +163,7 @@ class ColoredMNISTDataModule(DataModule[ImageDims, ImageBatch]):
         if num_bytes > _MAX_BYTES:
             yield (
                 f"`default_res`={self.default_res} makes {num_bytes / 2**30:,.0f} GiB of images; "
-                f"at most {_MAX_BYTES / 2**30:.0f} GiB are held in memory. MNIST is 28 pixels wide"
+                f"at most {_MAX_BYTES / 2**30:.0f} GiB is held in memory. MNIST is 28 pixels wide"
             )
 
     def _split(self, rng: "np.random.Generator") -> "dict[str, Digits]":

@@ -158,7 +158,7 @@ def _kept(path: Path) -> str:
             if other != path:
                 older.append(f"  {other.name}  {_size(other)}")
     if older:
-        text += " Older ones beside it may be deleted; what is needed is decoded again:"
+        text += " Older ones next to it may be deleted; what is needed is decoded again:"
     return "\n".join([text, *older])
 
 
@@ -180,11 +180,11 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     try:
         images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise UserError(f"{path} is damaged: {error}. Delete it; it will be made anew.") from error
+        raise UserError(f"{path} is damaged: {error}. Delete it; it will be made again.") from error
     if images.shape != shape:
         raise UserError(
             f"{path} is damaged: it has the shape {images.shape}, not {shape}. Delete it; it will "
-            "be made anew."
+            "be made again."
         )
     return images
 

@@ -174,7 +174,7 @@ def _note_stale_schemas(project: Project, findings: Findings) -> None:
     if schema.is_out_of_date(project):
         findings.note(
             ".vscode/schemas is out of date: run `python -m runwright schema`, so that editors "
-            "know what there is."
+            "know the current options."
         )
 
 

@@ -121,7 +121,7 @@ def member_cases(
         choice = f"{group}={name}" if group in in_defaults else f"+{group}={name}"
         yield attrs.evolve(case, overrides=(*partners, choice))
     if alone:
-        findings.note(f"Left out, as there is nothing to choose that fits: {listed(alone)}.")
+        findings.note(f"Left out because nothing fits them: {listed(alone)}.")
 
 
 def fits(dm: type[Settings], other: type[Settings]) -> bool:

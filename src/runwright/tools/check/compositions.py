@@ -33,8 +33,8 @@ from runwright.tools.project import Project, included
 _MUST_BE_GIVEN: Final = (" must be given: ", " must be chosen (")
 
 _CIRCLE: Final = (
-    "The defaults lists lead in a circle. A YAML file cannot build on something of its own name: "
-    "give the file another."
+    "The defaults lists form a cycle. A YAML file cannot build on something with its own name: "
+    "give the file another one."
 )
 
 
@@ -99,7 +99,9 @@ class Compositions:
             self._compose(case)
         for path in self._project.unread:
             place = self._project.shown(path)
-            self._findings.fault(place, "Hydra reads no .yml files. Rename it to end in .yaml.")
+            self._findings.fault(
+                place, "Hydra does not read .yml files. Rename it to end in .yaml."
+            )
         self._report_overrides()
         self._report_failures()
         self._report_sweeps()
@@ -180,9 +182,9 @@ class Compositions:
             if left_out and not holds:
                 self._findings.fault(text, f"nothing has an option '{key}'.{self._hint(key)}")
             elif left_out and len(left_out) <= len(holds):
-                self._findings.note(f"{text} does not concern {listed(left_out)}.")
+                self._findings.note(f"{text} does not apply to {listed(left_out)}.")
             elif left_out:
-                self._findings.note(f"{text} concerns only {listed(holds)}.")
+                self._findings.note(f"{text} applies only to {listed(holds)}.")
 
     def _hint(self, key: str) -> str:
         known = {name for one in self.composed for name in _keys(one)}

@@ -154,7 +154,7 @@ class Workshop:
             reasons = [outcome.reason for outcome in outcomes if isinstance(outcome, Misfit)]
             is_variant = owner.case.file is not None and owner.case.group == "model"
             if is_variant and reasons and len(reasons) == len(outcomes):
-                self.findings.fault(owner.case.place, f"fits no data. {reasons[0]}")
+                self.findings.fault(owner.case.place, f"does not fit any data. {reasons[0]}")
 
 
 def members(composed: list[Composed], group: str) -> dict[str, Composed]:

@@ -47,8 +47,8 @@ def main(argv: list[str]) -> int:
     if not runs and not jobs.without_run(found):
         listed = ", ".join(map(str, folders))
         raise UserError(
-            f"There is no run directory in or below {listed}: none that has a config.yaml, of a "
-            "training, and an environment.json."
+            f"There is no run directory in or below {listed}: none with the config.yaml of a "
+            "training and an environment.json."
         )
     keys = differing(runs)
     for monitor, measured in by_monitor(runs).items():

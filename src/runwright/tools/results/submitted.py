@@ -18,7 +18,7 @@ _OPEN: Final = frozenset({"interrupted", "killed", "unknown"})
 
 _EXPECTED: Final = frozenset({"waiting", "starting", "cancelled"})
 _NOT_KNOWN: Final = "waiting?"
-_NOBODY_KNOWS: Final = "Whether they still wait is not known here: {}."
+_NOBODY_KNOWS: Final = "Whether they are still waiting is not known here: {}."
 
 
 @attrs.frozen
@@ -65,7 +65,7 @@ class Submitted:
             counts = ", ".join(f"{count} {one}" for one, count in Counter(states.values()).items())
             every = self.jobs[sweep_dir]
             lines.append(
-                f"{sweep_dir}: {len(jobs)} of {len(every)} jobs have begun no run ({counts})."
+                f"{sweep_dir}: {len(jobs)} of {len(every)} jobs have not started a run ({counts})."
             )
             differing = _differing(every)
             rows = [

@@ -12,8 +12,8 @@ from runwright.tools.results.seed_group import Group, grouped, seed_of
 from runwright.training.run_log import duration
 
 _NO_END: Final = (
-    "In brackets: the best so far of runs that have not finished. It is in no mean, and not "
-    "compared."
+    "In brackets: the best so far of runs that have not finished. It is left out of means "
+    "and comparisons."
 )
 
 
@@ -63,7 +63,7 @@ def _best(group: Group, monitor: str) -> str:
 def _unknown(run: RunRecord) -> str:
     quiet = duration(max(0.0, time.time() - last_written(run.path)))
     return (
-        f"{run.path} has no end on record. Whether it still runs on {run.host} cannot be seen from "
+        f"{run.path} has no recorded end. Whether it still runs on {run.host} cannot be seen from "
         f"here; it was last written to {quiet} ago."
     )
 
