@@ -108,7 +108,9 @@ def test_what_works_on_a_gpu_only_is_refused_where_there_is_none() -> None:
     cfg = OptimisationCfg(optimizer_cls="NAdam", optimizer_kwargs={"capturable": True})
     cfg.preflight()  # it may be submitted from a machine without one
     for check in (lambda: cfg.check_on(torch.device("cpu")), lambda: cfg.build(model())):
-        with pytest.raises(UserError, match=r"optimizer_kwargs\.capturable=true: .* does not accept"):
+        with pytest.raises(
+            UserError, match=r"optimizer_kwargs\.capturable=true: .* does not accept"
+        ):
             check()
 
 

@@ -1,4 +1,4 @@
-"""All that a person may set of a run, and nothing that happens with it."""
+"""Everything a user may set in a run, and nothing that happens with it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from runwright.objective import ObjectiveFactory
 from runwright.optimisation import OptimisationCfg
 
 MAX_SEED: Final = 2**64 - 1
-"""The greatest seed that torch takes."""
+"""The largest seed that torch accepts."""
 
 Stage = Literal["fit", "validate", "test", "predict"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -159,7 +159,7 @@ class WandbCfg(Settings):
 
 @settings
 class Config(Settings):
-    """All that determines a run."""
+    """Everything that determines a run."""
 
     dm: DataModule = option(doc="the data")
     model: ModelFactory = option(doc="the model")
@@ -188,7 +188,7 @@ class Config(Settings):
         doc="train, or measure (validate, test) or apply (predict) trained weights",
     )
 
-    # Set by run.py: a configuration knows nothing of runs, and `.run()` is only shorter to write.
+    # Set by run.py: a configuration knows nothing about runs; `.run()` is only a shorthand.
     runner: ClassVar["Runner"]
 
     @override

@@ -1,6 +1,6 @@
-"""What a factory is, and the register of all that can be chosen.
+"""What a factory is, and the registry of everything that can be chosen.
 
-A factory is a frozen dataclass: its fields are all that a person may choose, and its `build(...)`
+A factory is a frozen dataclass: its fields are everything a user may choose, and its `build(...)`
 takes what is only known at run time and returns the real thing:
 
     @factory("mlp")
@@ -109,7 +109,7 @@ class OptionError(UserError, ValueError):
 
 @attrs.frozen(kw_only=True)
 class Option:
-    """What is declared of an option beside its type and default."""
+    """What is declared about an option besides its type and default."""
 
     doc: str
     ge: float | None = None
@@ -161,7 +161,7 @@ class Option:
         )
 
     def _fits(self, value: float) -> bool:
-        """Whether torch and NumPy can hold it; a greater bound says that it is for others."""
+        """Whether torch and NumPy can hold it; a larger bound means that it is not for them."""
         return not isinstance(value, int) or abs(value) <= max(_MAX_INT, self.le or 0)
 
     def _first_problem(self, values: Iterable[object]) -> str | None:
@@ -186,14 +186,14 @@ def option(
     """Declare an option of a factory.
 
     Args:
-        doc: one line of what it is, with its unit; `--help` shows it.
-        default: the value when nothing is chosen; without one the option must be given. A list or
+        doc: a one-line description, with the unit; `--help` shows it.
+        default: the value if nothing is chosen; without one the option must be given. A list or
             dictionary is copied for every instance.
-        ge: the least value allowed; bounds hold for every number in a list or dictionary too.
+        ge: the smallest value allowed; bounds also apply to every number in a list or dictionary.
         gt: what the value must be greater than.
-        le: the greatest value allowed.
+        le: the largest value allowed.
         lt: what the value must be less than.
-        choices: the strings that are allowed, where a type cannot say it.
+        choices: the strings that are allowed, where the type cannot say so.
         harmless: whether it changes how or where a run is made, but not what it computes; a run
             may be resumed with another value.
 
@@ -221,7 +221,7 @@ def option(
 
 
 def full_key(key: str, name: str) -> str:
-    """The full key of the option `name` of what stands at `key`, "" for the whole."""
+    """The full key of the option `name` under `key`, which is "" at the top level."""
     return f"{key}.{name}" if key else name
 
 
@@ -236,7 +236,7 @@ class Settings:
     config_group: ClassVar[str | None] = None
     config_choice: ClassVar[str | None] = None
     defined_at: ClassVar[str | None] = None
-    """File and line, of the factories and of the interface of each group."""
+    """File and line, for factories and for the interface of each group."""
 
     def __init_subclass__(cls, *, group: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -255,14 +255,14 @@ class Settings:
             raise OptionError(type(self).__name__, problems)
 
     def problems(self) -> Iterator[str]:
-        """Yield what is wrong between several options, one sentence each.
+        """Yield what is wrong with combinations of options, one sentence each.
 
         An option in backticks, "`epochs`", is shown to the user with its full key.
         """
         yield from ()
 
     def preflight(self) -> None:
-        """Check, before any data is read, what only an import of the heavy libraries can tell.
+        """Check, before any data are read, what only the heavy libraries can tell.
 
         Raises:
             UserError: a name that the library does not know, say.
@@ -270,7 +270,7 @@ class Settings:
 
 
 def broken_rules(values: Settings, wrong: Collection[str]) -> Iterator[tuple[str, str]]:
-    """What breaks the rules between options, apart from what follows from wrong ones.
+    """Broken rules between options, except those that follow from wrong options.
 
     Args:
         values: the options; those that are wrong may be missing.
@@ -284,15 +284,15 @@ def broken_rules(values: Settings, wrong: Collection[str]) -> Iterator[tuple[str
             if not set(_NAMED.findall(text)) & set(wrong):
                 yield "", text
     except Exception:
-        # A rule may rely on what is wrong, be it by its type, which is told when it is run.
+        # A rule may trip over an option of a wrong type, which is reported when it runs.
         if not wrong and not mistyped(values):
             raise
 
 
 def mistyped(settings: Settings, key: str = "") -> dict[str, str]:
-    """What has another type than it should, by its full key, a sentence each.
+    """Values of the wrong type, by full key, with a sentence each.
 
-    Where a configuration is composed, OmegaConf sees to that; this is for values given in Python.
+    OmegaConf checks composed configurations; this is for values given in Python.
     """
     types = get_type_hints(type(settings))
     wrong: dict[str, str] = {}
@@ -308,7 +308,7 @@ def mistyped(settings: Settings, key: str = "") -> dict[str, str]:
 
 
 def _settings_in(value: object, key: str) -> Iterator[tuple[str, Settings]]:
-    """What has options of its own, with its full key: the value, or members of a list."""
+    """Settings with their full keys: the value itself, or the members of a list."""
     if isinstance(value, Settings):
         yield key, value
     elif isinstance(value, list | tuple):
@@ -337,7 +337,7 @@ def _make(cls: type[T]) -> type[T]:
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
 def settings(cls: type[T]) -> type[T]:
-    """Make a frozen class of options; also for the interface that the factories of a group share.
+    """Make a frozen class of options; also for the interface that a group's factories share.
 
     Raises:
         TypeError: the class or one of its options is not documented.
@@ -384,8 +384,8 @@ def _register(group: str, name: str, cls: type[Settings]) -> None:
         raise TypeError(reason.format(group=group, name=name, **places, **names))
 
     for other_name, other in members.items():
-        # The same class may come again: a notebook cell run twice, or a script imported by its
-        # name.
+        # The same class may be registered again: a notebook cell run twice, or a script that is
+        # imported by name.
         is_same = _is_same_class(other, cls)
         if other_name == name and not is_same:
             refuse(_TAKEN, other, cls)
@@ -399,7 +399,7 @@ def _register(group: str, name: str, cls: type[Settings]) -> None:
 
 
 def _is_same_class(one: type[Settings], other: type[Settings]) -> bool:
-    """Whether two classes come from the same definition, which was run twice."""
+    """Whether two classes come from one definition that was run twice."""
     if one.__qualname__ != other.__qualname__:
         return False
     file = _source_file(one)
@@ -422,7 +422,7 @@ def _described_place(cls: type[Settings]) -> str:
 
 
 def _caller() -> str:
-    """File and line of the code that defines a class just now."""
+    """File and line of the code that is defining a class."""
     frame = inspect.currentframe()
     while frame and frame.f_globals.get("__name__") in (__name__, "abc"):
         frame = frame.f_back
@@ -458,7 +458,7 @@ def group_of(hint: Any) -> str | None:
 def name_of(cls: type[Settings]) -> str | None:
     """The name under which a factory is registered in its group, or None."""
     # Its own, not an inherited one. The class knows it, and not only the register: in a process
-    # that a launcher starts, a class of the script itself arrives without the script having run.
+    # that a launcher starts, a class of the script itself arrives although the script has not run.
     return cls.__dict__.get("config_choice")
 
 

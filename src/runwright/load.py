@@ -1,4 +1,4 @@
-"""A run that was made, to look at and to go on working with."""
+"""A run that was made, loaded to look at and to work with."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True, repr=False)
 class LoadedRun:
-    """What is in a run directory.
+    """The contents of a run directory.
 
     Attributes:
         path: the directory.
@@ -38,14 +38,14 @@ class LoadedRun:
 
 
 def load(run_dir: Path | str, overrides: Sequence[str] = ()) -> LoadedRun:
-    """Build what was run once more, and load the best weights.
+    """Rebuild what was run, and load the best weights.
 
     Args:
         run_dir: the directory of the run.
         overrides: options to change, e.g. `["gpu=-1"]`.
 
     Raises:
-        UserError: it is no run directory, or there are no weights of this model.
+        UserError: it is not a run directory, or it has no weights that fit the model.
         ConfigError: the overrides do not fit.
     """
     from runwright.compose import compose

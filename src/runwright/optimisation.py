@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 Schedule = Literal["constant", "cosine", "linear", "one_cycle"]
 
 _PREFIX: Final = "torch.optim."
-# The one-cycle policy of Smith & Topin (2018, https://arxiv.org/abs/1708.07120) with the constants
-# that torch.optim.lr_scheduler.OneCycleLR made usual.
+# The one-cycle policy of Smith & Topin (2018, https://arxiv.org/abs/1708.07120) with the default
+# constants of torch.optim.lr_scheduler.OneCycleLR.
 _ONE_CYCLE_RISE: Final = 0.3
 _ONE_CYCLE_START: Final = 1 / 25
 _ONE_CYCLE_END: Final = 1 / 25e4
@@ -82,30 +82,30 @@ class OptimisationCfg(Settings):
     def preflight(self) -> None:
         import torch
 
-        # What works on a GPU only is tried there, when the optimiser is built.
+        # What works only on a GPU is tried there, when the optimiser is built.
         self._try_steps(torch.device("cpu"), without=("capturable",))
 
     def check_on(self, device: "torch.device") -> None:
-        """Check that the optimiser takes its arguments, in two steps on small parameters.
+        """Check that the optimiser accepts its arguments, with two steps on small parameters.
 
         Raises:
-            UserError: it does not; names the argument, and its default.
+            UserError: it does not; names the argument and its default.
         """
         self._try_steps(device)
 
     @property
     def described(self) -> str:
-        """The optimiser and what its state depends on, "SGD(momentum=0.9)"."""
+        """The optimiser and what its state depends on, e.g. "SGD(momentum=0.9)"."""
         given = ", ".join(f"{k}={v}" for k, v in sorted((self.optimizer_kwargs or {}).items()))
         return f"{self.optimizer_cls.removeprefix(_PREFIX)}({given})"
 
     def build(self, model: "nn.Module") -> "Optimizer":
-        """Build the optimiser of the model's trainable parameters.
+        """Build the optimiser for the model's trainable parameters.
 
-        Weight decay acts on parameters of two or more dimensions, on all if asked for.
+        Weight decay applies to parameters with two or more dimensions, or to all if asked for.
 
         Raises:
-            UserError: the optimiser is unknown, or does not take its arguments or the parameters.
+            UserError: the optimiser is unknown, or rejects its arguments or the parameters.
         """
         trainable = [p for p in model.parameters() if p.requires_grad]
         if trainable and not trainable[0].is_meta:
@@ -130,7 +130,7 @@ class OptimisationCfg(Settings):
     def _make(
         self, cls: "type[Optimizer]", groups: list[Any], given: Mapping[str, Any]
     ) -> "Optimizer":
-        """The optimiser of parameters or groups of them, with these further arguments."""
+        """The optimiser for parameters or groups of them, with these extra arguments."""
         kwargs: dict[str, Any] = {
             name: tuple(cast("list[Any]", value)) if isinstance(value, list) else value
             for name, value in given.items()
@@ -203,7 +203,7 @@ class OptimisationCfg(Settings):
             )
         cls = known[name]
         parameters = inspect.signature(cls).parameters
-        # A differentiable step is one of the graph, which a plain training step never walks.
+        # A differentiable step is part of the graph, which a plain training step never traverses.
         allowed = set(parameters) - {"params", "lr", "weight_decay", "differentiable"}
         given = self.optimizer_kwargs or {}
         for key in given:

@@ -18,10 +18,10 @@ NO_ACCELERATOR = "No CUDA device was found: running on {instead}."
 
 @attrs.frozen(kw_only=True)
 class Runtime:
-    """What a data module needs to know beside its options.
+    """What a data module needs to know besides its options.
 
     Attributes:
-        device: where the model is trained and the batches are wanted.
+        device: where the model is trained and the batches must be.
         seed: the seed of every random choice.
         run_dir: the directory that the run writes to.
     """

@@ -15,9 +15,9 @@ from runwright.config import Config
 from runwright.data import Data, Split
 from runwright.errors import UserError, did_you_mean
 from runwright.objective import Objective
+from runwright.rundir.atomic_files import replacing, write_bytes
 from runwright.rundir.changes import changes, is_record
 from runwright.rundir.checkpoint import find_weights, read_weights
-from runwright.rundir.files import replacing, write_bytes
 from runwright.rundir.learning_curves import draw_learning_curves
 from runwright.training.built import Built
 from runwright.training.evaluation import autocast, evaluate
@@ -70,12 +70,12 @@ def measure_or_predict(built: Built[Any]) -> float:
 def _refuse_other_data_or_model(config: Config, weights: Path) -> None:
     """Make sure that weights are measured on the data and with the model of their own run.
 
-    Another split would measure them on what they were trained on, and say nothing of it.
+    Another split would silently measure them on what they were trained on.
 
     Raises:
-        UserError: the run on record beside them had other data or another model.
+        UserError: the run recorded next to them had other data or another model.
     """
-    # Where a link leads to is where they were trained, unless that is a mere store of files.
+    # A link leads to where they were trained, unless that is only a store of files.
     places = (weights.resolve(), weights.absolute())
     records = (place.parent.parent / "config.yaml" for place in places)
     recorded = next((path for path in records if is_record(path)), None)
@@ -98,7 +98,7 @@ def load_weights(model: nn.Module, location: Path) -> None:
     """Load a model's weights from a file or from a run directory (its best ones).
 
     Raises:
-        UserError: there are none, or they are not of this model; names what differs.
+        UserError: there are none, or they do not fit this model; names what differs.
     """
     path = find_weights(location)
     load_into(model, read_weights(path), path)
@@ -135,7 +135,7 @@ def draw_results(training: Training[Any]) -> None:
 def _split(config: Config, data: Data[Any, Any]) -> tuple[str, Split[Any]]:
     """The split that a stage works on, and its name."""
     splits = {"val": data.val, "test": data.test}
-    if config.stage == "validate":  # what the training validated
+    if config.stage == "validate":  # what the training validated on
         splits["val"] = limited(data, config.training)[1]
     if config.stage == "predict":
         wanted = "test" if data.test is not None else "val"
@@ -163,5 +163,5 @@ def _predict(model: nn.Module, objective: Objective[Any], split: Split[Any], pat
             for values in zip(*(column.tolist() for column in columns.values()), strict=True):
                 writer.writerow([rows, *values])
                 rows += 1
-        text.detach()  # all of it is in the file now, which stays open
+        text.detach()  # everything is in the file now, which stays open
     log.info("Wrote %d predictions to %s.", rows, path)

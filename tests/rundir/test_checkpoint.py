@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from runwright.errors import UserError
+from runwright.rundir.atomic_files import alias
 from runwright.rundir.checkpoint import (
     CheckpointCfg,
     Checkpoints,
@@ -16,7 +17,6 @@ from runwright.rundir.checkpoint import (
     read_weights,
     write_tensors,
 )
-from runwright.rundir.files import alias
 
 TENSORS = {
     "weight": torch.arange(12, dtype=torch.float32).reshape(3, 4),

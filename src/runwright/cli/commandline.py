@@ -105,7 +105,7 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
     try:
         mode = hydra.get_mode(config_name, overrides)
     except HydraException:
-        mode = None  # composing will say what is wrong, together with all else
+        mode = None  # composing will say what is wrong, together with everything else
     is_multirun = args.multirun or mode is RunMode.MULTIRUN
     refuse_without_effect(args, mode, is_multirun=is_multirun)
     if args.multirun and mode is not RunMode.MULTIRUN:
@@ -119,7 +119,7 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
     started: list[Path] = []
 
     def single_job(composed: DictConfig) -> float | None:
-        """Keep what a person can read away from Hydra, which would add to it."""
+        """Hide errors that are already readable from Hydra, which would add to them."""
         started.append(Path(HydraConfig.get().runtime.output_dir))
         try:
             return job(composed)

@@ -1,4 +1,4 @@
-"""The flags of the command line: Hydra's, with a sentence for what is mistyped."""
+"""The flags of the command line: Hydra's, with a sentence for each typo."""
 
 import argparse
 import re
@@ -53,11 +53,11 @@ def read_flags() -> tuple[argparse.Namespace, argparse.ArgumentParser]:
 
 
 def refuse_without_effect(args: argparse.Namespace, mode: object, *, is_multirun: bool) -> None:
-    """Refuse what was typed and would change nothing.
+    """Refuse what was typed but would have no effect.
 
     Args:
         args: the flags and the overrides.
-        mode: what `hydra.mode` is; None where nobody says.
+        mode: what `hydra.mode` is; None if it is not set.
         is_multirun: whether several jobs are launched.
 
     Raises:
@@ -103,7 +103,7 @@ def _unknown(flag: str) -> str:
 
 
 def _refuse_several(overrides: list[str], flag: str) -> None:
-    """Refuse several values for an option where but one configuration is shown."""
+    """Refuse several values for an option where only one configuration is shown."""
     problems: list[str] = []
     for text in overrides:
         try:

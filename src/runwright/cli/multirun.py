@@ -1,4 +1,4 @@
-"""`--multirun`: launching the jobs, and what is said when they cannot all be launched."""
+"""`--multirun`: launching the jobs, and what to say when not all can be launched."""
 
 import gc
 import logging
@@ -13,7 +13,7 @@ from runwright.cli.mistakes import mistakes_of_multirun
 from runwright.compose._hydra import Hydra
 from runwright.compose.loader import StrictConfigLoader
 from runwright.errors import ConfigError, JobsGoOn, RunError, UserError
-from runwright.rundir.files import is_within
+from runwright.rundir.atomic_files import is_within
 
 
 def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
@@ -21,10 +21,10 @@ def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
 
     Raises:
         UserError: none was launched.
-        RunError: the storage failed, and not all jobs were launched.
+        RunError: the file system failed, and not all jobs were launched.
     """
-    logging.raiseExceptions = False  # after `| head` the jobs go on, unseen
-    gc.freeze()  # what was imported stays; that of each job goes, see `app.main`
+    logging.raiseExceptions = False  # after `| head` the jobs continue, unseen
+    gc.freeze()  # imports stay, the objects of each job are freed; see `app.main`
     gc.enable()
     loader = hydra.config_loader
     assert isinstance(loader, StrictConfigLoader)
@@ -68,7 +68,7 @@ def _of_storage(error: OSError, loader: StrictConfigLoader) -> UserError | RunEr
 
 
 def _command(loader: StrictConfigLoader) -> str | None:
-    """What goes on with all jobs; None where a sweeper has its own way, or none."""
+    """What resumes all jobs; None where a sweeper has its own way, or none."""
     is_basic = loader.pending.composed is not None and is_basic_sweeper(loader.pending.composed)
     return sweep_command(_folder(loader)) if is_basic else None
 
@@ -79,7 +79,7 @@ def _folder(loader: StrictConfigLoader) -> Path:
 
 
 def _remove_stray(loader: StrictConfigLoader, overrides: list[str]) -> None:
-    """Remove the directory of a process that trains beside the main one, which has its own."""
+    """Remove the directory of a process other than the main one, which has its own."""
     is_given = any(text.lstrip("+").startswith("hydra.sweep.dir=") for text in overrides)
     if os.environ.get("RANK", "0") == "0" or loader.pending.composed is None or is_given:
         return

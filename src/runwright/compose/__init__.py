@@ -37,7 +37,7 @@ def compose(
 
     Raises:
         ConfigError: with everything that is wrong.
-        UserError: this is not what `compose` takes.
+        UserError: an argument is not what `compose` takes.
     """
     if isinstance(overrides, str):
         raise UserError(

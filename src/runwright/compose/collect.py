@@ -1,7 +1,7 @@
-"""What is wrong with a configuration: all of it, each mistake with its place and the way out.
+"""Everything that is wrong with a configuration, each mistake with its place and its fix.
 
-Hydra stops at the first mistake. When there is one, `Mistakes` composes once more, one piece at a
-time, leaves out what does not fit, and goes on.
+Hydra stops at the first mistake. If there is one, `Mistakes` composes again, one piece at a time,
+leaves out what does not fit, and continues.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runwright.compose import files, schema
 from runwright.compose._hydra import Composer, Repository, flag_names
-from runwright.compose._omegaconf import drop_defaults_list, put_aside
+from runwright.compose._omegaconf import drop_defaults_list, without_key
 from runwright.compose.convert import Conversion
 from runwright.compose.explain import (
     NOT_GLOBAL,
@@ -65,8 +65,8 @@ class Mistakes:
     """Composes again, one piece at a time, to find everything that is wrong.
 
     Attributes:
-        problems: one text a mistake.
-        parts: the options that are right by themselves, by name; none of a multirun.
+        problems: one text per mistake.
+        parts: the options that are right by themselves, by name; empty for a multirun.
     """
 
     def __init__(
@@ -78,7 +78,6 @@ class Mistakes:
         *,
         from_shell: bool = True,
     ) -> None:
-        """Find what is wrong with these overrides of this configuration."""
         self.problems: list[str] = []
         self.parts: dict[str, Any] = {}
         self._composer = composer
@@ -153,7 +152,7 @@ class Mistakes:
         return parsed
 
     def _wrong_choices(self, overrides: Sequence[Override]) -> set[str]:
-        """The options for which a member of their group was named that does not exist."""
+        """The options for which a nonexistent member of their group was named."""
         wrong: set[str] = set()
         for one in overrides:
             group = one.key_or_group
@@ -192,17 +191,17 @@ class Mistakes:
         return wrong
 
     def _members(self, group: str) -> list[str]:
-        """All that can be chosen in a group, YAML files too."""
+        """Everything that can be chosen in a group, including YAML files."""
         return members(self._repository, group)
 
     def _defaults_list(self, config_name: str | None, overrides: list[Override]) -> Any:
-        """What the defaults lists choose, with what is typed.
+        """What the defaults lists and the overrides choose.
 
-        Where a choice lacks its "+", or has one too much, that is noted, and it is taken all the
-        same.
+        Where a choice lacks its "+", or has one too many, that is noted, and it is applied
+        anyway.
         """
         try:
-            # What was not chosen is found later, together with all else.
+            # What was not chosen is found later, together with everything else.
             return self._composer.defaults(self._repository, config_name, overrides)
         except ConfigCompositionException as error:
             text = text_of(error)
@@ -221,7 +220,7 @@ class Mistakes:
             raise
 
     def _explain_missing(self, error: BaseException) -> str:
-        """The text for a defaults list that cannot be followed, with the nearest right name."""
+        """The text for a defaults list that cannot be resolved, with the nearest right name."""
         missing = error.missing_cfg_file if isinstance(error, MissingConfigException) else None
         if missing is None:
             unused = _UNUSED.fullmatch(str(error))
@@ -230,7 +229,7 @@ class Mistakes:
         return f"{first} {nearest_member(self._repository, missing)}"
 
     def _explain_unused(self, unused: re.Match[str]) -> str:
-        """The text for an entry `override …` of a defaults list for which there is nothing."""
+        """The text for an entry `override …` of a defaults list that overrides nothing."""
         entry, (group, _, package) = unused["entry"], unused["key"].partition("@")
         text = f"In {unused['file']}.yaml: `override {entry}`: "
         folder = unused["file"].rpartition("/")[0].replace("/", ".")
@@ -239,13 +238,13 @@ class Mistakes:
         if self._repository.has_group(group):
             return f"{text}no '{group}' was chosen before it. To choose one, leave out `override`."
         top = entry.partition(":")[0].partition("@")[0]
-        if self._repository.has_group(top):  # it was looked for beside the file
+        if self._repository.has_group(top):  # Hydra looked for it next to the file
             return f"{text}there is no group '{group}'. Did you mean `override /{entry}`?"
         hint = did_you_mean(group, groups(self._repository))
         return f"{text}there is no group '{group}'. {hint}"
 
     def _merge(self, defaults: Sequence[ResultDefault]) -> DictConfig:
-        """Compose what the files hold, leaving out what does not fit and noting it."""
+        """Compose the files, leaving out and noting what does not fit."""
         composed = OmegaConf.create()
         for default in defaults:
             file = f"{default.config_path}.yaml"
@@ -274,7 +273,7 @@ class Mistakes:
             self.problems.append(noted)
 
     def _merge_leaves(self, composed: DictConfig, loaded: Any, file: ResultDefault) -> None:
-        """Merge a file option by option, to find all of those that do not fit."""
+        """Merge a file option by option, to find all options that do not fit."""
         for key, value in leaves(OmegaConf.to_container(loaded, resolve=False)):
             nested: dict[str, Any] = value
             for name in reversed(key.split(".")):
@@ -291,42 +290,42 @@ def convert(
 ) -> tuple[Settings | None, Conversion]:
     """The frozen configuration of a composed node, and what is wrong with the node.
 
-    There is none either while there are values that only the job can know.
+    It is also None while there are values that only the job can know.
 
     Args:
         composed: the node.
-        members: the members of a group, YAML files too; by default the factories.
+        members: the members of a group, including YAML files; by default the factories.
     """
     conversion = Conversion(in_defaults(composed), members)
     if OmegaConf.get_type(composed) in (dict, None):
         conversion.problems.append(_NO_SCHEMA)
         return None, conversion
-    with put_aside(composed, "hydra"):
+    with without_key(composed, "hydra"):
         return conversion.settings(composed), conversion
 
 
 def without_hydra(composed: DictConfig) -> DictConfig:
     """The application's part of a composed node."""
-    with put_aside(composed, "hydra"):
+    with without_key(composed, "hydra"):
         ours = copy.copy(composed)
     OmegaConf.set_struct(ours, False)
     return ours
 
 
 def _repository(composer: Composer, config_name: str | None, overrides: list[str]) -> Repository:
-    """Where the configurations are, also those that `hydra.searchpath` adds to."""
+    """Where the configurations are, including those that `hydra.searchpath` adds."""
     parsed: list[Override] = []
     for text in overrides:
         with contextlib.suppress(*USER_MISTAKES):
             parsed += composer.parse(None, [text])
     try:
         return composer.repository(config_name, parsed)
-    except USER_MISTAKES:  # in the primary configuration, which is told when it is read
+    except USER_MISTAKES:  # in the primary configuration; reported when it is read
         return composer.repository(None, [])
 
 
 def _with_place(one: Override, text: str) -> tuple[str, str]:
-    """What was meant by the choice of a member that no defaults list names, and what to say."""
+    """What was meant by choosing from a group that no defaults list names, and what to say."""
     typed = str(one.input_line)
     group = one.key_or_group
     places = places_of(group, root_class())
@@ -348,7 +347,7 @@ def _nearest_word(word: str) -> str:
 
 
 def _option(one: Override) -> str:
-    """The option that an override gives a value to, or a member of its group."""
+    """The option that an override sets, directly or by choosing a member of its group."""
     return one.package or one.key_or_group
 
 
@@ -357,7 +356,7 @@ def _is_below(key: str, options: Iterable[str]) -> bool:
 
 
 def _wrong_suffixes(repository: Repository) -> list[str]:
-    """A text for every file on the search path that Hydra does not read for its suffix."""
+    """A text for every file on the search path that Hydra ignores because of its suffix."""
     return [
         f"{file}: only files with the suffix .yaml are read. Rename it to {file.stem}.yaml."
         for file in _files(repository, "*.yml")
@@ -378,7 +377,7 @@ def _not_in_utf8(repository: Repository) -> list[str]:
 
 
 def _files(repository: Repository, pattern: str) -> Iterator[Path]:
-    """The files of a name like this in the folders of the search path."""
+    """The files that match a pattern in the folders of the search path."""
     for source in repository.sources:
         if source.scheme() == "file":
             found = Path(source.path).rglob(pattern)

@@ -1,4 +1,4 @@
-"""The text for one mistake in a configuration: its place, and the way out."""
+"""The text for one mistake in a configuration: its place, and how to fix it."""
 
 import dataclasses
 import inspect
@@ -55,7 +55,7 @@ _OMEGACONF_HINT: Final = re.compile(r"\. Did you mean(?: one of)?: .*\?$", re.MU
 
 
 def text_of(error: BaseException) -> str:
-    """The text of an error of Hydra's, OmegaConf's or YAML's, with its cause."""
+    """The text of an error from Hydra, OmegaConf or YAML, with its cause."""
     if isinstance(error, RecursionError):
         return _CIRCLE
     cause = error.__cause__
@@ -97,7 +97,7 @@ def explain_override(
 
 
 def _explain_key(key: str, one: Override, text: str, composed: DictConfig, members: Members) -> str:
-    """The text for a key that is unknown, or does not take the value."""
+    """The text for a key that is unknown or does not accept the value."""
     *parents, name = split_key(key)
     parent = ".".join(parents)
     try:
@@ -128,7 +128,7 @@ def _explain_key(key: str, one: Override, text: str, composed: DictConfig, membe
 
 
 def _unknown_within(key: str, value: object, composed: DictConfig) -> list[str]:
-    """A text for every name in a dictionary for options that is none of them."""
+    """A text for every name in a dictionary of options that is not an option."""
     texts: dict[str, str] = {}
     for leaf, _ in leaves(value, key) if isinstance(value, dict) else ():
         for path, node, _ in typed_steps(leaf, composed):
@@ -145,7 +145,7 @@ def _nearest_value(cls: type[Any], name: str, value: object) -> str:
 
 
 def values_to_choose(key: str, composed: DictConfig) -> list[str]:
-    """All values of an option that is one of a few: names, true and false, null; else nothing."""
+    """All values of an option that has only a few: names, true and false, null; else none."""
     for path, node, name in typed_steps(key, composed):
         cls = type_of(node)
         fields = {field.name: field for field in dataclasses.fields(cls)}
@@ -162,7 +162,7 @@ def values_to_choose(key: str, composed: DictConfig) -> list[str]:
 
 
 def _not_chosen(key: str, composed: DictConfig, members: Members) -> str | None:
-    """A clause that says for which option above a key no member of its group was chosen."""
+    """A clause that names the option above a key for which no member was chosen."""
     for path, node, name in typed_steps(key, composed):
         group = group_of(typing.get_type_hints(type_of(node)).get(name))
         below = child(node, name)
@@ -179,7 +179,7 @@ def _not_chosen(key: str, composed: DictConfig, members: Members) -> str | None:
 def explain_key(key: str, error: Exception, composed: DictConfig) -> str | None:
     """The text for a key in a file that does not fit: unknown, or with a wrong value.
 
-    None where it is not known what would fit, as the file does not say what it changes; that is
+    None if it is unknown what would fit, because the file does not say what it changes; that is
     found when the node is converted.
     """
     for path, node, name in typed_steps(key, composed):
@@ -191,7 +191,7 @@ def explain_key(key: str, error: Exception, composed: DictConfig) -> str | None:
 
 
 def unknown_part(key: str, composed: DictConfig) -> str | None:
-    """A key up to the first name that its place has no option for; None where all are known."""
+    """A key up to the first name that is not an option there; None if all are known."""
     for path, node, _ in typed_steps(key, composed):
         if not is_known(node, path):
             return path
@@ -224,7 +224,7 @@ def unknown_key(key: str, node: DictConfig) -> str:
 
 
 def _nearest_below(name: str, composed: DictConfig) -> list[str]:
-    """The options at any depth whose name is nearest to one that there is nowhere."""
+    """The options at any depth with the name nearest to one that exists nowhere."""
     known = all_options(composed)
     closest = nearest(name, {key.rpartition(".")[2] for key in known}, cutoff=0.8)
     return [key for key in known if closest and key.rpartition(".")[2] == closest]
@@ -247,7 +247,7 @@ def ways_to_choose(
         key: the option.
         group: its group.
         in_defaults: what the defaults list chooses, if that is known.
-        members: the members of a group, YAML files too; by default the factories.
+        members: the members of a group, including YAML files; by default the factories.
     """
     chosen_by = choice(group, key)
     sign = "" if in_defaults is None or chosen_by in in_defaults else "+"

@@ -1,4 +1,4 @@
-"""What is wrong with Hydra's part of a configuration: unknown keys, and what no job comes of."""
+"""What is wrong with Hydra's part of a configuration: unknown keys, and values without jobs."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from runwright.errors import did_you_mean
 def wrong_in_hydra(composed: DictConfig, run_mode: RunMode, loader: ConfigLoader) -> list[str]:
     """A text for every key that neither Hydra nor the plugins that were chosen have.
 
-    And for the plugins themselves, where they are needed.
+    Also for the plugins themselves, if they are needed and missing.
     """
     unknown = [
         unknown_key(unknown, node)

@@ -1,4 +1,4 @@
-"""Overrides that Hydra's grammar does not take as they were meant, and how to write them."""
+"""Overrides that Hydra's grammar does not read as they were meant, and how to write them."""
 
 import re
 import shlex
@@ -33,7 +33,7 @@ def parse_override(text: str, *, before: str | None = None) -> Override:
         before: the one before it on the command line.
 
     Raises:
-        UserError: Hydra's grammar does not take it; says how to quote it.
+        UserError: Hydra's grammar does not accept it; says how to quote it.
     """
     if "=" not in text and not text.startswith("~"):
         raise UserError(f"{text}: this does not set an option. {_next_step(text, before)}")
@@ -48,13 +48,13 @@ def parse_override(text: str, *, before: str | None = None) -> Override:
 
 
 def is_structural(one: Override, repository: Repository) -> bool:
-    """Whether an override decides what is composed, and does not only give an option a value."""
+    """Whether an override decides what is composed, instead of only setting an option."""
     group = one.key_or_group
     return one.is_hydra_override() or one.package is not None or repository.has_group(group)
 
 
 def given_twice(overrides: Sequence[str]) -> list[str]:
-    """A text for every option that is given a value more than once."""
+    """A text for every option that is set more than once."""
     given: dict[tuple[str, str | None], list[str]] = {}
     for text in overrides:
         try:
@@ -72,7 +72,7 @@ def given_twice(overrides: Sequence[str]) -> list[str]:
 
 
 def swept_keys(multirun: DictConfig) -> frozenset[str]:
-    """The keys and groups of which a multirun of all combinations goes through several values."""
+    """The keys and groups that a multirun of all combinations varies."""
     params: dict[str, Any] = multirun.hydra.sweeper.get("params") or {}
     texts = [*multirun.hydra.overrides.task, *(f"{key}={value}" for key, value in params.items())]
     parsed = OverridesParser.create().parse_overrides(texts)
@@ -84,12 +84,12 @@ def _key(text: str) -> str:
 
 
 def several_values(text: str, *, is_choice: bool, from_shell: bool = True) -> str:
-    """The message for several values where only one can be taken.
+    """The message for several values where only one is allowed.
 
     Args:
         text: the override.
-        is_choice: whether it can only be meant as such: it chooses a member of a group, or has no
-            mere commas between the values.
+        is_choice: whether it can mean nothing else: it chooses a member of a group, or it has more
+            than commas between the values.
         from_shell: whether it was typed in a shell, and not in Python.
     """
     way = "To run with each of them, add --multirun."
@@ -107,20 +107,20 @@ def several_values(text: str, *, is_choice: bool, from_shell: bool = True) -> st
 
 
 def quoted(key: str, value: str) -> str:
-    """An override whose value is text: in quotes for Hydra, within quotes for the shell."""
+    """An override whose value is text: quoted for Hydra, and again for the shell."""
     return shlex.quote(_with_text(key, value))
 
 
 def _with_text(key: str, value: str) -> str:
     try:
         OmegaConf.create([value])
-    except GrammarParseError:  # a "${" that begins no interpolation
+    except GrammarParseError:  # a "${" that does not start an interpolation
         value = value.replace("${", r"\${")
     return f"{key}={QuotedString(value, Quote.double).with_quotes()}"
 
 
 def with_path(key: str, path: str) -> str:
-    """An override whose value is a path, in quotes where Hydra's grammar would need them."""
+    """An override whose value is a path, quoted if Hydra's grammar needs it."""
     if re.fullmatch(r"[A-Za-z0-9_/.\-]+", path) and isinstance(
         _parsed(f"{key}={path}").value(), str
     ):
@@ -132,7 +132,7 @@ def _next_step(text: str, before: str | None) -> str:
     key, equals, value = text.partition("=")
     if equals and is_read(f"{key}=1"):
         if (values := re.fullmatch(r"choice\((.*)\)", value)) and is_read(f"{key}={values[1]}"):
-            # Hydra's grammar knows no null among the arguments of a function.
+            # Hydra's grammar does not allow null among the arguments of a function.
             return f"Separate the values by commas only: {shlex.quote(f'{key}={values[1]}')}"
         if elements := _as_list(key, value):
             return f"If these are meant as text, quote each: {shlex.quote(elements)}"
@@ -140,13 +140,13 @@ def _next_step(text: str, before: str | None) -> str:
         return f"{said} {quoted(key, value)}"
     if equals or not before or not before.partition("=")[2]:
         return _FORM
-    whole = f"{before} {text}"  # the shell ends an argument at a blank
+    whole = f"{before} {text}"  # the shell ends an argument at a space
     written = shlex.quote(whole) if is_read(whole) else quoted(*whole.split("=", 1))
     return f"{_FORM} If {text} belongs to what is before it, quote both together: {written}"
 
 
 def _as_list(key: str, value: str) -> str | None:
-    """The override with every element in quotes that needs them; None if it is no such list."""
+    """The override with quotes around every element that needs them; None if it is not a list."""
     if not (value.startswith("[") and value.endswith("]")):
         return None
     elements = [one.strip() for one in value[1:-1].split(",")]
@@ -156,7 +156,7 @@ def _as_list(key: str, value: str) -> str | None:
 
 
 def is_read(text: str) -> bool:
-    """Whether Hydra's grammar takes an override."""
+    """Whether Hydra's grammar accepts an override."""
     try:
         _parsed(text)
     except HydraException:
@@ -169,10 +169,10 @@ def _parsed(text: str) -> Override:
 
 
 def with_home(override: str) -> str:
-    """An override with a `~` at the beginning of its values as Hydra's grammar takes it: in quotes.
+    """An override whose values begin with `~`, in the quotes that Hydra's grammar needs.
 
-    A shell leaves alone what follows a `=`. Whether the option is a path, for which the home
-    directory is written out, is known when it is given its value; Hydra's own paths are few.
+    A shell does not expand what follows a `=`. Whether the option is a path, for which `~` is
+    expanded, is known when it is set; Hydra's own paths are few.
 
     Raises:
         UserError: there is no such user.

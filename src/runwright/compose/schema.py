@@ -1,6 +1,6 @@
 """The schema: what Hydra and OmegaConf see of the factories.
 
-OmegaConf makes a frozen dataclass a read-only node, which nothing can then be composed into.
+OmegaConf turns a frozen dataclass into a read-only node, into which nothing can be composed.
 `schema_node` clears that flag on every container; `convert.py` is the way back.
 """
 
@@ -24,13 +24,13 @@ HYDRA_SETTINGS: Final[dict[str, Any]] = {
         "dir": "multirun/${now:%Y-%m-%d}/${now:%H-%M-%S-%f}",
         "subdir": "${hydra.job.num}",
     },
-    # The run itself says where its messages go.
+    # The run itself decides where its messages go.
     "job_logging": {
         "version": 1,
         "root": {"level": "WARNING", "handlers": []},
         "disable_existing_loggers": False,
     },
-    # The run directory's own config.yaml, command.txt and environment.json say it all.
+    # The run directory's own config.yaml, command.txt and environment.json say everything.
     "output_subdir": None,
 }
 
@@ -50,7 +50,7 @@ def store(config: type[Settings]) -> None:
     """Register the schema of `config` and of every factory with Hydra's ConfigStore."""
     repository = ConfigStore.instance().repo
     repository[f"{SCHEMA_NAME}.yaml"] = _SchemaNode(SCHEMA_NAME, None, partial(_root, config))
-    # For a program without a `conf/` folder: the same, with the data and the model to be chosen.
+    # For a program without a `conf/` folder: the same, with data and model still to be chosen.
     primary = {"defaults": [SCHEMA_NAME, {"dm": MISSING}, {"model": MISSING}, "_self_"]}
     repository["config.yaml"] = _SchemaNode("config", None, partial(OmegaConf.create, primary))
     for group, members in CONFIG_GROUPS.items():
@@ -64,7 +64,7 @@ def store(config: type[Settings]) -> None:
 class _SchemaNode(ConfigNode):
     """An entry of Hydra's ConfigStore whose schema is made when it is chosen.
 
-    Making the schemas of all factories at every start would take longer than all else.
+    Making the schemas of all factories at every start would take longer than everything else.
     """
 
     def __init__(self, name: str, group: str | None, make: Callable[[], DictConfig]) -> None:
@@ -91,7 +91,7 @@ class _SchemaNode(ConfigNode):
 
 
 def _root(config: type[Settings]) -> DictConfig:
-    """The schema of the whole configuration, with the library's own settings of Hydra."""
+    """The schema of the whole configuration, with this library's settings for Hydra."""
     defaults = ["_self_", {"objective": None}, {"override /hydra/job_logging": "none"}]
     root = schema_node(config, defaults)
     OmegaConf.set_struct(root, value=False)
@@ -101,7 +101,7 @@ def _root(config: type[Settings]) -> DictConfig:
 
 
 def _member(cls: type[Settings]) -> DictConfig:
-    """The schema of a factory. Data bring their objective with them, unless another is chosen."""
+    """The schema of a factory. Data bring their objective, unless another is chosen."""
     objective: str | None = getattr(cls, "default_objective", None)
     if objective is None:
         return schema_node(cls)
@@ -112,7 +112,7 @@ def _make_writable(node: DictConfig | ListConfig) -> None:
     OmegaConf.set_readonly(node, value=False)
     types = declared_types(node)
     if not any(dataclasses.is_dataclass(cls) for cls in types):
-        # A dictionary takes any key: Hydra closes the whole configuration, and what is open here
+        # A dictionary accepts any key: Hydra closes the whole configuration, but what is open here
         # stays open.
         OmegaConf.set_struct(node, value=False)
     if is_empty(node):

@@ -1,4 +1,4 @@
-"""What is declared of the nodes that Hydra composes: classes, options, and what is none of them."""
+"""What is declared about the nodes that Hydra composes: classes, options, and unknown keys."""
 
 import dataclasses
 import inspect
@@ -13,7 +13,7 @@ from runwright.compose._omegaconf import child, is_empty, split_key
 from runwright.compose.schema import SCHEMA_NAME
 from runwright.factory import CONFIG_GROUPS, full_key, group_of
 
-# Hydra's part, and what a project keeps there for itself (`hydra/env=…`).
+# Hydra's part, including what a project keeps there for itself (`hydra/env=…`).
 _NOT_DECLARED: Final = frozenset({"hydra", "hydra.env"})
 
 
@@ -36,7 +36,7 @@ def typed_nodes(node: DictConfig, key: str = "") -> Iterator[tuple[DictConfig, s
 
 
 def typed_steps(key: str, composed: DictConfig) -> Iterator[tuple[str, DictConfig, str]]:
-    """The names in a key that stand for options: the key so far, whose option, the name."""
+    """The names in a key that are options: the key so far, the node, the name."""
     node, path = composed, ""
     for name in split_key(key):
         if not dataclasses.is_dataclass(OmegaConf.get_type(node)):
@@ -50,10 +50,10 @@ def typed_steps(key: str, composed: DictConfig) -> Iterator[tuple[str, DictConfi
 
 
 def options_class(node: DictConfig) -> type[Any] | None:
-    """The class that declares the options of a typed node; None while any name may be one.
+    """The class that declares the options of a typed node; None if any name may be an option.
 
-    Hydra's plugins hand options on to a class of another library, `_target_`. Those of one target
-    may be declared in a class derived from that of the node; those of another are not known.
+    Hydra's plugins pass options on to a class of another library, `_target_`. Those of one target
+    may be declared in a class derived from that of the node; those of another are unknown.
     """
     cls = type_of(node)
     if inspect.isabstract(cls):
@@ -66,7 +66,7 @@ def options_class(node: DictConfig) -> type[Any] | None:
 
 
 def unknown_keys(node: DictConfig, key: str) -> list[str]:
-    """The full keys in a typed node, which stands at `key`, that are no options of its class."""
+    """The full keys in a typed node at `key` that are not options of its class."""
     cls = options_class(node)
     known = () if cls is None else cls.__dataclass_fields__
     names = [] if cls is None else [str(name) for name in node if name not in known]
@@ -98,7 +98,7 @@ def root_class() -> type[Any]:
 
 
 def options_named(name: str, composed: DictConfig) -> list[str]:
-    """The full keys of all options of a name, at every depth but in Hydra's part."""
+    """The full keys of all options with this name, at any depth except in Hydra's part."""
     return [
         full_key(key, name)
         for node, key in typed_nodes(composed)
@@ -107,7 +107,7 @@ def options_named(name: str, composed: DictConfig) -> list[str]:
 
 
 def all_options(composed: DictConfig) -> list[str]:
-    """The full keys of all options, at every depth but in Hydra's part."""
+    """The full keys of all options, at any depth except in Hydra's part."""
     return [
         full_key(key, name)
         for node, key in typed_nodes(composed)
@@ -117,7 +117,7 @@ def all_options(composed: DictConfig) -> list[str]:
 
 
 def places_of(group: str, cls: type[Any], above: str = "", depth: int = 4) -> list[str]:
-    """The full keys of the options that take a member of a group, in any member of another."""
+    """The full keys of the options that take a member of a group, in any member of any group."""
     found: dict[str, None] = {}
     for name, hint in typing.get_type_hints(cls).items():
         inner = group_of(hint)

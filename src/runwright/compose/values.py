@@ -1,7 +1,7 @@
-"""Giving options the values that were typed: text keeps its characters, a dictionary is replaced.
+"""Setting options to the typed values: text keeps its characters, a dictionary is replaced.
 
-Hydra's grammar reads `1.10` as the number 1.1, `1_1` as 11 and `true` as a truth value before it is
-known which option they are for, and merges a dictionary into the one that was there.
+Hydra's grammar reads `1.10` as the number 1.1, `1_1` as 11 and `true` as a boolean before it is
+known which option they are for, and merges a dictionary into the previous one.
 """
 
 import typing
@@ -22,10 +22,10 @@ _NUMBERS = (bool, int, float)
 
 
 def give(one: Override, composed: DictConfig, composer: Composer) -> None:
-    """Change what was composed, in place, as an override asks.
+    """Apply an override to what was composed, in place.
 
     Raises:
-        ConfigCompositionException: there is no such option, or it does not take the value.
+        ConfigCompositionException: there is no such option, or it does not accept the value.
     """
     value: Any = None if one.is_delete() else one.value()
     hint = hint_at(one.key_or_group, composed)
@@ -40,7 +40,7 @@ def give(one: Override, composed: DictConfig, composer: Composer) -> None:
 
 
 def hint_at(key: str, composed: DictConfig) -> Any:
-    """The type that is declared for an option, or for what lies in its dictionary; or None."""
+    """The declared type of an option, or of the values in its dictionary; or None."""
     for path, node, name in typed_steps(key, composed):
         cls = type_of(node)
         if name not in cls.__dataclass_fields__:
@@ -55,7 +55,7 @@ def hint_at(key: str, composed: DictConfig) -> Any:
 
 
 def as_typed(value: Any, text: str, hint: Any) -> Any:
-    """A value as Hydra read it, with the characters of the text where an option takes text.
+    """A value as Hydra read it, but with the typed characters where an option takes text.
 
     Args:
         value: what Hydra made of it.
@@ -85,7 +85,7 @@ def _is_a(kind: Any, *containers: type) -> bool:
 
 def _retyped_list(values: list[Any], text: str, member: Any) -> list[Any]:
     parts = list(split(text.strip()[1:-1]))
-    if len(parts) != len(values):  # written in a way that only Hydra's grammar takes apart
+    if len(parts) != len(values):  # written in a way that only Hydra's grammar can split
         return values
     return [as_typed(value, part, member) for value, part in zip(values, parts, strict=True)]
 
@@ -99,7 +99,7 @@ def _retyped_dict(values: dict[Any, Any], text: str, member: Any) -> dict[Any, A
 
 
 def split(text: str) -> Iterator[str]:
-    """What stands between the commas of a text, but for those within quotes and brackets."""
+    """The parts of a text between its commas, ignoring commas within quotes and brackets."""
     depth, quote, first = 0, "", 0
     for place, sign in enumerate(text):
         if quote:
@@ -142,5 +142,5 @@ def _replace(
         given = as_typed(value, _text(one), hint)
         OmegaConf.update(composed, one.key_or_group, given, merge=False)
     except OmegaConfBaseException:
-        composer.apply(one, composed)  # which says what is wrong in the words of all others
+        composer.apply(one, composed)  # which reports mistakes in the usual words
         raise

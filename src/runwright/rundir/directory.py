@@ -25,9 +25,9 @@ from filelock import FileLock, Timeout
 from runwright.caller import REQUEUE, Caller
 from runwright.config import Config
 from runwright.errors import RunError, UserError
+from runwright.rundir.atomic_files import is_within
 from runwright.rundir.changes import changes
 from runwright.rundir.checkpoint import Checkpoints
-from runwright.rundir.files import is_within
 from runwright.rundir.layout import is_run_directory, refuse_what_is_in_the_way
 from runwright.rundir.messages import FILE_ONLY, log_to
 from runwright.rundir.record import seconds_spent, write_environment, write_record
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from runwright.distributed import World
 
 log = logging.getLogger(__name__)
-# The console gets the error from the program itself.
+# The program itself prints the error on the console.
 _file_log = logging.getLogger(FILE_ONLY)
 
 _IN_PYTHON: Final = Caller()
@@ -66,8 +66,8 @@ class RunDir:
     Attributes:
         path: where it is.
         config: what is to run.
-        finished: what is on record of this training, if it has come to its end before.
-        changed: how the configuration differs from that on record, a line each.
+        finished: the recorded result of this training, if it has already finished.
+        changed: how the configuration differs from the recorded one, a line each.
     """
 
     def __init__(self, path: Path, config: Config, caller: Caller) -> None:
@@ -93,9 +93,9 @@ class RunDir:
         world: "World | None" = None,
         caller: Caller = _IN_PYTHON,
     ) -> Generator["RunDir"]:
-        """Make or re-open a run directory, and record in it what is about to run.
+        """Make or reopen a run directory, and record in it what is about to run.
 
-        Of several processes the main one does so, and the others learn where it is.
+        With several processes the main one does so, and the others learn where it is.
 
         Raises:
             UserError: another process writes to it, or it belongs to another configuration.
@@ -133,7 +133,7 @@ class RunDir:
                         way = "This job will be requeued."
                     log.info("A checkpoint was saved. %s", way)
                 status = "interrupted" if stopped else "failed"
-                with contextlib.suppress(OSError):  # it may be why the run failed
+                with contextlib.suppress(OSError):  # that may be why the run failed
                     directory._result(status, error=f"{type(error).__name__}: {error}")
                 raise
             finally:
@@ -145,13 +145,13 @@ class RunDir:
         return not (self.path / "pictures" / "learning_curves.png").exists()
 
     def finish(self, fitted: FitResult, *, parameters: int) -> None:
-        """Record that the training came to its end, and what it came to."""
+        """Record that the training has finished, and its result."""
         self._result(fitted.status, **fitted.recorded, parameters=parameters)
         self._is_whole = True
 
     def _result(self, status: str, **rest: Any) -> None:
-        # The record of a training is not another stage's to change, nor that of a run which could
-        # not be resumed, and it stands once it is whole.
+        # Another stage must not change the record of a training, nor must a run that could not be
+        # resumed, and a complete record is final.
         if self.config.stage != "fit" or not self._is_recorded or self._is_whole:
             return
         seconds = self._seconds_before + time.time() - self._started
@@ -159,14 +159,14 @@ class RunDir:
 
     @contextlib.contextmanager
     def _begun(self) -> Generator[None]:
-        """Make it a run directory, before anything is written that may be another's elsewhere."""
+        """Make it a run directory before writing anything that could overwrite another's files."""
         self._is_begun = not is_run_directory(self.path)
         if self._is_begun:
             write_environment(self.path)
         yield
 
     def _compare(self) -> None:
-        """Compare what is to run with what is on record, and record it if it begins anew."""
+        """Compare what is to run with the record, and record it if it starts from scratch."""
         recorded = self.path / "config.yaml"
         is_training = self.config.stage == "fit"
         can_resume = self._checkpoints.exist()
@@ -182,7 +182,7 @@ class RunDir:
                 self._refuse_unless_allowed(can_resume=can_resume)
             elif (finished := read_result(self.path)) is not None:
                 self.finished = finished
-                return  # its record stands
+                return  # its record is final
             elif not can_resume:
                 log.warning("Only the best weights are left of this run: starting over.")
         if not can_resume:
@@ -191,7 +191,7 @@ class RunDir:
             self.record()
 
     def record(self) -> None:
-        """Record what is about to run; of a resumed run once it is sure that it can be resumed."""
+        """Record what is about to run; for a resumed run, once it is certain that it can resume."""
         if not self._writes:
             return
         self._is_recorded = True
@@ -201,7 +201,7 @@ class RunDir:
         self._is_begun = False
 
     def _make(self) -> None:
-        """Make the directory, unless it is there and is, or can be, a run's."""
+        """Make the directory, unless it exists and is, or can become, a run's."""
         named = self.caller.named(self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -247,11 +247,11 @@ def _new_path() -> Path:
 
 @contextlib.contextmanager
 def _explained(path: Path, checkpoints: Checkpoints, caller: Caller) -> Generator[None]:
-    """Say of a storage that fails what became of the run, and how to go on."""
+    """When the disk fails, say what became of the run, and how to resume."""
     try:
         yield
     except OSError as error:
-        file = error.filename2 or error.filename  # of a new name, where there are two
+        file = error.filename2 or error.filename  # the new name, if there are two
         if error.errno in _IN_THE_WAY and is_within(Path(str(file)), path):
             raise UserError(
                 f"{file}: {error.strerror}. A run writes there: move it out of the way."
@@ -268,7 +268,7 @@ def _explained(path: Path, checkpoints: Checkpoints, caller: Caller) -> Generato
 
 @contextlib.contextmanager
 def _locked(path: Path, caller: Caller) -> Generator[None]:
-    """Hold the directory's lock; the system frees it when the process ends, however it ends."""
+    """Hold the directory's lock; the system releases it when the process ends, however it ends."""
     lock = FileLock(path / ".lock", blocking=False)
     try:
         lock.acquire()

@@ -12,17 +12,17 @@ from runwright.compose import schema
 from runwright.compose.yaml_text import escaped, to_yaml
 from runwright.config import Config
 from runwright.plain import plain_values
+from runwright.rundir.atomic_files import write_bytes
 from runwright.rundir.changes import group_members
-from runwright.rundir.files import write_bytes
 from runwright.rundir.layout import ENVIRONMENT, HEADER
 from runwright.rundir.provenance import environment, program, this_process, uncommitted
 from runwright.rundir.result import RESULT
 
 
 def write_record(path: Path, config: Config, *, resume_command: Callable[[Path], str]) -> None:
-    """Record what is about to run in a directory, in place of what ran there before."""
+    """Record what is about to run in a directory, replacing what ran there before."""
     if config.stage == "fit":
-        (path / RESULT).unlink(missing_ok=True)  # of what goes on from here
+        (path / RESULT).unlink(missing_ok=True)  # of the run that now resumes
     write_bytes(path / "config.yaml", config_yaml(config, path).encode())
     write_bytes(path / "command.txt", (resume_command(path) + "\n").encode())
     if diff := uncommitted():
@@ -44,7 +44,7 @@ def config_yaml(config: Config, path: Path) -> str:
     defaults: list[Any] = [schema.SCHEMA_NAME]
     # The objective is in the schema's defaults list already.
     defaults += [{group: name} for group, name in members.items() if group != "objective"]
-    # The data bring their objective with them; this file has the last word.
+    # The data bring their objective; this file has the last word.
     defaults += ["_self_", {"override objective": members["objective"]}]
     values = {"defaults": defaults, **escaped(plain_values(config))}
     return (
@@ -55,14 +55,14 @@ def config_yaml(config: Config, path: Path) -> str:
 
 
 def seconds_spent(path: Path) -> float:
-    """How long the processes that worked on this run did so, the last until it last wrote."""
+    """How long the processes of this run have worked on it, the last until it last wrote."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # it was killed
         return float(json.loads((path / RESULT).read_text())["seconds"])
     try:
         last: dict[str, Any] = json.loads((path / ENVIRONMENT).read_text())
         started = datetime.datetime.fromisoformat(last["started"]).timestamp()
         before = float(last["seconds_before"])
-    except (OSError, ValueError, KeyError, TypeError):  # not whole, or not one of ours
+    except (OSError, ValueError, KeyError, TypeError):  # incomplete, or not one of ours
         return 0.0
     written = [path / "metrics.csv", *(path / "checkpoints").iterdir()]
     wrote = max(file.stat().st_mtime for file in written if file.exists())

@@ -1,4 +1,4 @@
-"""What can be wrong with the options of a sweep: by themselves, beside its space, in its study."""
+"""What can be wrong with a sweep's options: by themselves, with its space, with its study."""
 
 import importlib.util
 import logging
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What Optuna imports when it first needs it, which may be in the middle of a sweep.
+# Packages that Optuna imports on first use, which may be in the middle of a sweep.
 _NEEDS: Final = {
     "CmaEsSampler": "cmaes",
     "GPSampler": "scipy",
@@ -27,11 +27,11 @@ _NEEDS: Final = {
 }
 
 _ASKED: Final = "asked"
-"""User attribute of the study: what its values are, and what all its trials have in common."""
+"""User attribute of the study: what its values are, and what all its trials share."""
 
 
 def check(options: SweeperCfg) -> None:
-    """Check what can be known of the options by themselves.
+    """Check the options by themselves.
 
     Raises:
         ConfigError: with everything that is wrong.
@@ -69,7 +69,7 @@ def check(options: SweeperCfg) -> None:
 
 
 def check_stock(options: OptunaSweeperCfg) -> None:
-    """Check what can be known of the options of Hydra's own sweeper by themselves.
+    """Check the options of Hydra's own sweeper by themselves.
 
     Raises:
         ConfigError: with everything that is wrong.
@@ -102,10 +102,10 @@ def _missing_package(part: str, options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def check_space(options: SweeperCfg, space: SearchSpace) -> list[Values]:
-    """Check the options that speak of the space.
+    """Check the options that refer to the space.
 
     Returns:
-        What is to be tried first, each value as the space has it.
+        The values to try first, as members of the space.
 
     Raises:
         ConfigError: with everything that is wrong.
@@ -136,7 +136,7 @@ def check_space(options: SweeperCfg, space: SearchSpace) -> list[Values]:
 
 
 def _queued(space: SearchSpace, name: str, value: Any, beside: Values) -> Any:
-    """A value that is queued by hand, as the space has it."""
+    """A value that the user enqueued, as a member of the space."""
     if name in space.fixed:
         raise UserError(f"is fixed for all trials, {name}={space.fixed[name]}. Leave it out.")
     if name not in space.known():
@@ -155,10 +155,10 @@ def _queued(space: SearchSpace, name: str, value: Any, beside: Values) -> Any:
 
 
 def check_study(study: "optuna.Study", space: SearchSpace, options: SweeperCfg) -> None:
-    """Check that what a study has had and what it is to have now can be compared.
+    """Check that the new trials of a study can be compared with its earlier ones.
 
     Raises:
-        ConfigError: with everything that cannot.
+        ConfigError: with everything that cannot be compared.
     """
     asked: dict[str, Any] = {
         "measures": options.measures or [],
@@ -198,7 +198,7 @@ def _list(values: Sequence[Any]) -> str:
 
 
 def _changed_ranges(study: "optuna.Study", space: SearchSpace) -> Iterator[str]:
-    """Options that the study has sampled in a way that cannot be mixed with the one now."""
+    """Options that the study has sampled in a way that cannot be mixed with the new one."""
     had = {
         (name, described(distribution)): distribution
         for trial in study.get_trials(deepcopy=False)
@@ -214,10 +214,10 @@ def _changed_ranges(study: "optuna.Study", space: SearchSpace) -> Iterator[str]:
 
 
 def check_pruner(options: SweeperCfg, monitor: str | None) -> None:
-    """Check that the pruner goes by the measure that the sweep optimises.
+    """Check that the pruner uses the measure that the sweep optimises.
 
     Raises:
-        ConfigError: it would go by another one, which the run returns.
+        ConfigError: it would use another one, the one that the run returns.
     """
     measures = options.measures or []
     prunes = not str(options.pruner.get("_target_")).endswith("NopPruner")
@@ -234,10 +234,10 @@ def check_pruner(options: SweeperCfg, monitor: str | None) -> None:
 def directions(
     given: Any, measures: Sequence[str], known: Mapping[str, str], monitor: str | None = None
 ) -> list[str]:
-    """One direction for each measure: that which is known; one that is given must not deny it.
+    """One direction per measure: the known one, which a given one must not contradict.
 
     Args:
-        given: `hydra.sweeper.direction`, one for all or a list; None follows from the measures.
+        given: `hydra.sweeper.direction`, one for all or a list; None means the known ones.
         measures: what a sweep optimises; "" is what the run returns.
         known: measure → direction.
         monitor: the name of what the run returns.

@@ -65,7 +65,7 @@ class Training(Generic[B]):
         reporter: Reporter | None = None,
         world: World = _ALONE,
     ) -> None:
-        """Prepare a training from step 0; `resume` makes it go on from a checkpoint.
+        """Prepare a training from step 0; `resume` continues from a checkpoint.
 
         Raises:
             UserError: the options do not fit the data or the objective.
@@ -103,7 +103,7 @@ class Training(Generic[B]):
             with stop.after_the_step(), self._explaining_out_of_memory(_OUT_OF_MEMORY, ahead=1):
                 self._loop(stop)
         except BaseException:
-            # What was measured to be good is kept, whatever went wrong since, if it can be.
+            # Whatever went wrong since, keep what was measured to be good, if possible.
             with contextlib.suppress(OSError, MemoryError, RuntimeError):
                 self.snapshots.write_best()
             raise
@@ -135,16 +135,16 @@ class Training(Generic[B]):
                 trained: dict[str, float] = {}
                 validated: dict[str, float] = {}
                 if state.step % cfg.log_every == 0 or is_last:
-                    trained = self._training_losses()  # the one wait for the device
+                    trained = self._training_losses()  # the only wait for the device
                 self.run_log.advance(trained.get(TRAIN_LOSS))
                 if self.val is not None and (state.step % self.val_every == 0 or is_last):
                     validated = self._validate()
 
-                # Judge: are these the best weights so far, and is it worth going on?
+                # Judge: are these the best weights so far, and is it worth continuing?
                 if monitored := trained if monitor.name == TRAIN_LOSS else validated:
                     if monitor.is_best(state, monitored):
                         self.snapshots.keep_best(state)
-                    if monitor.others_do_better(state, monitored) and not is_last:
+                    if monitor.should_prune(state, monitored) and not is_last:
                         log.info("Stopping early: other trials do better (pruned).")
                         state.finished = state.pruned = True
                     elif monitor.is_out_of_patience(state):
@@ -154,7 +154,7 @@ class Training(Generic[B]):
                 if trained or validated:
                     self._record(trained, validated)
 
-                # Save when it is due, and before anything ends.
+                # Save when a checkpoint is due, and before anything ends.
                 state.finished |= is_last
                 stopping, due = world.any(
                     stop.requested, world.is_main and self.checkpoints.due(state.step)
@@ -168,15 +168,15 @@ class Training(Generic[B]):
                     stop.raise_if_requested()
 
     def resume(self, checkpoint: Checkpoint, *, is_changed: bool = False) -> None:
-        """Go on from a checkpoint; of a finished training only if it would not end there now.
+        """Resume from a checkpoint; a finished training only if it would no longer end there.
 
         Args:
-            checkpoint: what to go on from.
-            is_changed: whether the options are not those that it was trained with, so that what
-                came after it will not come again.
+            checkpoint: what to resume from.
+            is_changed: whether the options differ from those that it was trained with, so that what
+                came after it will not be repeated.
 
         Raises:
-            UserError: the weights are not of this model.
+            UserError: the weights do not fit this model.
         """
         self.state = state = self.snapshots.restore(checkpoint)
         if state.monitor != self.monitor.name:
@@ -199,18 +199,18 @@ class Training(Generic[B]):
             )
             return
         log.info("Resuming after step %d of %d.", state.step, self.total_steps)
-        self._tell_of_stretching(checkpoint)
+        self._warn_of_stretched_schedule(checkpoint)
 
-    def _tell_of_stretching(self, checkpoint: Checkpoint) -> None:
-        """Say what becomes of the learning rate when the schedule has another length than before.
+    def _warn_of_stretched_schedule(self, checkpoint: Checkpoint) -> None:
+        """Say what happens to the learning rate when the length of the schedule has changed.
 
-        It is a function of the step's number and of the number of all steps, which was changed.
+        It is a function of the step and of the total number of steps, which has changed.
         """
         opt, steps_before = self.built.config.opt, checkpoint.info["total_steps"]
         depends = opt.schedule != "constant" or isinstance(opt.warmup, float)
         if self.total_steps == steps_before or not depends:
             return
-        lr = checkpoint.info.get("lr")  # which older ones do not hold
+        lr = checkpoint.info.get("lr")  # missing in older ones
         log.warning(
             "opt.schedule=%s now spans %d steps, not %d: the learning rate continues at %.3g%s.",
             opt.schedule,
@@ -245,7 +245,7 @@ class Training(Generic[B]):
         self.built.model.train()
         measures = {f"val_{name}": value for name, value in evaluation.compute().items()}
         if not math.isfinite(measures["val_loss"]):
-            self._require_finite_losses()  # it is likelier that the training went wrong first
+            self._require_finite_losses()  # more likely, the training went wrong first
             self._fail("validation loss", measures["val_loss"], self.state.step)
         return measures
 
@@ -259,7 +259,7 @@ class Training(Generic[B]):
             self.run_log.line(step, {"train_loss": self.losses.recent_mean(), **validated})
 
     def _save(self) -> None:
-        """Write a checkpoint of what is known to be good.
+        """Write a checkpoint, after checking that it is a good state.
 
         Raises:
             RunError: a loss or a weight is not finite.

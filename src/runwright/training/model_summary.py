@@ -1,4 +1,4 @@
-"""What a run prints of its model."""
+"""What a run prints about its model."""
 
 from typing import Final, Literal
 
@@ -8,11 +8,11 @@ _MOST_LINES: Final = 40
 
 
 def architecture(model: nn.Module, *, how: Literal["summary", "whole"]) -> str:
-    """The model as torch prints it; of one that takes many lines, its parts and their parameters.
+    """The model as torch prints it; if that takes many lines, its parts and their parameters.
 
     Args:
         model: the model.
-        how: whether a summary is wanted where the whole is long.
+        how: whether a long model is summarised or printed whole.
     """
     whole = str(model)
     if how == "whole" or whole.count("\n") < _MOST_LINES:
@@ -24,7 +24,7 @@ def architecture(model: nn.Module, *, how: Literal["summary", "whole"]) -> str:
 
 def _summary(model: nn.Module) -> str:
     path, part = "", model
-    while len(children := dict(part.named_children())) == 1:  # a mere wrapper
+    while len(children := dict(part.named_children())) == 1:  # only a wrapper
         ((name, part),) = children.items()
         path += f"{name}."
     rows = [(path + name, type(child).__name__, _count(child)) for name, child in children.items()]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# How long the server is waited for: at the start, and for the rest of the upload at the end.
+# How long to wait for the server: at the start, and for the rest of the upload at the end.
 _SECONDS: Final = 30
 
 _NO_KEY: Final = (
@@ -29,10 +29,10 @@ _SETTINGS: Final = {"project": "project", "id": "run_id", "tags": "run_tags"}
 
 
 def check(cfg: WandbCfg) -> None:
-    """Check, before any data are read, what W&B alone knows to be wrong.
+    """Check, before any data are read, what only W&B knows to be wrong.
 
     Raises:
-        UserError: it does not take an option, or has no key.
+        UserError: it rejects an option, or has no key.
     """
     if cfg.mode == "disabled":
         return
@@ -45,7 +45,7 @@ def check(cfg: WandbCfg) -> None:
             wandb.Settings(**{setting: getattr(cfg, name)})
         except (UsageError, ValueError) as error:
             raise UserError(f"wandb.{name}: {_reason(error)}.") from error
-    # It looks for a key, and asks no server.
+    # It looks for a key without asking a server.
     if cfg.mode == "online" and not wandb.login(prompt=False, verify=False):
         raise UserError(_NO_KEY)
 
@@ -53,8 +53,8 @@ def check(cfg: WandbCfg) -> None:
 def start(cfg: WandbCfg, *, config: Mapping[str, Any], resumed_id: str | None) -> "WandbLog | None":
     """Start the W&B run, or return None when it is disabled.
 
-    Where the server cannot be reached the run is logged offline, and says so: a failure of
-    the network must not stop a training.
+    If the server cannot be reached, the run is logged offline, and says so: a failure of the
+    network must not stop a training.
     """
     if cfg.mode == "disabled":
         return None
@@ -98,17 +98,16 @@ def start(cfg: WandbCfg, *, config: Mapping[str, Any], resumed_id: str | None) -
 
 
 def _reason(error: Exception) -> str:
-    """Why W&B refuses a value, without what pydantic says around it."""
+    """Why W&B refuses a value, without pydantic's wrapping."""
     errors: Callable[[], list[dict[str, Any]]] | None = getattr(error, "errors", None)
     text = str(error) if errors is None else str(errors()[0]["msg"])
     return text.removeprefix("Value error, ").rstrip(".")
 
 
 class WandbLog:
-    """What a run tells W&B. Whatever goes wrong there is said once, and the run goes on."""
+    """Sends a run's records to W&B. Any failure there is reported once, and the run continues."""
 
     def __init__(self, run: "Run") -> None:
-        """Tell this run of W&B's."""
         self._run = run
         self._files = run.settings.sync_dir
         self._is_lost = False
@@ -128,7 +127,7 @@ class WandbLog:
             self._lose(error)
 
     def close(self, *, failed: bool) -> None:
-        """End the run there, and wait a while for what is not uploaded yet."""
+        """End the W&B run, and wait a while for what is not uploaded yet."""
         try:
             self._run.finish(exit_code=int(failed))
         except Exception as error:  # noqa: BLE001

@@ -1,4 +1,4 @@
-"""Putting weights into a model, or into this process's part of it."""
+"""Loading weights into a model, or into this process's part of it."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def load_into(model: nn.Module, weights: Tensors, path: Path) -> None:
     """Load weights into a model.
 
     Raises:
-        UserError: they are not of this model; names what differs.
+        UserError: they do not fit this model; names what differs.
     """
     own = model.state_dict()
     clashes = [

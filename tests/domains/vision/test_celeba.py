@@ -21,7 +21,7 @@ from runwright.domains.vision.celeba_layout import ATTRIBUTES, HOMEPAGE, IMAGES,
 from runwright.domains.vision.decoding import decode_image
 from runwright.domains.vision.dims import ImageDims
 from runwright.domains.vision.mapped import MappedImages
-from runwright.domains.vision.simulate import simulate_celeba
+from runwright.domains.vision.simulated_celeba import simulate_celeba
 from runwright.factory import OptionError
 from runwright.tools import simulate
 

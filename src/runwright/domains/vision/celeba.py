@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 _TRAIN, _VAL, _TEST = 0, 1, 2
 
-# Measuring needs no small batches: this many pixels fill a core or a GPU, and little memory.
+# Evaluation needs no small batches: this many pixels fill a core or a GPU, but little memory.
 _EVAL_PIXELS: Final = 2**21
 _MAX_BYTES: Final = 2**40  # of one image: no machine has more memory
 
@@ -87,7 +87,7 @@ class CelebADataModule(DataModule[ImageDims, ImageBatch]):
 
     @override
     def build(self, runtime: "Runtime") -> Data[ImageDims, ImageBatch]:
-        """Read the attributes, decode the images unless that was done before, and split them."""
+        """Read the attributes, decode the images unless they are cached, and split them."""
         import numpy as np
 
         from runwright.domains.vision import celeba_files

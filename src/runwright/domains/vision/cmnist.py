@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _NUM_DIGITS: Final = {"bundled": 5_000, "mnist": 70_000}
 _MAX_BYTES: Final = 16 * 2**30
 
-# Measuring needs no small batches; this fills a core and little memory.
+# Evaluation needs no small batches; this fills a core, but little memory.
 _EVAL_BATCH: Final = 500
 
 
@@ -131,8 +131,8 @@ class ColoredMNISTDataModule(DataModule[ImageDims, ImageBatch]):
     def build(self, runtime: "Runtime") -> Data[ImageDims, ImageBatch]:
         """Read, split and colour the digits.
 
-        The split and the colours are functions of `split_seed` alone, so that runs with different
-        seeds are measured on the same images.
+        The split and the colours are functions of `split_seed` alone, so runs with different seeds
+        are measured on the same images.
         """
         import numpy as np
 

@@ -14,10 +14,10 @@ from runwright.domains.vision.dims import ImageDims
 if TYPE_CHECKING:
     from torch import nn
 
-# What a hidden layer "as wide as the input" may have; images of 224 pixels would make 22 billion.
+# Limit of a hidden layer "as wide as the input"; images of 224 pixels would make 22 billion.
 _MOST_WEIGHTS: Final = 10_000_000
 
-# No machine holds more weights, and to make more layers takes minutes even without memory.
+# No machine holds more weights, and making more layers takes minutes even without memory.
 _MAX_BYTES: Final = 2**40
 _MAX_LAYERS: Final = 10_000
 

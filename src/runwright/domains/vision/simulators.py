@@ -1,4 +1,4 @@
-"""What `python -m runwright simulate` can draw of images. Imports nothing heavy."""
+"""What `python -m runwright simulate` can make for images. Imports nothing heavy."""
 
 import argparse
 import logging
@@ -19,7 +19,7 @@ class CelebASimulator:
     """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add what can be chosen."""
+        """Add the options."""
         parser.add_argument(
             "--root",
             type=_folder,
@@ -42,10 +42,10 @@ class CelebASimulator:
         """Draw the faces.
 
         Raises:
-            UserError: the folder is occupied or cannot be written to.
+            UserError: the folder is occupied or not writable.
         """
         require_extra("PIL", "vision", "simulate celeba")
-        from runwright.domains.vision.simulate import simulate_celeba
+        from runwright.domains.vision.simulated_celeba import simulate_celeba
 
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
         folder = simulate_celeba(

@@ -1,4 +1,4 @@
-"""The command: what it takes, finds and prints."""
+"""The command: its arguments, what it finds, and what it prints."""
 
 import argparse
 import contextlib
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
             raise UserError(f"{folder}: there is no such directory.")
     found = [read_run(path) for path in find_runs(folders)]
     jobs = submitted.ask(submissions.recorded(folders), found)
-    runs = jobs.better_known(run for run in found if run.options.get("stage", "fit") == "fit")
+    runs = jobs.with_slurm_states(run for run in found if run.options.get("stage", "fit") == "fit")
     if not runs and not jobs.without_run(found):
         listed = ", ".join(map(str, folders))
         raise UserError(
@@ -70,7 +70,7 @@ def main(argv: list[str]) -> int:
 
 @contextlib.contextmanager
 def _writing(path: Path) -> Generator[None]:
-    """Say which file could not be written."""
+    """Name a file that could not be written."""
     try:
         yield
     except OSError as error:

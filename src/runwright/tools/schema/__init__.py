@@ -63,19 +63,19 @@ def is_out_of_date(project: Project) -> bool:
 
 
 def _files(project: Project) -> tuple[dict[Path, str], dict[str, list[str]]]:
-    """What the command writes, path → text, and VS Code's setting: schema → patterns of files."""
+    """What the command writes, path → text, and VS Code's setting: schema → file patterns."""
     folder = project.root / _FOLDER
     kinds = schemas(project)
     texts = {
         folder / f"{kind}.json": json.dumps({**_HEAD, **schema}, ensure_ascii=False)
         for kind, (schema, _) in kinds.items()
     }
-    texts[folder / ".gitignore"] = "*\n"  # what is made anew at any time needs no history
+    texts[folder / ".gitignore"] = "*\n"  # what can be regenerated at any time needs no history
     return texts, {f"{_FOLDER}/{kind}.json": patterns for kind, (_, patterns) in kinds.items()}
 
 
 def _stale(folder: Path, wanted: dict[Path, str]) -> list[Path]:
-    """The files that are missing, that differ from what would be written, or have to go."""
+    """The files that are missing, differ from what would be written, or must be deleted."""
     there = {path: path.read_text(encoding="utf-8") for path in folder.glob("*.json")}
     obsolete = [path for path, text in there.items() if path not in wanted and _MADE_BY in text]
     differ = [path for path, text in wanted.items() if path.suffix and there.get(path) != text]
