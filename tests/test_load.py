@@ -1,4 +1,4 @@
-"""A run that was made is there to work with."""
+"""A finished run can be loaded to work with."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Optimisers are built as asked, and schedules have the courses that they are named after."""
+"""Optimisers are built as asked, and schedules have the shapes that they are named after."""
 
 import inspect
 from collections.abc import Iterator

@@ -113,7 +113,7 @@ def written(hint: Any) -> str:
 
 
 def _in_python(hint: Any) -> str:
-    """A type as it stands in a program: `int | None`."""
+    """A type as it is written in Python: `int | None`."""
     kinds = alternatives(hint)
     if len(kinds) > 1:
         return " | ".join(_in_python(kind) for kind in kinds)

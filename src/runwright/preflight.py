@@ -164,7 +164,7 @@ def problems_of_jobs(pending: PendingJobs) -> list[str]:
 def directions(config: "Config") -> tuple[dict[str, str], str | None]:
     """The direction of each measure of a run, "maximize" or "minimize", and what it returns.
 
-    The key "" stands for what the run returns. Empty when the Dims are known only from the data.
+    The key "" stands for what the run returns. Empty if the Dims are known only from the data.
     """
     import torch
 

@@ -34,7 +34,7 @@ class Runtime:
 def choose_device(gpu: int) -> torch.device:
     """The device that `gpu` stands for: −1 is the CPU, 0 and above a CUDA index.
 
-    Where there is no CUDA device at all, say so once and take Apple's MPS or the CPU.
+    Where there is no CUDA device at all, say so once and use Apple's MPS or the CPU.
 
     Raises:
         UserError: there are CUDA devices, but not this one.

@@ -1,4 +1,4 @@
-"""The flags of the command line: what is mistyped is explained in a line."""
+"""The flags of the command line: each typo is explained in one line."""
 
 import sys
 from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""What can be chosen of Hydra and its plugins: typos are refused, what is free stays free."""
+"""The options of Hydra and its plugins: typos are refused, free-form ones stay free."""
 
 from pathlib import Path
 
@@ -73,7 +73,7 @@ def test_a_typo_after_a_plus_is_refused_with_the_nearest(
 
 def test_basic_launching_has_no_options() -> None:
     (problem,) = mistakes("+hydra.launcher.n_jobs=4")
-    assert problem.endswith("BasicLauncherCfg has no 'n_jobs'. It has no options.")
+    assert problem.endswith("BasicLauncherConf has no 'n_jobs'. It has no options.")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""How to quote a value that Hydra's grammar does not take: what is advised is right."""
+"""How to quote a value that Hydra's grammar does not accept: the advice is right."""
 
 import shlex
 

@@ -1,4 +1,4 @@
-"""A configuration class of one's own, with groups of one's own: as good as the built-in ones."""
+"""A custom configuration class with custom groups works as well as the built-in ones."""
 
 import os
 import subprocess

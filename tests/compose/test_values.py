@@ -1,4 +1,4 @@
-"""What is typed for an option is what it gets: texts as they are, dictionaries whole."""
+"""An option gets exactly what was typed for it: text unchanged, dictionaries whole."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The run directory: what it records, and what becomes of it when the storage fails."""
+"""The run directory: what it records, and what becomes of it when the disk fails."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""`hydra/launcher=slurm/…`: jobs run what was composed, make way and come back, and are watched."""
+"""`hydra/launcher=slurm/…`: jobs run what was composed, survive preemption, are watched."""
 
 import json
 import os

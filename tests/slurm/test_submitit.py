@@ -1,7 +1,7 @@
-"""What `slurm/_submitit.py` takes for granted of submitit.
+"""What `slurm/_submitit.py` assumes about submitit.
 
 When one of these fails, submitit has changed behind its public names: look up in its source what
-has taken the place of what is missing, mend `slurm/_submitit.py`, and run `tests/slurm`.
+has taken the place of what is missing, fix `slurm/_submitit.py`, and run `tests/slurm`.
 """
 
 import inspect

@@ -1,4 +1,4 @@
-"""What a study is asked to go on with, and what it had before."""
+"""What a study is asked to continue with, and what it had before."""
 
 import optuna
 import pytest
@@ -25,16 +25,20 @@ def a_study_of(*arguments: str) -> optuna.Study:
 @pytest.mark.parametrize(
     ("before", "now", "message"),
     [
-        ("opt.lr=interval(0.1,1)", "opt.lr=0.1,0.2", r"choice\(0.1, 0.2\) now"),
-        ("a=interval(1,9)", "a=range(1,9)", r"from interval\(1.0, 9.0\), .* range\(1, 9\) now"),
-        (LRS, "opt.lr=interval(0.1,1)", r"are from tag\(log, interval\(0.0001, 0.1\)\)"),
+        ("opt.lr=interval(0.1,1)", "opt.lr=0.1,0.2", r"now it is choice\(0.1, 0.2\)"),
+        (
+            "a=interval(1,9)",
+            "a=range(1,9)",
+            r"from interval\(1.0, 9.0\), .* now it is range\(1, 9\)",
+        ),
+        (LRS, "opt.lr=interval(0.1,1)", r"sampled it from tag\(log, interval\(0.0001, 0.1\)\)"),
         (
             "a=range(1,9)",
             "a=tag(log,int(interval(1,9)))",
-            r"tag\(log, int\(interval\(1, 9\)\)\) now",
+            r"now it is tag\(log, int\(interval\(1, 9\)\)\)",
         ),
-        ("a=1,2", "a=2,1", r"choice\(2, 1\) now"),
-        ("a=true,false", "a=true,null", r"choice\(true, null\) now"),
+        ("a=1,2", "a=2,1", r"now it is choice\(2, 1\)"),
+        ("a=true,false", "a=true,null", r"now it is choice\(true, null\)"),
     ],
 )
 def test_another_way_to_sample_an_option_is_refused(before: str, now: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""A configuration chooses a function that was registered, and no other."""
+"""A configuration can choose only a registered function."""
 
 import sys
 from pathlib import Path

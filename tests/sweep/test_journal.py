@@ -1,4 +1,4 @@
-"""A journal whose writing was cut short."""
+"""A journal that was cut short while being written."""
 
 import json
 import os

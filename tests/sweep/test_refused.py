@@ -1,4 +1,4 @@
-"""Sweeps that must fail do so before the first trial, with all that is wrong."""
+"""Sweeps that are bound to fail do so before the first trial, with everything that is wrong."""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A slot that is free starts the next trial, whatever the other slots do."""
+"""A free slot starts the next trial, whatever the other slots do."""
 
 import logging
 import threading

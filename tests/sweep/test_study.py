@@ -1,4 +1,4 @@
-"""A study whose trials are left, and whose storage is torn or out of reach."""
+"""A study whose trials are abandoned, and whose storage is torn or unreachable."""
 
 import logging
 import socket

@@ -1,4 +1,4 @@
-"""What is printed of a model."""
+"""What is printed about a model."""
 
 from torch import nn
 

@@ -28,10 +28,10 @@ def test_another_measure_can_be_monitored(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("training.monitor=val_largest",), "of val_largest, less is better"),
-        (("training.monitor=train_loss",), "of train_loss, less is better"),
-        ((), "of val_loss, less is better"),
-        (("objective=set_error_without_loss", "training.monitor=val_loss"), "of val_loss, less"),
+        (("training.monitor=val_largest",), "for val_largest, lower is better"),
+        (("training.monitor=train_loss",), "for train_loss, lower is better"),
+        ((), "for val_loss, lower is better"),
+        (("objective=set_error_without_loss", "training.monitor=val_loss"), "for val_loss, lower"),
     ],
 )
 def test_keeping_the_worst_weights_is_refused_before_a_directory_is_made(

@@ -16,7 +16,7 @@ from runwright.compose.plugin_options import store_options
 
 
 @dataclass
-class BasicLauncherCfg:
+class BasicLauncherConf:
     """It takes no options."""
 
     _target_: str = "runwright.cli.basic_launcher.BasicLauncher"
@@ -57,4 +57,4 @@ def is_basic_sweeper(config: DictConfig) -> bool:
 def register() -> None:
     """Make it Hydra's basic launcher."""
     Plugins.instance().register(BasicLauncher)
-    store_options("hydra/launcher", "basic", BasicLauncherCfg)
+    store_options("hydra/launcher", "basic", BasicLauncherConf)

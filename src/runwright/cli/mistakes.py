@@ -39,9 +39,9 @@ def mistakes_of_multirun(
             problems += check(vars(to_config(without_hydra(composed))))
         except ConfigError as of_job:
             problems += of_job.problems
-    told = error.problems  # some with the job in which they were found
-    more = [text for text in problems if not any(one.startswith(text) for one in told)]
-    return ConfigError([*told, *more])
+    found = error.problems  # some with the job in which they were found
+    more = [text for text in problems if not any(one.startswith(text) for one in found)]
+    return ConfigError([*found, *more])
 
 
 def _jobs(loader: StrictConfigLoader, overrides: Sequence[str]) -> Iterator[list[str]]:

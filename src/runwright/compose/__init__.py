@@ -29,7 +29,7 @@ def compose(
     """Compose a configuration as the command line does.
 
     Args:
-        overrides: what would stand on the command line, e.g. `["model=cnn", "seed=1"]`.
+        overrides: what would be on the command line, e.g. `["model=cnn", "seed=1"]`.
         conf: the folder of YAML files; by default the `conf/` with the primary configuration in
             the working directory or the nearest above it, if there is one.
         config_name: the primary configuration, without `.yaml`.

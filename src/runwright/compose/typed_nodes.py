@@ -21,7 +21,7 @@ def type_of(node: DictConfig) -> type[Any]:
     """The settings class of a typed node."""
     cls = OmegaConf.get_type(node)
     if cls is None or not dataclasses.is_dataclass(cls):
-        raise TypeError(f"a node of type {cls} is no settings class")
+        raise TypeError(f"a node's type, {cls}, is not a settings class")
     return cls
 
 

@@ -85,7 +85,7 @@ class _Console(_AfterOthers):
     def write(self, text: str) -> None:
         from tqdm import tqdm
 
-        # If it cannot be written, or nobody reads it, log.txt has everything, and the run goes on.
+        # If nobody reads it or it cannot be written, log.txt has everything, and the run continues.
         with contextlib.suppress(OSError, ValueError):
             tqdm.write(
                 f"{text}\n", file=sys.stdout, end=""

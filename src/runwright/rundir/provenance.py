@@ -47,7 +47,7 @@ def _versions(package: str) -> dict[str, str]:
 def code_version() -> str | None:
     """The commit of the working directory, with a digest of what is not committed.
 
-    None where there is no repository.
+    None outside a repository.
     """
     commit = _text(_git("rev-parse", "--short=10", "HEAD"))
     if not commit:

@@ -102,7 +102,7 @@ def retry(study: optuna.Study, left: FrozenTrial, retries: int | None) -> bool:
         if deaths > retries:
             fail(study, left.number, GIVEN_UP)
             return False
-    mark_replaced(study, left.number)  # first, so that it never counts beside the one that follows
+    mark_replaced(study, left.number)  # first, so that it never counts along with the next one
     if not fail(study, left.number, _CONTINUED):
         return False
     requeue(study, left, {DEATHS: deaths, REACHED: reached})

@@ -89,7 +89,7 @@ def _draw_validations(study: optuna.Study, measure: str) -> "Axes":
         color, label = {
             TrialState.COMPLETE: ("tab:blue", "finished"),
             TrialState.PRUNED: ("0.7", "pruned"),
-        }.get(trial.state, ("tab:red", "failed or under way"))
+        }.get(trial.state, ("tab:red", "failed or running"))
         width = 1.0
         if trial.number == best:
             color, label, width = "tab:orange", f"best: trial {best}", 2.5

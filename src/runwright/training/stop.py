@@ -1,4 +1,4 @@
-"""Stopping on request: Ctrl-C and SIGTERM end a training after the step that is under way.
+"""Stopping on request: Ctrl-C and SIGTERM end a training after the current step.
 
 On a cluster, SIGUSR2 announces that the job's time is up or that it is being preempted. It ends the
 training likewise, with an exit status that asks to requeue the job. Unless Slurm is told to send it

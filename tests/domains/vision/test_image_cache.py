@@ -1,4 +1,4 @@
-"""The cache: decoded once, never taken for whole when it is not, and clear about what is wrong."""
+"""The cache: decoded once, never mistaken for complete, and clear about what is wrong."""
 
 import logging
 import shutil

@@ -1,4 +1,4 @@
-"""`check`: everything is composed and built without data, and all that is wrong comes at once."""
+"""`check`: everything is composed and built without data, and all faults are reported at once."""
 
 import subprocess
 import sys

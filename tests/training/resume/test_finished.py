@@ -1,4 +1,4 @@
-"""A run that has come to its end is left alone, or trained on."""
+"""A finished run is left alone, or trained for longer."""
 
 import json
 import re

@@ -43,7 +43,7 @@ class FcnFactory(ModelFactory[ImageDims]):
     hidden_dim: int | None = option(
         default=None,
         ge=1,
-        doc="width of the hidden layers; null is the input's, capped at 10 million weights a layer",
+        doc="width of the hidden layers; null is the input's, at most 10 million weights",
     )
     activation: Activation = option(default=Activation.GELU, doc="nonlinearity after each layer")
     norm: NormType | None = option(default=NormType.LN, doc="normalisation before the activation")

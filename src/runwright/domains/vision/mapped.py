@@ -85,7 +85,7 @@ class MappedImages(Batched[ImageBatch]):
         pinned = self.device.type == "cuda"
         shape = (len(positions), *self.images.shape[1:])
         image = torch.empty(shape, dtype=torch.uint8, pin_memory=pinned)
-        # With mode="raise" NumPy would gather into a buffer and copy once more.
+        # With mode="raise" NumPy would gather into a buffer and copy again.
         rows = self.rows[positions.numpy()]
         np.take(self.images, rows, axis=0, out=image.numpy(), mode="clip")
         label, group = self.labels[positions], self.groups[positions]

@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
 
 
 def is_out_of_date(project: Project) -> bool:
-    """Whether the schemas that were once written are no longer those that would be written."""
+    """Whether the schemas that were written earlier are out of date."""
     folder = project.root / _FOLDER
     return folder.is_dir() and bool(_stale(folder, _files(project)[0]))
 
