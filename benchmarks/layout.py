@@ -1,10 +1,10 @@
-"""Kernels laid out channels-last or as torch does, for the networks that choose: time of a step.
+"""Time of a step with channels-last kernels and with torch's own layout.
 
     taskset -c 1 python benchmarks/layout.py
 
-Printed is how many times as long a step takes channels-last, (O, H, W, I), as with torch's own
-(O, I, H, W), on the CPU: below 1, channels-last is faster. Both take turns; medians over the
-rounds, with the lowest and the highest.
+It prints how many times as long a step takes with (O, H, W, I) as with torch's (O, I, H, W), on the
+CPU: below 1, channels-last is faster. Both take turns; medians over the rounds, with the lowest and
+the highest.
 """
 
 import argparse

@@ -1,18 +1,18 @@
-"""The training loop against a hand-written bare loop and against Lightning, in steps a second.
+"""The training loop against a hand-written bare loop and against Lightning, in steps per second.
 
     taskset -c 0 python benchmarks/loop.py                     # needs `pip install lightning`
 
 All three train the same network on the same images for the same epochs, and validate after each.
-runwright and Lightning do besides what they do by default: runwright prints lines, records and
-writes a checkpoint at the end; Lightning shows its bar, logs to CSV and writes checkpoints. The
-bare loop does nothing else. Timed is the training from the first step to the last. All take turns,
-each in a process of its own, so that they meet the same conditions. Ratios are medians over the
-rounds, with the lowest and the highest; the bare loop against itself says how exact they are.
+runwright and Lightning also do what they do by default: runwright prints lines, records and writes
+a checkpoint at the end; Lightning shows its bar, logs to CSV and writes checkpoints. The bare loop
+does nothing else. Training is timed from the first step to the last. All take turns, each in its
+own process, so that conditions are the same. Ratios are medians over the rounds, with the lowest
+and the highest; the bare loop against itself shows how precise they are.
 
-`fcn` has a hidden layer of 256, so that a step is short and what surrounds it shows. The bare loop
-and Lightning get the optimiser as torch's documentation writes it, AdamW as it comes; and once more
-what runwright chooses by itself, the fused AdamW ("tuned"). On a GPU the images of runwright and of
-the bare loop lie on the device, and Lightning's data loader copies them, which is its way.
+`fcn` has a hidden layer of 256, so that a step is short and its overhead shows. The bare loop and
+Lightning are run with AdamW as in torch's documentation, and again with what runwright chooses by
+itself, the fused AdamW ("tuned"). On a GPU the images of runwright and of the bare loop are on the
+device, while Lightning's data loader copies them, as it always does.
 """
 
 # Lightning is installed for this benchmark alone, so the type checker may not find it.
@@ -60,7 +60,7 @@ BATCH, VAL_BATCH, STEPS_PER_EPOCH = 64, 500, 62
 
 @attrs.frozen
 class Task:
-    """What all do: build what `config` says, on `device`, and train it."""
+    """What every loop does: build `config` on `device`, and train it."""
 
     config: Config
     device: torch.device
@@ -82,7 +82,7 @@ class Task:
         return data, model, self.config.objective.build(data.dims, self.device)
 
     def _warm_up(self, model: nn.Module, images: ImageBatch) -> None:
-        """Let libraries and device do what they do once in a process, before anything is timed."""
+        """Let libraries and device do their one-time work before anything is timed."""
         optimizer = self.adamw(model, tuned=True)
         for _ in range(3):
             with autocast(self.device, self.config.training.precision):
@@ -92,7 +92,7 @@ class Task:
             optimizer.zero_grad()
 
     def adamw(self, model: nn.Module, *, tuned: bool) -> torch.optim.Optimizer:
-        """AdamW as it comes, or fused."""
+        """AdamW, plain or fused."""
         kwargs: dict[str, Any] = {"fused": True} if tuned else {}
         return torch.optim.AdamW(
             model.parameters(), lr=self.config.opt.lr, weight_decay=0, **kwargs
@@ -108,7 +108,7 @@ Loop = Callable[[Task, Clock], None]
 
 
 class StepwiseLog(RunLog):
-    """A log that tells the clock of every step."""
+    """A log that notifies the clock of every step."""
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         """Record in this folder."""
@@ -139,7 +139,7 @@ def runwright_loop(task: Task, clock: Clock) -> None:
 
 
 def bare_loop(task: Task, clock: Clock, *, tuned: bool) -> None:
-    """A loop as one writes it by hand for one experiment."""
+    """A loop written by hand for one experiment."""
     with tempfile.TemporaryDirectory() as name:
         data, model, _ = task.build(Path(name))
     train: ImageBatch = data.train.examples
@@ -258,7 +258,7 @@ TARGETS: Final = {"bare loop, tuned": 0.97, "Lightning": 1.4}
 
 
 def quietly(loop: Loop, task: Task, clock: Clock) -> None:
-    """Run a loop where nobody looks; an error of it is told outside."""
+    """Run a loop without output; its errors are reported outside."""
     with (
         Path(os.devnull).open("w") as nowhere,
         contextlib.redirect_stdout(nowhere),
@@ -268,7 +268,7 @@ def quietly(loop: Loop, task: Task, clock: Clock) -> None:
 
 
 def compare(task: Task, rounds: int) -> dict[str, list[float]]:
-    """The seconds that each side took, a number a round."""
+    """The seconds that each side took, one number per round."""
     seconds: dict[str, list[float]] = {name: [] for name in SIDES}
     for number in range(rounds):
         # Who comes after whom differs from round to round: it matters for the caches.

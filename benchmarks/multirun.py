@@ -1,10 +1,10 @@
-"""What a job of a multirun costs beside its training, against an empty Hydra application.
+"""What a job of a multirun costs besides its training, against an empty Hydra application.
 
     taskset -c 0 python benchmarks/multirun.py
 
 A process with 10 jobs of one training step each, and one with 110: the difference is what 100 jobs
-cost, composing and checking them included. Printed are the time a job outside `Config.run()`, the
-same for an empty Hydra application, the time a job inside `Config.run()`, and the growth of the
+cost, including composing and checking them. It prints the time per job outside `Config.run()`, the
+same for an empty Hydra application, the time per job inside `Config.run()`, and the growth of the
 resident memory over the last 100 jobs. Both are measured in turn; the figures are medians over the
 rounds, the difference that of the pairs.
 """

@@ -3,7 +3,7 @@
     taskset -c 0 python benchmarks/reporting.py
 
 A run of the default network is timed alone and as a trial of a study with a journal file and the
-median pruner, beside 50 trials that have ended; validation is once an epoch, and nothing is pruned.
+median pruner, with 50 ended trials; it validates once per epoch, and nothing is pruned.
 The difference of two such times drowns in noise, so the reports themselves are timed.
 """
 

@@ -2,7 +2,7 @@
 
     taskset -c 0 python benchmarks/startup.py
 
-Both are run in turn, in processes of their own; the ratios are medians over the pairs.
+Both are run in turn, each in its own process; the ratios are medians over the pairs.
 """
 
 import os

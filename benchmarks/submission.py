@@ -4,7 +4,7 @@
 
 submitit alone pickles a function with a number for each job. runwright composes, checks and sends
 the whole configuration of each, with what Hydra needs to run it. Jobs are held, none runs. Time and
-memory are those of the whole process, imports included.
+memory are those of the whole process, including imports.
 """
 
 # The tests' own Slurm lies outside the packages that the type checker knows here.

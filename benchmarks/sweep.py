@@ -2,7 +2,7 @@
 
     python benchmarks/sweep.py        # needs `pip install hydra-joblib-launcher==1.4.0rc3`
 
-Both try the same 32 sets of values, drawn with the same seed, another one each round, with the same
+Both try the same 32 sets of values, drawn with the same seed (a new one each round), with the same
 number of jobs at a time: the stock sweeper with the joblib launcher, runwright with its own
 processes. A trial waits in every step, as for a device, for a time that is one of the values; so
 trials differ in length by a factor of fifty, and two cores are enough for all. Times include the

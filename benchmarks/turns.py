@@ -1,9 +1,9 @@
 """Let several loops take turns, some steps each, and time them.
 
-Where others use the machine, its speed changes from second to second, and by more than what is to
-be measured: two runs of the same loop, one after the other, often differ by 7 %. Loops that take
-turns meet nearly the same conditions. Each is a process of its own, with a heap and an interpreter
-that no other has used.
+On a shared machine the speed changes from second to second, and by more than the difference to be
+measured: two runs of the same loop, one after the other, often differ by 7 %. Loops that take
+turns run under nearly the same conditions. Each is a process of its own, with a fresh heap and
+interpreter.
 """
 
 import multiprocessing
@@ -29,7 +29,7 @@ os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
 
 
 class Clock:
-    """Times what lies between `start` and `stop`, but for what others do in their turns."""
+    """Times what happens between `start` and `stop`, except for the turns of others."""
 
     def __init__(self, ring: "Ring", number: int) -> None:
         """Take part in the ring, as the one of this number."""
@@ -40,13 +40,13 @@ class Clock:
         self._steps = 0
 
     def start(self) -> None:
-        """Let the others come as far as this; then begin, or go on, to count."""
+        """Wait for the others to get here; then start, or continue, counting."""
         self._wait_for_devices()
         self._ring.pass_on(self._number)
         self._resumed_at = time.perf_counter()
 
     def step(self) -> None:
-        """To be called between steps: when a turn is over, the others have theirs."""
+        """Call this between steps: when a turn is over, the others have theirs."""
         self._steps += 1
         if self._steps % STEPS_A_TURN == 0:
             self.stop()
@@ -64,7 +64,7 @@ class Clock:
 
 
 class Ring:
-    """Processes of which one runs at a time, in a fixed order."""
+    """Processes that run one at a time, in a fixed order."""
 
     def __init__(self, size: int) -> None:
         """Begin with number 0."""
@@ -74,16 +74,16 @@ class Ring:
         self._turns[0].release()
 
     def wait(self, number: int) -> None:
-        """Wait until it is one's turn."""
+        """Wait for this process's turn."""
         self._turns[number].acquire()
 
     def pass_on(self, number: int) -> None:
-        """Let the next one run, and wait until it is one's turn again."""
+        """Let the next one run, and wait for the next turn."""
         self._wake_next(number)
         self.wait(number)
 
     def leave(self, number: int) -> None:
-        """Let the others go on without this one, and wait until all have left."""
+        """Let the others continue without this one, and wait until all have left."""
         self._take_part[number] = 0
         self._wake_next(number)
         self._all_have_left.wait()  # for to end takes time, which would be that of the others
@@ -97,7 +97,7 @@ class Ring:
 
 
 def in_turns(sides: Mapping[str, Callable[[Clock], None]]) -> dict[str, float]:
-    """The seconds of each side, all of which go forward together.
+    """The seconds of each side, all of which advance together.
 
     Raises:
         SystemExit: one of them has failed; the others have been stopped.

@@ -32,7 +32,7 @@ class LineDims(Dims):
 
 @attrs.frozen(kw_only=True)
 class LineBatch(Batch):
-    """Vectors (B, features) and what a linear map makes of them (B, 1)."""
+    """Vectors (B, features) and their images under a linear map (B, 1)."""
 
     x: Tensor
     y: Tensor
@@ -65,7 +65,7 @@ class Waiting(nn.Module):
     """A linear layer whose forward pass takes a while."""
 
     def __init__(self, features: int, seconds: float) -> None:
-        """Wait so many seconds a training batch."""
+        """Wait this many seconds per training batch."""
         super().__init__()
         self.linear = nn.Linear(features, 1)
         self.seconds = seconds

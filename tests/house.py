@@ -1,4 +1,4 @@
-"""What the source says of its own architecture, read without importing it.
+"""What the source says about its own architecture, read without importing it.
 
     python tests/house.py [CHECKOUT]
 

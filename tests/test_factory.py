@@ -202,7 +202,7 @@ def test_a_name_that_is_taken_is_refused_with_both_places() -> None:
             def build(self, dims: ImageDims) -> None: ...  # pyright: ignore[reportIncompatibleMethodOverride]
 
     first, one, other, advice = str(caught.value).splitlines()
-    assert first == "'model=fcn' would be two factories:"
+    assert first == "'model=fcn' would name two factories:"
     assert re.fullmatch(r"  runwright\.domains\.vision\.fcn\.FcnFactory, .*fcn\.py:\d+", one)
     assert re.fullmatch(r"  .*test_factory\..*Other, .*test_factory\.py:\d+", other)
     assert advice == "Register one of them under another name."
@@ -232,7 +232,7 @@ def test_classes_of_one_name_in_two_modules_are_two_choices(
 def test_classes_of_one_name_in_one_module_are_refused_for_pickle_finds_the_last_only(
     imported: Callable[[str, str], object],
 ) -> None:
-    with pytest.raises(TypeError, match=r"'model=first' and 'model=second' are classes of"):
+    with pytest.raises(TypeError, match=r"'model=first' and 'model=second' are classes with"):
         imported("lab", ENCODER.format(name="first") + ENCODER.format(name="second"))
 
 
@@ -274,7 +274,7 @@ class Member(Kind):
 
 
 def test_a_factory_outside_every_group_is_refused() -> None:
-    with pytest.raises(TypeError, match="inherits from no group's interface"):
+    with pytest.raises(TypeError, match="does not inherit from a group's interface"):
 
         @factory("lost")
         class Lost(Settings):  # pyright: ignore[reportUnusedClass]

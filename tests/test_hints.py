@@ -1,4 +1,4 @@
-"""Values given in Python are as strictly looked at as those that are composed."""
+"""Values given in Python are checked as strictly as composed ones."""
 
 from pathlib import Path
 from typing import Any, get_args

@@ -1,4 +1,4 @@
-"""Imports point one way: from the programs down to what a factory is. Late ones count as well."""
+"""Imports point one way: from the programs down to what a factory is. Late ones count too."""
 
 import ast
 from pathlib import Path

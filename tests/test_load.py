@@ -1,4 +1,4 @@
-"""A run that was made is there to work with."""
+"""A finished run can be loaded to work with."""
 
 from pathlib import Path
 
@@ -27,5 +27,5 @@ def test_a_run_is_loaded_as_it_was(tmp_path: Path) -> None:
 
 
 def test_what_is_no_run_directory_is_said_to_be_none(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no run directory: there is no config.yaml in it"):
+    with pytest.raises(UserError, match="is not a run directory: it has no config.yaml"):
         runwright.load(tmp_path)

@@ -1,4 +1,4 @@
-"""The locks have what `pyproject.toml` asks for, and the project installs and runs from them."""
+"""The locks have what `pyproject.toml` requires, and the project installs and runs from them."""
 
 import re
 import tomllib

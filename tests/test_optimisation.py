@@ -1,4 +1,4 @@
-"""Optimisers are built as asked, and schedules have the courses that they are named after."""
+"""Optimisers are built as asked, and schedules have the shapes that they are named after."""
 
 import inspect
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ def test_only_the_name_of_a_class_is_accepted() -> None:
 
 
 def test_an_unknown_argument_of_the_optimiser_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UserError, match="AdamW takes no 'beta'. Did you mean 'betas'"):
+    with pytest.raises(UserError, match="AdamW has no argument 'beta'. Did you mean 'betas'"):
         OptimisationCfg(optimizer_kwargs={"beta": [0.9, 0.95]}).preflight()
 
 
@@ -83,18 +83,18 @@ def test_a_value_of_another_type_is_refused_with_the_usual_one() -> None:
     )
     assert "dampening must be a number, got 'x'" in refusal("SGD", dampening="x")
     assert "amsgrad must be true or false, got None" in refusal("Adam", amsgrad=None)
-    assert "ns_steps must be a whole number, got 0.5" in refusal("Muon", ns_steps=0.5)
+    assert "ns_steps must be an integer, got 0.5" in refusal("Muon", ns_steps=0.5)
     assert "eps must be a list of 2: a number or null, a number" in refusal("Adafactor", eps=1.0)
 
 
 def test_a_value_that_fails_in_the_first_step_is_named_among_others() -> None:
     assert refusal("AdamW", eps=1e-8, betas=[2.0, 0.9]) == (
-        "opt.optimizer_kwargs.betas=[2.0, 0.9]: torch.optim.AdamW does not take it (Invalid beta "
+        "opt.optimizer_kwargs.betas=[2.0, 0.9]: torch.optim.AdamW does not accept it (Invalid beta "
         "parameter at index 0: 2.0). The default of betas is [0.9, 0.999]."
     )
     assert refusal("Rprop", etas=[0.5, 1e300]).startswith("opt.optimizer_kwargs.etas=[0.5, 1.0e+3")
     assert refusal("SGD", nesterov=True, momentum=0.9, dampening=0.5) == (
-        "opt.optimizer_kwargs={nesterov: true, dampening: 0.5}: torch.optim.SGD does not take it "
+        "opt.optimizer_kwargs={nesterov: true, dampening: 0.5}: torch.optim.SGD does not accept it "
         "(Nesterov momentum requires a momentum and zero dampening). The default of nesterov is "
         "false. The default of dampening is 0."
     )
@@ -108,7 +108,9 @@ def test_what_works_on_a_gpu_only_is_refused_where_there_is_none() -> None:
     cfg = OptimisationCfg(optimizer_cls="NAdam", optimizer_kwargs={"capturable": True})
     cfg.preflight()  # it may be submitted from a machine without one
     for check in (lambda: cfg.check_on(torch.device("cpu")), lambda: cfg.build(model())):
-        with pytest.raises(UserError, match=r"optimizer_kwargs\.capturable=true: .* does not take"):
+        with pytest.raises(
+            UserError, match=r"optimizer_kwargs\.capturable=true: .* does not accept"
+        ):
             check()
 
 
@@ -171,7 +173,7 @@ def test_the_one_cycle_is_torchs(total: int) -> None:
     [
         ({"amsgrad": "false"}, "amsgrad must be true or false, got 'false'"),
         ({"fused": "yes please"}, "fused must be true or false or null, got 'yes please'"),
-        ({"differentiable": True}, "AdamW takes no 'differentiable'"),
+        ({"differentiable": True}, "AdamW has no argument 'differentiable'"),
     ],
 )
 def test_a_switch_of_the_optimiser_is_true_or_false(given: dict[str, Any], problem: str) -> None:
@@ -204,7 +206,7 @@ def test_the_warm_up_is_in_steps_or_a_share(warmup: float) -> None:
 
 
 def test_a_warm_up_longer_than_the_training_is_refused() -> None:
-    with pytest.raises(UserError, match="opt.warmup=200 is more than the 100 steps"):
+    with pytest.raises(UserError, match="opt.warmup=200 is longer than the 100 steps"):
         course(100, schedule="cosine", warmup=200)
 
 

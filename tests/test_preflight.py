@@ -69,7 +69,7 @@ def test_a_model_of_a_million_layers_is_refused_within_seconds(
 ) -> None:
     monkeypatch.setattr("runwright.model_size._MOST_TENSORS", 2_000)
     (problem,) = problems(config(OfManyLayersFactory(layers=1_000_000)), here=False)
-    assert problem.startswith("model=of_many_layers has more than 2,000 tensors of parameters")
+    assert problem.startswith("model=of_many_layers has more than 2,000 parameter tensors")
 
 
 def test_nothing_is_downloaded_and_nothing_warned_of_before_the_run(

@@ -1,4 +1,4 @@
-"""Private names of libraries, which any new version may change, stand in one file a library."""
+"""Private names of a library, which any new version may change, are confined to one file."""
 
 from pathlib import Path
 from typing import Final

@@ -1,4 +1,4 @@
-"""What tests are run by: the programs that they start, and the order of their files."""
+"""How tests run: the programs that they start, and the order of their files."""
 
 import signal
 import subprocess

@@ -3,14 +3,14 @@
     from runwright import compose
     accuracy = compose(["model=cnn", "opt.lr=1e-3"]).run()
 
-Every name that code of one's own needs is here. Importing this package imports neither torch nor
-Hydra: what is named below comes when it is used.
+Every name that your own code needs is here. Importing this package imports neither torch nor
+Hydra: the names below are loaded on first use.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
-# Now, and not when they are used: the modules of the same names would take their places.
+# Now, not on first use: the modules of the same names would shadow them.
 from runwright.compose import compose as compose
 from runwright.factory import factory as factory
 from runwright.load import load as load
@@ -73,7 +73,7 @@ _HOME: Final = {
     "runtime": ("Runtime",),
     "custom_search_space": ("search_space",),
 }
-"""Module → the names that are taken from it."""
+"""Module → the names that are imported from it."""
 
 
 def __getattr__(name: str) -> Any:

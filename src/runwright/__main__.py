@@ -1,4 +1,4 @@
-"""`python -m runwright <command>`: the tools beside the training itself."""
+"""`python -m runwright <command>`: the tools besides training itself."""
 
 import importlib
 import sys

@@ -1,6 +1,6 @@
 """The program behind `main.py`.
 
-Its exit status is 0 when all is done, 1 when a run failed, 2 for the user's mistake, 130 after
+Its exit status is 0 on success, 1 when a run failed, 2 for a mistake of the user's, 130 after
 Ctrl-C and 143 after SIGTERM, both with a checkpoint saved.
 """
 
@@ -25,7 +25,7 @@ def main(
     config: "type[Config] | None" = None,
     factories: Sequence[str] = (),
 ) -> None:
-    """Run the command line; does not return.
+    """Run the command line; never returns.
 
     Args:
         conf: the folder of YAML files, relative to the script; None when there is none.
@@ -37,7 +37,7 @@ def main(
         from runwright.config import Config
 
         raise ProgramAnswer(conf, config_name, config or Config, factories)
-    # Importing and composing make many objects and free few: until a job runs, collecting is waste.
+    # Importing and composing make many objects and free few: collecting before a job is a waste.
     gc.disable()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # where "≥" cannot be printed, "?" will do

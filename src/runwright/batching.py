@@ -1,4 +1,4 @@
-"""How a split is cut into batches, and splits over examples that lie in memory."""
+"""How a split is cut into batches, and splits over examples that are in memory."""
 
 from collections.abc import Iterator
 from typing import Generic, TypeVar
@@ -19,15 +19,15 @@ def epoch_order(num_examples: int, *, seed: int, epoch: int) -> torch.Tensor:
 
 
 class Batched(Split[B], Generic[B]):
-    """A split whose batches are cut from the order of its examples; how, is the same for all."""
+    """A split whose batches are cut from the order of its examples."""
 
     def __init__(self, num_examples: int, *, batch_size: int, shuffle_seed: int | None) -> None:
         """Divide `num_examples` into batches.
 
         Args:
             num_examples: how many there are.
-            batch_size: examples a batch.
-            shuffle_seed: shuffles anew in every epoch, and drops the last, smaller batch; None
+            batch_size: examples per batch.
+            shuffle_seed: reshuffles in every epoch, and drops the last, smaller batch; None
                 keeps the order and all examples.
 
         Raises:
@@ -36,7 +36,7 @@ class Batched(Split[B], Generic[B]):
         if shuffle_seed is not None and num_examples < batch_size:
             raise UserError(
                 f"The training split has {num_examples} examples, fewer than one batch of "
-                f"{batch_size}. Use a smaller batch size of the data (such as "
+                f"{batch_size}. Use a smaller batch size (such as "
                 f"dm.batch_size={num_examples})."
             )
         self.num_examples = num_examples
@@ -61,23 +61,23 @@ class Batched(Split[B], Generic[B]):
         return epoch_order(self.num_examples, seed=self.shuffle_seed, epoch=epoch)
 
     def cuts(self, start: int) -> Iterator[slice]:
-        """Where in the order each batch lies, from batch number `start` on."""
+        """Where each batch is in the order, starting at batch number `start`."""
         for number in range(start, self.num_batches):
             first = number * self.batch_size
             yield slice(*share_of(first, first + self.batch_size, self.rank, self.ranks))
 
 
 def share_of(first: int, end: int, rank: int, ranks: int) -> tuple[int, int]:
-    """The part number `rank` of `ranks` of a range."""
+    """Part `rank` of a range that is divided into `ranks` parts."""
     length = end - first
     return first + length * rank // ranks, first + length * (rank + 1) // ranks
 
 
 class InMemory(Batched[B], Generic[B]):
-    """All examples in one batch's tensors, on the training device; batches are cut by indexing."""
+    """All examples in the tensors of one batch, on the training device; batches index into it."""
 
     def __init__(self, examples: B, *, batch_size: int, shuffle_seed: int | None) -> None:
-        """Cut `examples`, which already lie on the training device, into batches; see `Batched`."""
+        """Cut `examples`, which are already on the training device, into batches; see `Batched`."""
         super().__init__(len(examples), batch_size=batch_size, shuffle_seed=shuffle_seed)
         self.examples = examples
 

@@ -1,4 +1,4 @@
-"""Who started a run: what it is told, what it is asked, and what it calls things."""
+"""Who started a run: what it is told, what it is asked, and the terms that it uses."""
 
 import signal
 from collections.abc import Callable
@@ -12,7 +12,7 @@ REQUEUE: Final = 128 + signal.SIGUSR2
 
 
 class Reporter(Protocol):
-    """Is told of every validation, and may end the training."""
+    """Receives every validation, and may end the training."""
 
     def report(self, step: int, value: float) -> bool:
         """Take the monitored measure at a step; returns whether to end the training now."""
@@ -25,13 +25,13 @@ def _in_python(run_dir: Path) -> str:
 
 @attrs.frozen(kw_only=True)
 class Caller:
-    """Who started a run; by default somebody in Python.
+    """Who started a run; by default, Python code.
 
     Attributes:
-        resume_command: what a person types to go on with the run in a directory.
+        resume_command: what a user types to resume the run in a directory.
         directory_option: the option that says where the run is written.
-        reporter: is told of every validation.
-        is_preempted: whether a job that is asked to end makes way for another, and will run again.
+        reporter: receives every validation.
+        is_preempted: whether a job that is asked to end is being preempted, and will run again.
     """
 
     resume_command: Callable[[Path], str] = _in_python
@@ -40,7 +40,7 @@ class Caller:
     is_preempted: Callable[[], bool] = lambda: False
 
     def named(self, run_dir: Path) -> str:
-        """A run directory, with the option that gives it, or gives the one above it."""
+        """A run directory, with the option that sets it or the folder above it."""
         is_above = self.directory_option == "hydra.sweep.dir"
         option = self.directory_option
         return f"{run_dir} (see {option})" if is_above else f"{option}={run_dir}"

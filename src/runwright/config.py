@@ -1,4 +1,4 @@
-"""All that a person may set of a run, and nothing that happens with it."""
+"""Everything a user may set in a run, and nothing that happens with it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ from runwright.stage import Stage
 from runwright.stages import choices as _choices  # pyright: ignore[reportUnusedImport]  # noqa: F401  # it registers them
 
 MAX_SEED: Final = 2**64 - 1
-"""The greatest seed that torch takes."""
+"""The largest seed that torch accepts."""
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Parallel = Literal["ddp", "fsdp"]
@@ -29,51 +29,55 @@ class TrainingCfg(Settings):
 
     epochs: int | None = option(default=10, ge=1, doc="passes over the training data")
     max_steps: int | None = option(
-        default=None, ge=1, doc="optimiser steps; the training ends at whichever comes first"
+        default=None, ge=1, doc="optimiser steps; training ends at whichever limit comes first"
     )
     val_every: int | float = option(
         default=1.0,
         gt=0,
-        doc="how often to validate: an integer is steps, a fraction a share of an epoch",
+        doc="how often to validate: an integer is steps, a float a fraction of an epoch",
     )
     precision: Precision = option(default="fp32", doc="number format of the forward pass")
     accumulate_grad_batches: int = option(
         default=1, ge=1, doc="batches whose gradients are averaged into one step"
     )
     clip_grad: float | None = option(
-        default=None, gt=0, doc="largest norm of the gradient; longer ones are scaled down"
+        default=None, gt=0, doc="maximum gradient norm; larger gradients are scaled down"
     )
     parallel: Parallel = option(
         default="ddp",
-        doc="with several processes: each holds the whole model (ddp), or a part of it (fsdp)",
+        doc="with several processes: each holds the whole model (ddp) or a shard of it (fsdp)",
     )
-    compile: bool = option(default=False, doc="whether torch.compile the model")
+    compile: bool = option(default=False, doc="whether to compile the model with torch.compile")
     ema_decay: float | None = option(
         default=None,
         gt=0,
         lt=1,
-        doc="decay a step of a moving average of the weights, which is then what is validated",
+        doc="per-step decay of an EMA of the weights; the EMA is validated and saved as best",
     )
     early_stopping: int | None = option(
-        default=None, ge=1, doc="validations in a row without a new best before stopping"
+        default=None, ge=1, doc="stop after this many validations in a row without a new best"
     )
     log_every: int = option(default=50, ge=1, doc="steps between records of the training loss")
     limit_train_batches: int | float | None = option(
-        default=None, gt=0, doc="batches (or a share) of an epoch to train on"
+        default=None, gt=0, doc="how many batches of an epoch to train on, or what fraction of them"
     )
     limit_val_batches: int | float | None = option(
-        default=None, gt=0, doc="batches (or a share) of the validation split to use"
+        default=None,
+        gt=0,
+        doc="how many batches of the validation split to use, or what fraction of them",
     )
     overfit_batches: int | None = option(
-        default=None, ge=1, doc="train and validate on these first batches only, to test a model"
+        default=None,
+        ge=1,
+        doc="how many batches to both train and validate on, always the first, to test a model",
     )
     monitor: str | None = option(
         default=None,
         doc="measure that decides which weights are best and what the run returns; train_loss "
-        "decides every log_every steps",
+        "is compared every log_every steps",
     )
     monitor_mode: Literal["max", "min"] | None = option(
-        default=None, doc="whether more or less of it is better; known for the usual measures"
+        default=None, doc="whether higher or lower is better; known for the usual measures"
     )
 
     @override
@@ -81,15 +85,15 @@ class TrainingCfg(Settings):
         if self.epochs is None and self.max_steps is None:
             yield "`epochs` and `max_steps` cannot both be null: the training would never end"
         if self.parallel == "fsdp" and self.precision == "fp16":
-            yield "`precision`=fp16 does not go with `parallel`=fsdp; take bf16"
+            yield "`precision`=fp16 cannot be combined with `parallel`=fsdp; use bf16"
         for name in ("val_every", "limit_train_batches", "limit_val_batches"):
             value = getattr(self, name)
             if isinstance(value, float) and value > 1:
-                yield f"`{name}` as a share must be ≤ 1, got {value}; a number of steps is whole"
+                yield f"`{name}` as a fraction must be ≤ 1, got {value}; a count is an integer"
         if self.overfit_batches is not None:
             for name in ("limit_train_batches", "limit_val_batches"):
                 if getattr(self, name) is not None:
-                    yield f"`{name}` must be null with `overfit_batches`, which takes its place"
+                    yield f"`{name}` must be null with `overfit_batches`, which replaces it"
 
 
 @settings
@@ -100,14 +104,14 @@ class CheckpointCfg(Settings):
         harmless=True,
         default=None,
         ge=1,
-        doc="steps between checkpoints; by default as often as costs 1 % of the time",
+        doc="steps between checkpoints; by default, so often that saving takes 1 % of the time",
     )
     keep: int | None = option(
         harmless=True,
         default=None,
         ge=1,
-        doc="how many checkpoints to keep, besides the best; by default two while it trains (one "
-        "has no fallback) and the last when it has finished",
+        doc="how many checkpoints to keep besides the best; by default two during training (the "
+        "older is a fallback) and only the last once it has finished",
     )
     load: Path | None = option(
         default=None,
@@ -124,36 +128,40 @@ class CheckpointCfg(Settings):
 class WandbCfg(Settings):
     """Weights & Biases; the options of `wandb.init`."""
 
-    name: str | None = option(harmless=True, default=None, doc="name of the run; W&B invents one")
+    name: str | None = option(
+        harmless=True, default=None, doc="name of the run; by default W&B invents one"
+    )
     dir: str = option(harmless=True, default="./local_logging", doc="directory for W&B's own files")
     id: str | None = option(
         harmless=True, default=None, doc="id of the run; a resumed run keeps its own"
     )
     anonymous: str | None = option(
-        harmless=True, default=None, doc="passed on to wandb.init, where it no longer has an effect"
+        harmless=True, default=None, doc="passed to wandb.init, which now ignores it"
     )
     project: str | None = option(
         harmless=True, default="runwright", doc="project that the run belongs to"
     )
     group: str | None = option(harmless=True, default=None, doc="group that the run belongs to")
     entity: str | None = option(
-        harmless=True, default=None, doc="user or team; W&B takes your default"
+        harmless=True, default=None, doc="user or team; by default the one set in W&B"
     )
     tags: list[str] | None = option(harmless=True, default=None, doc="labels of the run")
-    job_type: str | None = option(harmless=True, default=None, doc="kind of the run, e.g. train")
+    job_type: str | None = option(harmless=True, default=None, doc="kind of run, e.g. train")
     mode: Literal["online", "offline", "disabled"] = option(
         harmless=True,
         default="disabled",
         doc="whether to log to the server, to files, or not at all",
     )
     resume: Literal["allow", "never", "must", "auto"] | None = option(
-        harmless=True, default=None, doc="what to do when the id exists; a resumed run takes allow"
+        harmless=True,
+        default=None,
+        doc="what to do if the id already exists; a resumed run uses allow",
     )
 
 
 @settings
 class Config(Settings):
-    """All that determines a run."""
+    """Everything that determines a run."""
 
     dm: DataModule = option(doc="the data")
     model: ModelFactory = option(doc="the model")
@@ -167,14 +175,14 @@ class Config(Settings):
     )
     pictures: bool = option(harmless=True, default=True, doc="whether to draw the run's pictures")
     print_model: Literal["summary", "whole"] = option(
-        harmless=True, default="summary", doc="how a model of many layers is printed"
+        harmless=True, default="summary", doc="how to print a model with many layers"
     )
-    seed: int = option(default=42, ge=0, le=MAX_SEED, doc="seed of every random choice")
+    seed: int = option(default=42, ge=0, le=MAX_SEED, doc="seed for every random choice")
     gpu: int = option(
         harmless=True, default=0, ge=-1, doc="index of the CUDA device; -1 is the CPU"
     )
     deterministic: bool = option(
-        default=False, doc="whether to use only kernels whose results are equal to the bit"
+        default=False, doc="whether to use only kernels whose results are reproducible to the bit"
     )
     stage: Stage = option(
         harmless=True, usual="fit", doc="train, or measure or apply what was trained"
@@ -183,7 +191,7 @@ class Config(Settings):
         harmless=True, default=[], doc="stages that follow a training, e.g. [test, predict]"
     )
 
-    # Set by run.py: a configuration knows nothing of runs, and `.run()` is only shorter to write.
+    # Set by run.py: a configuration knows nothing about runs; `.run()` is only a shorthand.
     runner: ClassVar["Runner"]
 
     @override

@@ -1,4 +1,4 @@
-"""Functions that suggest further values of a trial, each by the name that a configuration chooses.
+"""Functions that suggest more values for a trial, chosen by name in a configuration.
 
     from runwright import search_space
 
@@ -7,7 +7,7 @@
         largest = trial.params["opt.lr"] / 10
         trial.suggest_float("opt.weight_decay", largest / 2, largest)
 
-A configuration chooses among the functions that were registered, so it cannot execute any other.
+A configuration chooses among the registered functions, so it cannot execute any other.
 """
 
 import inspect
@@ -35,7 +35,7 @@ def search_space(name: str) -> Callable[[ExtendT], ExtendT]:
 
     def register(function: ExtendT) -> ExtendT:
         other = _REGISTERED.get(name, function)
-        # The same function may come again: a notebook cell run twice, a script that is imported.
+        # The same function may be registered again: a notebook cell run twice, an imported script.
         if _place(other) != _place(function):
             raise TypeError(
                 f"custom_search_space={name} is already {_place(other)}. "
@@ -58,10 +58,10 @@ def registered(name: str | None) -> Extend | None:
     if name not in _REGISTERED:
         way = (
             f'Write @search_space("{name.rpartition(".")[2]}") above the function, in main.py or '
-            "in a module named to app.main(factories=[…])."
+            "in a module passed to app.main(factories=[…])."
         )
         raise UserError(
-            f"hydra.sweeper.custom_search_space={name}: no function is registered by that name. "
+            f"hydra.sweeper.custom_search_space={name}: no function is registered under that name. "
             f"{did_you_mean(name, _REGISTERED) or 'None is.'} {way}"
         )
     return _REGISTERED[name]

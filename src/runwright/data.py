@@ -1,7 +1,7 @@
 """Data: the interface between a data set and the training loop.
 
 A `DataModule` factory builds `Data`: the Dims, and a `Split` each for training, validation and
-test. A split yields batches that already lie on the training device. The order of its examples
+test. A split yields batches that are already on the training device. The order of its examples
 is a function of (seed, epoch) alone, so that a run can be resumed at any batch.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class Batch:
-    """Examples side by side: every tensor attribute has shape (B, …) with the same B.
+    """A batch of examples: every tensor attribute has shape (B, …) with the same B.
 
     Attributes that are not tensors are passed on as they are.
     """
@@ -78,7 +78,7 @@ class Split(ABC, Generic[B_co]):
 
     @abstractmethod
     def batches(self, epoch: int, start: int = 0) -> Iterator[B_co]:
-        """Yield the batches of an epoch, from number `start` on, on the training device."""
+        """Yield the batches of an epoch on the training device, starting at number `start`."""
 
 
 @attrs.frozen(kw_only=True)
@@ -87,8 +87,8 @@ class Data(Generic[D_co, B_co]):
 
     Attributes:
         dims: what the model is built from.
-        train: the training examples, shuffled anew in every epoch.
-        val: the validation examples, always in the same order; None when there are none.
+        train: the training examples, reshuffled in every epoch.
+        val: the validation examples, always in the same order; None if there are none.
         test: the test examples, likewise.
         draw_examples: writes a picture of some training examples to the path it is given.
     """
@@ -105,17 +105,17 @@ class DataModule(Settings, ABC, Generic[D_co, B_co], group="dm"):
     """Interface of the factories of data; the group `dm`."""
 
     default_objective: ClassVar[str | None] = None
-    """The member of the group `objective` that is taken unless the user chooses one."""
+    """The member of the group `objective` that is used unless the user chooses one."""
 
     smaller_examples: ClassVar[str] = "smaller examples"
-    """What is advised when the memory is too small; names the option, where there is one."""
+    """What to advise when memory runs out; names the option, if there is one."""
 
     @abstractmethod
     def build(self, runtime: "Runtime") -> Data[D_co, B_co]:
         """Read the data.
 
         Raises:
-            UserError: the data are missing or broken; says where they were looked for.
+            UserError: the data are missing or broken; says where it looked for them.
         """
 
     def expected_dims(self) -> D_co | None:

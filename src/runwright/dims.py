@@ -17,7 +17,7 @@ class Dims:
 
 
 def accepts(accepted: Any, published: type[Dims]) -> bool:
-    """Whether a factory whose type argument is `accepted` fits data that publish `published`.
+    """Whether a factory with the type argument `accepted` fits data that publish `published`.
 
     Args:
         accepted: a Dims class, a union of them, or None or Any, which accept all.

@@ -1,8 +1,8 @@
 """The processes that train one model together, each on its share of every batch.
 
-`torchrun --nproc-per-node=4 main.py …` starts them, or Slurm does, with several tasks a job. What
-is sent between them is torch.distributed's business; this module says who takes part, and gives
-the few exchanges that a training needs.
+`torchrun --nproc-per-node=4 main.py …` starts them, or Slurm does, with several tasks per job.
+torch.distributed does the communication; this module says which processes take part, and offers
+the few collectives that a training needs.
 """
 
 import contextlib
@@ -42,11 +42,11 @@ class World:
     """One of the processes; by default the only one.
 
     Attributes:
-        rank: the number of this process, 0 being the one that writes.
-        size: how many there are.
+        rank: the number of this process; process 0 is the one that writes.
+        size: how many processes there are.
         local_rank: its number on this machine.
         device: where this process trains.
-        control: the group that exchanges decisions, between CPUs; None for a single process.
+        control: the process group for decisions, on CPUs; None for a single process.
     """
 
     rank: int = 0
@@ -61,7 +61,7 @@ class World:
         return self.rank == 0
 
     def any(self, *flags: bool) -> list[bool]:
-        """Of each flag, whether it is set in any process."""
+        """For each flag, whether it is set in any process."""
         if self.size == 1:
             return list(flags)
         raised = torch.tensor(flags, dtype=torch.int32)
@@ -69,7 +69,7 @@ class World:
         return [bool(flag) for flag in cast("list[int]", raised.tolist())]
 
     def broadcast(self, value: T) -> T:
-        """What the main process holds, for all."""
+        """The value that the main process holds, in every process."""
         if self.size == 1:
             return value
         held = [value]
@@ -77,7 +77,7 @@ class World:
         return held[0]
 
     def all_gather(self, value: T) -> list[T]:
-        """What every process holds, in the order of their ranks."""
+        """The values of all processes, in order of rank."""
         if self.size == 1:
             return [value]
         held: list[Any] = [None] * self.size
@@ -96,14 +96,14 @@ class World:
             for buffer in model.buffers():
                 dist.broadcast(buffer, src=0)
 
-    def draw_differently(self, seed: int) -> None:
-        """Let every process draw its own dropout, the first as if it were alone."""
+    def seed_by_rank(self, seed: int) -> None:
+        """Seed each process for dropout of its own; rank 0 draws as if it were alone."""
         if not self.is_main:
             torch.manual_seed(seed + self.rank)
 
     @contextlib.contextmanager
     def main_first(self) -> Generator[None]:
-        """Let the main process do something before the others, such as filling a cache."""
+        """Let the main process run a block before the others, for example to fill a cache."""
         if not self.is_main:
             self.barrier()
         try:
@@ -120,10 +120,10 @@ class World:
 
 @contextlib.contextmanager
 def joined(gpu: int) -> Generator[World]:
-    """Join the other processes, if this one was started together with others.
+    """Join the process group, if this process was started as one of several.
 
     Args:
-        gpu: −1 to train on CPUs, which talk by Gloo; CUDA devices talk by NCCL.
+        gpu: −1 to train on CPUs, which communicate by Gloo; CUDA devices use NCCL.
 
     Raises:
         UserError: there are fewer devices on this machine than processes.
@@ -138,14 +138,14 @@ def joined(gpu: int) -> Generator[World]:
         count = torch.cuda.device_count()
         if local_rank >= count:
             raise UserError(
-                f"Process {local_rank} of this machine has no CUDA device of its own: there are "
-                f"{count}. Start as many processes as there are devices."
+                f"Process {local_rank} on this machine has no CUDA device of its own: there are "
+                f"{count}. Start no more processes than there are devices."
             )
         torch.cuda.set_device(local_rank)
-    store, rank = _meeting_place()
+    store, rank = _rendezvous_store()
     dist.init_process_group(
         "nccl" if on_cuda else "gloo",
-        # The jobs of a multirun meet in one store, where each must not find what the last one left.
+        # The jobs of a multirun share one store; none may find what the previous one left there.
         store=PrefixStore(f"group {next(_groups)}", store),
         rank=rank,
         world_size=size,
@@ -164,14 +164,14 @@ def joined(gpu: int) -> Generator[World]:
 
 
 @cache
-def _meeting_place() -> tuple[Store, int]:
+def _rendezvous_store() -> tuple[Store, int]:
     """The store in which the processes find each other, and the rank of this one."""
     store, rank, _ = next(rendezvous("env://", timeout=_TIMEOUT))
     return store, rank
 
 
 def mean_weight(weight: Tensor) -> Tensor:
-    """The mean over the processes of what their shares of a batch weigh.
+    """The mean, over the processes, of the total weights of their shares of a batch.
 
     A weighted sum over a share, divided by this, has the weighted mean of the whole batch as its
     mean over the processes.

@@ -1,9 +1,9 @@
 """What a user is told when something is wrong, and with which exit status the program ends.
 
-A `UserError` is a mistake that the user can mend: its text is printed without a traceback and
+A `UserError` is a mistake that the user can fix: its text is printed without a traceback and
 the program exits with status 2. A `RunError` is a run that failed although the configuration is
-right (a loss that is not finite), or that the configuration alone cannot tell to be wrong (a batch
-for which there is too little memory): its text is printed and the status is 1. Every other
+right (a loss that is not finite), or whose fault the configuration alone cannot show (a batch for
+which there is too little memory): its text is printed and the status is 1. Every other
 exception is a bug and keeps its traceback.
 """
 
@@ -21,19 +21,19 @@ class RunError(Exception):
 
 
 class JobsGoOn(KeyboardInterrupt):
-    """Ctrl-C while jobs run elsewhere, which go on without this process."""
+    """Ctrl-C while jobs run elsewhere; they keep running without this process."""
 
 
 class ConfigError(UserError):
     """Every mistake of one configuration, reported together.
 
     Attributes:
-        problems: one self-contained text a mistake, no two of them equal.
+        problems: one self-contained text per mistake, without duplicates.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(dict.fromkeys(problems))
-        super().__init__(self.problems)  # the arguments, so that the error survives pickling
+        super().__init__(self.problems)  # as its arguments, so that the error survives pickling
 
     def __str__(self) -> str:
         if len(self.problems) == 1:
@@ -47,8 +47,8 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.55) -> str | None
 
     Args:
         name: what was written.
-        known: what there is.
-        cutoff: how much alike they must be, from 0 to 1.
+        known: the names that exist.
+        cutoff: how similar they must be, from 0 to 1.
     """
     if not name:
         return None
@@ -60,7 +60,7 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.55) -> str | None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence that names the nearest known name and all that are allowed."""
+    """A sentence with the nearest known name and all allowed ones."""
     known = sorted(known)
     closest = nearest(name, known)
     hint = f"Did you mean '{closest}'? " if closest else ""
@@ -68,9 +68,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def free_variables(error: BaseException) -> None:
-    """Free the variables of the calls that an exception ended: the model, the data, the optimiser.
+    """Free the local variables that an exception's traceback holds: model, data, optimiser.
 
-    Whoever keeps the exception, as Hydra does until the last job has ended, would keep them too.
+    Whatever keeps the exception, as Hydra does until the last job has ended, would keep them too.
     The lines of its traceback stay.
     """
     seen: set[int] = set()

@@ -6,7 +6,7 @@ from runwright.errors import UserError
 
 
 class MissingExtraError(UserError):
-    """An extra is not installed: what needs it may well be right."""
+    """An extra is not installed; the configuration that needs it may well be right."""
 
 
 def require_extra(module: str, extra: str, needed_by: str) -> None:
@@ -14,8 +14,8 @@ def require_extra(module: str, extra: str, needed_by: str) -> None:
 
     Args:
         module: what will be imported.
-        extra: the extra that brings it, `pip install runwright[extra]`.
-        needed_by: what it is needed for, in the user's words.
+        extra: the extra that includes it, `pip install runwright[extra]`.
+        needed_by: what needs it, in the user's words.
 
     Raises:
         MissingExtraError: it is not installed.

@@ -1,6 +1,6 @@
-"""What a factory is, and the register of all that can be chosen.
+"""What a factory is, and the registry of everything that can be chosen.
 
-A factory is a frozen dataclass: its fields are all that a person may choose, and its `build(...)`
+A factory is a frozen dataclass: its fields are everything a user may choose, and its `build(...)`
 takes what is only known at run time and returns the real thing:
 
     @factory("mlp")
@@ -58,7 +58,7 @@ _NO_DOC = (
 _NO_CLASS_DOC = "{cls} has no docstring. Its first line is what `--help` shows for it."
 _NO_BUILD = "{cls} is a factory but leaves {missing} abstract. Define it, or use @settings."
 _NO_GROUP = (
-    "{cls} inherits from no group's interface. Derive it from DataModule, ModelFactory, "
+    "{cls} does not inherit from a group's interface. Derive it from DataModule, ModelFactory, "
     "ObjectiveFactory, or from an interface of your own: `class MyKind(Settings, group='kind')`."
 )
 _COLLISION = (
@@ -66,21 +66,19 @@ _COLLISION = (
     "only at run time; read the option as `self.{name}` and drop the argument."
 )
 _TAKEN = (
-    "'{group}={name}' would be two factories:\n  {other}\n  {cls}\nRegister one of them under "
+    "'{group}={name}' would name two factories:\n  {other}\n  {cls}\nRegister one of them under "
     "another name."
 )
 _SAME_CLASS_NAME = (
-    "'{group}={other_name}' and '{group}={name}' are classes of the same name in one module, where "
-    "only the last can be found again:\n  {other}\n  {cls}\nRename one of the classes."
+    "'{group}={other_name}' and '{group}={name}' are classes with the same name in one module, "
+    "where only the last can be found again:\n  {other}\n  {cls}\nRename one of the classes."
 )
 _TWO_INTERFACES = (
-    "The group '{group}' would have two interfaces, so that an option of the one could be given a "
+    "The group '{group}' would have two interfaces, so an option of one could be given a "
     "factory of the other:\n  {other}\n  {cls}\nGive one of them another group."
 )
 _RESERVED: Final = frozenset({"defaults", "hydra"})
-_RESERVED_NAME = (
-    "{cls} has an option '{field}', a name that Hydra keeps for itself. Choose another."
-)
+_RESERVED_NAME = "{cls} has an option '{field}', a name that Hydra reserves. Choose another."
 _GROUP_DEFAULT = (
     "{cls}.{field} has a factory of a group as its default, which nothing could replace then. "
     "Declare its usual member by name: `option(usual='…', doc='…')`."
@@ -117,7 +115,7 @@ class OptionError(UserError, ValueError):
 
 @attrs.frozen(kw_only=True)
 class Option:
-    """What is declared of an option beside its type and default."""
+    """What is declared about an option besides its type and default."""
 
     doc: str
     ge: float | None = None
@@ -156,7 +154,7 @@ class Option:
         if not isinstance(value, int) and not math.isfinite(value):
             demand = f"a finite number{self.bounds and f' {self.bounds}'}"
         else:
-            demand = self.bounds if self._fits(value) or self.le else "a number of 64 bits"
+            demand = self.bounds if self._fits(value) or self.le else "a 64-bit number"
         return f"must be {demand}, got {value}"
 
     def _holds(self, value: float) -> bool:
@@ -170,7 +168,7 @@ class Option:
         )
 
     def _fits(self, value: float) -> bool:
-        """Whether torch and NumPy can hold it; a greater bound says that it is for others."""
+        """Whether torch and NumPy can hold it; a larger bound means that it is not for them."""
         return not isinstance(value, int) or abs(value) <= max(_MAX_INT, self.le or 0)
 
     def _first_problem(self, values: Iterable[object]) -> str | None:
@@ -196,14 +194,14 @@ def option(
     """Declare an option of a factory.
 
     Args:
-        doc: one line of what it is, with its unit; `--help` shows it.
-        default: the value when nothing is chosen; without one the option must be given. A list or
+        doc: a one-line description, with the unit; `--help` shows it.
+        default: the value if nothing is chosen; without one the option must be given. A list or
             dictionary is copied for every instance.
-        ge: the least value allowed; bounds hold for every number in a list or dictionary too.
+        ge: the smallest value allowed; bounds also apply to every number in a list or dictionary.
         gt: what the value must be greater than.
-        le: the greatest value allowed.
+        le: the largest value allowed.
         lt: what the value must be less than.
-        choices: the strings that are allowed, where a type cannot say it.
+        choices: the strings that are allowed, where the type cannot say so.
         harmless: whether it changes how or where a run is made, but not what it computes; a run
             may be resumed with another value.
         usual: for an option that takes a member of a group: the name of the one that is taken
@@ -259,7 +257,7 @@ class _Usual:
 
 
 def full_key(key: str, name: str) -> str:
-    """The full key of the option `name` of what stands at `key`, "" for the whole."""
+    """The full key of the option `name` under `key`, which is "" at the top level."""
     return f"{key}.{name}" if key else name
 
 
@@ -274,7 +272,7 @@ class Settings:
     config_group: ClassVar[str | None] = None
     config_choice: ClassVar[str | None] = None
     defined_at: ClassVar[str | None] = None
-    """File and line, of the factories and of the interface of each group."""
+    """File and line, for factories and for the interface of each group."""
 
     def __init_subclass__(cls, *, group: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -322,14 +320,14 @@ class Settings:
             raise OptionError(type(self).__name__, problems)
 
     def problems(self) -> Iterator[str]:
-        """Yield what is wrong between several options, one sentence each.
+        """Yield what is wrong with combinations of options, one sentence each.
 
         An option in backticks, "`epochs`", is shown to the user with its full key.
         """
         yield from ()
 
     def preflight(self) -> None:
-        """Check, before any data is read, what only an import of the heavy libraries can tell.
+        """Check, before any data are read, what only the heavy libraries can tell.
 
         Raises:
             UserError: a name that the library does not know, say.
@@ -347,7 +345,7 @@ def _hashable(value: Any) -> Any:
 
 
 def broken_rules(values: Settings, wrong: Collection[str]) -> Iterator[tuple[str, str]]:
-    """What breaks the rules between options, apart from what follows from wrong ones.
+    """Broken rules between options, except those that follow from wrong options.
 
     Args:
         values: the options; those that are wrong may be missing.
@@ -361,15 +359,15 @@ def broken_rules(values: Settings, wrong: Collection[str]) -> Iterator[tuple[str
             if not set(_NAMED.findall(text)) & set(wrong):
                 yield "", text
     except Exception:
-        # A rule may rely on what is wrong, be it by its type, which is told when it is run.
+        # A rule may trip over an option of a wrong type, which is reported when it runs.
         if not wrong and not mistyped(values):
             raise
 
 
 def mistyped(settings: Settings, key: str = "") -> dict[str, str]:
-    """What has another type than it should, by its full key, a sentence each.
+    """Values of the wrong type, by full key, with a sentence each.
 
-    Where a configuration is composed, OmegaConf sees to that; this is for values given in Python.
+    OmegaConf checks composed configurations; this is for values given in Python.
     """
     types = get_type_hints(type(settings))
     wrong: dict[str, str] = {}
@@ -428,7 +426,7 @@ def _make(cls: type[T]) -> type[T]:
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
 def settings(cls: type[T]) -> type[T]:
-    """Make a frozen class of options; also for the interface that the factories of a group share.
+    """Make a frozen class of options; also for the interface that a group's factories share.
 
     Raises:
         TypeError: the class or one of its options is not documented.
@@ -475,8 +473,8 @@ def _register(group: str, name: str, cls: type[Settings]) -> None:
         raise TypeError(reason.format(group=group, name=name, **places, **names))
 
     for other_name, other in members.items():
-        # The same class may come again: a notebook cell run twice, or a script imported by its
-        # name.
+        # The same class may be registered again: a notebook cell run twice, or a script that is
+        # imported by name.
         is_same = _is_same_class(other, cls)
         if other_name == name and not is_same:
             refuse(_TAKEN, other, cls)
@@ -490,7 +488,7 @@ def _register(group: str, name: str, cls: type[Settings]) -> None:
 
 
 def _is_same_class(one: type[Settings], other: type[Settings]) -> bool:
-    """Whether two classes come from the same definition, which was run twice."""
+    """Whether two classes come from one definition that was run twice."""
     if one.__qualname__ != other.__qualname__:
         return False
     file = _source_file(one)
@@ -513,7 +511,7 @@ def _described_place(cls: type[Settings]) -> str:
 
 
 def _caller() -> str:
-    """File and line of the code that defines a class just now."""
+    """File and line of the code that is defining a class."""
     frame = inspect.currentframe()
     while frame and frame.f_globals.get("__name__") in (__name__, "abc"):
         frame = frame.f_back
@@ -555,7 +553,7 @@ def is_settings(hint: Any) -> bool:
 def name_of(cls: type[Settings]) -> str | None:
     """The name under which a factory is registered in its group, or None."""
     # Its own, not an inherited one. The class knows it, and not only the register: in a process
-    # that a launcher starts, a class of the script itself arrives without the script having run.
+    # that a launcher starts, a class of the script itself arrives although the script has not run.
     return cls.__dict__.get("config_choice")
 
 

@@ -1,4 +1,4 @@
-"""Figures that belong to no window and no global state."""
+"""Figures without a window or global state."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure (inches) that belongs to no window and no global state."""
+    """An empty figure, sized in inches, without a window or global state."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")

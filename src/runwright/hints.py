@@ -27,7 +27,7 @@ def is_optional(hint: Any) -> bool:
 
 
 def fits(value: object, hint: Any) -> bool:
-    """Whether a value has a type; where a configuration is composed, OmegaConf sees to that."""
+    """Whether a value has a type; in a composed configuration, OmegaConf checks that."""
     kinds = alternatives(hint)
     if len(kinds) > 1:
         return any(fits(value, kind) for kind in kinds)
@@ -62,7 +62,7 @@ def demand(value: object, hint: Any) -> str:
 
 
 def _few_values(hint: Any) -> dict[str, str]:
-    """The values that a type allows, where they are a few, by name, as they stand in Python."""
+    """The values that a type allows, if they are few: name → how it is written in Python."""
     kinds = [kind for kind in alternatives(hint) if kind is not types.NoneType]
     if len(kinds) != 1:
         return {}
@@ -84,7 +84,7 @@ def names_in(hint: Any) -> list[str]:
 
 
 def scalars_in(hint: Any) -> Iterator[Any]:
-    """The types that are no union and no container, in the order in which they are written."""
+    """The types that are neither a union nor a container, in the order they are written."""
     arguments = typing.get_args(hint)
     if not arguments or typing.get_origin(hint) is typing.Literal:
         yield hint
@@ -94,7 +94,7 @@ def scalars_in(hint: Any) -> Iterator[Any]:
 
 
 def written(hint: Any) -> str:
-    """A type as one writes it for a person: `int | null`, `path`, `GELU | RELU`, `list[int]`."""
+    """A type as written for a user: `int | null`, `path`, `GELU | RELU`, `list[int]`."""
     kinds = alternatives(hint)
     if len(kinds) > 1:
         return " | ".join(written(kind) for kind in kinds)
@@ -113,7 +113,7 @@ def written(hint: Any) -> str:
 
 
 def _in_python(hint: Any) -> str:
-    """A type as it stands in a program: `int | None`."""
+    """A type as it is written in Python: `int | None`."""
     kinds = alternatives(hint)
     if len(kinds) > 1:
         return " | ".join(_in_python(kind) for kind in kinds)

@@ -1,4 +1,4 @@
-"""A run that was made, to look at and to go on working with."""
+"""A run that was made, loaded to look at and to work with."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True, repr=False)
 class LoadedRun:
-    """What is in a run directory.
+    """The contents of a run directory.
 
     Attributes:
         path: the directory.
@@ -38,14 +38,14 @@ class LoadedRun:
 
 
 def load(run_dir: Path | str, overrides: Sequence[str] = ()) -> LoadedRun:
-    """Build what was run once more, and load the best weights.
+    """Rebuild what was run, and load the best weights.
 
     Args:
         run_dir: the directory of the run.
         overrides: options to change, e.g. `["gpu=-1"]`.
 
     Raises:
-        UserError: it is no run directory, or there are no weights of this model.
+        UserError: it is not a run directory, or it has no weights that fit the model.
         ConfigError: the overrides do not fit.
     """
     from runwright.compose import compose
@@ -57,7 +57,7 @@ def load(run_dir: Path | str, overrides: Sequence[str] = ()) -> LoadedRun:
 
     path = Path(run_dir)
     if not (path / "config.yaml").is_file():
-        raise UserError(f"{path} is no run directory: there is no config.yaml in it.")
+        raise UserError(f"{path} is not a run directory: it has no config.yaml.")
     config = compose(list(overrides), conf=path)
     runtime = Runtime(device=choose_device(config.gpu), seed=config.seed, run_dir=path)
     built = build(config, runtime, World())

@@ -11,12 +11,12 @@ from typing import Any, Final
 
 
 class DownloadRefusedError(OSError):
-    """Something wanted to download while only shapes were asked for."""
+    """Something tried to download while only shapes were needed."""
 
 
 @contextlib.contextmanager
-def nothing_is_real() -> Generator[None]:
-    """In this block torch allocates nothing, and nothing is fetched from the network."""
+def on_meta_device() -> Generator[None]:
+    """Within this block torch allocates nothing, and nothing is downloaded."""
     import torch
 
     said = io.StringIO()
@@ -29,14 +29,16 @@ def nothing_is_real() -> Generator[None]:
             _without_network(),
             torch.device("meta"),
         ):
-            # Weights that were fetched before are loaded into nothing.
+            # Weights that were downloaded before are loaded into tensors without memory.
             warnings.filterwarnings("ignore", "for .*: copying from a non-meta parameter")
             yield
     except Exception as error:
         refused = was_refused(error)
         raise
     finally:
-        if not refused and sys.stderr is not None:  # else it says "Downloading …", which is not so
+        if (
+            not refused and sys.stderr is not None
+        ):  # otherwise it says "Downloading …", which is not true
             sys.stderr.write(said.getvalue())
 
 
@@ -55,7 +57,7 @@ _refusing: Final = ContextVar("refusing", default=False)
 
 @contextlib.contextmanager
 def _without_network() -> Generator[None]:
-    """Refuse every attempt to reach the network, by whichever library."""
+    """Refuse every attempt to reach the network, by any library."""
     _watch_network()
     before = _refusing.set(True)
     try:
@@ -64,7 +66,7 @@ def _without_network() -> Generator[None]:
         _refusing.reset(before)
 
 
-@functools.cache  # once in a process: an audit hook cannot be taken away again
+@functools.cache  # once per process: an audit hook cannot be removed
 def _watch_network() -> None:
     sys.addaudithook(_refuse)
 

@@ -1,4 +1,4 @@
-"""The size of a model that may be on the meta device, and of what training it takes."""
+"""The size of a model that may be on the meta device, and of the memory to train it."""
 
 import contextlib
 import os
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-# More tensors than any model trains: building them takes minutes, and each step seconds.
+# More tensors than any real model has: building them takes minutes, and each step seconds.
 _MOST_TENSORS: Final = 200_000
 
 # Weights, gradients and the state of any optimiser, with room to spare.
 _MOST_COPIES: Final = 6
 
-_WAY_OUT: Final = "Make it smaller with the options below model (--help shows them)"
+_WAY_OUT: Final = "Make it smaller with the options under model (--help shows them)"
 
 
 @attrs.frozen(kw_only=True)
 class Size:
-    """The size of a model, and of what training it takes besides the activations.
+    """The size of a model, and of the memory to train it besides the activations.
 
     Attributes:
         parameters: their number; `trainable` of them are trained.
         weights: bytes of the parameters and buffers.
         training: bytes of the weights, the gradients and the optimiser's state; None when the
-            optimiser does not tell its state on the meta device.
+            optimiser does not reveal its state on the meta device.
         optimiser_problem: why there is no optimiser for these parameters, or None.
     """
 
@@ -67,13 +67,13 @@ def size_of(module: "nn.Module", opt: OptimisationCfg) -> Size:
 
 @contextlib.contextmanager
 def bounded(named: str) -> Generator[None]:
-    """In this block, a model of far too many layers is not built to its end.
+    """Within this block, a model with far too many layers is not built to the end.
 
     Args:
         named: what the user calls it, `model=fcn`.
 
     Raises:
-        UserError: it would have more tensors of parameters than any model trains.
+        UserError: it would have more parameter tensors than any real model.
     """
     from torch.nn.modules.module import register_module_parameter_registration_hook
 
@@ -84,7 +84,7 @@ def bounded(named: str) -> Generator[None]:
         count += 1
         if count > _MOST_TENSORS:
             raise UserError(
-                f"{named} has more than {_MOST_TENSORS:,} tensors of parameters with these "
+                f"{named} has more than {_MOST_TENSORS:,} parameter tensors with these "
                 f"options: it would take minutes to build. {_WAY_OUT}."
             )
 
@@ -98,7 +98,7 @@ def bounded(named: str) -> Generator[None]:
 def refuse_without_memory(
     named: str, module: "nn.Module", opt: OptimisationCfg, *, gpu: int, is_trained: bool
 ) -> None:
-    """Make sure that this machine, or its GPU, has the memory that a model is bound to take.
+    """Make sure that this machine, or its GPU, has the memory that a model needs at least.
 
     Args:
         named: what the user calls the model.
@@ -108,7 +108,7 @@ def refuse_without_memory(
         is_trained: whether gradients and the optimiser's state are needed as well.
 
     Raises:
-        UserError: it has not; with the figures.
+        UserError: it does not; gives the figures.
     """
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     device, name = _memory_of_gpu(gpu) or (machine, "this machine")
@@ -125,12 +125,12 @@ def refuse_without_memory(
             raise UserError(
                 f"{named} does not fit into memory with these options: {what} take "
                 f"{_gigabytes(needed)}, and {where} has {_gigabytes(there)}. {_WAY_OUT}, or "
-                "take another device (gpu)."
+                "use another device (gpu)."
             )
 
 
 def _memory_of_gpu(gpu: int) -> tuple[int, str] | None:
-    """The bytes of a CUDA device and what it is called; None if there is none of this number."""
+    """The bytes and the name of a CUDA device; None if there is no device of this number."""
     import torch
 
     if gpu < 0 or not torch.cuda.is_available() or gpu >= torch.cuda.device_count():
@@ -146,7 +146,7 @@ def _gigabytes(number: int) -> str:
 def _optimizer_state(
     optimizer: "torch.optim.Optimizer", parameters: "list[nn.Parameter]"
 ) -> int | None:
-    """Bytes of the state that the optimiser makes in its first step; None if it cannot be told."""
+    """Bytes of the state that the optimiser makes in its first step; None if unknown."""
     import torch
 
     for parameter in parameters:
@@ -159,7 +159,7 @@ def _optimizer_state(
     except RuntimeError as error:
         if "meta" not in str(error):
             raise
-        # It reads a value, which is not there, but has made its state before.
+        # It reads a value, which does not exist here, but only after it has made its state.
         if not all(parameter in optimizer.state for parameter in parameters):
             return None
     states: list[dict[str, Any]] = list(optimizer.state.values())

@@ -26,18 +26,18 @@ B_contra = TypeVar("B_contra", bound=Batch, default=Any, contravariant=True)
 
 
 class Evaluation(ABC, Generic[B_contra]):
-    """The measures of one pass over a split, accumulated on the device without waiting for it."""
+    """The measures of one pass over a split, accumulated on the device without syncing."""
 
     @abstractmethod
     def update(self, model: "nn.Module", batch: B_contra) -> None:
-        """Take one batch in. The model is in evaluation mode and gradients are off."""
+        """Add one batch. The model is in evaluation mode and gradients are off."""
 
     @abstractmethod
     def compute(self) -> dict[str, float]:
-        """Every measure over all batches so far, by name; `loss` is among them."""
+        """Every measure over all batches so far, by name, including `loss`."""
 
     def all_reduce(self, world: "World") -> None:
-        """Add up what several processes counted, each on other batches.
+        """Add up the counts of several processes, each of which saw different batches.
 
         Raises:
             UserError: these measures cannot be added up.
@@ -45,11 +45,11 @@ class Evaluation(ABC, Generic[B_contra]):
         if world.size > 1:
             raise UserError(
                 f"{type(self).__name__} does not define all_reduce, so its measures cannot be "
-                f"taken by {world.size} processes together. Train with one process, or define it."
+                f"computed by {world.size} processes together. Train with one, or define it."
             )
 
     def draw(self, folder: Path, split: str) -> None:  # optional
-        """Write the pictures that belong to these measures of a split, if there are any."""
+        """Write the pictures of these measures of a split, if there are any."""
 
 
 class Objective(ABC, Generic[B_contra]):
@@ -68,7 +68,7 @@ class Objective(ABC, Generic[B_contra]):
         """The losses of one batch, each a tensor of shape (). `loss` is the one to minimise."""
 
     def evaluation(self) -> Evaluation[B_contra]:
-        """A fresh pass over a split; by default it takes the mean of every loss."""
+        """A new pass over a split; by default it computes the mean of every loss."""
         return MeanLosses(self)
 
     proportions: Collection[str] = ()
@@ -127,7 +127,6 @@ class MeanLosses(Evaluation[B_contra]):
     """The mean of every loss over the examples, each batch weighted by its size."""
 
     def __init__(self, objective: Objective[B_contra]) -> None:
-        """Nothing is measured yet."""
         self._objective = objective
         self._sums: dict[str, torch.Tensor] = {}
         self._examples: torch.Tensor | int = 0
@@ -148,7 +147,7 @@ class MeanLosses(Evaluation[B_contra]):
             return
         import torch
 
-        # A process that had no batch does not know the names.
+        # A process that had no batches does not know the names.
         names = next(names for names in world.all_gather(list(self._sums)) if names)
         sums = torch.zeros(len(names) + 1, dtype=torch.float64, device=world.device)
         for index, name in enumerate(names):

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 Schedule = Literal["constant", "cosine", "linear", "one_cycle"]
 
 _PREFIX: Final = "torch.optim."
-# The one-cycle policy of Smith & Topin (2018, https://arxiv.org/abs/1708.07120) with the constants
-# that torch.optim.lr_scheduler.OneCycleLR made usual.
+# The one-cycle policy of Smith & Topin (2018, https://arxiv.org/abs/1708.07120) with the default
+# constants of torch.optim.lr_scheduler.OneCycleLR.
 _ONE_CYCLE_RISE: Final = 0.3
 _ONE_CYCLE_START: Final = 1 / 25
 _ONE_CYCLE_END: Final = 1 / 25e4
@@ -33,27 +33,28 @@ class OptimisationCfg(Settings):
     lr: float = option(default=5e-5, gt=0, doc="peak learning rate")
     weight_decay: float = option(default=0.0, ge=0, doc="weight decay, as the optimiser defines it")
     optimizer_cls: str = option(
-        default="torch.optim.AdamW", doc="a subclass of torch.optim.Optimizer, by name"
+        default="torch.optim.AdamW", doc="name of a subclass of torch.optim.Optimizer"
     )
     optimizer_kwargs: dict[str, Any] | None = option(
-        default={}, doc="further arguments of the optimiser, e.g. {betas: [0.9, 0.95]}"
+        default={}, doc="extra arguments for the optimiser, e.g. {betas: [0.9, 0.95]}"
     )
     schedule: Schedule = option(
-        default="one_cycle", doc="course of the learning rate over the training steps"
+        default="one_cycle", doc="learning-rate schedule over the training steps"
     )
     warmup: int | float = option(
         default=0,
         ge=0,
-        doc="linear warm-up before the schedule: an integer is steps, a fraction a share of all",
+        doc="linear warm-up before the schedule: an integer is steps, a float a fraction of all",
     )
     final_lr_ratio: float = option(
         default=0.0,
         ge=0,
         le=1,
-        doc="learning rate at the end of cosine and linear, as a share of lr",
+        doc="final learning rate of cosine and linear, as a fraction of lr",
     )
     decay_bias_and_norm: bool = option(
-        default=False, doc="whether weight decay also acts on biases and norms (all 1-d parameters)"
+        default=False,
+        doc="whether weight decay also applies to biases and norms (all 1-d parameters)",
     )
 
     @override
@@ -65,46 +66,46 @@ class OptimisationCfg(Settings):
                 f"got '{self.optimizer_cls}'"
             )
         if isinstance(self.warmup, float) and self.warmup > 1:
-            yield f"`warmup` as a share must be ≤ 1, got {self.warmup}; steps are a whole number"
+            yield f"`warmup` as a fraction must be ≤ 1, got {self.warmup}; a count is an integer"
         if self.schedule == "one_cycle" and self.warmup:
-            yield "`warmup` must be 0 with `schedule`=one_cycle, which has a rise of its own"
+            yield "`warmup` must be 0 with `schedule`=one_cycle, which has its own warm-up"
         if self.schedule in ("constant", "one_cycle") and self.final_lr_ratio:
             yield (
-                f"`final_lr_ratio` must be 0 with `schedule`={self.schedule}, which knows no such "
-                "end; it belongs to cosine and linear"
+                f"`final_lr_ratio` must be 0 with `schedule`={self.schedule}, which does not "
+                "use it; it belongs to cosine and linear"
             )
         given = set(self.optimizer_kwargs or {})
         for own in sorted(given & {"lr", "weight_decay", "params"}):
-            yield f"`optimizer_kwargs` must not have '{own}'; use `{own}`"
+            yield f"`optimizer_kwargs` must not contain '{own}'; use `{own}`"
 
     @override
     def preflight(self) -> None:
         import torch
 
-        # What works on a GPU only is tried there, when the optimiser is built.
+        # What works only on a GPU is tried there, when the optimiser is built.
         self._try_steps(torch.device("cpu"), without=("capturable",))
 
     def check_on(self, device: "torch.device") -> None:
-        """Check that the optimiser takes its arguments, in two steps on small parameters.
+        """Check that the optimiser accepts its arguments, with two steps on small parameters.
 
         Raises:
-            UserError: it does not; names the argument, and its default.
+            UserError: it does not; names the argument and its default.
         """
         self._try_steps(device)
 
     @property
     def described(self) -> str:
-        """The optimiser and what its state depends on, "SGD(momentum=0.9)"."""
+        """The optimiser and what its state depends on, e.g. "SGD(momentum=0.9)"."""
         given = ", ".join(f"{k}={v}" for k, v in sorted((self.optimizer_kwargs or {}).items()))
         return f"{self.optimizer_cls.removeprefix(_PREFIX)}({given})"
 
     def build(self, model: "nn.Module") -> "Optimizer":
-        """Build the optimiser of the model's trainable parameters.
+        """Build the optimiser for the model's trainable parameters.
 
-        Weight decay acts on parameters of two or more dimensions, on all if asked for.
+        Weight decay applies to parameters with two or more dimensions, or to all if asked for.
 
         Raises:
-            UserError: the optimiser is unknown, or does not take its arguments or the parameters.
+            UserError: the optimiser is unknown, or rejects its arguments or the parameters.
         """
         trainable = [p for p in model.parameters() if p.requires_grad]
         if trainable and not trainable[0].is_meta:
@@ -129,7 +130,7 @@ class OptimisationCfg(Settings):
     def _make(
         self, cls: "type[Optimizer]", groups: list[Any], given: Mapping[str, Any]
     ) -> "Optimizer":
-        """The optimiser of parameters or groups of them, with these further arguments."""
+        """The optimiser for parameters or groups of them, with these extra arguments."""
         kwargs: dict[str, Any] = {
             name: tuple(cast("list[Any]", value)) if isinstance(value, list) else value
             for name, value in given.items()
@@ -164,7 +165,7 @@ class OptimisationCfg(Settings):
         warmup_steps = round(self.warmup * total_steps) if is_share else int(self.warmup)
         if warmup_steps > total_steps:
             raise UserError(
-                f"opt.warmup={self.warmup} is more than the {total_steps} steps of the training."
+                f"opt.warmup={self.warmup} is longer than the {total_steps} steps of the training."
             )
         schedule = self.schedule
         final = self.final_lr_ratio
@@ -197,18 +198,19 @@ class OptimisationCfg(Settings):
         name = self.optimizer_cls.removeprefix(_PREFIX)
         if name not in known:
             raise UserError(
-                f"opt.optimizer_cls: torch.optim has no '{name}' that fits a plain training step. "
-                + did_you_mean(name, known)
+                f"opt.optimizer_cls: torch.optim has no '{name}' that works with a plain "
+                "training step. " + did_you_mean(name, known)
             )
         cls = known[name]
         parameters = inspect.signature(cls).parameters
-        # A differentiable step is one of the graph, which a plain training step never walks.
+        # A differentiable step is part of the graph, which a plain training step never traverses.
         allowed = set(parameters) - {"params", "lr", "weight_decay", "differentiable"}
         given = self.optimizer_kwargs or {}
         for key in given:
             if key not in allowed:
                 raise UserError(
-                    f"opt.optimizer_kwargs: {name} takes no '{key}'. {did_you_mean(key, allowed)}"
+                    f"opt.optimizer_kwargs: {name} has no argument '{key}'. "
+                    + did_you_mean(key, allowed)
                 )
         if wrong := list(optimizer_arguments.mistyped(cls, given)):
             raise UserError("\n".join(wrong))

@@ -1,8 +1,8 @@
-"""What is wrong with the further arguments of an optimiser, found before a training starts.
+"""What is wrong with the extra arguments of an optimiser, found before training starts.
 
-torch looks at some of them when the optimiser is made, at others in its first step, and at some
-(the dampening of no momentum) never. So their types are compared with those that the optimiser
-declares, and two steps are taken on small parameters.
+torch checks some of them when the optimiser is made, others in its first step, and some (dampening
+without momentum) never. So their types are compared with those that the optimiser declares, and
+two steps are taken on small parameters.
 """
 
 import inspect
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 Given: TypeAlias = Mapping[str, Any]
 Make: TypeAlias = "Callable[[list[torch.Tensor], Given], Optimizer]"
-"""Makes the optimiser of some parameters with these further arguments."""
+"""Makes the optimiser for some parameters with these extra arguments."""
 
 _KEY: Final = "opt.optimizer_kwargs"
 _WORDS: Final[dict[Any, str]] = {
     bool: "true or false",
-    int: "a whole number",
+    int: "an integer",
     float: "a number",
-    str: "a text",
+    str: "a string",
     types.NoneType: "null",
 }
 
 
 def mistyped(cls: "type[Optimizer]", given: Given) -> Iterator[str]:
-    """What has another type than the optimiser declares, a sentence each."""
+    """Arguments of another type than the optimiser declares, a sentence each."""
     declared = typing.get_type_hints(cls.__init__)
     for name, value in given.items():
         hint = declared.get(name, Any)
@@ -45,11 +45,11 @@ def mistyped(cls: "type[Optimizer]", given: Given) -> Iterator[str]:
 def failing(
     cls: "type[Optimizer]", given: Given, make: Make, device: "torch.device"
 ) -> Iterator[str]:
-    """What the optimiser does not take when it is made or in its first steps, a sentence each.
+    """Arguments that fail when the optimiser is made or in its first steps, a sentence each.
 
     Args:
         cls: the optimiser.
-        given: its further arguments.
+        given: its extra arguments.
         make: makes it with them, or with some of them.
         device: where the parameters will be.
     """
@@ -76,19 +76,19 @@ def _problem_of_steps(
     ndims: tuple[int, ...],
     device: "torch.device",
 ) -> str | None:
-    """What two steps on parameters of these numbers of dimensions fail with."""
+    """The error of two steps on parameters with these numbers of dimensions, if any."""
     import torch
 
     parameters = [torch.ones((2,) * ndim, device=device, requires_grad=True) for ndim in ndims]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the training says them once more
+            warnings.simplefilter("ignore")  # the training repeats them
             optimizer = make(parameters)
             for _ in range(2):
                 for parameter in parameters:
                     parameter.grad = torch.full_like(parameter, 0.5)
                 optimizer.step()
-    except Exception as error:  # noqa: BLE001  # whatever a wrong value leads to in torch
+    except Exception as error:  # noqa: BLE001  # whatever a wrong value causes in torch
         return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
     if not all(bool(parameter.isfinite().all()) for parameter in parameters):
         return "a step makes the parameters infinite or NaN"
@@ -114,7 +114,7 @@ def _fits(value: object, hint: Any) -> bool:
 
 
 def _demand(hint: Any) -> str:
-    """What a type allows, as one says it of a value in YAML."""
+    """What a type allows, in words for a YAML value."""
     members = typing.get_args(hint)
     if typing.get_origin(hint) is tuple:
         demands = [_demand(member) for member in members]
@@ -135,7 +135,7 @@ def _refusal(cls: "type[Optimizer]", given: Given, why: str) -> str:
         listed = ", ".join(f"{name}: {text}" for name, text in texts.items())
         said = f"{_KEY}={{{listed}}}"
     usual = " ".join(_usual(cls, name) for name in given)
-    return f"{said}: torch.optim.{cls.__name__} does not take it ({why}). {usual}"
+    return f"{said}: torch.optim.{cls.__name__} does not accept it ({why}). {usual}"
 
 
 def _usual(cls: "type[Optimizer]", name: str) -> str:

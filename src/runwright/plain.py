@@ -1,4 +1,4 @@
-"""Configurations as plain values: what YAML holds, and what is compared key by key."""
+"""Configurations as plain values: what YAML can hold, and what is compared key by key."""
 
 import dataclasses
 import enum
@@ -11,7 +11,7 @@ from runwright.factory import Settings, full_key
 
 
 def plain_values(value: Any) -> Any:
-    """Settings as YAML holds them: dictionaries, lists, numbers, strings; paths as text."""
+    """Settings as YAML can hold them: dictionaries, lists, numbers, strings; paths as text."""
     if isinstance(value, Settings):
         fields = dataclasses.fields(cast("Any", value))
         return {field.name: plain_values(getattr(value, field.name)) for field in fields}
@@ -37,7 +37,7 @@ def leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def home_path(path: Path) -> Path:
-    """The path with a leading `~` or `~user` written out.
+    """The path with a leading `~` or `~user` expanded.
 
     Raises:
         UserError: there is no such user.

@@ -1,4 +1,4 @@
-"""What only the heavy libraries know to be wrong, found before anything is launched."""
+"""Mistakes that only the heavy libraries can detect, found before anything is launched."""
 
 import dataclasses
 import errno
@@ -25,11 +25,11 @@ _WITH_PREFLIGHT: Final = ("dm", "model", "objective", "opt")
 
 
 def problems(config: "Config", *, here: bool = True) -> list[str]:
-    """All that can be known to be wrong before a run directory is made and data are read.
+    """Everything that is known to be wrong before a run directory is made and data are read.
 
     Args:
         config: what is to run.
-        here: whether on this machine, so that its memory must do.
+        here: whether it runs on this machine, whose memory then has to suffice.
     """
     wrong = mistyped(config)
     above = {key.partition(".")[0] for key in wrong}
@@ -38,7 +38,7 @@ def problems(config: "Config", *, here: bool = True) -> list[str]:
 
 
 def _impossible_paths(settings: Settings, key: str = "") -> Iterator[str]:
-    """The options whose path no file system takes: a name in it is too long, say."""
+    """The options whose path no file system accepts, e.g. because a name in it is too long."""
     for field in dataclasses.fields(cast("Any", settings)):
         value, full = getattr(settings, field.name), full_key(key, field.name)
         for place, part in settings_in(value, full):
@@ -53,7 +53,7 @@ def _impossible_paths(settings: Settings, key: str = "") -> Iterator[str]:
 
 
 def problems_of_parts(parts: Mapping[str, Any], *, here: bool = False) -> list[str]:
-    """What can be known to be wrong with those options of a configuration that there are, by name.
+    """What is known to be wrong with the options of a configuration that exist, by name.
 
     Where the Dims follow from the options, model and objective are built on the meta device,
     without memory, and the monitored measure must be one that the objective knows.
@@ -135,14 +135,14 @@ def _takes(part: Settings | None, dims: Dims) -> bool:
 def _problems_of_building(check: Callable[[], None]) -> list[str]:
     """What is wrong with something, found by building it without memory."""
     try:
-        with nothing_is_real():
+        with on_meta_device():
             check()
     except Exception as error:
-        if was_refused(error):  # it starts from weights that are not here yet
+        if was_refused(error):  # it starts from weights that are not downloaded yet
             return []
         if isinstance(error, UserError):
             return [str(error)]
-        # What does not work on this device (reading a number from a tensor) will for real.
+        # What fails on this device (reading a number from a tensor) will work for real.
         if not isinstance(error, RuntimeError):
             raise
     return []
@@ -162,7 +162,7 @@ def check_jobs(pending: PendingJobs) -> None:
 
 
 def problems_of_jobs(pending: PendingJobs) -> list[str]:
-    """What is wrong with the jobs of a multirun that wait to be launched, each with where."""
+    """What is wrong with the waiting jobs of a multirun, each with the job concerned."""
     jobs: dict[str, list[str]] = {}
     for overrides, config in pending.waiting.values():
         for problem in problems(config, here=False):
@@ -174,9 +174,9 @@ def problems_of_jobs(pending: PendingJobs) -> list[str]:
 
 
 def directions(config: "Config") -> tuple[dict[str, str], str | None]:
-    """Which way each measure of a run is better, "maximize" or "minimize", and what it returns.
+    """The direction of each measure of a run, "maximize" or "minimize", and what it returns.
 
-    The key "" stands for what the run returns. Empty when the Dims are known only from the data.
+    The key "" stands for what the run returns. Empty if the Dims are known only from the data.
     """
     import torch
 

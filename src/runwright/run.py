@@ -1,4 +1,4 @@
-"""A run: everything that is built, in order."""
+"""A run: builds everything, in order."""
 
 import contextlib
 import logging
@@ -31,8 +31,8 @@ _IN_PYTHON: Final = Caller()
 
 _FINISHED: Final = (
     "This run has finished. %s\n"
-    "To train on, ask for more training.epochs or training.max_steps, with "
-    "checkpoint.allow_changes=true. To start anew, take another %s."
+    "To train longer, increase training.epochs or training.max_steps, with "
+    "checkpoint.allow_changes=true. To start over, use another %s."
 )
 
 
@@ -43,14 +43,14 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
         config: what to run.
         run_dir: where to write; the run is resumed if there are checkpoints in it. By default a
             new directory under `outputs/`.
-        caller: who started the run, and is told of every validation.
+        caller: who started the run, and receives every validation.
 
     Returns:
         The monitored measure at the best validation (`stage=fit`), or the measure of the same
         name on the split that was asked for (`validate`, `test`). NaN after `predict`.
 
     Raises:
-        UserError: something in the configuration or the data must be mended first.
+        UserError: something in the configuration or the data must be fixed first.
         RunError: the training failed, or the memory is too small for it or for the stage.
     """
     from runwright import preflight
@@ -64,7 +64,7 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
         raise ConfigError(problems)
     with (
         joined(config.gpu) as world,
-        StopRequest(caller.is_preempted) as stop,  # also while the run directory is put in order
+        StopRequest(caller.is_preempted) as stop,  # also while the run directory is prepared
         RunDir.open(run_dir, config, world, caller) as directory,
     ):
         if directory.finished is not None:
@@ -112,7 +112,7 @@ def build(config: Config, runtime: "Runtime", world: "World") -> "Built[Any]":
         model = config.model.build(dims)
         log.info("Model architecture:\n%s", architecture(model, how=config.print_model))
         model = model.to(runtime.device)
-    world.draw_differently(config.seed)
+    world.seed_by_rank(config.seed)
     with _explaining_size("objective", config.objective):
         objective = config.objective.build(dims, runtime.device)
     return Built(config=config, runtime=runtime, data=data, model=model, objective=objective)
@@ -139,7 +139,7 @@ def _apply(built: "Built[Any]", weights: Path) -> float:
 def _train(
     built: "Built[Any]", directory: "RunDir", world: "World", caller: Caller, stop: "StopRequest"
 ) -> float:
-    """Train what was built: from its start, from other weights, or from its last checkpoint."""
+    """Train what was built: from scratch, from other weights, or from its last checkpoint."""
     from runwright.rundir.checkpoint import Checkpoints
     from runwright.trained import draw_results, load_weights
     from runwright.training.loop import Training
@@ -148,7 +148,7 @@ def _train(
     for stage in _following(config):
         stage.check(data)
     draws = config.pictures and world.is_main
-    with _explaining_out_of_memory("around the training", config):
+    with _explaining_out_of_memory("before or after the training", config):
         checkpoints = Checkpoints(directory.path / "checkpoints", config.checkpoint)
         with world.main_first():
             if world.is_main:
@@ -164,7 +164,7 @@ def _train(
                 training.resume(resumed, is_changed=bool(directory.changed))
                 has_ended = training.state.finished
                 stands = directory.finished is not None or (has_ended and directory.changed)
-                if not stands:  # nor is a change that nothing is trained with put on record
+                if not stands:  # nor record a change that nothing is trained with
                     directory.record()
             elif draws and data.draw_examples is not None:
                 data.draw_examples(directory.path / "pictures" / "training_examples.png")
@@ -208,7 +208,7 @@ def _follow(training: "Training[Any]", directory: "RunDir") -> None:
 def _recording(
     built: "Built[Any]", resumed: "Checkpoint | None", world: "World"
 ) -> "Generator[RunLog]":
-    """The records of the training, open within this context; of several processes, one records."""
+    """The records of the training, open within this context; only one process records."""
     from runwright.training import wandb_log
     from runwright.training.run_log import NoLog, RunLog
 
@@ -231,12 +231,12 @@ def _recording(
 
 
 def _explaining_size(group: str, chosen: Settings) -> contextlib.AbstractContextManager[None]:
-    """Within this context a factory gets the memory that it asks for, or says so."""
+    """Within this context, a factory that runs out of memory says so in a sentence."""
 
     def explain(said: str) -> UserError:
         return UserError(
             f"{group}={chosen_name(chosen)} does not fit into memory with these options: {said}. "
-            f"Make it smaller with the options below {group} (--help shows them), or take another "
+            f"Make it smaller with the options under {group} (--help shows them), or use another "
             "device (gpu)."
         )
 

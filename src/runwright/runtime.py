@@ -19,10 +19,10 @@ NO_ACCELERATOR = "No CUDA device was found: running on {instead}."
 
 @attrs.frozen(kw_only=True)
 class Runtime:
-    """What a data module needs to know beside its options.
+    """What a data module needs to know besides its options.
 
     Attributes:
-        device: where the model is trained and the batches are wanted.
+        device: where the model is trained and the batches must be.
         seed: the seed of every random choice.
         run_dir: the directory that the run writes to.
         training_dir: the directory of the training: the same in stage `fit`, and where the weights
@@ -41,7 +41,7 @@ class Runtime:
 def choose_device(gpu: int) -> torch.device:
     """The device that `gpu` stands for: −1 is the CPU, 0 and above a CUDA index.
 
-    Where there is no CUDA device at all, say so once and take Apple's MPS or the CPU.
+    Where there is no CUDA device at all, say so once and use Apple's MPS or the CPU.
 
     Raises:
         UserError: there are CUDA devices, but not this one.

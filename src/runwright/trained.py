@@ -91,10 +91,10 @@ def _with_best_weights(built: Built[Any], model: nn.Module, weights: Path) -> Tr
 def _refuse_other_data_or_model(config: Config, weights: Path) -> None:
     """Make sure that weights are measured on the data and with the model of their own run.
 
-    Another split would measure them on what they were trained on, and say nothing of it.
+    Another split would silently measure them on what they were trained on.
 
     Raises:
-        UserError: the run on record beside them had other data or another model.
+        UserError: the run recorded next to them had other data or another model.
     """
     recorded = _record_beside(weights)
     if recorded is None:
@@ -106,8 +106,8 @@ def _refuse_other_data_or_model(config: Config, weights: Path) -> None:
     if not config.checkpoint.allow_changes:
         raise UserError(
             f"The weights in {weights} were trained with other data or another model:\n{listed}\n"
-            f"Take that run's configuration, --config-dir {recorded.parent} --config-name config, "
-            "or measure them all the same with checkpoint.allow_changes=true."
+            f"Use that run's configuration, --config-dir {recorded.parent} --config-name config, "
+            "or measure them anyway with checkpoint.allow_changes=true."
         )
     log.warning("Measuring weights that were trained differently:\n%s", listed)
 
@@ -124,7 +124,7 @@ def load_weights(model: nn.Module, location: Path) -> None:
     """Load a model's weights from a file or from a run directory (its best ones).
 
     Raises:
-        UserError: there are none, or they are not of this model; names what differs.
+        UserError: there are none, or they do not fit this model; names what differs.
     """
     path = find_weights(location)
     load_into(model, read_weights(path), path)
@@ -149,7 +149,7 @@ def draw_results(training: Training[Any]) -> None:
         return
     model = training.step.evaluated_model
     if is_sharded(model):  # no process has all of it
-        log.info("To draw the pictures of a sharded model's validation, take stage=validate.")
+        log.info("To draw the pictures of a sharded model's validation, run stage=validate.")
         return
     last = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(weights)

@@ -108,7 +108,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_the_command_to_go_on(
         said += process.stdout.read()
         assert process.wait(timeout=60) == status, said
     assert "stopping after this step" in said
-    assert "A checkpoint is saved. To go on: python" in said
+    assert "A checkpoint was saved. To resume: python" in said
     assert "hydra.run.dir=" in said
     assert (tmp_path / "run" / "checkpoints" / "last.safetensors").exists()
 

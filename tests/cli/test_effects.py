@@ -1,4 +1,4 @@
-"""What is typed and would have no effect is refused; what has one is judged where it has it."""
+"""What is typed but would have no effect is refused; what has one is checked where it has it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How the programs end: no traceback but for a bug, and a status that says what happened."""
+"""How the programs end: no traceback except for a bug, and a status that says what happened."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The flags of the command line: what is mistyped is explained in a line."""
+"""The flags of the command line: each typo is explained in one line."""
 
 import sys
 from importlib.metadata import version
@@ -20,7 +20,7 @@ from runwright.cli.flags import read_flags
         (["--cfg", "jobb"], "--cfg/-c: invalid choice: 'jobb' (choose from "),
         (["--cfg"], "--cfg/-c: expected one argument."),
         (["--config", "a"], "ambiguous option: --config could match --config-path, --config-na"),
-        (["--opt.lr=3"], "--opt.lr=3: there is no such flag. An option is given a value without d"),
+        (["--opt.lr=3"], "--opt.lr=3: there is no such flag. Options are set without d"),
         (["check"], "check: this program starts runs. The command is `python -m runwright check`;"),
         (["gpu=-1", "results"], "results: this program starts runs. The command is `python -m ru"),
         (["--xyz"], "--xyz: there is no such flag. --hydra-help lists them."),
@@ -61,9 +61,9 @@ def test_flags_may_stand_among_overrides(monkeypatch: pytest.MonkeyPatch) -> Non
     ("arguments", "said"),
     [
         (["--mulitrun"], "--mulitrun: there is no such flag. Did you mean '--multirun'?\n"),
-        (["--config-path", "nowhere"], "--config-path nowhere: there is no such folder as {main}/"),
-        (["--config-dir", "nowhere"], "--config-dir nowhere: there is no such folder as {here}/no"),
-        (["--cfg", "job", "--package", "modl"], "--package modl: there is nothing of that name. D"),
+        (["--config-path", "nowhere"], "--config-path nowhere: there is no folder {main}/"),
+        (["--config-dir", "nowhere"], "--config-dir nowhere: there is no folder {here}/no"),
+        (["--cfg", "job", "--package", "modl"], "--package modl: nothing has that name. D"),
     ],
     ids=str,
 )

@@ -1,4 +1,4 @@
-"""What can be chosen, as `--help` shows it and as the tabulator completes it."""
+"""What can be chosen, as `--help` shows it and as tab completion offers it."""
 
 import contextlib
 import fcntl

@@ -48,7 +48,7 @@ def test_a_measure_that_only_some_jobs_misspell_stops_a_multirun_before_the_firs
 ) -> None:
     done = run_main("--multirun", "training.monitor=val_loss,val_lss", *SMALL)
     assert done.returncode == 2
-    assert "training.monitor=val_lss: no such thing" in done.stderr
+    assert "training.monitor=val_lss: no validation" in done.stderr
     assert "Starting a run" not in done.stdout
     assert not run_dirs(tmp_path, "multirun")
 
@@ -74,8 +74,8 @@ def test_a_multirun_goes_on_when_the_directory_of_a_job_can_be_made(
     options = ("seed=1,2,3", *SMALL, "training.max_steps=2", "hydra.sweep.dir=sweep")
     done = run_main("--multirun", *options)
     assert done.returncode == 1
-    said, command = done.stderr.split(" go on with: ")
-    expected = "sweep/1: File exists. The jobs that follow were not launched. When that is mended,"
+    said, command = done.stderr.split(" resume with: ")
+    expected = "sweep/1: File exists. The remaining jobs were not launched. Once that is fixed,"
     assert said == expected
     (tmp_path / "sweep" / "1").unlink()
     again = run_shown(command, cwd=tmp_path)
@@ -92,8 +92,8 @@ def test_an_interrupted_multirun_says_how_to_go_on(tmp_path: Path, repository: P
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "A checkpoint is saved." in said
-    assert "To go on with all jobs: python " in said
+    assert "A checkpoint was saved." in said
+    assert "To resume all jobs: python " in said
     assert "hydra.sweep.dir=sweep\nInterrupted.\n" in said
 
 

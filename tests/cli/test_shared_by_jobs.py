@@ -1,4 +1,4 @@
-"""What the jobs of a multirun share, and leave."""
+"""What the jobs of a multirun share, and what they leave behind."""
 
 import collections
 import traceback

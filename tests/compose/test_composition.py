@@ -62,13 +62,13 @@ def test_without_a_folder_the_data_and_the_model_must_be_chosen() -> None:
     assert len(problems) == 2
     assert problems[0].startswith("dm must be chosen (the data): dm=celeba|cmnist")
     assert problems[1].startswith("model must be chosen (the model): model=cnn|fcn")
-    assert "There is no conf/config.yaml here or above" in problems[1]
+    assert "There is no conf/config.yaml here or in a folder above" in problems[1]
     assert "There is no conf/" not in mistakes(*CMNIST, "opt.lr=-1")[0]
     assert "There is no conf/other.yaml" in mistakes(*CMNIST, config_name="other")[0]
 
 
 def test_one_text_is_no_list_of_overrides() -> None:
-    with pytest.raises(UserError, match=r"not one text: compose\(\['model=cnn', 'seed=1'\]\)"):
+    with pytest.raises(UserError, match=r"not one string: compose\(\['model=cnn', 'seed=1'\]\)"):
         compose("model=cnn seed=1")
 
 
@@ -108,7 +108,7 @@ def test_a_key_of_another_model_is_refused_with_the_seeds_text() -> None:
         ("opt.lr=0", "opt.lr must be > 0, got 0"),
         (f"seed={2**64}", f"seed must be ≥ 0, ≤ {2**64 - 1}, got {2**64}"),
         ("seed=1" + 400 * "0", "seed must be ≥ 0, ≤ "),
-        (f"model.hidden_dim={2**63}", f"model.hidden_dim must be a number of 64 bits, got {2**63}"),
+        (f"model.hidden_dim={2**63}", f"model.hidden_dim must be a 64-bit number, got {2**63}"),
         ("opt.lr=inf", "opt.lr must be a finite number > 0, got inf"),
         ("gpu=-2", "gpu must be ≥ -1, got -2"),
         ("training.epochs=null", "training.epochs and training.max_steps cannot both be null"),
@@ -119,12 +119,15 @@ def test_a_key_of_another_model_is_refused_with_the_seeds_text() -> None:
             "~wandb.name: an option cannot be deleted. Give it a value, wandb.name=… (o",
         ),
         ("~seed", "~seed: an option cannot be deleted. Give it a value, seed=…, or leave this out"),
-        ("~opt", "~opt: an option cannot be deleted. Leave this out, and give values to the opti"),
+        ("~opt", "~opt: an option cannot be deleted. Leave this out, and set the opti"),
         ("~model", "~model: one must be chosen. Leave this out, or choose another: model=cnn|"),
         ("~opt.lrr", "Did you mean 'opt.lr'?"),
         ("+opt={foo: 3}", "OptimisationCfg has no 'foo'. It has: lr, weight_decay"),
         ("opt.lr=[1", "opt.lr=[1"),
-        ("seed=1,2", "several values. compose makes one configuration; call it with each of them"),
+        (
+            "seed=1,2",
+            "several values. compose makes one configuration; call it once for each of them",
+        ),
         ("seed=choice(1,2)", "seed=choice(1,2): these are several values. compose makes one"),
         ("hydration=3", "hydration is not an option: Config has no 'hydration'. It has: dm"),
     ],
@@ -168,7 +171,7 @@ def test_a_mistake_that_is_made_twice_is_listed_once(overrides: tuple[str, str])
     twice, *others = mistakes(*CMNIST, *overrides)
     is_unread = overrides[0] in ("trainig.epochs=2", "opt.lr=[1")
     assert len(others) == (0 if is_unread else 1)
-    assert "is given 2 times" in twice or is_unread
+    assert "is set 2 times" in twice or is_unread
 
 
 def test_all_mistakes_are_reported_together() -> None:
@@ -192,7 +195,7 @@ def test_all_mistakes_are_reported_together() -> None:
         "foo is not an option",
         "training.epochs=some",
         "dm.num_colors must be ≥ 1, ≤ 10, got 11",
-        "opt.warmup as a share must be ≤ 1, got 2.5",
+        "opt.warmup as a fraction must be ≤ 1, got 2.5",
     ):
         assert key in text
 
@@ -329,7 +332,7 @@ def test_links_and_folders_do_not_hide_the_file_in_another_encoding(conf: Path) 
 
 @pytest.mark.parametrize("overrides", [[("opt.lr", 1)], [None], [b"seed=1"]])
 def test_what_is_no_text_is_no_override(overrides: list[Any]) -> None:
-    with pytest.raises(UserError, match="compose takes texts such as 'model=cnn', got "):
+    with pytest.raises(UserError, match="compose takes strings such as 'model=cnn', got "):
         compose(overrides)
 
 
@@ -377,13 +380,13 @@ def test_the_objective_follows_from_the_data_unless_chosen() -> None:
 def test_a_file_that_does_not_say_what_it_changes_is_told_so(conf: Path) -> None:
     (conf / "model" / "bare.yaml").write_text("kernel_size: 3\n")
     problems = mistakes("model=bare", conf=str(conf))
-    assert any("Begin it with a defaults list that names one" in text for text in problems)
+    assert any("Start it with a defaults list that names one" in text for text in problems)
 
 
 def test_a_file_with_the_name_of_what_it_starts_from_is_explained(conf: Path) -> None:
     (conf / "model" / "cnn.yaml").write_text("defaults:\n  - cnn\n")
     (problem,) = mistakes("model=cnn", conf=str(conf))
-    assert "lead in a circle" in problem
+    assert "form a cycle" in problem
 
 
 @pytest.mark.parametrize(

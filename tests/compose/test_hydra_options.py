@@ -1,4 +1,4 @@
-"""What can be chosen of Hydra and its plugins: typos are refused, what is free stays free."""
+"""The options of Hydra and its plugins: typos are refused, free-form ones stay free."""
 
 from pathlib import Path
 
@@ -85,10 +85,10 @@ def test_basic_launching_has_no_options() -> None:
             "hydra.launcher._target_=runwright.slurm.launcher.SlurmLaucher",
             "no such launcher is installed. Did you mean 'runwright.slurm.launcher.SlurmLauncher'?",
         ),
-        ("seed=range(3,1)", "seed=range(3,1): there are no values in it, and so no jobs to run."),
+        ("seed=range(3,1)", "seed=range(3,1): it has no values, so there are no jobs to run."),
         (
             "opt.lr=interval(1e-4,1e-3)",
-            "opt.lr=interval(1e-4,1e-3): only a search draws from an interval. Add hydra/sweeper=",
+            "opt.lr=interval(1e-4,1e-3): only a search can draw from an interval. Add hydra/",
         ),
         ("seed=range(1,4,0)", "seed=range(1,4,0): the step of a range must not be 0."),
         ("opt.lr=range(0.1,1,0.0)", "opt.lr=range(0.1,1,0.0): the step of a range must not be 0."),

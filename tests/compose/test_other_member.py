@@ -1,4 +1,4 @@
-"""A sampler or pruner beside a file that has options for another one."""
+"""A sampler or pruner other than the one that the file has options for."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How to quote a value that Hydra's grammar does not take: what is advised is right."""
+"""How to quote a value that Hydra's grammar does not accept: the advice is right."""
 
 import shlex
 
@@ -18,14 +18,15 @@ def refused(*overrides: str) -> str:
 
 def test_null_among_choices_is_written_with_commas() -> None:
     assert refused("opt.lr=choice(null, 0.5)").endswith(
-        "Write the values with commas only: 'opt.lr=null, 0.5'"
+        "Separate the values by commas only: 'opt.lr=null, 0.5'"
     )
 
 
 def test_the_next_step_is_to_quote_for_hydra_and_for_the_shell() -> None:
     problem = refused("wandb.name=a=b")
     assert problem.endswith(
-        "If a=b is meant as text, quote it, and all of it again for the shell: 'wandb.name=\"a=b\"'"
+        "If a=b is meant as text, quote it, and quote the whole again for the shell: "
+        "'wandb.name=\"a=b\"'"
     )
 
 
@@ -53,15 +54,15 @@ def test_what_a_list_has_is_quoted_each_by_itself() -> None:
 def test_several_values_of_one_run_are_explained() -> None:
     assert several_values("wandb.tags=a,b", is_choice=False) == (
         "wandb.tags=a,b: these are several values. To run with each of them, add --multirun. As a "
-        "list they are written 'wandb.tags=[a,b]', as one text 'wandb.tags=\"a,b\"'."
+        "list, write 'wandb.tags=[a,b]'; as one string, 'wandb.tags=\"a,b\"'."
     )
     assert several_values("model=cnn,fcn", is_choice=True).endswith("add --multirun.")
     assert refused("wandb.tags=a,b") == (
-        "wandb.tags=a,b: these are several values. compose makes one configuration; call it with "
-        "each of them. As a list they are written 'wandb.tags=[a,b]', as one text "
+        "wandb.tags=a,b: these are several values. compose makes one configuration; call it once "
+        "for each of them. As a list, write 'wandb.tags=[a,b]'; as one string, "
         "'wandb.tags=\"a,b\"'."
     )
-    assert refused("model=cnn,fcn").endswith("call it with each of them.")
+    assert refused("model=cnn,fcn").endswith("call it once for each of them.")
 
 
 @pytest.mark.parametrize(
@@ -69,11 +70,11 @@ def test_several_values_of_one_run_are_explained() -> None:
 )
 def test_a_word_without_a_value_gets_the_nearest(word: str, meant: str) -> None:
     problem = refused(word)
-    assert problem.startswith(f"{word}: this gives no option a value. An override is written key=")
+    assert problem.startswith(f"{word}: this does not set an option. An override is written key=")
     assert problem.endswith(f" Did you mean '{meant}'?")
     assert "\n" not in problem
 
 
 @pytest.mark.parametrize("override", ["=3", "seed", "seed =3", "~a~b"])
 def test_what_has_no_key_or_no_value_is_shown_the_form(override: str) -> None:
-    assert "An override is written key=value, without blanks around the '='." in refused(override)
+    assert "An override is written key=value, without spaces around the '='." in refused(override)

@@ -1,4 +1,4 @@
-"""A configuration class of one's own, with groups of one's own: as good as the built-in ones."""
+"""A custom configuration class with custom groups works as well as the built-in ones."""
 
 import os
 import subprocess
@@ -142,7 +142,7 @@ def test_another_member_is_a_change_of_the_run(lab: Lab) -> None:
         (
             "Optional",
             ["--config-name", "with_flip", "+aug=noise"],
-            "+aug=noise: aug is chosen already. To choose another: aug=noise",
+            "+aug=noise: aug is already chosen. To choose another: aug=noise",
         ),
         (
             "Optional",

@@ -1,4 +1,4 @@
-"""The private parts of Hydra and OmegaConf that are touched are as they were."""
+"""The private parts of Hydra and OmegaConf that are used have not changed."""
 
 # pyright: reportPrivateUsage=false, reportOptionalMemberAccess=false
 

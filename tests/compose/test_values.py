@@ -1,4 +1,4 @@
-"""What is typed for an option is what it gets: texts as they are, dictionaries whole."""
+"""An option gets exactly what was typed for it: text unchanged, dictionaries whole."""
 
 from pathlib import Path
 
@@ -133,14 +133,14 @@ def test_an_option_of_another_place_is_named_with_its_full_key(typed: str, meant
 
 @pytest.mark.parametrize("twice", [("opt.lr=1", "opt.lr=2"), ("seed=1", "+seed=2")], ids=" ".join)
 def test_an_option_that_is_given_twice_is_refused(twice: tuple[str, str]) -> None:
-    with pytest.raises(ConfigError, match=r"is given 2 times, also as .*Leave one\."):
+    with pytest.raises(ConfigError, match=r"is set 2 times, also as .*Keep only one\."):
         compose([*CMNIST, *twice])
 
 
 def test_a_file_that_takes_the_place_of_a_factory_is_refused(conf: Path) -> None:
     (conf / "model").mkdir()
     (conf / "model" / "cnn.yaml").write_text("defaults: [fcn]\nnum_hidden: 2\n")
-    with pytest.raises(ConfigError, match=r"cnn\.yaml takes the place of the factory model=cnn"):
+    with pytest.raises(ConfigError, match=r"cnn\.yaml replaces the factory model=cnn"):
         compose(["model=cnn"], conf=conf)
 
 

@@ -1,6 +1,6 @@
-"""Every domain has the same floor plan, so that who knows one finds the way in all.
+"""Every domain has the same layout, so that anyone who knows one can find their way around all.
 
-That it imports the front of the package and itself only is in `tests/test_imports.py`.
+`tests/test_imports.py` checks that it imports only the front of the package and itself.
 """
 
 import ast

@@ -54,7 +54,7 @@ def test_it_is_killed_and_resumes_to_the_byte(tmp_path: Path) -> None:
 
 def test_it_makes_no_predictions_and_says_so(tmp_path: Path) -> None:
     compose(SETS).run(tmp_path / "run")
-    with pytest.raises(Exception, match="SquaredDistance defines no table of predictions"):
+    with pytest.raises(Exception, match="SquaredDistance does not define a table of predictions"):
         compose([*SETS, "stage=predict"]).run(tmp_path / "run")
 
 

@@ -1,4 +1,4 @@
-"""What the text of all pages names is there: files, links, options, commands."""
+"""Whatever the pages mention exists: files, links, options, commands."""
 
 import re
 from pathlib import Path

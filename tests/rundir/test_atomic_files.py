@@ -1,4 +1,4 @@
-"""A file is the old one or the new one, whole."""
+"""A file is either the old one or the new one, never half of one."""
 
 import json
 import subprocess

@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from runwright.rundir.atomic_files import alias
 from runwright.errors import UserError
+from runwright.rundir.atomic_files import alias
 from runwright.rundir.checkpoint import (
     CheckpointCfg,
     Checkpoints,
@@ -187,5 +188,5 @@ def test_the_best_weights_of_a_run_directory_are_found(tmp_path: Path) -> None:
 def test_a_pickle_is_not_loaded(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     torch.save({"w": torch.zeros(2)}, path)
-    with pytest.raises(UserError, match="is no whole safetensors file"):
+    with pytest.raises(UserError, match="is not an intact safetensors file"):
         read_weights(path)

@@ -1,4 +1,4 @@
-"""The run directory: what it records, and what becomes of it when the storage fails."""
+"""The run directory: what it records, and what becomes of it when the disk fails."""
 
 import dataclasses
 import json
@@ -89,7 +89,7 @@ def test_a_full_disk_ends_the_run_with_the_way_to_go_on(tmp_path: Path, reposito
     status, error = limited(repository, run_dir, 256)
     assert status == 1
     assert "Traceback" not in error
-    assert "File too large. There is no checkpoint yet. When it can be written again" in error
+    assert "File too large. There is no checkpoint yet. Once it is writable again" in error
     assert f"hydra.run.dir={run_dir}" in error
     assert json.loads((run_dir / "result.json").read_text())["status"] == "failed"
     assert not list(run_dir.rglob("*.tmp"))
@@ -147,13 +147,13 @@ def test_weights_in_a_read_only_place_are_measured_from_elsewhere(
     status, error = without_privileges(repository, "stage=validate", f"hydra.run.dir={read_only}")
     assert status == 2
     assert error == (
-        f"hydra.run.dir={read_only}: nothing can be written there. The weights in it can be used "
+        f"hydra.run.dir={read_only}: it is not writable. The weights in it can be used "
         f"from elsewhere: give checkpoint.load={read_only} and another hydra.run.dir.\n"
     )
     elsewhere = [f"checkpoint.load={read_only}", f"hydra.run.dir={tmp_path / 'other'}"]
     assert without_privileges(repository, "stage=validate", *elsewhere) == (0, "")
     status, error = without_privileges(repository, f"hydra.run.dir={read_only}")
-    assert (status, error.endswith("nothing can be written there. Take another one.\n")) == (
+    assert (status, error.endswith("it is not writable. Use another one.\n")) == (
         2,
         True,
     )
@@ -163,7 +163,7 @@ def test_weights_in_a_read_only_place_are_measured_from_elsewhere(
 def test_what_is_no_record_of_a_run_is_called_so(tmp_path: Path, content: str) -> None:
     compose([*COMMAND, "training.max_steps=2"]).run(tmp_path)
     (tmp_path / "config.yaml").write_text(content)
-    with pytest.raises(UserError, match="it is no record of a run"):
+    with pytest.raises(UserError, match="it is not the record of a run"):
         compose([*COMMAND, "training.max_steps=2"]).run(tmp_path)
 
 
@@ -189,7 +189,7 @@ def test_a_training_that_is_stopped_in_its_last_step_is_on_record_as_finished(
     with pytest.raises(SystemExit):  # what would follow the run is not done
         run(config, tmp_path / "run", Caller(reporter=StopAtTheEnd()))
     assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "finished"
-    assert "To go on" not in capsys.readouterr().out
+    assert "To resume" not in capsys.readouterr().out
 
 
 def test_the_state_of_the_code_is_recorded_in_any_encoding(tmp_path: Path) -> None:

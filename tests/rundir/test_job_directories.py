@@ -1,4 +1,4 @@
-"""The directories of jobs that a repeated command numbers otherwise."""
+"""The directories of jobs that a repeated command numbers differently."""
 
 from pathlib import Path
 

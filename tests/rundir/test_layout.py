@@ -44,8 +44,8 @@ def test_a_directory_that_is_no_runs_is_refused_and_stays_as_it_is(
     with pytest.raises(UserError) as caught:
         open_and_close(tmp_path)
     assert str(caught.value) == (
-        f"run_dir={tmp_path}: it is no run directory, and a run would overwrite what is there: "
-        f"{shown}. Take another directory, or move that away."
+        f"run_dir={tmp_path}: it is not a run directory, and a run would overwrite what is there: "
+        f"{shown}. Use another directory, or move those away."
     )
     assert contents(tmp_path) == before
 
@@ -60,7 +60,7 @@ def test_no_stage_replaces_the_files_of_a_configuration_folder(
     flags = ("--config-dir", "conf", f"stage={stage}")
     done = run_main(*flags, *SMALL, "hydra.run.dir=conf")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"hydra.run.dir={tmp_path}/conf: it is no run directory, and ")
+    assert done.stderr.startswith(f"hydra.run.dir={tmp_path}/conf: it is not a run directory, and ")
     assert contents(tmp_path) == {"conf/config.yaml": text.encode()}
 
 
@@ -149,14 +149,14 @@ def test_what_is_no_file_where_a_run_writes_one_is_named(
     place.parent.mkdir(exist_ok=True)
     place.unlink(missing_ok=True)
     KINDS[kind](place)
-    with pytest.raises(UserError, match=rf"{name} is {kind}. A run writes there: move it away.$"):
+    with pytest.raises(UserError, match=f"{name} is {kind}. A run writes there: move it out"):
         open_and_close(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["checkpoints", "pictures", "tensorboard"])
 def test_what_is_no_folder_where_a_run_needs_one_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("in the way")
-    with pytest.raises(UserError, match=rf"{name} is a file. A run writes there: move it away.$"):
+    with pytest.raises(UserError, match=f"{name} is a file. A run writes there: move it out"):
         open_and_close(tmp_path)
 
 

@@ -14,7 +14,7 @@ from typing_extensions import override
 from runwright.rundir.messages import log_to
 from runwright.training.stop import StopRequest
 
-STOPPING = "SIGTERM: stopping after this step; once more stops at once."
+STOPPING = "SIGTERM: stopping after this step; a second signal stops at once."
 
 
 class SignalledOnce(io.RawIOBase):

@@ -1,4 +1,4 @@
-"""What a run leaves of its command line runs it again: `--cfg job`, config.yaml, command.txt."""
+"""What a run records of its command line reproduces it: `--cfg job`, config.yaml, command.txt."""
 
 from pathlib import Path
 

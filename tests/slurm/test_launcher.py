@@ -1,4 +1,4 @@
-"""`hydra/launcher=slurm/…`: jobs run what was composed, make way and come back, and are watched."""
+"""`hydra/launcher=slurm/…`: jobs run what was composed, survive preemption, are watched."""
 
 import json
 import os
@@ -108,13 +108,13 @@ def test_a_job_at_its_time_limit_is_queued_again_as_often_as_it_may(slurm: Slurm
     wait_for_text(Path("sweep/0/log.txt"), "Resuming after step")
     log = Path("sweep/0/log.txt").read_text()
     assert "SIGUSR2: stopping after this step" in log
-    assert "A checkpoint is saved. This job is to be queued again." in log
+    assert "A checkpoint was saved. This job will be requeued." in log
     slurm.signal(array, "USR2")
     said, _ = submitted.communicate(timeout=300)
     assert submitted.returncode == 1
-    why = "it has been queued again as often as hydra.launcher.max_num_timeout=1 allows"
+    why = "it has been requeued as often as hydra.launcher.max_num_timeout=1 allows"
     assert said.count(why) == 1
-    (command,) = [line for line in said.splitlines() if line.startswith("To go on: ")]
+    (command,) = [line for line in said.splitlines() if line.startswith("To resume: ")]
     slurm.wait_for(array, "FAILED")
     of_job = Path(f"sweep/.submitit/{array}/{array}_0_log.err").read_text()
     for text in (of_job, Path("sweep/0/log.txt").read_text()):
@@ -159,7 +159,7 @@ def test_a_killed_job_is_reported_and_the_others_go_on(slurm: Slurm) -> None:
     assert json.loads(Path("sweep/1/result.json").read_text())["status"] == "finished"
     assert "Traceback" not in said
     assert "1 of 2 jobs finished.\n  #0: it ended without a result: FAILED" in said
-    assert "\nTo go on: python " in said
+    assert "\nTo resume: python " in said
     assert said.count("ended without a result") == 1
 
 
@@ -172,7 +172,7 @@ def test_a_requeued_job_goes_on_and_a_cancelled_one_is_reported(slurm: Slurm) ->
     said, _ = submitted.communicate(timeout=300)
     assert submitted.returncode == 1
     assert "CANCELLED" in said
-    assert "A checkpoint is saved." in Path("sweep/0/log.txt").read_text()
+    assert "A checkpoint was saved." in Path("sweep/0/log.txt").read_text()
     assert json.loads(Path("sweep/0/result.json").read_text())["status"] == "interrupted"
 
 
@@ -219,7 +219,7 @@ def test_jobs_that_wait_are_known_run_what_was_submitted_and_are_not_run_twice(
     said, _ = submitted.communicate(timeout=300)
     assert submitted.returncode == 0, said
     (shown,) = [line for line in said.splitlines() if "python -m runwright results" in line]
-    assert "3 of 3 jobs have begun no run (3 waiting)." in results(slurm, shown.split()[-1])
+    assert "3 of 3 jobs have not started a run (3 waiting)." in results(slurm, shown.split()[-1])
     array = array_of(slurm)
     primary = project / "conf" / "config.yaml"
     before = primary.read_text()
@@ -232,17 +232,17 @@ def test_jobs_that_wait_are_known_run_what_was_submitted_and_are_not_run_twice(
         assert "epochs: 2\n" in Path(f"sweep/{number}/config.yaml").read_text()
         assert json.loads(Path(f"sweep/{number}/result.json").read_text())["status"] == "finished"
         log = Path(f"sweep/.submitit/{array}_{number}/{array}_{number}_0_log.err").read_text()
-        assert "The code is not what it was when this job was submitted: " in log
+        assert "The code has changed since this job was submitted: " in log
     record = json.loads(Path(f"sweep/submissions/{array}.json").read_text())
     assert [job["job"] for job in record["jobs"]] == [f"{array}_{number}" for number in range(3)]
     shown = results(slurm, "sweep")
     assert "2 finished" in shown
-    assert f"1 of 3 jobs have begun no run (1 cancelled).\n  #2  {array}_2  cancelled" in shown
+    assert f"1 of 3 jobs have not started a run (1 cancelled).\n  #2  {array}_2  cancelled" in shown
     assert "The code was changed while 2 of 3 jobs waited in the queue:" in shown
     primary.write_text(before)
     again = ("seed=3,2,1", *three[1:])
     said, _ = submit(slurm, *again, main=project / "main.py").communicate(timeout=300)
-    assert "Not submitted, as their runs have finished: #1, #2." in said
+    assert "Not submitted because their runs have finished: #1, #2." in said
     assert "Submitted 1 jobs as array " in said
 
 
@@ -299,7 +299,7 @@ def test_a_job_that_takes_too_much_memory_is_reported(slurm: Slurm) -> None:
     said, _ = submitted.communicate(timeout=300)
     assert submitted.returncode == 1
     assert "Job #0 (" in said
-    assert "for the memory that it took, see hydra.launcher.mem_gb" in said
+    assert "because it ran out of memory, see hydra.launcher.mem_gb" in said
     assert "Its log: " in said
 
 
@@ -347,9 +347,9 @@ def test_after_ctrl_c_the_jobs_go_on(slurm: Slurm) -> None:
     submitted.send_signal(signal.SIGINT)
     said, _ = submitted.communicate(timeout=300)
     assert submitted.returncode == 130
-    assert "The jobs go on. To see how they do: python -m runwright results" in said
-    assert f"To end them: scancel {array_of(slurm)}\n" in said
-    assert "To go on" not in said
+    assert "The jobs keep running. To see their progress: python -m runwright results" in said
+    assert f"To cancel them: scancel {array_of(slurm)}\n" in said
+    assert "To resume" not in said
 
 
 def test_hydras_own_launcher_runs_the_jobs_too(slurm: Slurm) -> None:

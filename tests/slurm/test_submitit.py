@@ -1,7 +1,7 @@
-"""What `slurm/_submitit.py` takes for granted of submitit.
+"""What `slurm/_submitit.py` assumes about submitit.
 
 When one of these fails, submitit has changed behind its public names: look up in its source what
-has taken the place of what is missing, mend `slurm/_submitit.py`, and run `tests/slurm`.
+has taken the place of what is missing, fix `slurm/_submitit.py`, and run `tests/slurm`.
 """
 
 import inspect
@@ -68,12 +68,12 @@ def test_a_result_that_is_written_is_one_that_submitit_reads(
 ) -> None:
     environment.paths.folder.mkdir()
     job: submitit.SlurmJob[int] = submitit.SlurmJob(tmp_path / FOLDER, "7")
-    assert not _submitit.has_told(job)
+    assert not _submitit.has_result(job)
     _submitit.write_result(environment, 5)
-    assert _submitit.has_told(job)
+    assert _submitit.has_result(job)
     assert job.result() == 5
     _submitit.forget_result(environment)
-    assert not _submitit.has_told(job)
+    assert not _submitit.has_result(job)
 
 
 def test_what_is_raised_in_a_job_is_found_in_the_report_of_it(

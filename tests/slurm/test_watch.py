@@ -1,4 +1,4 @@
-"""The watch over jobs of several tasks: it waits for none of them, and tells which one failed."""
+"""Watching jobs with several tasks: it waits for none of them, and reports which one failed."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""A sweep as a person starts it, in this process: torch is imported once for all of them."""
+"""A sweep as a user starts it, in this process: torch is imported once for all of them."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What a study is asked to go on with, and what it had before."""
+"""What a study is asked to continue with, and what it had before."""
 
 import optuna
 import pytest
@@ -25,16 +25,20 @@ def a_study_of(*arguments: str) -> optuna.Study:
 @pytest.mark.parametrize(
     ("before", "now", "message"),
     [
-        ("opt.lr=interval(0.1,1)", "opt.lr=0.1,0.2", r"choice\(0.1, 0.2\) now"),
-        ("a=interval(1,9)", "a=range(1,9)", r"from interval\(1.0, 9.0\), .* range\(1, 9\) now"),
-        (LRS, "opt.lr=interval(0.1,1)", r"are from tag\(log, interval\(0.0001, 0.1\)\)"),
+        ("opt.lr=interval(0.1,1)", "opt.lr=0.1,0.2", r"now it is choice\(0.1, 0.2\)"),
+        (
+            "a=interval(1,9)",
+            "a=range(1,9)",
+            r"from interval\(1.0, 9.0\), .* now it is range\(1, 9\)",
+        ),
+        (LRS, "opt.lr=interval(0.1,1)", r"sampled it from tag\(log, interval\(0.0001, 0.1\)\)"),
         (
             "a=range(1,9)",
             "a=tag(log,int(interval(1,9)))",
-            r"tag\(log, int\(interval\(1, 9\)\)\) now",
+            r"now it is tag\(log, int\(interval\(1, 9\)\)\)",
         ),
-        ("a=1,2", "a=2,1", r"choice\(2, 1\) now"),
-        ("a=true,false", "a=true,null", r"choice\(true, null\) now"),
+        ("a=1,2", "a=2,1", r"now it is choice\(2, 1\)"),
+        ("a=true,false", "a=true,null", r"now it is choice\(true, null\)"),
     ],
 )
 def test_another_way_to_sample_an_option_is_refused(before: str, now: str, message: str) -> None:
@@ -48,8 +52,8 @@ def test_values_of_another_kind_are_refused() -> None:
     with pytest.raises(ConfigError) as refused:
         check_study(study, space, options)
     first, second = refused.value.problems
-    assert first.startswith("hydra.sweeper.measures=[val_loss], but the trials of this study have")
-    assert second.startswith("hydra.sweeper.seeds=[1], but the trials of this study have values of")
+    assert first.startswith("hydra.sweeper.measures=[val_loss], but the trials of this study were")
+    assert second.startswith("hydra.sweeper.seeds=[1], but the trials of this study were run with")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +66,7 @@ def test_a_wider_range_and_other_options_are_taken(
     space = SearchSpace.parse({}, {}, [now])
     check_study(study, space, SweeperCfg())
     space.suggest(study.ask())
-    assert "were made with" not in caplog.text
+    assert "were run with" not in caplog.text
 
 
 def test_it_is_said_that_the_trials_before_had_other_values(
@@ -75,9 +79,6 @@ def test_it_is_said_that_the_trials_before_had_other_values(
         check_study(study, space, SweeperCfg())
         first, second = (record.getMessage() for record in caplog.records)
         assert first == (
-            "++model.hidden_dim=5: trials that this study has had before were made with the usual "
-            "value."
+            "++model.hidden_dim=5: earlier trials of this study were run with the default."
         )
-        assert second == (
-            "training.epochs=3: trials that this study has had before were made with 2."
-        )
+        assert second == ("training.epochs=3: earlier trials of this study were run with 2.")

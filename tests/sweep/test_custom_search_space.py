@@ -1,4 +1,4 @@
-"""A configuration chooses a function that was registered, and no other."""
+"""A configuration can choose only a registered function."""
 
 import sys
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_another_function_is_never_imported(
     monkeypatch.syspath_prepend(str(Path.cwd()))
     assert sweep(LRS, "hydra.sweeper.custom_search_space=spaces.decay") == 2
     error = capsys.readouterr().err
-    assert "custom_search_space=spaces.decay: no function is registered by that name." in error
+    assert "custom_search_space=spaces.decay: no function is registered under that name." in error
     assert '@search_space("decay") above the function' in error
     assert "spaces" not in sys.modules
 

@@ -61,9 +61,11 @@ def test_a_study_does_not_go_on_with_what_cannot_be_compared(
     assert sweep(short, "opt.optimizer_cls=SGD,Adam", "hydra.sweeper.n_trials=1") == 0
     assert sweep(short, "opt.optimizer_cls=SGD,AdamW", "hydra.sweeper.n_trials=2") == 2
     error = capsys.readouterr().err
-    assert "opt.optimizer_cls: trials of the study are from choice(SGD, Adam)" in error
-    assert "choice(SGD, AdamW) now" in error
-    assert "Take another hydra.sweeper.study_name than sweep." in error
+    assert (
+        "opt.optimizer_cls: earlier trials of the study sampled it from choice(SGD, Adam)" in error
+    )
+    assert "now it is choice(SGD, AdamW)" in error
+    assert "Use a hydra.sweeper.study_name other than sweep." in error
     assert "Traceback" not in error
     assert len(study().trials) == 1
 
@@ -98,7 +100,10 @@ def test_a_trial_goes_on_with_what_it_was_begun_with(
     stopped: Sweep, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert stopped("hydra.sweeper.n_trials=2", LRS, "training.epochs=3") == 0
-    assert "Trial 1 goes on with what it was begun with: opt.lr=" in capsys.readouterr().out
+    assert (
+        "Trial 1 continues with the options that it was started with: opt.lr="
+        in capsys.readouterr().out
+    )
     assert [trial.state.name for trial in study().trials] == ["FAIL", "COMPLETE", "COMPLETE"]
     assert result(0)["steps"] == 16
     assert result(2)["steps"] == 24
@@ -110,7 +115,9 @@ def test_the_command_to_go_on_is_that_of_the_sweep(
     at_every_line(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGINT))
     assert sweep("hydra.sweeper.n_trials=1", LRS) == INTERRUPTED
     said = capsys.readouterr().out
-    commands = {line.partition("To go on: ")[2] for line in said.splitlines() if "To go on" in line}
+    commands = {
+        line.partition("To resume: ")[2] for line in said.splitlines() if "To resume" in line
+    }
     (command,) = commands
     assert "--multirun" in command
     assert command.endswith(f"hydra.sweep.dir={Path('sweep').resolve()}") or "=sweep" in command
@@ -153,7 +160,7 @@ def test_a_sweep_whose_only_trial_is_given_up_has_failed(
     trial.set_user_attr(HEARTBEAT, [0.0, "elsewhere", 1])
     assert stopped("hydra.sweeper.n_trials=1", LRS, "hydra.sweeper.retries=0") == 1
     said = capsys.readouterr()
-    assert "Trial 1: nobody looks after it; given up." in said.out
+    assert "Trial 1 has lost its process; given up." in said.out
     assert "1 of 1 trials failed" in said.err
 
 
@@ -165,8 +172,8 @@ def test_a_storage_that_is_gone_for_good_ends_the_sweep_in_a_sentence(
     assert sweep("hydra.sweeper.n_trials=1", LRS) == 1
     error = capsys.readouterr().err
     assert "Traceback" not in error
-    assert "study.log is out of reach: " in error
-    assert "When it answers again: python" in error
+    assert "study.log is unreachable: " in error
+    assert "Once it answers again: python" in error
 
 
 def test_values_that_are_no_numbers_are_recorded_as_they_are(
@@ -192,7 +199,7 @@ def test_a_best_trial_that_is_not_searched_any_more_is_said_to_be_from_before(
     assert sweep("hydra.sweeper.n_trials=1", LRS, better) == 0
     assert "from before" not in capsys.readouterr().out
     assert sweep("hydra.sweeper.n_trials=2", "opt.lr=tag(log,interval(1e-6,1e-5))") == 0
-    assert "Trial 0, which is the best, is from before: opt.lr=0.05" in capsys.readouterr().out
+    assert "Trial 0, the best one, is from before: opt.lr=0.05" in capsys.readouterr().out
     assert sweep("hydra.sweeper.n_trials=3", "opt.weight_decay=interval(0,1)") == 0
     said = capsys.readouterr().out
-    assert "opt.lr was searched by trials that this study has had before; no longer." in said
+    assert "opt.lr was searched by earlier trials of this study, and no longer is." in said

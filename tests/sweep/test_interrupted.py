@@ -67,7 +67,7 @@ def test_a_sweep_that_was_stopped_goes_on_with_its_trials(
     said, _ = first.communicate(timeout=60)
     if number == signal.SIGINT:
         assert first.returncode == 130
-        assert "To go on: " in said
+        assert "To resume: " in said
         assert "Traceback" not in said
     second = start(*arguments)
     said, _ = second.communicate(timeout=300)
@@ -149,7 +149,7 @@ def test_a_sweep_goes_on_when_its_storage_was_out_of_reach(tmp_path: Path) -> No
         time.sleep(5)
     said, _ = sweep.communicate(timeout=120)
     assert sweep.returncode == 0, said
-    assert "The study's storage is out of reach" in said
+    assert "The study's storage is unreachable" in said
     assert "The study's storage answers again" in said
     opened = load(storage, "shared")
     for trial in opened.trials:

@@ -1,4 +1,4 @@
-"""A journal whose writing was cut short."""
+"""A journal that was cut short while being written."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def test_what_is_no_record_at_the_end_is_cut_off(
     whole = JOURNAL.read_bytes()
     JOURNAL.write_bytes(whole + end)
     opened().tell(number, 0.9)
-    assert "its end was torn, and is cut off: " in caplog.text
+    assert "its last record was torn and has been cut off: " in caplog.text
     assert JOURNAL.read_bytes().startswith(whole)
     (trial,) = opened().trials
     assert (trial.value, trial.intermediate_values) == (0.9, {3: 0.5})
@@ -46,7 +46,7 @@ def test_what_is_no_record_at_the_end_is_cut_off(
 def test_half_a_record_at_the_end_is_cut_off(number: int, caplog: pytest.LogCaptureFixture) -> None:
     os.truncate(JOURNAL, JOURNAL.stat().st_size - 10)  # in the report of step 3
     opened().tell(number, 0.9)
-    assert "its end was torn, and is cut off: " in caplog.text
+    assert "its last record was torn and has been cut off: " in caplog.text
     (trial,) = opened().trials
     assert (trial.value, trial.intermediate_values) == (0.9, {})
 
@@ -61,7 +61,7 @@ def test_a_line_in_the_middle_is_named_and_nothing_is_lost(number: int, line: by
     first, *others = JOURNAL.read_bytes().splitlines(keepends=True)
     damaged = b"".join([first, line + b"\n", *others])
     JOURNAL.write_bytes(damaged)
-    said = r"journal\.log: line 2 is no record .*sed -i\.bak 2d journal\.log"
+    said = r"journal\.log: line 2 is not a record .*sed -i\.bak 2d journal\.log"
     with pytest.raises(UserError, match=said):
         open_journal(JOURNAL)
     assert JOURNAL.read_bytes() == damaged
@@ -72,7 +72,7 @@ def test_a_line_that_is_torn_meanwhile_is_named(number: int) -> None:
     record = json.dumps({"op_code": 2, "worker_id": "x", "study_id": 0, "user_attr": {"a": 1}})
     with JOURNAL.open("a") as file:
         file.write(f'{{"op_co\n{record}\n')
-    with pytest.raises(UserError, match=r"line \d+ is no record of a study: "):
+    with pytest.raises(UserError, match=r"line \d+ is not a record of a study: "):
         ours.ask()
 
 

@@ -1,4 +1,4 @@
-"""What is private of Optuna is still there."""
+"""The private parts of Optuna are still there."""
 
 import inspect
 

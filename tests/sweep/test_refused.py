@@ -1,4 +1,4 @@
-"""Sweeps that must fail do so before the first trial, with all that is wrong."""
+"""Sweeps that are bound to fail do so before the first trial, with everything that is wrong."""
 
 import sys
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ class SetsButNotOf3(ToySets):
         ),
         ([LRS, "hydra.sweeper.direction=minimise"], ["Did you mean 'minimize'?"]),
         ([], ["There is nothing to search, so all 20 trials would be the same"]),
-        ([LRS, "opt.lr=interval(1e-4,1e-2)"], ["opt.lr is given 2 times, also as"]),
+        ([LRS, "opt.lr=interval(1e-4,1e-2)"], ["opt.lr is set 2 times, also as"]),
         ([LRS, "hydra/sweeper/pruner=wilcoxon"], ["give hydra.sweeper.seeds"]),
         (
             [LRS, "hydra/sweeper/sampler=motpe"],
@@ -62,7 +62,7 @@ class SetsButNotOf3(ToySets):
                 "enqueue[1].opt.lr: must be ≥ 0.0001, ≤ 0.1, got 5.",
                 "enqueue[1].dm.features: must be 2 plus a multiple of 2, got 3.",
                 "enqueue[2].opt.lr: must be a number, got high.",
-                "enqueue[2].dm.features: must be a whole number, got 2.5.",
+                "enqueue[2].dm.features: must be an integer, got 2.5.",
                 "enqueue[2].opt.optimizer_cls: must be one of: SGD, Adan; got Adam.",
                 "enqueue[3].opt.warmup: is fixed for all trials, opt.warmup=0.1. Leave it out.",
             ],
@@ -70,7 +70,7 @@ class SetsButNotOf3(ToySets):
         ([LRS, "hydra.sweeper.seeds=[1,2]", "seed=3"], ["gives every trial its seeds"]),
         (
             [LRS, "hydra.sweeper.measures=[val_largest]"],
-            ["the pruner would go by val_loss. Give training.monitor=val_largest"],
+            ["the pruner would use val_loss. Set training.monitor=val_largest"],
         ),
         (
             [LRS, "hydra/sweeper/pruner=none", "hydra.sweeper.measures=[val_losss,parameters]"],
@@ -78,7 +78,7 @@ class SetsButNotOf3(ToySets):
         ),
         (
             [LRS, "hydra.sweeper.measures=[val_loss,parameters]"],
-            ["with several there is no pruning"],
+            ["pruning takes a single measure"],
         ),
         ([LRS, "dm.featrues=1,2"], ["Key 'featrues' not in 'ToySets'", "ToySets has: features"]),
         ([LRS, "hydra.sweeper.storage=mysql://nowhere/x"], ["hydra.sweeper.storage=mysql"]),

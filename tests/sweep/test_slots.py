@@ -1,4 +1,4 @@
-"""A slot that is free starts the next trial, whatever the other slots do."""
+"""A free slot starts the next trial, whatever the other slots do."""
 
 import logging
 import threading
@@ -68,5 +68,5 @@ def test_an_error_in_a_slot_is_said_while_the_others_work(caplog: pytest.LogCapt
     with caplog.at_level(logging.ERROR), pytest.raises(KeyError, match="x"):
         work_through(2, Idle, next_trial, done)
     (record,) = caplog.records
-    assert "A slot ended, while the others go on: 'x'" in record.getMessage()
+    assert "A slot ended; the others continue: 'x'" in record.getMessage()
     assert record.exc_info is not None

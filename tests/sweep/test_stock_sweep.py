@@ -74,7 +74,10 @@ def test_it_searches_in_the_direction_in_which_the_measure_is_better(stock: Swee
             "hydra.sweeper.sampler.n_startup_trials=-1",
             "hydra.sweeper.sampler.n_startup_trials must be ≥ 0, got -1.",
         ),
-        ("hydra.sweeper.custom_search_space=os.system", "no function is registered by that name"),
+        (
+            "hydra.sweeper.custom_search_space=os.system",
+            "no function is registered under that name",
+        ),
         ("dm.features=range(-1,3)", "dm.features must be ≥ 1, got -1"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A study whose trials are left, and whose storage is torn or out of reach."""
+"""A study whose trials are abandoned, and whose storage is torn or unreachable."""
 
 import logging
 import socket
@@ -85,7 +85,7 @@ def test_a_storage_out_of_reach_is_asked_until_it_answers(
     assert study.trial_of(ours, number).intermediate_values == {3: 0.5}
     said = [one.getMessage() for one in caplog.records if one.name == storage.__name__]
     first, last = said
-    assert "out of reach" in first
+    assert "unreachable" in first
     assert "database is locked" in first
     assert "answers again" in last
 

@@ -46,7 +46,7 @@ def models(folder: Path) -> set[str]:
 
 
 MAINS = {
-    "named to app.main": "from runwright import app\napp.main(factories=['toy'])\n",
+    "passed to app.main": "from runwright import app\napp.main(factories=['toy'])\n",
     "imported": "import toy\nfrom runwright.app import main\nmain()\n",
     "imported by what runs on its own only": (
         "import runwright.app\n"
@@ -130,7 +130,7 @@ def test_the_folder_the_name_and_the_class_are_those_of_main(tmp_path: Path) -> 
     (tmp_path / "main.py").write_text(main)
     done = schema(tmp_path)
     assert done.returncode == 2
-    assert "main.py calls app.main('settings/ours'): there is no such folder as" in done.stderr
+    assert "main.py calls app.main('settings/ours'): there is no folder" in done.stderr
     (tmp_path / "settings" / "ours").mkdir(parents=True)
     (tmp_path / "settings" / "ours" / "base.yaml").write_text(CONF)
     assert schema(tmp_path).returncode == 0

@@ -190,8 +190,14 @@ def test_jobs_that_were_submitted_are_told_of_where_there_is_no_slurm(
     sweep = sweep.rename(tmp_path / "moved")
     assert main(["results", "moved"]) == 0
     said = capsys.readouterr().out
-    assert "moved: 3 of 3 jobs have begun no run (3 waiting?).\n  #1  7_1  waiting?  seed=1" in said
-    assert "Whether they still wait is not known here: there is no Slurm on this machine." in said
+    assert (
+        "moved: 3 of 3 jobs have not started a run (3 waiting?).\n  #1  7_1  waiting?  seed=1"
+        in said
+    )
+    assert (
+        "Whether they are still waiting is not known here: there is no Slurm on this machine."
+        in said
+    )
     for number in (1, 3):
         shutil.copytree(runs / "0.01" / str(number), sweep / str(number))
     slurm = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}
@@ -200,7 +206,10 @@ def test_jobs_that_were_submitted_are_told_of_where_there_is_no_slurm(
     assert main(["results", "moved"]) == 0
     said = capsys.readouterr().out
     assert "2 finished" in said
-    assert "moved: 1 of 3 jobs have begun no run (1 waiting?).\n  #2  7_2  waiting?  seed=2" in said
+    assert (
+        "moved: 1 of 3 jobs have not started a run (1 waiting?).\n  #2  7_2  waiting?  seed=2"
+        in said
+    )
     changed = "The code was changed while 1 of 3 jobs waited in the queue:\n"
     assert f"{changed}  moved/3: abc then, def when it ran" in said
 
@@ -267,7 +276,7 @@ def test_a_run_on_another_host_is_not_said_to_be_killed(
     assert main(["results", "run"]) == 0
     said = capsys.readouterr().out
     assert "unknown" in said
-    assert "run has no end on record. Whether it still runs on node7 cannot be seen" in said
+    assert "run has no recorded end. Whether it still runs on node7 cannot be seen" in said
     # On a network file system the server knows of the lock, as a POSIX lock.
     with (run_dir / ".lock").open("w") as held:
         fcntl.lockf(held, fcntl.LOCK_EX)

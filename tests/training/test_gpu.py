@@ -1,4 +1,4 @@
-"""What is to hold on a CUDA device; these tests are skipped where there is none."""
+"""What must hold on a CUDA device; these tests are skipped without one."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a user is told when the memory is too small, each time by a real want of it."""
+"""What a user is told when memory runs out, each time by really running out."""
 
 from pathlib import Path
 

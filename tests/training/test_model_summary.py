@@ -1,4 +1,4 @@
-"""What is printed of a model."""
+"""What is printed about a model."""
 
 from torch import nn
 
@@ -17,9 +17,9 @@ def test_a_large_model_is_summed_up_by_its_parts() -> None:
     model = blocks(20)
     model[3].requires_grad_(requires_grad=False)
     first, *parts, last = architecture(model, how="summary").splitlines()
-    assert first == "Sequential: 160 parameters, 152 of them trained"
+    assert first == "Sequential: 160 parameters, 152 of them trainable"
     assert parts == [f"  {name:<2}  Sequential  8" for name in range(20)]
-    assert last == "(82 lines; all of them: print_model=whole)"
+    assert last == "(82 lines; print_model=whole prints them all)"
     assert architecture(model, how="whole") == str(model)
 
 

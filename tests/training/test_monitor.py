@@ -28,10 +28,10 @@ def test_another_measure_can_be_monitored(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("training.monitor=val_largest",), "of val_largest, less is better"),
-        (("training.monitor=train_loss",), "of train_loss, less is better"),
-        ((), "of val_loss, less is better"),
-        (("objective=set_error_without_loss", "training.monitor=val_loss"), "of val_loss, less"),
+        (("training.monitor=val_largest",), "for val_largest, lower is better"),
+        (("training.monitor=train_loss",), "for train_loss, lower is better"),
+        ((), "for val_loss, lower is better"),
+        (("objective=set_error_without_loss", "training.monitor=val_loss"), "for val_loss, lower"),
     ],
 )
 def test_keeping_the_worst_weights_is_refused_before_a_directory_is_made(
@@ -98,7 +98,7 @@ def test_any_measure_can_be_monitored_when_it_is_said_which_way_is_better(tmp_pa
         compose(wrong).run(tmp_path / "wrong")
     with pytest.raises(UserError, match="Did you mean 'smallest'"):
         compose([*wrong, "stage=validate", f"checkpoint.load={tmp_path / 'run'}"]).run("stage")
-    with pytest.raises(UserError, match="no such thing"):  # measures of a validation begin with it
+    with pytest.raises(UserError, match="no validation"):  # measures of a validation begin with it
         compose([*options, "training.monitor=smallest"]).run(tmp_path / "wrong")
 
 

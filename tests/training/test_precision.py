@@ -1,4 +1,4 @@
-"""In lower precision what is clipped, validated and saved is what it says it is."""
+"""In lower precision, what is clipped, validated and saved is what it says it is."""
 
 from pathlib import Path
 from typing import Any

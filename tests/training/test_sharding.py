@@ -64,4 +64,4 @@ def test_batch_normalisation_on_cpus_is_refused() -> None:
 def test_fp16_is_refused() -> None:
     said = finish(start_copies(*FSDP, "training.precision=fp16", processes=1), status=1)
     assert "`precision`" not in said
-    assert "training.precision=fp16 does not go with training.parallel=fsdp" in said
+    assert "training.precision=fp16 cannot be combined with training.parallel=fsdp" in said

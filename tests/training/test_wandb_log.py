@@ -117,7 +117,7 @@ def test_wandb_online_without_a_key_is_refused_before_training(
         WANDB_API_KEY="",
     )
     assert done.returncode == 2
-    assert "needs an API key and there is none" in done.stderr
+    assert "needs an API key, and there is none" in done.stderr
     assert "wandb.mode=offline" in done.stderr
     assert "Model architecture" not in done.stdout
 
@@ -247,5 +247,5 @@ def test_the_death_of_wandbs_process_does_not_stop_the_training(tmp_path: Path) 
     done = run_python("-c", WITHOUT_PROCESS)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "finished"
-    assert done.stdout.count("W&B records no more") == 1
+    assert done.stdout.count("W&B has stopped recording") == 1
     assert "`wandb sync " in done.stdout

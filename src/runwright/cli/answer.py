@@ -1,4 +1,4 @@
-"""A script that calls `app.main`, asked what it would run: it answers in place of running."""
+"""Asking a script that calls `app.main` what it would run, without running it."""
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ _is_asked: Final = ContextVar("is_asked", default=False)
 
 
 class ProgramAnswer(SystemExit):
-    """Ends a script that was asked what it would run: the arguments that it gave to `main`."""
+    """Ends a script that was asked what it would run; holds its arguments to `main`."""
 
     def __init__(
         self, conf: str | None, config_name: str, config: "type[Config]", factories: Sequence[str]
@@ -28,7 +28,7 @@ class ProgramAnswer(SystemExit):
 
 @contextmanager
 def asking() -> Generator[None]:
-    """In this block `app.main` runs nothing and raises a `ProgramAnswer`: a tool asks a script."""
+    """Within this block `app.main` runs nothing and raises a `ProgramAnswer`."""
     before = _is_asked.set(True)
     try:
         yield
@@ -37,5 +37,5 @@ def asking() -> Generator[None]:
 
 
 def is_asked() -> bool:
-    """Whether a tool asks."""
+    """Whether a tool is asking."""
     return _is_asked.get()

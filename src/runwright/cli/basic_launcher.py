@@ -1,4 +1,4 @@
-"""Hydra's basic launcher, which runs the jobs of a multirun in turn, made to forget each."""
+"""Hydra's basic launcher, which runs the jobs of a multirun in turn, without keeping them."""
 
 import copy
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ class BasicLauncher(_hydra.BasicLauncher):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         callbacks = hydra_context.callbacks
-        if not callbacks.callbacks and is_basic_sweeper(config):  # nobody else will read them
+        if not callbacks.callbacks and is_basic_sweeper(config):  # nothing else will read them
             callbacks = copy.copy(callbacks)
             callbacks.callbacks = [_ForgetConfigurations()]
         context = replace(hydra_context, callbacks=callbacks)
@@ -40,7 +40,7 @@ class BasicLauncher(_hydra.BasicLauncher):
 class _ForgetConfigurations(Callback):
     """Frees the two copies of its configuration that the return of a job holds.
 
-    Hydra keeps the returns until the last job has ended, and most of each (150 KB) are the copies.
+    Hydra keeps the returns until the last job has ended; the copies are most of each (150 KB).
     """
 
     @override
@@ -55,6 +55,6 @@ def is_basic_sweeper(config: DictConfig) -> bool:
 
 
 def register() -> None:
-    """Let Hydra take it for its own."""
+    """Make it Hydra's basic launcher."""
     Plugins.instance().register(BasicLauncher)
     store_options("hydra/launcher", "basic", BasicLauncherConf)

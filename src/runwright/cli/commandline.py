@@ -32,7 +32,7 @@ from runwright.plain import home_path, plain_values
 
 _NOWHERE: Final = object()
 _NO_FOLDER: Final = """\
-There is no folder {0}, where {2} looks for its YAML files. Make it, with a {1}.yaml such as
+There is no folder {0}, where {2} looks for its YAML files. Create it, with a {1}.yaml such as
 
 defaults:
   - config_schema
@@ -40,7 +40,7 @@ defaults:
   - model: ???  # or one of {4}
   - _self_
 
-or call app.main(None) in {2}, which looks for none."""
+or call app.main(None) in {2} to use no YAML files."""
 
 
 def run_command_line(conf: str | None, config_name: str, config: type[Config]) -> None:
@@ -105,7 +105,7 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
     try:
         mode = hydra.get_mode(config_name, overrides)
     except HydraException:
-        mode = None  # composing will say what is wrong, together with all else
+        mode = None  # composing will say what is wrong, together with everything else
     is_multirun = args.multirun or mode is RunMode.MULTIRUN
     refuse_without_effect(args, mode, is_multirun=is_multirun)
     if args.multirun and mode is not RunMode.MULTIRUN:
@@ -119,7 +119,7 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
     started: list[Path] = []
 
     def single_job(composed: DictConfig) -> float | None:
-        """Keep what a person can read away from Hydra, which would add to it."""
+        """Hide errors that are already readable from Hydra, which would add to them."""
         started.append(Path(HydraConfig.get().runtime.output_dir))
         try:
             return job(composed)
@@ -154,7 +154,7 @@ def _show(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
         shown = OmegaConf.select(whole, args.package, default=_NOWHERE)
         if shown is _NOWHERE:
             hint = did_you_mean(args.package, map(str, whole))
-            raise UserError(f"--package {args.package}: there is nothing of that name. {hint}")
+            raise UserError(f"--package {args.package}: nothing has that name. {hint}")
         print(f"# @package {args.package}")
     if OmegaConf.is_config(shown):
         print(to_yaml(shown, resolve=args.resolve), end="")
@@ -165,5 +165,5 @@ def _show(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
 def _existing(flag: str, base: Path, folder: str) -> Path:
     path = (base / home_path(Path(folder))).resolve()
     if not path.is_dir():
-        raise UserError(f"{flag} {folder}: there is no such folder as {path}.")
+        raise UserError(f"{flag} {folder}: there is no folder {path}.")
     return path

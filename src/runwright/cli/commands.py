@@ -1,4 +1,4 @@
-"""The command lines that the program tells a person to type, to go on with what was started."""
+"""The command lines that the program tells a user to type, to resume what was started."""
 
 import shlex
 import sys
@@ -13,7 +13,7 @@ from runwright.rundir.provenance import program
 
 
 def resume_command(path: Path) -> str:
-    """The command line that goes on in the same directory."""
+    """The command line that resumes in the same directory."""
     hydra = HydraConfig.get()
     if hydra.mode is RunMode.MULTIRUN:  # this job alone
         arguments = [*config_flags(), *hydra.overrides.task]
@@ -24,13 +24,13 @@ def resume_command(path: Path) -> str:
 
 
 def directory_option() -> str:
-    """The option that says where this run, or the multirun that it is a job of, is written."""
+    """The option that says where this run, or the multirun that it belongs to, is written."""
     is_job = HydraConfig.get().mode is RunMode.MULTIRUN
     return "hydra.sweep.dir" if is_job else "hydra.run.dir"
 
 
 def sweep_command(path: Path) -> str:
-    """The command line that goes on with all jobs of a multirun in the same directory."""
+    """The command line that resumes all jobs of a multirun in the same directory."""
     arguments = [a for a in sys.argv[1:] if not a.startswith("hydra.sweep.dir=")]
     return command([*arguments, with_path("hydra.sweep.dir", str(path))])
 

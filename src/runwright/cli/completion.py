@@ -20,7 +20,7 @@ from runwright.compose.overrides import is_read
 class CompletionLoader(DelegatingLoader):
     """Composes what has been typed so far, with values as they are typed.
 
-    It is not strict, as what is typed so far may be incomplete.
+    It is not strict, because what has been typed so far may be incomplete.
     """
 
     @override
@@ -31,9 +31,9 @@ class CompletionLoader(DelegatingLoader):
         config_name: str | None = None,
         overrides: list[str] | None = None,
     ) -> list[str]:
-        """The members of a group; of an option that is one of a few values, these.
+        """The members of a group, or the values of an option that has only a few.
 
-        Hydra asks for what stands before a "=", and by itself offers the present value only.
+        Hydra asks about what is before a "=", and by itself offers only the current value.
         """
         typed = self._typed(overrides or [])
         if not group_name or results_filter is not ObjectType.CONFIG:
@@ -61,7 +61,7 @@ class CompletionLoader(DelegatingLoader):
         return OmegaConf.create(cast("dict[str, Any]", plain))
 
     def _typed(self, words: list[str]) -> list[str]:
-        """The overrides in what was typed before, which Hydra has cut at blanks, quoted or not."""
+        """The overrides typed before, which Hydra has split at spaces, quoted or not."""
         try:
             whole = shlex.split(" ".join(words))
         except ValueError:  # a quote is still open
@@ -70,7 +70,7 @@ class CompletionLoader(DelegatingLoader):
 
 
 def typed_flag(*names: str) -> str | None:
-    """The value of a flag in the line that is being completed, which the shell hands over."""
+    """The value of a flag in the line that is being completed, which the shell passes on."""
     with contextlib.suppress(ValueError):
         words = shlex.split(os.environ.get("COMP_LINE", ""))
         for word, following in itertools.pairwise([*words, ""]):

@@ -1,4 +1,4 @@
-"""How the program ends: what a user is told of an exception, and the exit status."""
+"""How the program ends: what a user is told about an exception, and the exit status."""
 
 import os
 import select
@@ -18,33 +18,33 @@ INTERRUPTED: Final = 130
 
 
 def exit_status(command: Callable[[], int]) -> int:
-    """Do what a command line asks for, and say in a sentence what stopped it, if anything did.
+    """Run a command, and say in a sentence what stopped it, if anything did.
 
     Args:
-        command: returns the exit status of what it came to the end of.
+        command: returns its exit status if it runs to its end.
 
     Returns:
         The exit status. Exceptions that are bugs pass through.
     """
     try:
         try:
-            return _told(command)
+            return _reporting_errors(command)
         finally:
             if sys.stdout is not None:  # a closed stream, as under cron
-                sys.stdout.flush()  # to find here that nobody reads, and not when Python ends
+                sys.stdout.flush()  # to notice a closed pipe here, not when Python exits
     except BrokenPipeError:
         streams = (stream for stream in (sys.stdout, sys.stderr) if stream is not None)
         unread = [stream for stream in streams if _is_unread(stream)]
         if not unread:
-            raise  # of another pipe: a bug
-        with Path(os.devnull).open("w") as nowhere:  # where Python writes the rest at its end
+            raise  # from another pipe: a bug
+        with Path(os.devnull).open("w") as nowhere:  # where Python writes the rest on exit
             for stream in unread:
                 os.dup2(nowhere.fileno(), stream.fileno())
         return FAILED
 
 
 def end_program(status: int) -> NoReturn:
-    """End with this status, also when Ctrl-C comes while Python winds up: all is done by then."""
+    """Exit with this status, even if Ctrl-C comes while Python shuts down: all is done by then."""
 
     def at_once(number: int, frame: FrameType | None) -> NoReturn:
         del number, frame
@@ -54,22 +54,22 @@ def end_program(status: int) -> NoReturn:
     sys.exit(status)
 
 
-def _told(command: Callable[[], int]) -> int:
+def _reporting_errors(command: Callable[[], int]) -> int:
     try:
         return command()
     except UserError as error:
-        print(f"{_who()}{error}", file=sys.stderr)
+        print(f"{_rank_prefix()}{error}", file=sys.stderr)
         return MISTAKE
     except RunError as error:
-        print(f"{_who()}{error}", file=sys.stderr)
+        print(f"{_rank_prefix()}{error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
 
 
-def _who() -> str:
-    """Which of several processes that train together this is; nothing for the main one."""
+def _rank_prefix() -> str:
+    """Which of several processes that train together this is; empty for the main one."""
     rank = os.environ.get("RANK", "0")
     return "" if rank == "0" else f"Process {rank}: "
 

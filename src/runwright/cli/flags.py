@@ -1,4 +1,4 @@
-"""The flags of the command line: Hydra's, with a sentence for what is mistyped."""
+"""The flags of the command line: Hydra's, with a sentence for each typo."""
 
 import argparse
 import re
@@ -13,9 +13,9 @@ from runwright.errors import ConfigError, UserError, nearest
 
 TOOLS: Final = {
     "check": "try all combinations of factories without data",
-    "results": "show runs as a table, and which is best",
-    "schema": "write a JSON schema of the YAML files, for editors",
-    "simulate": "draw data to try things out with",
+    "results": "show runs in a table, and which is best",
+    "schema": "write JSON Schemas of the YAML files, for editors",
+    "simulate": "make stand-in data to try things out with",
 }
 """The commands of `python -m runwright`, each with what it does."""
 
@@ -23,8 +23,8 @@ TOOLS: Final = {
 _FOR_SEVERAL: Final = re.compile(r"hydra[/.](launcher|sweeper|sweep)([/.@].*)?$")
 _SHOWING: Final = ("help", "cfg", "info")
 _NOT_A_RUN: Final = (
-    "{tool}: this program starts runs. The command is `python -m runwright {tool}`; an option is "
-    "given a value as name=value."
+    "{tool}: this program starts runs. The command is `python -m runwright {tool}`; options are "
+    "set as name=value."
 )
 
 
@@ -53,11 +53,11 @@ def read_flags() -> tuple[argparse.Namespace, argparse.ArgumentParser]:
 
 
 def refuse_without_effect(args: argparse.Namespace, mode: object, *, is_multirun: bool) -> None:
-    """Refuse what was typed and would change nothing.
+    """Refuse what was typed but would have no effect.
 
     Args:
         args: the flags and the overrides.
-        mode: what `hydra.mode` is; None where nobody says.
+        mode: what `hydra.mode` is; None if it is not set.
         is_multirun: whether several jobs are launched.
 
     Raises:
@@ -70,8 +70,8 @@ def refuse_without_effect(args: argparse.Namespace, mode: object, *, is_multirun
     ]
     if args.experimental_rerun:
         problems.append(
-            "--experimental-rerun: no run leaves a pickled job. To go on with a run, give its "
-            "hydra.run.dir; to start it anew, --config-dir DIR --config-name config."
+            "--experimental-rerun: no run leaves a pickled job. To resume a run, give its "
+            "hydra.run.dir; to repeat it from scratch, --config-dir DIR --config-name config."
         )
     if args.run and mode is RunMode.MULTIRUN:
         problems.append("--run contradicts hydra.mode=MULTIRUN. Leave one of them out.")
@@ -98,12 +98,12 @@ def _unknown(flag: str) -> str:
     if closest := nearest(bare.partition("=")[0], flag_names()):
         return f"{said} Did you mean '--{closest}'?"
     if "=" in bare:
-        return f"{said} An option is given a value without dashes: {bare}"
+        return f"{said} Options are set without dashes: {bare}"
     return f"{said} --hydra-help lists them."
 
 
 def _refuse_several(overrides: list[str], flag: str) -> None:
-    """Refuse several values for an option where but one configuration is shown."""
+    """Refuse several values for an option where only one configuration is shown."""
     problems: list[str] = []
     for text in overrides:
         try:
@@ -111,7 +111,7 @@ def _refuse_several(overrides: list[str], flag: str) -> None:
         except UserError:
             continue  # composing says what is wrong with it
         if is_several:
-            said = "these are several values, but one configuration is shown. Choose one"
+            said = "these are several values, but only one configuration is shown. Choose one"
             problems.append(f"{text} with --{flag}: {said}.")
     if problems:
         raise ConfigError(problems)

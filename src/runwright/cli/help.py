@@ -22,7 +22,7 @@ from runwright.factory import described, name_of, summary
 from runwright.plain import plain_values
 
 _COLUMN: Final = 34
-_LEAST_WIDTH: Final = 80  # half of which is left for the descriptions
+_LEAST_WIDTH: Final = 80  # half of it is for the descriptions
 _HEADER: Final = """\
 == Configuration groups ==
 Compose your configuration from those groups (group=option)
@@ -47,7 +47,7 @@ def help_text(
     Args:
         hydra: composes the configuration.
         config_name: the primary configuration, without `.yaml`.
-        overrides: what the command line changes.
+        overrides: the overrides on the command line.
         width: where to break lines, in characters.
     """
     composed = hydra.compose_config(
@@ -58,7 +58,7 @@ def help_text(
 
 
 def terminal_width() -> float:
-    """Where to break lines: nowhere but on a terminal, so that `| grep` finds all of an option."""
+    """Where to break lines: only on a terminal, so that `| grep` finds a whole option."""
     if sys.stdout is None or not sys.stdout.isatty():
         return math.inf
     return max(_LEAST_WIDTH, shutil.get_terminal_size().columns)
@@ -106,7 +106,7 @@ def _has_options(node: DictConfig) -> bool:
 
 
 def _line(left: str, right: str, width: float) -> str:
-    """An option and what it is, broken so that what it is stays in its column."""
+    """An option and its description, broken so that the description stays in its column."""
     whole = f"{left.ljust(_COLUMN)}  # {right}"
     if len(whole) <= width:
         return whole

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class JobsRefusedError(BaseException):
-    """Jobs of a multirun cannot succeed. No Exception: Hydra would go on with the next job."""
+    """Jobs of a multirun cannot succeed. Not an Exception: Hydra would run the next job."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = problems
@@ -30,11 +30,11 @@ def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False
 
     Args:
         composed: the configuration, Hydra's part included.
-        is_preempted: whether a job that got SIGTERM is to run again; its launcher knows.
+        is_preempted: whether a job that got SIGTERM will run again; its launcher knows.
 
     Raises:
-        JobsRefusedError: this is the first job of a multirun in this process, and of those that
-            wait to be launched some are bound to fail.
+        JobsRefusedError: this is the first job of a multirun in this process, and some of those
+            that wait to be launched are bound to fail.
     """
     gc.enable()
     from hydra.core.global_hydra import GlobalHydra
@@ -51,7 +51,7 @@ def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False
     hydra = HydraConfig.get()
     run_dir = Path(hydra.runtime.output_dir)
     config: Config | None = None
-    if GlobalHydra.instance().is_initialized():  # not in a launcher's own process
+    if GlobalHydra.instance().is_initialized():  # not in a process of a launcher's own
         loader = GlobalHydra.instance().config_loader()
         assert isinstance(loader, StrictConfigLoader)
         if hydra.mode is RunMode.MULTIRUN:
@@ -74,13 +74,15 @@ def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False
             ),
         )
     except Exception as error:
-        if hydra.mode is RunMode.MULTIRUN:  # the others go on; Hydra reports the first at the end
+        if (
+            hydra.mode is RunMode.MULTIRUN
+        ):  # the others continue; Hydra reports the first at the end
             text = _text(error, run_dir)
             print(f"Job #{hydra.job.num} failed: {text}", file=sys.stderr)
             free_variables(error)
         raise
     finally:
-        if not _is_main_process():  # only that writes, and to its own
+        if not _is_main_process():  # only the main process writes, to its own directory
             remove_if_empty(run_dir)
 
 
@@ -90,7 +92,7 @@ def _is_main_process() -> bool:
 
 @functools.cache
 def _directories(folder: Path) -> "JobDirectories":
-    """What the first job of this process finds in the directory of its multirun."""
+    """The earlier jobs in the directory of a multirun, read by the first job of this process."""
     from runwright.rundir.job_directories import JobDirectories
 
     return JobDirectories(folder)
@@ -98,7 +100,7 @@ def _directories(folder: Path) -> "JobDirectories":
 
 @functools.cache
 def _swept(pending: "PendingJobs") -> frozenset[str]:
-    """What the multirun goes through, which is the same for all of its jobs."""
+    """The keys that the multirun varies, which are the same for all of its jobs."""
     from runwright.compose.overrides import swept_keys
 
     assert pending.composed is not None
@@ -106,7 +108,7 @@ def _swept(pending: "PendingJobs") -> frozenset[str]:
 
 
 def _place(own: Path, number: int, config: "Config", pending: "PendingJobs") -> Path:
-    """Where a job runs that Hydra gave a directory of its own."""
+    """Where a job runs to which Hydra gave a directory of its own."""
     from runwright.cli.basic_launcher import is_basic_sweeper
 
     if pending.composed is None or own.name != str(number):
@@ -116,7 +118,7 @@ def _place(own: Path, number: int, config: "Config", pending: "PendingJobs") -> 
     place = known.place(number, config, _swept(pending))
     if place != own:
         remove_if_empty(own)
-        print(f"Job #{number} of this command has the directory {place}.", file=sys.stderr)
+        print(f"Job #{number} of this command runs in {place}.", file=sys.stderr)
     return place
 
 
@@ -131,6 +133,6 @@ def _text(error: Exception, run_dir: Path) -> str:
 
 
 def remove_if_empty(folder: Path) -> None:
-    """Remove the directory that Hydra made for a job of which nothing ran."""
+    """Remove the directory that Hydra made for a job that never ran."""
     with contextlib.suppress(OSError):
         folder.rmdir()

@@ -1,4 +1,4 @@
-"""All the mistakes of a command line together, of which composing it found the first."""
+"""All the mistakes of a command line together, after composing it has found the first."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from hydra.types import RunMode
 from runwright import preflight
 from runwright.compose.collect import without_hydra
 from runwright.compose.loader import StrictConfigLoader, to_config
-from runwright.compose.pending import what_is_built
+from runwright.compose.pending import parts_key
 from runwright.errors import ConfigError
 
 
@@ -19,14 +19,14 @@ def mistakes_of_multirun(
 ) -> ConfigError:
     """What is wrong with a multirun whose composition ended at the first job with a mistake.
 
-    Every value is looked at once, beside the first of all others: many times fewer jobs than there
-    are, which have all mistakes but those of a combination.
+    Every value is checked once, together with the first value of every other option: far fewer jobs
+    than the multirun has, which show all mistakes except those of a combination.
     """
     problems = list(error.problems)
     built: set[str] = set()
 
     def check(parts: Mapping[str, Any]) -> list[str]:
-        if (key := what_is_built(parts)) in built:
+        if (key := parts_key(parts)) in built:
             return []
         built.add(key)
         return preflight.problems_of_parts(parts)
@@ -39,9 +39,9 @@ def mistakes_of_multirun(
             problems += check(vars(to_config(without_hydra(composed))))
         except ConfigError as of_job:
             problems += of_job.problems
-    told = error.problems  # some with the job that they were found in
-    more = [text for text in problems if not any(one.startswith(text) for one in told)]
-    return ConfigError([*told, *more])
+    found = error.problems  # some with the job in which they were found
+    more = [text for text in problems if not any(one.startswith(text) for one in found)]
+    return ConfigError([*found, *more])
 
 
 def _jobs(loader: StrictConfigLoader, overrides: Sequence[str]) -> Iterator[list[str]]:
@@ -55,9 +55,9 @@ def _jobs(loader: StrictConfigLoader, overrides: Sequence[str]) -> Iterator[list
 
 
 def _values(loader: StrictConfigLoader, text: str) -> list[str]:
-    """The overrides that one stands for in a multirun: of a range, the first and the last.
+    """The overrides that one stands for in a multirun; for a range, the first and the last.
 
-    None for an interval, of which only a sweeper knows values.
+    None for an interval: only a sweeper can choose values from it.
     """
     try:
         one = OverridesParser.create(config_loader=loader).parse_overrides([text])[0]

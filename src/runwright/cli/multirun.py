@@ -1,4 +1,4 @@
-"""`--multirun`: launching the jobs, and what is said when they cannot all be launched."""
+"""`--multirun`: launching the jobs, and what to say when not all can be launched."""
 
 import gc
 import logging
@@ -21,10 +21,10 @@ def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
 
     Raises:
         UserError: none was launched.
-        RunError: the storage failed, and not all jobs were launched.
+        RunError: the file system failed, and not all jobs were launched.
     """
-    logging.raiseExceptions = False  # after `| head` the jobs go on, unseen
-    gc.freeze()  # what was imported stays; that of each job goes, see `app.main`
+    logging.raiseExceptions = False  # after `| head` the jobs continue, unseen
+    gc.freeze()  # imports stay, the objects of each job are freed; see `app.main`
     gc.enable()
     loader = hydra.config_loader
     assert isinstance(loader, StrictConfigLoader)
@@ -45,7 +45,7 @@ def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
         raise
     except (KeyboardInterrupt, SystemExit):
         if loader.pending.has_launched and (command := _command(loader)):
-            print(f"To go on with all jobs: {command}", file=sys.stderr)
+            print(f"To resume all jobs: {command}", file=sys.stderr)
         raise
     finally:
         _remove_stray(loader, overrides)
@@ -63,12 +63,12 @@ def _of_storage(error: OSError, loader: StrictConfigLoader) -> UserError | RunEr
     if is_the_folders or not loader.pending.has_launched:
         return UserError(f"hydra.sweep.dir={folder}: {file}: {error.strerror}.")
     command = _command(loader)
-    way = f" When that is mended, go on with: {command}" if command else ""
-    return RunError(f"{file}: {error.strerror}. The jobs that follow were not launched.{way}")
+    way = f" Once that is fixed, resume with: {command}" if command else ""
+    return RunError(f"{file}: {error.strerror}. The remaining jobs were not launched.{way}")
 
 
 def _command(loader: StrictConfigLoader) -> str | None:
-    """What goes on with all jobs; None where a sweeper has its own way, or none."""
+    """What resumes all jobs; None where a sweeper has its own way, or none."""
     is_basic = loader.pending.composed is not None and is_basic_sweeper(loader.pending.composed)
     return sweep_command(_folder(loader)) if is_basic else None
 
@@ -79,7 +79,7 @@ def _folder(loader: StrictConfigLoader) -> Path:
 
 
 def _remove_stray(loader: StrictConfigLoader, overrides: list[str]) -> None:
-    """Remove the directory of a process that trains beside the main one, which has its own."""
+    """Remove the directory of a process other than the main one, which has its own."""
     is_given = any(text.lstrip("+").startswith("hydra.sweep.dir=") for text in overrides)
     if os.environ.get("RANK", "0") == "0" or loader.pending.composed is None or is_given:
         return

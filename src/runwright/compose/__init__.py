@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 CONFIG_NAME: Final = "config"
 
 _NO_CONF: Final = (
-    "(There is no conf/{name}.yaml here or above, which would name the usual choices; "
+    "(There is no conf/{name}.yaml here or in a folder above to name the usual choices; "
     "compose(conf=…) takes another folder.)"
 )
 _HYDRAS: Final = re.compile(r"[+~]*hydra(?![A-Za-z0-9_])")
@@ -29,7 +29,7 @@ def compose(
     """Compose a configuration as the command line does.
 
     Args:
-        overrides: what would stand on the command line, e.g. `["model=cnn", "seed=1"]`.
+        overrides: what would be on the command line, e.g. `["model=cnn", "seed=1"]`.
         conf: the folder of YAML files; by default the `conf/` with the primary configuration in
             the working directory or the nearest above it, if there is one.
         config_name: the primary configuration, without `.yaml`.
@@ -37,19 +37,19 @@ def compose(
 
     Raises:
         ConfigError: with everything that is wrong.
-        UserError: this is not what `compose` takes.
+        UserError: an argument is not what `compose` takes.
     """
     if isinstance(overrides, str):
         raise UserError(
-            f"compose takes a list of overrides, not one text: compose({overrides.split()!r})."
+            f"compose takes a list of overrides, not one string: compose({overrides.split()!r})."
         )
     wrong = [one for one in overrides if not isinstance(one, str)]  # pyright: ignore[reportUnnecessaryIsInstance]  # Python does not check it
     if wrong:
-        raise UserError(f"compose takes texts such as 'model=cnn', got {wrong[0]!r}.")
+        raise UserError(f"compose takes strings such as 'model=cnn', got {wrong[0]!r}.")
     for one in overrides:
         if _HYDRAS.match(one):
             raise UserError(
-                f"{one}: Hydra's own options have no effect here; give .run() a run_dir."
+                f"{one}: Hydra's own options have no effect here; pass a run_dir to .run()."
             )
     from hydra.types import RunMode
 

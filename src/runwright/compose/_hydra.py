@@ -1,12 +1,12 @@
-"""Hydra's private parts, all that are touched; a test holds their signatures.
+"""All of Hydra's private parts that are used; a test checks their signatures.
 
-Hydra has no public way to compose one piece at a time, to give a command line back parsed, or to
-run an application with a loader and a search path of its own.
+Hydra has no public way to compose one piece at a time, to return a parsed command line, or to run
+an application with a loader and a search path of its own.
 """
 
 # pyright: reportPrivateUsage=false
 # pyright: reportUnusedImport=false
-# ruff: noqa: F401, TC002  # some are taken from here as they are
+# ruff: noqa: F401, TC002  # some are imported from here unchanged
 
 import argparse
 import re
@@ -31,21 +31,21 @@ from omegaconf import DictConfig
 
 
 def search_path(conf: Path | None, config_dir: Path | None = None) -> ConfigSearchPath:
-    """Where configurations are looked for: `config_dir` first, then `conf`, then the schema."""
+    """Where to look for configurations: `config_dir` first, then `conf`, then the schema."""
     path = create_config_search_path(None if conf is None else f"file://{conf}")
     if config_dir is not None:
-        # Before the project's own folder, so that a run directory's config.yaml is the one taken.
+        # Before the project's own folder, so that a run directory's config.yaml takes precedence.
         cast("ConfigSearchPathImpl", path).prepend("command-line", f"file://{config_dir}")
     return path
 
 
 def arguments_parser() -> argparse.ArgumentParser:
-    """What reads Hydra's own flags."""
+    """The parser of Hydra's own flags."""
     return get_args_parser()
 
 
 def flag_names() -> list[str]:
-    """All flags that are words, without their dashes."""
+    """All long flags, without their dashes."""
     return re.findall(r"--([a-z-]+)", get_args_parser().format_usage())
 
 
@@ -53,7 +53,6 @@ class Repository:
     """The configurations along a search path, each read once."""
 
     def __init__(self, repository: CachingConfigRepository) -> None:
-        """Look them up there."""
         self._repository = repository
 
     def has_group(self, group: str) -> bool:
@@ -69,7 +68,7 @@ class Repository:
         return self._repository.get_group_options(group)
 
     def groups_in(self, group: str) -> list[str]:
-        """The groups in a group, "" for those at the top."""
+        """The groups in a group; "" is the top level."""
         return self._repository.get_group_options(group, ObjectType.GROUP)
 
     def groups_chosen_in(self, path: str) -> list[str]:
@@ -84,7 +83,7 @@ class Repository:
 
     @property
     def sources(self) -> list[ConfigSource]:
-        """Where they come from, in order."""
+        """Their sources, in order."""
         return self._repository.get_sources()
 
 
@@ -92,11 +91,10 @@ class Composer:
     """Hydra's own composing, whole and in pieces."""
 
     def __init__(self, path: ConfigSearchPath) -> None:
-        """Compose what lies along a search path."""
         self.loader = ConfigLoaderImpl(path)
 
     def parse(self, config_name: str | None, overrides: list[str]) -> list[Override]:
-        """Read overrides, those that stand for others written out."""
+        """Parse overrides, expanding those that stand for others."""
         return self.loader.parse_overrides(config_name, overrides)
 
     def mode(self, config_name: str | None, overrides: list[str]) -> Any:
@@ -106,18 +104,18 @@ class Composer:
 
     @property
     def usual_repository(self) -> Repository:
-        """The configurations along the search path, where nothing adds to it."""
+        """The configurations along the search path, when nothing adds to it."""
         return Repository(CachingConfigRepository(self.loader.repository))
 
     @property
     def last_repository(self) -> Repository:
-        """Those that were composed from last, as they were read."""
+        """Those that were used in the last composition, as they were read."""
         last = self.loader._active_repository
         assert isinstance(last, CachingConfigRepository)
         return Repository(last)
 
     def repository(self, config_name: str | None, overrides: list[Override]) -> Repository:
-        """The configurations, also where `hydra.searchpath` has more of them."""
+        """The configurations, including those that `hydra.searchpath` adds."""
         texts = [str(one.input_line) for one in overrides]
         _, found = self.loader._parse_overrides_and_create_caching_repo(
             config_name, texts, overrides
@@ -130,7 +128,7 @@ class Composer:
         overrides: list[Override],
         run_mode: RunMode,
     ) -> DictConfig:
-        """Compose as Hydra does, without a look at several values for one option."""
+        """Compose as Hydra does, without checking for several values of one option."""
         return self.loader._load_configuration(
             config_name=config_name,
             overrides=[str(one.input_line) for one in overrides],
@@ -145,7 +143,7 @@ class Composer:
     def defaults(
         self, repository: Repository, config_name: str | None, overrides: list[Override]
     ) -> DefaultsList:
-        """What the defaults lists choose; of what was not chosen nothing is said."""
+        """What the defaults lists choose; missing choices are not reported."""
         return create_defaults_list(
             repo=repository._repository,
             config_name=config_name,
@@ -155,11 +153,11 @@ class Composer:
         )
 
     def load(self, default: ResultDefault, repository: Repository) -> ConfigResult:
-        """What an entry of the defaults lists brings, at the place where it belongs."""
+        """The content of an entry of the defaults lists, at the place where it belongs."""
         return self.loader._load_single_config(default, repository._repository)
 
     def apply(self, override: Override, composed: DictConfig) -> None:
-        """Change what was composed, in place, as an override asks."""
+        """Apply an override to what was composed, in place."""
         self.loader._apply_overrides_to_config([override], composed)
 
     def check_sweeps(self, overrides: list[Override], run_mode: RunMode) -> None:

@@ -1,12 +1,12 @@
-"""OmegaConf's private parts, all that are touched; a test holds their signatures.
+"""All of OmegaConf's private parts that are used; a test checks their signatures.
 
-The public ways to read a node resolve interpolations, raise for what is missing, or copy. What is
-composed has to be looked at as it stands.
+The public ways to read a node resolve interpolations, raise for what is missing, or copy. A
+composed node has to be read as it is.
 """
 
 # pyright: reportPrivateUsage=false
 # pyright: reportUnusedImport=false
-# ruff: noqa: F401  # some are taken from here as they are
+# ruff: noqa: F401  # some are imported from here unchanged
 
 import contextlib
 from collections.abc import Generator
@@ -21,7 +21,7 @@ Container = DictConfig | ListConfig
 
 
 def child(node: Container, key: Any) -> Node | None:
-    """What stands at a key of a node, nothing resolved; None where there is nothing."""
+    """The child at a key of a node, unresolved; None if there is none."""
     found = node._get_node(key, validate_access=False) if isinstance(node, DictConfig) else None
     if isinstance(node, ListConfig):
         found = node._get_node(key)
@@ -49,30 +49,30 @@ def is_interpolation(node: Node) -> bool:
 
 
 def raw_value(node: Node) -> Any:
-    """The value of a node as it stands: of an interpolation its text."""
+    """The value of a node, unresolved: for an interpolation, its text."""
     return node._value()
 
 
 def root_of(node: DictConfig) -> DictConfig:
-    """The whole that a node is a part of."""
+    """The root of a node's tree."""
     root = node._get_root()
     assert isinstance(root, DictConfig)
     return root
 
 
 def declared_types(node: Node) -> tuple[Any, Any]:
-    """The type that was declared for a node, and the one of what is in it."""
+    """The type that was declared for a node, and that of its content."""
     return node._metadata.ref_type, node._metadata.object_type
 
 
 def yaml_loader(text: str) -> yaml.SafeLoader:
-    """What reads YAML as OmegaConf does: 1e-3 is a number, and a date is a text."""
+    """A loader that reads YAML as OmegaConf does: 1e-3 is a number, and a date is text."""
     return get_yaml_loader()(text)
 
 
 @contextlib.contextmanager
-def put_aside(node: DictConfig, key: str) -> Generator[None]:
-    """Without one of its keys, in place: a copy would take a fifth of the time of composing."""
+def without_key(node: DictConfig, key: str) -> Generator[None]:
+    """Within this block, the node lacks a key; a copy would take a fifth of composing's time."""
     attributes = vars(node)
     content = attributes["_content"]
     attributes["_content"] = {name: content[name] for name in content if name != key}
@@ -83,7 +83,7 @@ def put_aside(node: DictConfig, key: str) -> Generator[None]:
 
 
 def drop_defaults_list(node: DictConfig) -> None:
-    """Take out the defaults list that a schema brought along, as Hydra does when it has merged."""
+    """Remove the defaults list that a schema brought with it, as Hydra does after merging."""
     flag = "HYDRA_REMOVE_TOP_LEVEL_DEFAULTS"
     if node._get_flag(flag):
         node._set_flag(flag, None)

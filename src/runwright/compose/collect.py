@@ -1,7 +1,7 @@
-"""What is wrong with a configuration: all of it, each mistake with its place and the way out.
+"""Everything that is wrong with a configuration, each mistake with its place and its fix.
 
-Hydra stops at the first mistake. When there is one, `Mistakes` composes once more, one piece at a
-time, leaves out what does not fit, and goes on.
+Hydra stops at the first mistake. If there is one, `Mistakes` composes again, one piece at a time,
+leaves out what does not fit, and continues.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runwright.compose import files, schema
 from runwright.compose._hydra import Composer, Repository, flag_names
-from runwright.compose._omegaconf import drop_defaults_list, put_aside
+from runwright.compose._omegaconf import drop_defaults_list, without_key
 from runwright.compose.convert import Conversion
 from runwright.compose.explain import (
     NOT_GLOBAL,
@@ -52,7 +52,7 @@ from runwright.factory import Settings, choice
 from runwright.plain import leaves
 
 _NO_SCHEMA: Final = (
-    "The primary configuration has no schema. Begin its defaults list with "
+    "The primary configuration has no schema. Start its defaults list with "
     f"`- {schema.SCHEMA_NAME}`."
 )
 
@@ -66,8 +66,8 @@ class Mistakes:
     """Composes again, one piece at a time, to find everything that is wrong.
 
     Attributes:
-        problems: one text a mistake.
-        parts: the options that are right by themselves, by name; none of a multirun.
+        problems: one text per mistake.
+        parts: the options that are right by themselves, by name; empty for a multirun.
     """
 
     def __init__(
@@ -79,7 +79,6 @@ class Mistakes:
         *,
         from_shell: bool = True,
     ) -> None:
-        """Find what is wrong with these overrides of this configuration."""
         self.problems: list[str] = []
         self.parts: dict[str, Any] = {}
         self._composer = composer
@@ -154,7 +153,7 @@ class Mistakes:
         return parsed
 
     def _wrong_choices(self, overrides: Sequence[Override]) -> set[str]:
-        """The options for which a member of their group was named that does not exist."""
+        """The options for which a nonexistent member of their group was named."""
         wrong: set[str] = set()
         for one in overrides:
             group = one.key_or_group
@@ -193,17 +192,17 @@ class Mistakes:
         return wrong
 
     def _members(self, group: str) -> list[str]:
-        """All that can be chosen in a group, YAML files too."""
+        """Everything that can be chosen in a group, including YAML files."""
         return members(self._repository, group)
 
     def _defaults_list(self, config_name: str | None, overrides: list[Override]) -> Any:
-        """What the defaults lists choose, with what is typed.
+        """What the defaults lists and the overrides choose.
 
-        Where a choice lacks its "+", or has one too much, that is noted, and it is taken all the
-        same.
+        Where a choice lacks its "+", or has one too many, that is noted, and it is applied
+        anyway.
         """
         try:
-            # What was not chosen is found later, together with all else.
+            # What was not chosen is found later, together with everything else.
             return self._composer.defaults(self._repository, config_name, overrides)
         except ConfigCompositionException as error:
             text = text_of(error)
@@ -213,7 +212,7 @@ class Mistakes:
                     meant, text = _with_place(one, text)
                 elif one.is_add() and text.startswith(f"Multiple values for {key}."):
                     meant = typed.lstrip("+")
-                    text = f"{typed}: {key} is chosen already. To choose another: {meant}"
+                    text = f"{typed}: {key} is already chosen. To choose another: {meant}"
                 else:
                     continue
                 self.problems.append(text)
@@ -223,7 +222,7 @@ class Mistakes:
             raise
 
     def _explain_missing(self, error: BaseException) -> str:
-        """The text for a defaults list that cannot be followed, with the nearest right name."""
+        """The text for a defaults list that cannot be resolved, with the nearest right name."""
         missing = error.missing_cfg_file if isinstance(error, MissingConfigException) else None
         if missing is None:
             unused = _UNUSED.fullmatch(str(error))
@@ -232,7 +231,7 @@ class Mistakes:
         return f"{first} {nearest_member(self._repository, missing)}"
 
     def _explain_unused(self, unused: re.Match[str]) -> str:
-        """The text for an entry `override …` of a defaults list for which there is nothing."""
+        """The text for an entry `override …` of a defaults list that overrides nothing."""
         entry, (group, _, package) = unused["entry"], unused["key"].partition("@")
         text = f"In {unused['file']}.yaml: `override {entry}`: "
         folder = unused["file"].rpartition("/")[0].replace("/", ".")
@@ -241,13 +240,13 @@ class Mistakes:
         if self._repository.has_group(group):
             return f"{text}no '{group}' was chosen before it. To choose one, leave out `override`."
         top = entry.partition(":")[0].partition("@")[0]
-        if self._repository.has_group(top):  # it was looked for beside the file
+        if self._repository.has_group(top):  # Hydra looked for it next to the file
             return f"{text}there is no group '{group}'. Did you mean `override /{entry}`?"
         hint = did_you_mean(group, groups(self._repository))
         return f"{text}there is no group '{group}'. {hint}"
 
     def _merge(self, defaults: Sequence[ResultDefault]) -> DictConfig:
-        """Compose what the files hold, leaving out what does not fit and noting it."""
+        """Compose the files, leaving out and noting what does not fit."""
         composed = OmegaConf.create()
         for default in defaults:
             file = f"{default.config_path}.yaml"
@@ -276,7 +275,7 @@ class Mistakes:
             self.problems.append(noted)
 
     def _merge_leaves(self, composed: DictConfig, loaded: Any, file: ResultDefault) -> None:
-        """Merge a file option by option, to find all of those that do not fit."""
+        """Merge a file option by option, to find all options that do not fit."""
         for key, value in leaves(OmegaConf.to_container(loaded, resolve=False)):
             nested: dict[str, Any] = value
             for name in reversed(key.split(".")):
@@ -293,37 +292,37 @@ def convert(
 ) -> tuple[Settings | None, Conversion]:
     """The frozen configuration of a composed node, and what is wrong with the node.
 
-    There is none either while there are values that only the job can know.
+    It is also None while there are values that only the job can know.
 
     Args:
         composed: the node.
-        members: the members of a group, YAML files too; by default the factories.
+        members: the members of a group, including YAML files; by default the factories.
     """
     conversion = Conversion(in_defaults(composed), members)
     if OmegaConf.get_type(composed) in (dict, None):
         conversion.problems.append(_NO_SCHEMA)
         return None, conversion
-    with put_aside(composed, "hydra"):
+    with without_key(composed, "hydra"):
         return conversion.settings(composed), conversion
 
 
 def without_hydra(composed: DictConfig) -> DictConfig:
     """The application's part of a composed node."""
-    with put_aside(composed, "hydra"):
+    with without_key(composed, "hydra"):
         ours = copy.copy(composed)
     OmegaConf.set_struct(ours, False)
     return ours
 
 
 def _repository(composer: Composer, config_name: str | None, overrides: list[str]) -> Repository:
-    """Where the configurations are, also those that `hydra.searchpath` adds to."""
+    """Where the configurations are, including those that `hydra.searchpath` adds."""
     parsed: list[Override] = []
     for text in overrides:
         with contextlib.suppress(*USER_MISTAKES):
             parsed += composer.parse(None, [text])
     try:
         return composer.repository(config_name, parsed)
-    except USER_MISTAKES:  # in the primary configuration, which is told when it is read
+    except USER_MISTAKES:  # in the primary configuration; reported when it is read
         return composer.repository(None, [])
 
 
@@ -342,7 +341,7 @@ def _with_place(one: Override, text: str) -> tuple[str, str]:
         return f"+{typed}", text
     value = typed.partition("=")[2]
     ways = [f"+{choice(group, place)}={value}" for place in places]
-    return ways[0], f"{typed}: nothing chooses '{group}' by itself. Write {' or '.join(ways)}."
+    return ways[0], f"{typed}: nothing chooses '{group}' by default. Write {' or '.join(ways)}."
 
 
 def _nearest_word(word: str) -> str:
@@ -365,7 +364,7 @@ def _is_below(key: str, options: Iterable[str]) -> bool:
 
 
 def _wrong_suffixes(repository: Repository) -> list[str]:
-    """A text for every file on the search path that Hydra does not read for its suffix."""
+    """A text for every file on the search path that Hydra ignores because of its suffix."""
     return [
         f"{file}: only files with the suffix .yaml are read. Rename it to {file.stem}.yaml."
         for file in _files(repository, "*.yml")
@@ -386,7 +385,7 @@ def _not_in_utf8(repository: Repository) -> list[str]:
 
 
 def _files(repository: Repository, pattern: str) -> Iterator[Path]:
-    """The files of a name like this in the folders of the search path."""
+    """The files that match a pattern in the folders of the search path."""
     for source in repository.sources:
         if source.scheme() == "file":
             found = Path(source.path).rglob(pattern)

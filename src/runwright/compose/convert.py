@@ -18,7 +18,7 @@ from runwright.factory import OptionError, Settings, broken_rules, described, fu
 from runwright.plain import home_path
 
 _ABSTRACT: Final = (
-    "{key}: the file that was chosen does not say which {cls} it changes. Begin it with a "
+    "{key}: the chosen file does not say which {cls} it changes. Start it with a "
     "defaults list that names one, `defaults: [NAME]`."
 )
 
@@ -35,11 +35,11 @@ class Conversion:
     def __init__(
         self, in_defaults: Collection[str] | None = None, members: Members | None = None
     ) -> None:
-        """Nothing is wrong yet.
+        """Start a conversion.
 
         Args:
             in_defaults: what the defaults list chooses, e.g. `model`: another member needs no "+".
-            members: the members of a group, YAML files too; by default the factories.
+            members: the members of a group, including YAML files; by default the factories.
         """
         self.problems: list[str] = []
         self.deferred: list[str] = []
@@ -87,7 +87,7 @@ class Conversion:
         return None
 
     def _count(self) -> int:
-        """How much has been found."""
+        """How many problems and deferred keys have been found."""
         return len(self.problems) + len(self.deferred)
 
     def _missing(self, key: str, field: "dataclasses.Field[Any]", cls: type[Any]) -> str:
@@ -104,7 +104,7 @@ class Conversion:
         if isinstance(value, ValueNode) and not is_interpolation(value):
             if is_missing(value):
                 raise MissingMandatoryValue
-            return raw_value(value)  # a plain value: no need to go the long way
+            return raw_value(value)  # a plain value: the fast path
         return self._value(node[name], full_key(key, name))
 
     def _note(self, node: DictConfig, name: str, key: str, error: Exception) -> None:
@@ -126,14 +126,14 @@ class Conversion:
 
 
 def _incomplete(cls: type[Any], values: dict[str, Any]) -> Settings:
-    """Options of which some are missing: to look at, never to build with."""
+    """Options some of which are missing: to inspect, never to build from."""
     options = object.__new__(cls)
     vars(options).update(values)
     return options
 
 
 def _from_home(value: Any) -> Any:
-    """The value with `~` in paths written out: nobody else does it for those in YAML files."""
+    """The value with `~` in paths expanded: nothing else does that for YAML files."""
     if isinstance(value, list):
         return [_from_home(member) for member in cast("list[Any]", value)]
     if isinstance(value, dict):

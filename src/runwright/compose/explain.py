@@ -1,4 +1,4 @@
-"""The text for one mistake in a configuration: its place, and the way out."""
+"""The text for one mistake in a configuration: its place, and how to fix it."""
 
 import dataclasses
 import inspect
@@ -55,8 +55,8 @@ NOT_GLOBAL: Final = (
 )
 
 _CIRCLE: Final = (
-    "The defaults lists lead in a circle: a YAML file names itself, perhaps because it has the "
-    "name of what it starts from. A file conf/model/cnn.yaml that begins with `- cnn` needs "
+    "The defaults lists form a cycle: a YAML file names itself, perhaps because it has the "
+    "same name as what it starts from. A file conf/model/cnn.yaml that begins with `- cnn` needs "
     "another name."
 )
 # OmegaConf's hint, where there is one with the full key.
@@ -64,7 +64,7 @@ _OMEGACONF_HINT: Final = re.compile(r"\. Did you mean(?: one of)?: .*\?$", re.MU
 
 
 def text_of(error: BaseException) -> str:
-    """The text of an error of Hydra's, OmegaConf's or YAML's, with its cause."""
+    """The text of an error from Hydra, OmegaConf or YAML, with its cause."""
     if isinstance(error, RecursionError):
         return _CIRCLE
     cause = error.__cause__
@@ -83,7 +83,7 @@ def explain_deletion(one: Override, composed: DictConfig) -> str | None:
             continue
         text = f"~{key}: an option cannot be deleted. "
         if inspect.isclass(hint) and issubclass(hint, Settings):
-            return f"{text}Leave this out, and give values to the options below {key}."
+            return f"{text}Leave this out, and set the options under {key}."
         null = f" (or {key}=null)" if hints.is_optional(hint) else ""
         return f"{text}Give it a value, {key}=…{null}, or leave this out."
     return None
@@ -108,7 +108,7 @@ def explain_override(
 
 
 def _explain_key(key: str, one: Override, text: str, composed: DictConfig, members: Members) -> str:
-    """The text for a key that is unknown, or does not take the value."""
+    """The text for a key that is unknown or does not accept the value."""
     *parents, name = split_key(key)
     parent = ".".join(parents)
     try:
@@ -139,7 +139,7 @@ def _explain_key(key: str, one: Override, text: str, composed: DictConfig, membe
 
 
 def _unknown_within(key: str, value: object, composed: DictConfig) -> list[str]:
-    """A text for every name in a dictionary for options that is none of them."""
+    """A text for every name in a dictionary of options that is not an option."""
     texts: dict[str, str] = {}
     for leaf, _ in leaves(value, key) if isinstance(value, dict) else ():
         for path, node, _ in typed_steps(leaf, composed):
@@ -156,7 +156,7 @@ def _nearest_value(cls: type[Any], name: str, value: object) -> str:
 
 
 def values_to_choose(key: str, composed: DictConfig) -> list[str]:
-    """All values of an option that is one of a few: names, true and false, null; else nothing."""
+    """All values of an option that has only a few: names, true and false, null; else none."""
     for path, node, name in typed_steps(key, composed):
         cls = type_of(node)
         fields = {field.name: field for field in dataclasses.fields(cls)}
@@ -191,7 +191,7 @@ def _no_such_place(key: str, composed: DictConfig) -> str | None:
 
 
 def _not_chosen(key: str, composed: DictConfig, members: Members) -> str | None:
-    """A clause that says for which option above a key no member of its group was chosen."""
+    """A clause that names the option above a key for which no member was chosen."""
     for path, node, name in typed_steps(key, composed):
         hint = typing.get_type_hints(type_of(node)).get(name)
         group, below = group_of(hint), child(node, name)
@@ -210,7 +210,7 @@ def _not_chosen(key: str, composed: DictConfig, members: Members) -> str | None:
 def explain_key(key: str, error: Exception, composed: DictConfig) -> str | None:
     """The text for a key in a file that does not fit: unknown, or with a wrong value.
 
-    None where it is not known what would fit, as the file does not say what it changes; that is
+    None if it is unknown what would fit, because the file does not say what it changes; that is
     found when the node is converted.
     """
     for path, node, name in typed_steps(key, composed):
@@ -222,7 +222,7 @@ def explain_key(key: str, error: Exception, composed: DictConfig) -> str | None:
 
 
 def unknown_part(key: str, composed: DictConfig) -> str | None:
-    """A key up to the first name that its place has no option for; None where all are known."""
+    """A key up to the first name that is not an option there; None if all are known."""
     for path, node, _ in typed_steps(key, composed):
         if not is_known(node, path):
             return path
@@ -255,7 +255,7 @@ def unknown_key(key: str, node: DictConfig) -> str:
 
 
 def _nearest_below(name: str, composed: DictConfig) -> list[str]:
-    """The options at any depth whose name is nearest to one that there is nowhere."""
+    """The options at any depth with the name nearest to one that exists nowhere."""
     known = all_options(composed)
     closest = nearest(name, {key.rpartition(".")[2] for key in known}, cutoff=0.8)
     return [key for key in known if closest and key.rpartition(".")[2] == closest]
@@ -285,7 +285,7 @@ def ways_to_choose(
         key: the option.
         group: its group.
         in_defaults: what the defaults list chooses, if that is known.
-        members: the members of a group, YAML files too; by default the factories.
+        members: the members of a group, including YAML files; by default the factories.
     """
     chosen_by = choice(group, key)
     sign = "" if in_defaults is None or chosen_by in in_defaults else "+"

@@ -1,8 +1,8 @@
 """What YAML files say that is lost when they are merged.
 
-OmegaConf passes over a `???` that is merged onto a default, merges a dictionary into the one that
-was there, and makes text of what YAML has read as a number. So the files are looked at once more
-where what was composed makes it likely that something was lost.
+OmegaConf ignores a `???` that is merged onto a default, merges a dictionary into the previous one,
+and turns what YAML has read as a number into text. So the files are read again where the composed
+result makes it likely that something was lost.
 """
 
 import re
@@ -23,7 +23,7 @@ from runwright.compose._omegaconf import child, is_empty, raw_value, yaml_loader
 from runwright.compose.values import hint_at, replace, takes_text
 from runwright.factory import CONFIG_GROUPS, full_key
 
-# A value that is demanded, octal or sexagesimal; it stands alone behind a key or in a list.
+# A required, octal or sexagesimal value; it is alone after a key or in a list.
 _SUSPICIOUS: Final = re.compile(
     r"^#\s*@package\s*:|[:,[{-]\s*(\?\?\?|[-+]?0[0-9_]*[0-9]|[-+]?[0-9][0-9_]*(:[0-9]+)+)\s*($|[#,}\]])",
     re.MULTILINE,
@@ -34,11 +34,11 @@ _OF_HYDRA: Final = ("run", "sweep", "job", "launcher", "sweeper")
 _LIKE_A_NUMBER: Final = re.compile(r"[-+]?[0-9.][0-9.eE+-]*|True|False|nan|inf|-inf")
 
 _IN_PLACE_OF: Final = (
-    "{path} takes the place of the factory {group}={name}. Give the file another name; if it "
-    "changes options of the factory, begin it with `defaults: [{name}]`."
+    "{path} replaces the factory {group}={name}. Give the file another name; if it "
+    "changes options of the factory, start it with `defaults: [{name}]`."
 )
 _OTHER_BASE: Final = (
-    "{where}: YAML reads {text} as {value}. Write {value} if that is meant, or quote it: '{text}'."
+    "{where}: YAML reads {text} as {value}. Write {value} if you mean that, or quote it: '{text}'."
 )
 _NOT_AS_WRITTEN: Final = (
     "{where}: {key} takes text, and YAML reads {text} as {value}. Quote it: '{text}'."
@@ -47,7 +47,7 @@ _NOT_AS_WRITTEN: Final = (
 
 @attrs.frozen(kw_only=True)
 class Scalar:
-    """A value in a YAML file that is not written as a text.
+    """A value in a YAML file that is not written as text.
 
     Attributes:
         key: the full key of the option that it is for.
@@ -69,7 +69,7 @@ def settle(
     config_name: str | None,
     overrides: Sequence[Override],
 ) -> list[str]:
-    """Put into a composed node, in place, what merging the files has lost.
+    """Restore in a composed node, in place, what merging the files has lost.
 
     Returns:
         A text for every value that is not read as it is written.
@@ -100,7 +100,7 @@ def settle(
 def misplaced(
     composed: DictConfig, repository: Repository, config_name: str | None
 ) -> Iterator[str]:
-    """A text for every file that takes the place of a factory, and every group chosen twice."""
+    """A text for every file that replaces a factory, and every group chosen twice."""
     choices: Any = OmegaConf.to_container(composed.hydra.runtime.choices, resolve=False)
     for choice, name in choices.items():
         group = str(choice).partition("@")[0]
@@ -112,11 +112,11 @@ def misplaced(
                     )
     chosen = [] if config_name is None else repository.groups_chosen_in(config_name)
     for group in dict.fromkeys(one for one in chosen if chosen.count(one) > 1):
-        yield f"In {config_name}.yaml: the defaults list chooses '{group}' twice. Leave one."
+        yield f"In {config_name}.yaml: the defaults list chooses '{group}' twice. Keep only one."
 
 
 def _is_likely(composed: DictConfig, repository: Repository) -> bool:
-    """Whether a file may say something that was lost."""
+    """Whether something in a file may have been lost."""
     return _has_lost(composed) or any(
         _SUSPICIOUS.search(path.read_text(errors="replace")) for path in _yaml_files(repository)
     )
@@ -151,9 +151,9 @@ def _is_like_a_number(node: Node | None) -> bool:
 
 
 def _given(node: Any, composed: DictConfig, above: str = "") -> Iterator[tuple[str, Any]]:
-    """What a file gives, by full key: a demand is `???`, a dictionary is a node."""
+    """What a file sets, by full key: a required value is `???`, a dictionary is a node."""
     if not isinstance(node, DictConfig) or OmegaConf.get_type(node) is not dict:
-        return  # a schema gives nothing: what it has are the defaults
+        return  # a schema sets nothing: it has only defaults
     for name in node:
         key = full_key(above, str(name))
         if OmegaConf.is_missing(node, name):
@@ -168,7 +168,7 @@ def _given(node: Any, composed: DictConfig, above: str = "") -> Iterator[tuple[s
 
 def _is_dictionary(key: str, composed: DictConfig) -> bool:
     if key.startswith("hydra."):
-        return False  # where files add to each other's entries
+        return False  # here, files add to each other's entries
     kinds = hints.alternatives(hint_at(key, composed))
     return any(kind is dict or typing.get_origin(kind) is dict for kind in kinds)
 
@@ -180,13 +180,13 @@ def _yaml_files(repository: Repository) -> Iterator[Path]:
 
 
 def _misread(default: ResultDefault, repository: Repository, composed: DictConfig) -> list[str]:
-    """A text for every value of a file that is not what its characters say."""
+    """A text for every value in a file that differs from what its characters say."""
     path = _file_of(default, repository)
     if path is None:
         return []
     texts: list[str] = []
     if _HEADER_WITH_COLON.search(path.read_text()):
-        texts.append(f"{path}: a package is named without a colon: `# @package _global_`.")
+        texts.append(f"{path}: a package is written without a colon: `# @package _global_`.")
     package = default.package or ""
     for one in _scalars(path, package):
         where = f"{path}, line {one.line}"
@@ -206,7 +206,7 @@ def _file_of(default: ResultDefault, repository: Repository) -> Path | None:
 
 
 def _scalars(path: Path, package: str) -> Iterator[Scalar]:
-    """The values in a file that YAML reads as numbers or truth values."""
+    """The values in a file that YAML reads as numbers or booleans."""
     loader = yaml_loader(path.read_text())
     try:
         root = loader.get_single_node()

@@ -1,4 +1,4 @@
-"""What is wrong with Hydra's part of a configuration: unknown keys, and what no job comes of."""
+"""What is wrong with Hydra's part of a configuration: unknown keys, and values without jobs."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from runwright.errors import did_you_mean
 def wrong_in_hydra(composed: DictConfig, run_mode: RunMode, loader: ConfigLoader) -> list[str]:
     """A text for every key that neither Hydra nor the plugins that were chosen have.
 
-    And for the plugins themselves, where they are needed.
+    Also for the plugins themselves, if they are needed and missing.
     """
     unknown = [
         unknown_key(unknown, node)
@@ -39,12 +39,13 @@ def _without_values(composed: DictConfig, loader: ConfigLoader) -> list[str]:
     endless = [one for one in parsed if getattr(one.value(), "step", None) == 0]
     return [
         *(
-            f"{one.input_line}: only a search draws from an interval. Add hydra/sweeper=runwright."
+            f"{one.input_line}: only a search can draw from an interval. "
+            "Add hydra/sweeper=runwright."
             for one in intervals
         ),
         *(f"{one.input_line}: the step of a range must not be 0." for one in endless),
         *(
-            f"{one.input_line}: there are no values in it, and so no jobs to run."
+            f"{one.input_line}: it has no values, so there are no jobs to run."
             for one in parsed
             if one not in endless
             if one.is_discrete_sweep() and not any(True for _ in one.sweep_string_iterator())
@@ -58,7 +59,7 @@ def _wrong_plugins(composed: DictConfig) -> list[str]:
         node = composed.hydra[kind]
         if not isinstance(node, DictConfig):
             problems.append(
-                f"hydra.{kind}: a multirun needs one. Choose it, e.g. with hydra/{kind}=basic."
+                f"hydra.{kind}: a multirun needs one. Choose one, e.g. with hydra/{kind}=basic."
             )
             continue
         installed = {f"{one.__module__}.{one.__name__}" for one in Plugins.instance().discover(cls)}

@@ -1,8 +1,8 @@
-"""The strict loader: Hydra composes, and whatever is wrong with that is found and told.
+"""The strict loader: Hydra composes, and whatever is wrong with the result is reported.
 
-Every composition, of a single run, of each job of a multirun before the first one starts, and of
-the Python API, passes through one place, which refuses what no option takes, checks bounds and
-rules, and reports all mistakes together.
+Every composition (a single run, each job of a multirun before the first one starts, the Python
+API) goes through one place, which refuses whatever is not an option, checks bounds and rules, and
+reports all mistakes together.
 """
 
 import pickle
@@ -42,7 +42,7 @@ _MOST_BASES: Final = 100
 
 
 class DelegatingLoader(ConfigLoader):
-    """Hydra's loader, as it is."""
+    """Hydra's loader, unchanged."""
 
     def __init__(self, path: ConfigSearchPath) -> None:
         """Look for configurations along this path."""
@@ -107,7 +107,7 @@ class StrictConfigLoader(DelegatingLoader):
 
     Attributes:
         pending: the jobs of the multirun that is being composed.
-        check_parts: finds what else is wrong with those options of a configuration with mistakes
+        check_parts: when a configuration has mistakes, finds what else is wrong with those options
             that are right by themselves, by name.
     """
 
@@ -123,7 +123,7 @@ class StrictConfigLoader(DelegatingLoader):
         self._of_file: tuple[str, ...] | None = None  # see OtherMembers
 
     def __getstate__(self) -> dict[str, Any]:
-        # What goes to another process stays small; that one launches nothing.
+        # Keep what is sent to another process small; that process launches nothing.
         launched = PendingJobs()
         launched.launch()
         held: dict[str, Any] = {"_bases": {}, "_checked": set(), "_converted": {}}
@@ -178,7 +178,7 @@ class StrictConfigLoader(DelegatingLoader):
                 raise
             raise ConfigError([*twice, *(collected or [text_of(error)])]) from None
         if twice or problems:
-            # There may be others that composing did not get to see.
+            # There may be others that composing did not reach.
             collected = self._collect(config_name, overrides, run_mode, from_shell=from_shell)
             raise ConfigError([*twice, *(collected or problems)])
         if isinstance(config, Config):
@@ -191,16 +191,16 @@ class StrictConfigLoader(DelegatingLoader):
     ) -> DictConfig:
         """The configuration of one job of a multirun.
 
-        Jobs that differ in values only share what is composed of files and schemas, and get their
-        values applied to a copy of it. Hydra asks for every job to check it before the first is
-        launched, and again to launch it: it is checked once.
+        Jobs that differ only in values share what is composed from files and schemas, and get their
+        values applied to a copy of it. Hydra asks for every job once to check it before the first
+        is launched, and again to launch it; it is checked only once.
         """
         of_hydra = _texts(master_config.hydra.overrides.hydra)
         overrides = [*(of_hydra if self._of_file is None else self._of_file), *sweep_overrides]
         config_name: str | None = master_config.hydra.job.config_name
         key = tuple(sweep_overrides)
         try:
-            # What stands for others is written out in the multirun's own configuration already.
+            # What stands for others is already expanded in the multirun's own configuration.
             parsed = OverridesParser.create().parse_overrides(overrides)
             composed, problems = self._compose(config_name, parsed, RunMode.RUN, is_job=True)
             if self._of_file is not None:
@@ -228,7 +228,7 @@ class StrictConfigLoader(DelegatingLoader):
         return composed
 
     def take_config(self, task: Any, composed: DictConfig) -> Config:
-        """The frozen configuration of what this loader has composed, if need be made now.
+        """The frozen configuration of what this loader has composed, made now if necessary.
 
         Args:
             task: the overrides of the application that it was composed with.
@@ -248,7 +248,7 @@ class StrictConfigLoader(DelegatingLoader):
         *,
         is_job: bool = False,
     ) -> tuple[DictConfig, list[str]]:
-        """Compose files and schemas, or take a copy of what they came to, and give the values."""
+        """Compose files and schemas, or copy the earlier result, and set the values."""
         self.composer.check_sweeps(parsed, run_mode)
         repository = self._repository or self.composer.usual_repository
         base = [one for one in parsed if is_structural(one, repository)]
@@ -259,7 +259,7 @@ class StrictConfigLoader(DelegatingLoader):
         else:
             composed = self.composer.compose(config_name, base, run_mode)
             found = self.composer.last_repository
-            if len(found.sources) > len(repository.sources):  # which may have further groups
+            if len(found.sources) > len(repository.sources):  # which may have more groups
                 base = [one for one in parsed if is_structural(one, found)]
                 composed = self.composer.compose(config_name, base, run_mode)
             if not is_job:
@@ -317,7 +317,7 @@ def _task(composed: DictConfig) -> tuple[str, ...]:
 
 
 def _texts(overrides: Any) -> tuple[str, ...]:
-    """Overrides as they were typed: an interpolation in one is not to be resolved."""
+    """Overrides as they were typed: interpolations in them must not be resolved."""
     plain: Any = OmegaConf.to_container(overrides, resolve=False)
     return tuple(plain)
 
@@ -328,9 +328,9 @@ def _nothing(parts: Mapping[str, Any]) -> list[str]:
 
 
 def _pickled(node: DictConfig) -> bytes | None:
-    """A node to be taken out again later; None where that is not possible.
+    """A node that can be restored later; None if that is not possible.
 
-    A class of the script itself is not found by its name where a profiler runs the script, or in a
+    A class of the script itself cannot be found by name when a profiler runs the script, or in a
     process that a launcher started.
     """
     try:

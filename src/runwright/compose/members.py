@@ -1,4 +1,4 @@
-"""The groups along a search path, and their members, those in folders below included."""
+"""The groups along a search path, and their members, including those in subfolders."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -14,7 +14,7 @@ _NO_CHOICES: Final = frozenset({SCHEMA_NAME, "_dummy_empty_config_"})
 
 
 def members(repository: Repository, group: str) -> list[str]:
-    """What can be chosen in a group: `good_run`, and `cmnist/cnn` of a folder below.
+    """What can be chosen in a group: `good_run`, and `cmnist/cnn` in a subfolder.
 
     Args:
         repository: the configurations.
@@ -29,7 +29,7 @@ def members(repository: Repository, group: str) -> list[str]:
 
 
 def groups(repository: Repository, above: str = "") -> Iterator[str]:
-    """All groups below one, or all there are: `model`, `hydra/launcher`."""
+    """All groups below one, or all groups: `model`, `hydra/launcher`."""
     for folder in _folders(repository, above):
         path = f"{above}/{folder}".lstrip("/")
         yield path
@@ -39,7 +39,7 @@ def groups(repository: Repository, above: str = "") -> Iterator[str]:
 def nearest_member(repository: Repository, path: str) -> str:
     """A sentence with the nearest member to one that does not exist, `experiment/cmnst/cnn`.
 
-    Or with the nearest group, where that does not exist.
+    Or with the nearest group, if the group does not exist.
     """
     group, _, name = path.rpartition("/")
     while group and not repository.has_group(group):

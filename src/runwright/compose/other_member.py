@@ -2,8 +2,8 @@
 
     hydra/sweeper=fcn_params hydra/sweeper/sampler=random
 
-The file sets options of its own sampler, which a random one does not have, or means otherwise. They
-apply to the file's member only; what is typed applies to the one that is typed.
+The file sets options of its own sampler, which a random one lacks, or interprets differently. They
+apply only to the file's member; typed options apply to the typed member.
 """
 
 import re
@@ -20,13 +20,13 @@ _PARTS: Final = ("sampler", "pruner")
 
 @attrs.frozen(kw_only=True)
 class OtherMembers:
-    """A sweep with other members than those of its sweeper's file.
+    """A sweep with members other than those of its sweeper's file.
 
     Attributes:
         composed: its configuration.
-        of_file: what its jobs are composed with in Hydra's part: all that was typed of that, but
-            for the other members.
-        note: what to say of it.
+        of_file: the overrides of Hydra's part that its jobs are composed with: all that were typed,
+            except for the other members.
+        note: what to tell the user.
     """
 
     composed: DictConfig
@@ -37,14 +37,14 @@ class OtherMembers:
 def with_other_members(
     load: Callable[[list[str]], DictConfig], overrides: list[str]
 ) -> OtherMembers | None:
-    """Compose a sweep whose sampler or pruner is another one than that of the sweeper's file.
+    """Compose a sweep whose sampler or pruner is not the one in the sweeper's file.
 
     Args:
         load: composes these overrides.
         overrides: those of the command line.
 
     Returns:
-        What was composed; None where nothing of that kind is asked for.
+        What was composed; None if the sampler and pruner are the file's.
     """
     typed = {
         part: override.partition("=")[2]
@@ -110,7 +110,7 @@ def _key(override: str) -> str:
 
 
 def _plain_sweepers() -> dict[str, str]:
-    """The sweepers that a plugin brings: name → `_target_`."""
+    """The sweepers that plugins provide: name → `_target_`."""
     store = ConfigStore.instance()
     return {
         name.removesuffix(".yaml"): str(store.load(f"{_SWEEPER}/{name}").node.get("_target_"))

@@ -1,4 +1,4 @@
-"""Overrides that Hydra's grammar does not take as they were meant, and how to write them."""
+"""Overrides that Hydra's grammar does not read as they were meant, and how to write them."""
 
 import re
 import shlex
@@ -22,7 +22,7 @@ _PATHS_OF_HYDRA: Final = frozenset(
         "hydra.launcher.submitit_folder",
     }
 )
-_FORM: Final = "An override is written key=value, without blanks around the '='."
+_FORM: Final = "An override is written key=value, without spaces around the '='."
 
 
 def parse_override(text: str, *, before: str | None = None) -> Override:
@@ -33,28 +33,28 @@ def parse_override(text: str, *, before: str | None = None) -> Override:
         before: the one before it on the command line.
 
     Raises:
-        UserError: Hydra's grammar does not take it; says how to quote it.
+        UserError: Hydra's grammar does not accept it; says how to quote it.
     """
     if "=" not in text and not text.startswith("~"):
-        raise UserError(f"{text}: this gives no option a value. {_next_step(text, before)}")
+        raise UserError(f"{text}: this does not set an option. {_next_step(text, before)}")
     try:
         parsed = _parsed(text)
     except HydraException as error:
         said = f"{text}: Hydra cannot read this: {error}."
         raise UserError(f"{said}\n{_next_step(text, before)}") from error
     if not parsed.key_or_group:
-        raise UserError(f"{text}: what is before the '=' is missing. {_FORM}")
+        raise UserError(f"{text}: the key before the '=' is missing. {_FORM}")
     return parsed
 
 
 def is_structural(one: Override, repository: Repository) -> bool:
-    """Whether an override decides what is composed, and does not only give an option a value."""
+    """Whether an override decides what is composed, instead of only setting an option."""
     group = one.key_or_group
     return one.is_hydra_override() or one.package is not None or repository.has_group(group)
 
 
 def given_twice(overrides: Sequence[str]) -> list[str]:
-    """A text for every option that is given a value more than once."""
+    """A text for every option that is set more than once."""
     given: dict[tuple[str, str | None], list[str]] = {}
     for text in overrides:
         try:
@@ -64,15 +64,15 @@ def given_twice(overrides: Sequence[str]) -> list[str]:
         if not (one.is_delete() or one.is_list_extend()):
             given.setdefault((one.key_or_group, one.package), []).append(text)
     return [
-        f"{texts[0]}: {_key(texts[0])} is given {len(texts)} times, also as "
-        f"{' and '.join(texts[1:])}. Leave one."
+        f"{texts[0]}: {_key(texts[0])} is set {len(texts)} times, also as "
+        f"{' and '.join(texts[1:])}. Keep only one."
         for texts in given.values()
         if len(texts) > 1
     ]
 
 
 def swept_keys(multirun: DictConfig) -> frozenset[str]:
-    """The keys and groups of which a multirun of all combinations goes through several values."""
+    """The keys and groups that a multirun of all combinations varies."""
     params: dict[str, Any] = multirun.hydra.sweeper.get("params") or {}
     texts = [*multirun.hydra.overrides.task, *(f"{key}={value}" for key, value in params.items())]
     parsed = OverridesParser.create().parse_overrides(texts)
@@ -84,43 +84,43 @@ def _key(text: str) -> str:
 
 
 def several_values(text: str, *, is_choice: bool, from_shell: bool = True) -> str:
-    """The message for several values where only one can be taken.
+    """The message for several values where only one is allowed.
 
     Args:
         text: the override.
-        is_choice: whether it can only be meant as such: it chooses a member of a group, or has no
-            mere commas between the values.
+        is_choice: whether it can mean nothing else: it chooses a member of a group, or it has more
+            than commas between the values.
         from_shell: whether it was typed in a shell, and not in Python.
     """
     way = "To run with each of them, add --multirun."
     if not from_shell:
-        way = "compose makes one configuration; call it with each of them."
+        way = "compose makes one configuration; call it once for each of them."
     said = f"{text}: these are several values. {way}"
     if re.search(r"=(tag\(.*)?(int\()?interval\(", text) and from_shell:
-        return f"{text}: an interval is searched. Add --multirun hydra/sweeper=runwright."
+        return f"{text}: an interval can only be searched. Add --multirun hydra/sweeper=runwright."
     if is_choice:
         return said
     key, _, value = text.partition("=")
     written = shlex.quote if from_shell else repr
     as_list, as_text = written(f"{key}=[{value}]"), written(_with_text(key, value))
-    return f"{said} As a list they are written {as_list}, as one text {as_text}."
+    return f"{said} As a list, write {as_list}; as one string, {as_text}."
 
 
 def quoted(key: str, value: str) -> str:
-    """An override whose value is text: in quotes for Hydra, within quotes for the shell."""
+    """An override whose value is text: quoted for Hydra, and again for the shell."""
     return shlex.quote(_with_text(key, value))
 
 
 def _with_text(key: str, value: str) -> str:
     try:
         OmegaConf.create([value])
-    except GrammarParseError:  # a "${" that begins no interpolation
+    except GrammarParseError:  # a "${" that does not start an interpolation
         value = value.replace("${", r"\${")
     return f"{key}={QuotedString(value, Quote.double).with_quotes()}"
 
 
 def with_path(key: str, path: str) -> str:
-    """An override whose value is a path, in quotes where Hydra's grammar would need them."""
+    """An override whose value is a path, quoted if Hydra's grammar needs it."""
     if re.fullmatch(r"[A-Za-z0-9_/.\-]+", path) and isinstance(
         _parsed(f"{key}={path}").value(), str
     ):
@@ -132,21 +132,21 @@ def _next_step(text: str, before: str | None) -> str:
     key, equals, value = text.partition("=")
     if equals and is_read(f"{key}=1"):
         if (values := re.fullmatch(r"choice\((.*)\)", value)) and is_read(f"{key}={values[1]}"):
-            # Hydra's grammar knows no null among the arguments of a function.
-            return f"Write the values with commas only: {shlex.quote(f'{key}={values[1]}')}"
+            # Hydra's grammar does not allow null among the arguments of a function.
+            return f"Separate the values by commas only: {shlex.quote(f'{key}={values[1]}')}"
         if elements := _as_list(key, value):
-            return f"If texts in the list are meant so, quote each: {shlex.quote(elements)}"
-        said = f"If {value} is meant as text, quote it, and all of it again for the shell:"
+            return f"If these are meant as text, quote each: {shlex.quote(elements)}"
+        said = f"If {value} is meant as text, quote it, and quote the whole again for the shell:"
         return f"{said} {quoted(key, value)}"
     if equals or not before or not before.partition("=")[2]:
         return _FORM
-    whole = f"{before} {text}"  # the shell ends an argument at a blank
+    whole = f"{before} {text}"  # the shell ends an argument at a space
     written = shlex.quote(whole) if is_read(whole) else quoted(*whole.split("=", 1))
     return f"{_FORM} If {text} belongs to what is before it, quote both together: {written}"
 
 
 def _as_list(key: str, value: str) -> str | None:
-    """The override with every element in quotes that needs them; None if it is no such list."""
+    """The override with quotes around every element that needs them; None if it is not a list."""
     if not (value.startswith("[") and value.endswith("]")):
         return None
     elements = [one.strip() for one in value[1:-1].split(",")]
@@ -156,7 +156,7 @@ def _as_list(key: str, value: str) -> str | None:
 
 
 def is_read(text: str) -> bool:
-    """Whether Hydra's grammar takes an override."""
+    """Whether Hydra's grammar accepts an override."""
     try:
         _parsed(text)
     except HydraException:
@@ -169,10 +169,10 @@ def _parsed(text: str) -> Override:
 
 
 def with_home(override: str) -> str:
-    """An override with a `~` at the beginning of its values as Hydra's grammar takes it: in quotes.
+    """An override whose values begin with `~`, in the quotes that Hydra's grammar needs.
 
-    A shell leaves alone what follows a `=`. Whether the option is a path, for which the home
-    directory is written out, is known when it is given its value; Hydra's own paths are few.
+    A shell does not expand what follows a `=`. Whether the option is a path, for which `~` is
+    expanded, is known when it is set; Hydra's own paths are few.
 
     Raises:
         UserError: there is no such user.

@@ -1,4 +1,4 @@
-"""The jobs of a multirun, from when they are composed to when the first is launched."""
+"""The jobs of a multirun, from composing them until the first is launched."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -11,25 +11,24 @@ from runwright.config import Config, TrainingCfg
 _BUILT: Final = ("dm", "model", "objective", "opt", "wandb", "tensorboard", "gpu")
 
 
-def what_is_built(parts: Mapping[str, Any]) -> str:
-    """Text that is equal for configurations of which the same is built, whatever their seeds."""
+def parts_key(parts: Mapping[str, Any]) -> str:
+    """A key that is equal for configurations that build the same parts, whatever their seeds."""
     training: TrainingCfg | None = parts.get("training")
     monitor = None if training is None else training.monitor
     return repr((*map(parts.get, _BUILT), monitor))
 
 
 class PendingJobs:
-    """The jobs of one multirun that were composed and wait to be launched.
+    """The jobs of one multirun that were composed and are waiting to be launched.
 
     Attributes:
         composed: the configuration of the multirun itself; None before it is composed.
         has_launched: whether a job was started in this process.
-        waiting: until then one job for all that build the same parts: its overrides, and what they
-            make.
+        waiting: until then, one job for all that build the same parts: its overrides and its
+            configuration.
     """
 
     def __init__(self) -> None:
-        """Begin with none."""
         self.composed: DictConfig | None = None
         self.has_launched = False
         self.waiting: dict[str, tuple[list[str], Config]] = {}
@@ -37,9 +36,9 @@ class PendingJobs:
     def add(self, overrides: list[str], config: Config) -> None:
         """Note a job that was composed."""
         if not self.has_launched:
-            self.waiting.setdefault(what_is_built(vars(config)), (overrides, config))
+            self.waiting.setdefault(parts_key(vars(config)), (overrides, config))
 
     def launch(self) -> None:
-        """Note that the first job starts: what was waiting is in order."""
+        """Note that the first job starts: the waiting jobs are valid."""
         self.waiting.clear()
         self.has_launched = True

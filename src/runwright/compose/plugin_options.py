@@ -1,4 +1,4 @@
-"""The options of our plugins for Hydra: how Hydra finds them, and how it hands them back."""
+"""The options of our plugins for Hydra: how Hydra finds them, and how it returns them."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar

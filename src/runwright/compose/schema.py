@@ -20,13 +20,13 @@ HYDRA_SETTINGS: Final[dict[str, Any]] = {
         "dir": "multirun/${now:%Y-%m-%d}/${now:%H-%M-%S-%f}",
         "subdir": "${hydra.job.num}",
     },
-    # The run itself says where its messages go.
+    # The run itself decides where its messages go.
     "job_logging": {
         "version": 1,
         "root": {"level": "WARNING", "handlers": []},
         "disable_existing_loggers": False,
     },
-    # The run directory's own config.yaml, command.txt and environment.json say it all.
+    # The run directory's own config.yaml, command.txt and environment.json say everything.
     "output_subdir": None,
 }
 
@@ -55,7 +55,7 @@ def store(config: type[Settings]) -> None:
     """Register the schema of `config` and of every factory with Hydra's ConfigStore."""
     repository = ConfigStore.instance().repo
     repository[f"{SCHEMA_NAME}.yaml"] = _SchemaNode(SCHEMA_NAME, None, partial(_root, config))
-    # For a program without a `conf/` folder: the same, with the data and the model to be chosen.
+    # For a program without a `conf/` folder: the same, with data and model still to be chosen.
     primary = {"defaults": [SCHEMA_NAME, {"dm": MISSING}, {"model": MISSING}, "_self_"]}
     repository["config.yaml"] = _SchemaNode("config", None, partial(OmegaConf.create, primary))
     for group, members in CONFIG_GROUPS.items():
@@ -69,7 +69,7 @@ def store(config: type[Settings]) -> None:
 class _SchemaNode(ConfigNode):
     """An entry of Hydra's ConfigStore whose schema is made when it is chosen.
 
-    Making the schemas of all factories at every start would take longer than all else.
+    Making the schemas of all factories at every start would take longer than everything else.
     """
 
     def __init__(self, name: str, group: str | None, make: Callable[[], DictConfig]) -> None:
@@ -105,7 +105,7 @@ def _root(config: type[Settings]) -> DictConfig:
 
 
 def _member(cls: type[Settings]) -> DictConfig:
-    """The schema of a factory. Data bring their objective with them, unless another is chosen."""
+    """The schema of a factory. Data bring their objective, unless another is chosen."""
     objective: str | None = getattr(cls, "default_objective", None)
     if objective is None:
         return schema_node(cls)

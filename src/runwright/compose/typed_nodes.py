@@ -1,4 +1,4 @@
-"""What is declared of the nodes that Hydra composes: classes, options, and what is none of them."""
+"""What is declared about the nodes that Hydra composes: classes, options, and unknown keys."""
 
 import dataclasses
 import inspect
@@ -14,7 +14,7 @@ from runwright.compose.schema import SCHEMA_NAME
 from runwright.factory import CONFIG_GROUPS, full_key, group_of, usual_members
 from runwright.hints import is_optional
 
-# Hydra's part, and what a project keeps there for itself (`hydra/env=…`).
+# Hydra's part, including what a project keeps there for itself (`hydra/env=…`).
 _NOT_DECLARED: Final = frozenset({"hydra", "hydra.env"})
 
 
@@ -22,7 +22,7 @@ def type_of(node: DictConfig) -> type[Any]:
     """The settings class of a typed node."""
     cls = OmegaConf.get_type(node)
     if cls is None or not dataclasses.is_dataclass(cls):
-        raise TypeError(f"a node of type {cls} is no settings class")
+        raise TypeError(f"a node's type, {cls}, is not a settings class")
     return cls
 
 
@@ -74,10 +74,10 @@ def member(node: Container, name: str) -> Node | None:
 
 
 def options_class(node: DictConfig) -> type[Any] | None:
-    """The class that declares the options of a typed node; None while any name may be one.
+    """The class that declares the options of a typed node; None if any name may be an option.
 
-    Hydra's plugins hand options on to a class of another library, `_target_`. Those of one target
-    may be declared in a class derived from that of the node; those of another are not known.
+    Hydra's plugins pass options on to a class of another library, `_target_`. Those of one target
+    may be declared in a class derived from that of the node; those of another are unknown.
     """
     cls = type_of(node)
     if inspect.isabstract(cls):
@@ -90,7 +90,7 @@ def options_class(node: DictConfig) -> type[Any] | None:
 
 
 def unknown_keys(node: DictConfig, key: str) -> list[str]:
-    """The full keys in a typed node, which stands at `key`, that are no options of its class."""
+    """The full keys in a typed node at `key` that are not options of its class."""
     cls = options_class(node)
     known = () if cls is None else cls.__dataclass_fields__
     names = [] if cls is None else [str(name) for name in node if name not in known]
@@ -123,7 +123,7 @@ def root_class() -> type[Any]:
 
 
 def options_named(name: str, composed: DictConfig) -> list[str]:
-    """The full keys of all options of a name, at every depth but in Hydra's part."""
+    """The full keys of all options with this name, at any depth except in Hydra's part."""
     return [
         full_key(key, name)
         for node, key in typed_nodes(composed)
@@ -132,7 +132,7 @@ def options_named(name: str, composed: DictConfig) -> list[str]:
 
 
 def all_options(composed: DictConfig) -> list[str]:
-    """The full keys of all options, at every depth but in Hydra's part."""
+    """The full keys of all options, at any depth except in Hydra's part."""
     return [
         full_key(key, name)
         for node, key in typed_nodes(composed)

@@ -1,7 +1,7 @@
-"""Giving options the values that were typed: text keeps its characters, a dictionary is replaced.
+"""Setting options to the typed values: text keeps its characters, a dictionary is replaced.
 
-Hydra's grammar reads `1.10` as the number 1.1, `1_1` as 11 and `true` as a truth value before it is
-known which option they are for, and merges a dictionary into the one that was there.
+Hydra's grammar reads `1.10` as the number 1.1, `1_1` as 11 and `true` as a boolean before it is
+known which option they are for, and merges a dictionary into the previous one.
 """
 
 import dataclasses
@@ -25,10 +25,10 @@ _NUMBERS = (bool, int, float)
 
 
 def give(one: Override, composed: DictConfig, composer: Composer) -> None:
-    """Change what was composed, in place, as an override asks.
+    """Apply an override to what was composed, in place.
 
     Raises:
-        ConfigCompositionException: there is no such option, or it does not take the value.
+        ConfigCompositionException: there is no such option, or it does not accept the value.
     """
     value: Any = None if one.is_delete() else one.value()
     if not one.is_delete():
@@ -82,7 +82,7 @@ def member_hint(hint: Any, *containers: type) -> Any:
 
 
 def as_typed(value: Any, text: str, hint: Any) -> Any:
-    """A value as Hydra read it, with the characters of the text where an option takes text.
+    """A value as Hydra read it, but with the typed characters where an option takes text.
 
     Args:
         value: what Hydra made of it.
@@ -108,7 +108,7 @@ def takes_text(value: Any, hint: Any) -> bool:
 
 def _retyped_list(values: list[Any], text: str, member: Any) -> list[Any]:
     parts = list(split(text.strip()[1:-1]))
-    if len(parts) != len(values):  # written in a way that only Hydra's grammar takes apart
+    if len(parts) != len(values):  # written in a way that only Hydra's grammar can split
         return values
     return [as_typed(value, part, member) for value, part in zip(values, parts, strict=True)]
 
@@ -124,7 +124,7 @@ def _retyped_dict(
 
 
 def split(text: str) -> Iterator[str]:
-    """What stands between the commas of a text, but for those within quotes and brackets."""
+    """The parts of a text between its commas, ignoring commas within quotes and brackets."""
     depth, quote, first = 0, "", 0
     for place, sign in enumerate(text):
         if quote:
@@ -166,7 +166,7 @@ def _replace(
     try:
         replace(composed, one.key_or_group, as_typed(value, _text(one), hint))
     except OmegaConfBaseException:
-        composer.apply(one, composed)  # which says what is wrong in the words of all others
+        composer.apply(one, composed)  # which reports mistakes in the usual words
         raise
 
 

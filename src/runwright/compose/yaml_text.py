@@ -12,8 +12,8 @@ def to_yaml(node: Any, *, resolve: bool = False) -> str:
     """A composed node as YAML that any reader understands: names for enums, text for paths.
 
     Args:
-        node: the node, or plain values with the escapes that OmegaConf reads.
-        resolve: whether to put values in the place of interpolations.
+        node: the node, or plain values with OmegaConf's escapes.
+        resolve: whether to replace interpolations by their values.
     """
     plain: Any = node
     if OmegaConf.is_config(node):
@@ -23,7 +23,7 @@ def to_yaml(node: Any, *, resolve: bool = False) -> str:
 
 
 def escaped(plain: Any) -> Any:
-    """Plain values as OmegaConf reads them back: a "${" that is text, a "???" that is a value."""
+    """Plain values, escaped for OmegaConf: a "${" that is text, a "???" that is a value."""
     if isinstance(plain, dict):
         items = cast("dict[Any, Any]", plain).items()
         return {key: escaped(member) for key, member in items}

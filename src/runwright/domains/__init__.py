@@ -5,6 +5,6 @@ import pkgutil
 
 
 def register_domains() -> None:
-    """Import what can be chosen of every domain: the `choices.py` in every folder here."""
+    """Import the factories of every domain: the `choices.py` in every folder here."""
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}.choices")

@@ -1,1 +1,1 @@
-"""The run directory: what a run leaves behind, and how it is read again."""
+"""The run directory: what a run leaves behind, and how it is read back."""

@@ -1,4 +1,4 @@
-"""Writing files so that a crash leaves the old one or the new one, never half of one."""
+"""Writing files so that a crash leaves either the old one or the new one, never half of one."""
 
 import contextlib
 import os
@@ -10,13 +10,13 @@ from typing import BinaryIO
 
 
 def is_within(path: Path, folder: Path) -> bool:
-    """Whether a path is a folder or below it, links aside."""
+    """Whether a path is a folder or below it, ignoring links."""
     return path.absolute().is_relative_to(folder.absolute())
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Generator[BinaryIO]:
-    """A file to write to that takes the place of `path` once all is written without an error."""
+    """A file to write to that replaces `path` once everything is written without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
     try:
@@ -32,14 +32,14 @@ def replacing(path: Path) -> Generator[BinaryIO]:
 
 
 def write_bytes(path: Path, *content: bytes | memoryview) -> None:
-    """Write a file so that after a crash there is either the old one or the new one, whole."""
+    """Write a file so that after a crash either the old one or the new one is intact."""
     with replacing(path) as file:
         for part in content:
             file.write(part)
 
 
 def alias(target: Path, name: Path) -> None:
-    """Let `name` be the same file as `target`, replacing what was there at once."""
+    """Make `name` the same file as `target`, atomically replacing what was there."""
     temporary = _temporary(name)
     temporary.unlink(missing_ok=True)
     try:
@@ -52,18 +52,18 @@ def alias(target: Path, name: Path) -> None:
 
 
 def is_temporary(path: Path, suffix: str) -> bool:
-    """Whether a file is what a killed process left of one with this suffix, half-written."""
+    """Whether a file is a half-written one with this suffix that a killed process left."""
     return re.fullmatch(rf"\..+{re.escape(suffix)}\.\d+\.\d+\.tmp", path.name) is not None
 
 
 def _temporary(path: Path) -> Path:
-    """A name beside the file that no other process or thread takes."""
+    """A name next to the file that no other process or thread uses."""
     return path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the folder's entries on the disk too; without it a power cut can undo the renaming."""
-    with contextlib.suppress(OSError):  # some systems and file systems cannot
+    """Flush the folder's entries to disk; without it a power cut can undo the renaming."""
+    with contextlib.suppress(OSError):  # not every system or file system can
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""How a configuration differs from the one that a run directory has on record."""
+"""How a configuration differs from the one recorded in a run directory."""
 
 import dataclasses
 import typing
@@ -17,12 +17,12 @@ from runwright.plain import leaves, plain_values
 
 
 def changes(recorded: Path, config: Settings, *, within: tuple[str, ...] = ("",)) -> list[str]:
-    """What differs from a recorded `config.yaml`, a line `key: before → now` each.
+    """What differs from a recorded `config.yaml`, as lines `key: before → now`.
 
     Args:
         recorded: the file.
         config: the configuration now.
-        within: only keys that begin with one of these.
+        within: only keys that start with one of these.
 
     Raises:
         UserError: the file cannot be read.
@@ -32,7 +32,7 @@ def changes(recorded: Path, config: Settings, *, within: tuple[str, ...] = ("",)
 
 
 def read_record(recorded: Path) -> dict[str, Any]:
-    """The options and the choices of a recorded `config.yaml` by their full keys.
+    """The options and choices of a recorded `config.yaml`, by full key.
 
     Raises:
         UserError: the file cannot be read.
@@ -43,16 +43,16 @@ def read_record(recorded: Path) -> dict[str, Any]:
     except (OSError, yaml.YAMLError, AttributeError, TypeError, UnicodeDecodeError) as error:
         raise UserError(
             f"{recorded} cannot be read, so it is not known what this run directory holds: "
-            f"{error}. Mend the file, or take another directory."
+            f"{error}. Fix the file, or use another directory."
         ) from error
     return dict(leaves(loaded)) | chosen
 
 
 def differences(before: dict[str, Any], config: Settings) -> dict[str, str]:
-    """What differs from a record: "before → now" by the full key.
+    """What differs from a record: "before → now", by full key.
 
-    Options that change how or where a run is made, but not what it computes, are left out, and so
-    are options that the record does not know and that have their default value.
+    Left out are options that change how or where a run is made but not what it computes, and
+    options that the record does not know and that have their default value.
     """
     now = {key: rest for key, *rest in _options(config, "")}
     harmless = _harmless(config, "")
@@ -68,7 +68,7 @@ def differences(before: dict[str, Any], config: Settings) -> dict[str, str]:
 
 
 def is_record(path: Path) -> bool:
-    """Whether a file is the `config.yaml` of a run directory, be it damaged, and not of another."""
+    """Whether a file is the `config.yaml` of a run directory, damaged or not."""
     if not path.is_file():
         return False
     if (path.parent / "environment.json").exists():
@@ -84,7 +84,7 @@ def group_members(settings: Settings, key: str = "") -> dict[str, str]:
     """The name of every chosen factory, by what chooses it: `model`, or `aug@train_aug`.
 
     Raises:
-        UserError: one of them is registered in no group.
+        UserError: one of them is not registered in a group.
     """
     members: dict[str, str] = {}
     for field in dataclasses.fields(cast("Any", settings)):
@@ -96,7 +96,7 @@ def group_members(settings: Settings, key: str = "") -> dict[str, str]:
             name = name_of(type(value))
             if name is None:
                 raise UserError(
-                    f"{full}: {type(value).__name__} is in no group; decorate it with @factory."
+                    f"{full}: {type(value).__name__} has no group; decorate it with @factory."
                 )
             members[choice(value.config_group, full)] = name
         members |= group_members(value, full)
@@ -134,9 +134,9 @@ def _options(settings: Settings, key: str) -> Iterator[tuple[str, Any, bool, boo
 
 
 def _is_typed(hint: Any) -> bool:
-    """Whether the type of a number is part of what it says: 1 batch, or 1.0 of them all.
+    """Whether the type of a number is part of its meaning: 1 batch, or 1.0 of them all.
 
-    A plain float may be on record as 1, when it was given so in Python.
+    A plain float may be recorded as 1, if it was given so in Python.
     """
     scalars = set(scalars_in(hint))
     return Any in scalars or len(scalars & {bool, int, float}) > 1
@@ -147,7 +147,7 @@ def _same(one: Any, other: Any, is_typed: bool) -> bool:
 
 
 def _with_types(value: Any) -> Any:
-    """The value with the type of everything in it, as 1, 1.0 and True are equal by themselves."""
+    """The value with the types of everything in it, because 1, 1.0 and True compare equal."""
     if isinstance(value, dict):
         items = cast("dict[Any, Any]", value).items()
         return {key: _with_types(member) for key, member in items}
@@ -172,12 +172,12 @@ def _harmless(settings: Settings, key: str) -> set[str]:
 
 
 def _chosen(loaded: Any) -> dict[str, str]:
-    """The members of groups in the defaults list of a record, which is taken out of it."""
+    """The members of groups in the defaults list of a record, which is removed from it."""
     defaults: Any = None
     if isinstance(loaded, dict):
         defaults = cast("dict[str, Any]", loaded).pop("defaults", None)
     if not isinstance(defaults, list):
-        raise TypeError("it is no record of a run")
+        raise TypeError("it is not the record of a run")
     return {
         group.removeprefix("override "): name
         for entry in cast("list[Any]", defaults)

@@ -1,13 +1,13 @@
 """Checkpoints: written atomically, verified when read, never pickled.
 
 A checkpoint is a pair of safetensors files: `NAME.safetensors` holds the weights alone, for use
-anywhere, and `NAME.state.safetensors` what it takes to go on from there (optimiser, moving
+anywhere, and `NAME.state.safetensors` what it takes to resume from there (optimiser, moving
 average, random generators; counters in its header). Each carries a digest of its own content,
 and the state that of its weights, so a damaged or mismatched pair is recognised.
 
 In a run's `checkpoints/` folder, `step-00000500.*` are the checkpoints to resume from, `last.*` the
-newest of them under a fixed name, and `best.*` the weights with the best validation. Of a run that
-has finished only the last of them is kept, and equal files are one.
+newest of them under a fixed name, and `best.*` the weights with the best validation. Once a run has
+finished, only the last of them is kept, and equal files are hard links.
 """
 
 import filecmp
@@ -37,7 +37,7 @@ Info: TypeAlias = dict[str, Any]
 WEIGHTS_SUFFIX: Final = ".safetensors"
 STATE_SUFFIX: Final = ".state.safetensors"
 
-# As `save` names them; what is called otherwise is another's.
+# As `save` names them; files with other names are not ours.
 _OWN_WEIGHTS: Final = re.compile(r"step-(\d{8}|[1-9]\d{8,})\.safetensors")
 _OWN_STATE: Final = re.compile(r"step-(\d{8}|[1-9]\d{8,})\.state\.safetensors")
 
@@ -45,14 +45,13 @@ _OWN_STATE: Final = re.compile(r"step-(\d{8}|[1-9]\d{8,})\.state\.safetensors")
 _SHARE_OF_TIME: Final = 0.01
 _FIRST_AFTER_SECONDS: Final = 10.0
 
-_KEPT_WHILE_TRAINING: Final = 2  # one to go on from, and one in case that is damaged
+_KEPT_WHILE_TRAINING: Final = 2  # one to resume from, and one in case that is damaged
 
 
 class DamagedCheckpointError(Exception):
     """A checkpoint file that cannot be read, or whose content does not match its digest."""
 
     def __init__(self, path: Path, what: str) -> None:
-        """Say of a file what is wrong with it."""
         self.path = path
         self.what = what
         super().__init__(path, what)
@@ -79,7 +78,7 @@ class Checkpoint:
 
 
 def write_tensors(path: Path, tensors: Tensors, info: Info) -> str:
-    """Write tensors and plain values to a safetensors file; all of it or nothing.
+    """Write tensors and plain values to a safetensors file, all or nothing.
 
     Returns:
         The digest of the content.
@@ -113,7 +112,6 @@ class Checkpoints:
     """The checkpoints of one run."""
 
     def __init__(self, folder: Path, cfg: CheckpointCfg) -> None:
-        """Look after the checkpoints in `folder`, which need not exist."""
         self.folder = folder
         self.cfg = cfg
         self._last_saved = time.monotonic()
@@ -127,10 +125,10 @@ class Checkpoints:
         return time.monotonic() - self._last_saved >= self._cost / _SHARE_OF_TIME
 
     def save(self, step: int, weights: Tensors, state: Tensors, info: Info) -> None:
-        """Write the checkpoint of a step, and drop those that are no longer kept."""
+        """Write the checkpoint of a step, and delete those that are no longer kept."""
         started = time.monotonic()
         for later in [old for old in self._steps() if old > step]:
-            self._delete(later)  # damaged, or this run would have gone on from there
+            self._delete(later)  # damaged, or this run would have resumed from there
         name = f"step-{step:08d}"
         self._write_pair(name, weights, state, {**info, "step": step})
         self._name_last(name)
@@ -140,7 +138,7 @@ class Checkpoints:
         self._cost_of_best = 0.0
 
     def finish(self) -> None:
-        """Keep what a finished training is good for: its last checkpoint and its best weights."""
+        """Keep what is useful of a finished training: its last checkpoint and its best weights."""
         if self.cfg.keep is None:
             self._keep(1)
         last = self.folder / f"last{WEIGHTS_SUFFIX}"
@@ -152,7 +150,7 @@ class Checkpoints:
             self._delete(old)
 
     def name_last(self, checkpoint: Checkpoint) -> None:
-        """Let `last` be this checkpoint of `latest`: a kill may have come just before that."""
+        """Point `last` to this checkpoint from `latest`: a kill may have come just before that."""
         name = checkpoint.path.name.removesuffix(WEIGHTS_SUFFIX)
         if name != "last":
             self._name_last(name)
@@ -171,40 +169,40 @@ class Checkpoints:
 
     @property
     def best(self) -> Path:
-        """The file of the best weights, whether it is there or not."""
+        """The file of the best weights, whether or not it exists."""
         return self.folder / f"best{WEIGHTS_SUFFIX}"
 
     def best_info(self) -> Info:
-        """The step of the best weights, and the measure; empty when none are whole."""
+        """The step of the best weights, and the measure; empty if none are intact."""
         try:
             return self._read_pair("best").info
         except DamagedCheckpointError:
             return {}
 
     def check_best(self) -> None:
-        """Say in the log what is wrong with the best weights, if they are there and not whole."""
+        """Log what is wrong with the best weights, if they exist and are damaged."""
         if not self.best.exists():
             return
         try:
             self._read_pair("best")
         except DamagedCheckpointError as damage:
             log.warning(
-                "Damaged best weights %s. The next better validation writes them anew.", damage
+                "Damaged best weights %s. The next better validation will rewrite them.", damage
             )
 
     def forget_best(self) -> None:
-        """Delete the best weights, those of another training."""
+        """Delete the best weights, which belong to another training."""
         for suffix in (WEIGHTS_SUFFIX, STATE_SUFFIX):
             (self.folder / f"best{suffix}").unlink(missing_ok=True)
 
     def newest(self) -> Path | None:
-        """The file of the newest weights to go on from, or of the best; None if there are none."""
+        """The file of the newest weights to resume from, or of the best; None if there are none."""
         names = [*self._names(), "best"]
         paths = (self.folder / f"{name}{WEIGHTS_SUFFIX}" for name in names)
         return next((path for path in paths if path.exists()), None)
 
     def exist(self) -> bool:
-        """Whether there are any to go on from, which `latest` reads; the best are none of them."""
+        """Whether there are any to resume from, as `latest` reads; the best do not count."""
         return bool(self._names())
 
     def clean(self) -> None:
@@ -220,9 +218,9 @@ class Checkpoints:
             (self.folder / f"step-{step:08d}{suffix}").unlink(missing_ok=True)
 
     def latest(self) -> Checkpoint | None:
-        """The newest checkpoint that is whole; None when none was ever written.
+        """The newest intact checkpoint; None if none was ever written.
 
-        Damaged ones are named in the log and passed over.
+        Damaged ones are logged and skipped.
 
         Raises:
             UserError: there are checkpoints and every one of them is damaged.
@@ -236,13 +234,13 @@ class Checkpoints:
                 log.warning("Damaged checkpoint %s.", error)
                 continue
             if damaged:
-                log.warning("Using the one before it, of step %d.", checkpoint.info["step"])
+                log.warning("Using the previous one, from step %d.", checkpoint.info["step"])
             return checkpoint
         if damaged:
             raise UserError(
-                "No checkpoint of this run is whole:\n  "
+                "Every checkpoint of this run is damaged:\n  "
                 + "\n  ".join(damaged)
-                + "\nPut a good copy in place, or start anew in another directory."
+                + "\nPut a good copy in place, or start over in another directory."
             )
         return None
 
@@ -257,7 +255,7 @@ class Checkpoints:
 
     def _write_pair(self, name: str, weights: Tensors, state: Tensors, info: Info) -> None:
         digest = write_tensors(self.folder / f"{name}{WEIGHTS_SUFFIX}", weights, {})
-        # The state comes second: where it exists, its weights do.
+        # The state comes second: if it exists, so do its weights.
         whole = {**info, "weights_digest": digest}
         write_tensors(self.folder / f"{name}{STATE_SUFFIX}", state, whole)
 
@@ -266,7 +264,7 @@ class Checkpoints:
         weights, _, digest = read_tensors(path)
         state, info, _ = read_tensors(self.folder / f"{name}{STATE_SUFFIX}")
         if info.get("weights_digest") != digest:
-            raise DamagedCheckpointError(path, "its weights and its state are of different steps")
+            raise DamagedCheckpointError(path, "its weights and its state are from different steps")
         return Checkpoint(path=path, weights=weights, state=state, info=info)
 
 
@@ -289,12 +287,12 @@ def find_weights(location: Path) -> Path:
     looked = "\n  ".join(str(path) for path in [location, *candidates])
     raise UserError(
         f"There are no weights to load. Looked for:\n  {looked}\n"
-        "Give checkpoint.load=<run directory or .safetensors file>."
+        "Set checkpoint.load=<run directory or .safetensors file>."
     )
 
 
 def read_weights(path: Path) -> "dict[str, torch.Tensor]":
-    """Read the weights in a safetensors file, of this library's or of another's making.
+    """Read the weights in a safetensors file, written by this library or another.
 
     Raises:
         UserError: the file is damaged or of another kind.
@@ -303,7 +301,7 @@ def read_weights(path: Path) -> "dict[str, torch.Tensor]":
         tensors, metadata = _read(path)
         return tensors if "digest" not in metadata else read_tensors(path)[0]
     except DamagedCheckpointError as damage:
-        raise UserError(f"{path} is no whole safetensors file: {damage.what}.") from damage
+        raise UserError(f"{path} is not an intact safetensors file: {damage.what}.") from damage
 
 
 def _read(path: Path) -> "tuple[dict[str, torch.Tensor], dict[str, str]]":
@@ -321,7 +319,7 @@ def _read(path: Path) -> "tuple[dict[str, torch.Tensor], dict[str, str]]":
 
 
 def _are_equal(path: Path, other: Path) -> bool:
-    """Whether two files are there, not yet one, and equal to the byte."""
+    """Whether two files exist, are not yet the same file, and are equal to the byte."""
     if not (path.exists() and other.exists()) or path.samefile(other):
         return False
     return filecmp.cmp(path, other, shallow=False)
@@ -332,7 +330,7 @@ def _listed(folder: Path) -> Iterator[Path]:
 
 
 def _unshared(tensors: Tensors) -> "dict[str, torch.Tensor]":
-    """Contiguous tensors on the CPU, each with memory of its own, as the format demands."""
+    """Contiguous tensors on the CPU, each with its own memory, as the format demands."""
     seen: set[int] = set()
     result: dict[str, torch.Tensor] = {}
     for name, tensor in tensors.items():
@@ -348,7 +346,7 @@ def _unshared(tensors: Tensors) -> "dict[str, torch.Tensor]":
 def _with_sorted_header(content: bytes) -> tuple[bytes, memoryview]:
     """The same safetensors file in two parts, its header in a fixed order.
 
-    The package writes the header in a new order every time; so equal content is equal bytes.
+    The package writes the header in a new order every time; this way equal content is equal bytes.
     """
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()

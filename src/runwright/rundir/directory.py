@@ -26,6 +26,7 @@ from runwright.rundir.atomic_files import is_within
 from runwright.caller import REQUEUE, Caller
 from runwright.config import Config, chosen_name
 from runwright.errors import RunError, UserError
+from runwright.rundir.atomic_files import is_within
 from runwright.rundir.changes import changes
 from runwright.rundir.checkpoint import Checkpoints
 from runwright.rundir.layout import is_run_directory, refuse_what_is_in_the_way
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from runwright.distributed import World
 
 log = logging.getLogger(__name__)
-# The console gets the error from the program itself.
+# The program itself prints the error on the console.
 _file_log = logging.getLogger(FILE_ONLY)
 
 _IN_PYTHON: Final = Caller()
@@ -66,8 +67,8 @@ class RunDir:
     Attributes:
         path: where it is.
         config: what is to run.
-        finished: what is on record of this training, if it has come to its end before.
-        changed: how the configuration differs from that on record, a line each.
+        finished: the recorded result of this training, if it has already finished.
+        changed: how the configuration differs from the recorded one, a line each.
     """
 
     def __init__(self, path: Path, config: Config, caller: Caller) -> None:
@@ -93,9 +94,9 @@ class RunDir:
         world: "World | None" = None,
         caller: Caller = _IN_PYTHON,
     ) -> Generator["RunDir"]:
-        """Make or re-open a run directory, and record in it what is about to run.
+        """Make or reopen a run directory, and record in it what is about to run.
 
-        Of several processes the main one does so, and the others learn where it is.
+        With several processes the main one does so, and the others learn where it is.
 
         Raises:
             UserError: another process writes to it, or it belongs to another configuration.
@@ -128,12 +129,12 @@ class RunDir:
                 if not stopped:
                     _file_log.exception("The run failed.")
                 elif directory._checkpoints.exist() and not directory._is_whole:
-                    way = f"To go on: {caller.resume_command(directory.path)}"
+                    way = f"To resume: {caller.resume_command(directory.path)}"
                     if isinstance(error, SystemExit) and error.code == REQUEUE:
-                        way = "This job is to be queued again."
-                    log.info("A checkpoint is saved. %s", way)
+                        way = "This job will be requeued."
+                    log.info("A checkpoint was saved. %s", way)
                 status = "interrupted" if stopped else "failed"
-                with contextlib.suppress(OSError):  # it may be why the run failed
+                with contextlib.suppress(OSError):  # that may be why the run failed
                     directory._result(status, error=f"{type(error).__name__}: {error}")
                 raise
             finally:
@@ -145,7 +146,7 @@ class RunDir:
         return not (self.path / "pictures" / "learning_curves.png").exists()
 
     def finish(self, fitted: FitResult, *, parameters: int) -> None:
-        """Record that the training came to its end, and what it came to."""
+        """Record that the training has finished, and its result."""
         self._result(fitted.status, **fitted.recorded, parameters=parameters)
         self._is_whole = True
 
@@ -170,14 +171,14 @@ class RunDir:
 
     @contextlib.contextmanager
     def _begun(self) -> Generator[None]:
-        """Make it a run directory, before anything is written that may be another's elsewhere."""
+        """Make it a run directory before writing anything that could overwrite another's files."""
         self._is_begun = not is_run_directory(self.path)
         if self._is_begun:
             write_environment(self.path)
         yield
 
     def _compare(self) -> None:
-        """Compare what is to run with what is on record, and record it if it begins anew."""
+        """Compare what is to run with the record, and record it if it starts from scratch."""
         recorded = self.path / "config.yaml"
         is_training = self.config.stage.trains
         can_resume = self._checkpoints.exist()
@@ -193,16 +194,16 @@ class RunDir:
                 self._refuse_unless_allowed(can_resume=can_resume)
             elif (finished := read_result(self.path)) is not None:
                 self.finished = finished
-                return  # its record stands
+                return  # its record is final
             elif not can_resume:
-                log.warning("Only the best weights are left of this run: starting anew.")
+                log.warning("Only the best weights are left of this run: starting over.")
         if not can_resume:
             if is_training:
                 (self.path / "metrics.csv").unlink(missing_ok=True)
             self.record()
 
     def record(self) -> None:
-        """Record what is about to run; of a resumed run once it is sure that it can be resumed."""
+        """Record what is about to run; for a resumed run, once it is certain that it can resume."""
         if not self._writes:
             return
         self._is_recorded = True
@@ -212,7 +213,7 @@ class RunDir:
         self._is_begun = False
 
     def _make(self) -> None:
-        """Make the directory, unless it is there and is, or can be, a run's."""
+        """Make the directory, unless it exists and is, or can become, a run's."""
         named = self.caller.named(self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -230,15 +231,15 @@ class RunDir:
                 "The weights in it can be used from elsewhere: give "
                 f"checkpoint.load={self.path} and another {self.caller.directory_option}."
             )
-        raise UserError(f"{self.caller.named(self.path)}: nothing can be written there. {way}")
+        raise UserError(f"{self.caller.named(self.path)}: it is not writable. {way}")
 
     def _refuse_unless_allowed(self, *, can_resume: bool) -> None:
         listed = "\n".join(self.changed)
         if not self.config.checkpoint.allow_changes:
             held = "a run" if can_resume else "the best weights of a run"
-            way = "resume it all the same" if can_resume else "start anew in their place"
+            way = "resume it anyway" if can_resume else "start over in their place"
             is_known = self.changed != [_NO_RECORD]
-            which, first = ("another", "Take") if is_known else ("an unknown", "Put it back, take")
+            which, first = ("another", "Use") if is_known else ("an unknown", "Put it back, use")
             raise UserError(
                 f"{self.path} holds {held} with {which} configuration:\n{listed}\n"
                 f"{first} another {self.caller.directory_option}, or {way} with "
@@ -247,7 +248,7 @@ class RunDir:
         if can_resume:
             log.warning("Resuming with a changed configuration:\n%s", listed)
         else:
-            log.warning("Starting anew with a changed configuration:\n%s", listed)
+            log.warning("Starting over with a changed configuration:\n%s", listed)
             self._checkpoints.forget_best()
 
 
@@ -258,34 +259,34 @@ def _new_path() -> Path:
 
 @contextlib.contextmanager
 def _explained(path: Path, checkpoints: Checkpoints, caller: Caller) -> Generator[None]:
-    """Say of a storage that fails what became of the run, and how to go on."""
+    """When the disk fails, say what became of the run, and how to resume."""
     try:
         yield
     except OSError as error:
-        file = error.filename2 or error.filename  # of a new name, where there are two
+        file = error.filename2 or error.filename  # the new name, if there are two
         if error.errno in _IN_THE_WAY and is_within(Path(str(file)), path):
             raise UserError(
-                f"{file}: {error.strerror}. A run writes there: move it away."
+                f"{file}: {error.strerror}. A run writes there: move it out of the way."
             ) from error
         if error.errno not in _NO_STORAGE:
             raise
         are_saved = checkpoints.exist()
-        kept = "The checkpoints are whole" if are_saved else "There is no checkpoint yet"
+        kept = "The checkpoints are intact" if are_saved else "There is no checkpoint yet"
         raise RunError(
-            f"{error.filename or path}: {error.strerror}. {kept}. When it can be written again, "
-            f"go on with: {caller.resume_command(path)}"
+            f"{error.filename or path}: {error.strerror}. {kept}. Once it is writable again, "
+            f"resume with: {caller.resume_command(path)}"
         ) from error
 
 
 @contextlib.contextmanager
 def _locked(path: Path, caller: Caller) -> Generator[None]:
-    """Hold the directory's lock; the system frees it when the process ends, however it ends."""
+    """Hold the directory's lock; the system releases it when the process ends, however it ends."""
     lock = FileLock(path / ".lock", blocking=False)
     try:
         lock.acquire()
     except Timeout as error:
         raise UserError(
-            f"Another process is writing to {path}. Wait for it, or take another "
+            f"Another process is writing to {path}. Wait for it, or use another "
             f"{caller.directory_option}."
         ) from error
     try:

@@ -1,8 +1,8 @@
-"""Which directory of a multirun is a job's, when its jobs are numbered otherwise than before.
+"""Which directory of a multirun belongs to a job when the jobs are numbered differently.
 
 Hydra numbers the jobs of a multirun, and each writes to the directory of its number. A command
 that is repeated with its values in another order, or with more of them, numbers the same jobs
-otherwise.
+differently.
 """
 
 import contextlib
@@ -25,7 +25,6 @@ class JobDirectories:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Look for them; they are read when they are asked for."""
         self.folder = folder
         numbered = folder.iterdir() if folder.is_dir() else ()
         self._earlier = sorted(
@@ -42,14 +41,14 @@ class JobDirectories:
     def place(self, number: int, config: Config, swept: Collection[str]) -> Path:
         """The directory of a job: the one that holds its run, or its own, or the next free one.
 
-        A job that differs from what its own directory holds in more than the values that the
-        command goes through gets that directory all the same: the command was changed, and the run
-        refuses to resume.
+        A job that differs from its own directory's record in more than the values that the command
+        varies gets that directory anyway: the command was changed, and the run refuses to
+        resume.
 
         Args:
-            number: that of the job in this command.
+            number: the job's number in this command.
             config: what it runs.
-            swept: the keys of which this command goes through several values.
+            swept: the keys that this command varies.
         """
         place = self._find(self.folder / str(number), config, swept)
         self._given.add(place)
@@ -63,7 +62,7 @@ class JobDirectories:
             try:
                 changed = self._differences(own, config)
             except UserError:
-                return own  # whose run says what is wrong with its record
+                return own  # the run there will report what is wrong with its record
             if not changed:
                 return own
             is_anothers = all(_is_of(key, config, swept) for key in changed)
@@ -75,7 +74,7 @@ class JobDirectories:
     def _holds(self, path: Path, config: Config) -> bool:
         try:
             return path not in self._given and not self._differences(path, config)
-        except UserError:  # a damaged record is that of no job
+        except UserError:  # a damaged record belongs to no job
             return False
 
     def _differences(self, path: Path, config: Config) -> dict[str, str]:
@@ -84,7 +83,7 @@ class JobDirectories:
         return differences(self._records[path], config)
 
     def _next_free(self, own: Path) -> Path:
-        """Make the first directory of a higher number that nobody has."""
+        """Make the first directory with a higher number that is not in use."""
         for number in itertools.count(int(own.name) + 1):
             path = self.folder / str(number)
             if path in self._given:
@@ -100,9 +99,9 @@ def _record(path: Path) -> Path:
 
 
 def _is_of(key: str, config: Config, swept: Collection[str]) -> bool:
-    """Whether an option has the value that it has because of what is gone through.
+    """Whether an option has its value because of what the command varies.
 
-    A member of a group may decide on whatever it likes.
+    A member of a group may set any option.
     """
     return any(
         key == one or key.startswith(f"{one}.") or not _is_option(one, config) for one in swept

@@ -1,8 +1,8 @@
-"""The names that a run writes to: whose they are, and what is in the way.
+"""The names that a run writes to: whether they are a run's, and what is in the way.
 
 A directory is a run's if it says so itself: `environment.json` is written before anything that
-could take the place of another's file, so a run that is killed at any moment can go on in its
-directory, and no run destroys what it finds in a folder that is none.
+could overwrite another program's file, so a run that is killed at any moment can resume in its
+directory, and no run destroys what it finds in a folder that is not a run directory.
 """
 
 import json
@@ -22,7 +22,7 @@ _FILES: Final = (
     *("result.json", "validate.json", "test.json", "predictions_val.csv", "predictions_test.csv"),
 )
 _LOCK: Final = ".lock"
-# The folders, and how the names end of what is written in them.
+# The folders, and the suffixes of the files that are written in them.
 _FOLDERS: Final = {"checkpoints": WEIGHTS_SUFFIX, "pictures": ".png", "tensorboard": None}
 
 _KEYS_OF_ENVIRONMENT: Final = frozenset({"python", "platform", "packages", "git_commit"})
@@ -38,7 +38,7 @@ _KINDS: Final = {
 
 
 def refuse_what_is_in_the_way(path: Path, named: str) -> None:
-    """Make sure that a run can write to a directory, and destroys nothing of another's there.
+    """Make sure that a run can write to a directory without destroying anything of another's.
 
     Args:
         path: the directory, which exists.
@@ -50,17 +50,17 @@ def refuse_what_is_in_the_way(path: Path, named: str) -> None:
     """
     for place, wanted in _places(path):
         if (found := _unfit(place, wanted)) is not None:
-            raise UserError(f"{place} is {found}. A run writes there: move it away.")
-    # In this order: another run may begin in it now.
+            raise UserError(f"{place} is {found}. A run writes there: move it out of the way.")
+    # In this order: another run may be starting in it right now.
     if (taken := _taken(path)) and not is_run_directory(path):
         raise UserError(
-            f"{named}: it is no run directory, and a run would overwrite what is there: "
-            f"{', '.join(taken)}. Take another directory, or move that away."
+            f"{named}: it is not a run directory, and a run would overwrite what is there: "
+            f"{', '.join(taken)}. Use another directory, or move those away."
         )
 
 
 def is_run_directory(path: Path) -> bool:
-    """Whether a run has written to this directory, be it that it was killed at once."""
+    """Whether a run has written to this directory, even if it was killed at once."""
     return (
         _is_own_environment(path / ENVIRONMENT)
         or any(_is_own_state(file) for file in (path / "checkpoints").glob(f"*{STATE_SUFFIX}"))
@@ -77,7 +77,7 @@ def _is_own_environment(file: Path) -> bool:
 
 
 def _is_own_state(file: Path) -> bool:
-    """Whether the header of a safetensors file has what only checkpoints of this program have."""
+    """Whether the header of a safetensors file is that of this program's checkpoints."""
     try:
         with file.open("rb") as opened:
             header = opened.read(int.from_bytes(opened.read(8), "little"))
@@ -87,7 +87,7 @@ def _is_own_state(file: Path) -> bool:
 
 
 def _was_just_begun(path: Path) -> bool:
-    """Whether version 0.1 was killed here before it wrote `environment.json`, which came last."""
+    """Whether version 0.1 was killed here before it wrote `environment.json`, its last file."""
     try:
         with (path / "log.txt").open() as log:
             is_own_log = log.readline(4).startswith("[20")
@@ -99,9 +99,9 @@ def _was_just_begun(path: Path) -> bool:
 
 
 def _taken(path: Path) -> list[str]:
-    """The names of a run that something lies under; an empty folder can be filled."""
+    """The names of a run that are already taken; an empty folder is not."""
     files = [name for name in _FILES if (path / name).exists()]
-    lock = path / _LOCK  # which locking empties
+    lock = path / _LOCK  # locking would empty it
     if lock.exists() and lock.stat().st_size:
         files.append(_LOCK)
     folders = [f"{name}/" for name in _FOLDERS if any(_entries(path / name))]
@@ -109,7 +109,7 @@ def _taken(path: Path) -> list[str]:
 
 
 def _places(path: Path) -> Iterator[tuple[Path, int]]:
-    """Where a run writes, and the kind of thing that may be there."""
+    """Where a run writes, and the kind of file that may be there."""
     for name in (*_FILES, _LOCK):
         yield path / name, stat.S_IFREG
     for name, suffix in _FOLDERS.items():
@@ -132,4 +132,4 @@ def _unfit(place: Path, wanted: int) -> str | None:
         if not place.is_symlink():
             return None
         return f"a link to {place.readlink()}, which cannot be reached"
-    return None if kind == wanted else _KINDS.get(kind, "no file")
+    return None if kind == wanted else _KINDS.get(kind, "not a file")

@@ -32,15 +32,15 @@ def log_to(run_dir: Path) -> Generator[None]:
         for handler in handlers:
             root.removeHandler(handler)
         ours.setLevel(level)
-        with contextlib.suppress(OSError):  # what is left to write, where there is no room
+        with contextlib.suppress(OSError):  # what is still to be written, if the disk is full
             file.close()
 
 
 class _AfterOthers(logging.Handler):
-    """Keeps what the handler of a signal says in the middle of another output for after it.
+    """Delays what a signal handler says in the middle of other output until after it.
 
     Python runs such handlers wherever the program is, and refuses to write to a file that is being
-    written: an error that would end the run instead of asking it to stop.
+    written: that error would end the run instead of asking it to stop.
     """
 
     def __init__(self) -> None:
@@ -55,14 +55,14 @@ class _AfterOthers(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = self.format(record)
-        except Exception:  # noqa: BLE001  # another library's: its arguments do not fit its message
+        except Exception:  # noqa: BLE001  # from another library: its arguments do not fit its message
             message = record.msg if isinstance(record.msg, str) else reprlib.repr(record.msg)
-            text = f"{message} {reprlib.repr(record.args)}"  # bears what has no text at all
+            text = f"{message} {reprlib.repr(record.args)}"  # works even for objects without a text
         self._waiting.append(text)
         while self._waiting:
             try:
                 text = self._waiting.popleft()
-            except IndexError:  # the handler of a signal that came just now has written it
+            except IndexError:  # a signal handler that ran just now has written it
                 return
             try:
                 self.write(text)
@@ -85,17 +85,19 @@ class _Console(_AfterOthers):
     def write(self, text: str) -> None:
         from tqdm import tqdm
 
-        # When it cannot be written, or nobody reads it, log.txt has it all, and the run goes on.
+        # If nobody reads it or it cannot be written, log.txt has everything, and the run continues.
         with contextlib.suppress(OSError, ValueError):
-            tqdm.write(f"{text}\n", file=sys.stdout, end="")  # whole, whenever a signal comes
+            tqdm.write(
+                f"{text}\n", file=sys.stdout, end=""
+            )  # in one piece, whenever a signal comes
             sys.stdout.flush()
 
 
 class _LogFile(_AfterOthers):
-    """Says once when the file cannot be written, and no traceback for every line."""
+    """Says once that the file cannot be written, instead of a traceback for every line."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a", encoding="utf-8")  # before logging knows of what it closes
+        self._file = path.open("a", encoding="utf-8")  # before logging knows that it must close it
         super().__init__()
         self.setFormatter(logging.Formatter("[%(asctime)s] %(message)s"))
         self._path = path

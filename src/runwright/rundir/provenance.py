@@ -19,7 +19,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @functools.cache
 def environment() -> dict[str, Any]:
-    """Versions, machine and git commit; looked up once in a process, also for a hundred jobs."""
+    """Versions, machine and git commit; looked up once per process, even for a hundred jobs."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -32,7 +32,7 @@ def environment() -> dict[str, Any]:
 
 
 def _versions(package: str) -> dict[str, str]:
-    """The version of a package, and of each that it or one of its extras asks for, where it is."""
+    """The version of a package, and of each installed dependency of it or its extras."""
     names = [package]
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # run from its source alone
         demands = importlib.metadata.requires(package) or []
@@ -47,7 +47,7 @@ def _versions(package: str) -> dict[str, str]:
 def code_version() -> str | None:
     """The commit of the working directory, with a digest of what is not committed.
 
-    None where there is no repository.
+    None outside a repository.
     """
     commit = _text(_git("rev-parse", "--short=10", "HEAD"))
     if not commit:
@@ -57,7 +57,7 @@ def code_version() -> str | None:
 
 
 def uncommitted() -> bytes | None:
-    """What is not committed of the code that runs, as a patch; None outside a repository."""
+    """The uncommitted changes of the running code, as a patch; None outside a repository."""
     return _git("diff", "HEAD")
 
 
@@ -75,7 +75,7 @@ def this_process() -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> bytes | None:
-    """The output of a git command on the code that runs; None outside a repository."""
+    """The output of a git command on the running code; None outside a repository."""
     folder = Path(sys.argv[0]).resolve().parent if sys.argv[0].endswith(".py") else Path.cwd()
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(
@@ -91,12 +91,12 @@ def _text(output: bytes | None) -> str:
 
 
 def program() -> str:
-    """How the script of this process is called."""
+    """The command that calls this process's script."""
     return f"python {shlex.quote(sys.argv[0])}" if sys.argv[0].endswith(".py") else "python main.py"
 
 
 def is_alive(process: int) -> bool:
-    """Whether there is a process of this number on this machine, whosever it is."""
+    """Whether a process with this number exists on this machine, whoever owns it."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -57,14 +57,14 @@ def config_yaml(config: Config, path: Path) -> str:
 
 
 def seconds_spent(path: Path) -> float:
-    """How long the processes that worked on this run did so, the last until it last wrote."""
+    """How long the processes of this run have worked on it, the last until it last wrote."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # it was killed
         return float(json.loads((path / RESULT).read_text())["seconds"])
     try:
         last: dict[str, Any] = json.loads((path / ENVIRONMENT).read_text())
         started = datetime.datetime.fromisoformat(last["started"]).timestamp()
         before = float(last["seconds_before"])
-    except (OSError, ValueError, KeyError, TypeError):  # not whole, or not one of ours
+    except (OSError, ValueError, KeyError, TypeError):  # incomplete, or not one of ours
         return 0.0
     written = [path / "metrics.csv", *(path / "checkpoints").iterdir()]
     wrote = max(file.stat().st_mtime for file in written if file.exists())

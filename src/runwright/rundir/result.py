@@ -23,7 +23,7 @@ class FitResult:
         steps: the steps done.
         measures: everything that was measured at that step.
         higher_is_better: whether more of the monitored measure is better.
-        pruned: whether the training was ended because others do better.
+        pruned: whether the training was ended because other trials do better.
     """
 
     monitor: str
@@ -39,12 +39,12 @@ class FitResult:
 
     @property
     def status(self) -> str:
-        """What is on record of a run that ended so."""
+        """The recorded state of a run that ended like this."""
         return "pruned" if self.pruned else "finished"
 
     @property
     def recorded(self) -> dict[str, Any]:
-        """What `result.json` holds of it; NaN is none of JSON's numbers."""
+        """What `result.json` holds of it; JSON has no NaN."""
         return {
             "monitor": self.monitor,
             "monitor_mode": "max" if self.higher_is_better else "min",
@@ -62,7 +62,7 @@ def write_result(run_dir: Path, status: str, *, stage: str, seconds: float, **re
 
 
 def read_result(run_dir: Path) -> FitResult | None:
-    """How the training on record ended; None unless it came to its end."""
+    """How the recorded training ended; None unless it finished."""
     try:
         record: dict[str, Any] = json.loads((run_dir / RESULT).read_text())
         if record["status"] not in ("finished", "pruned"):

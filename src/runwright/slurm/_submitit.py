@@ -1,7 +1,7 @@
-"""The one place that knows what submitit does behind its public names.
+"""The one place that knows submitit's private parts.
 
-When `tests/slurm/test_submitit.py` fails after an update of submitit, it is this file that has to
-follow: each function says what it takes for granted.
+If `tests/slurm/test_submitit.py` fails after an update of submitit, this is the file to adapt:
+each function says what it relies on.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError, Uncomplet
 
 from runwright.rundir.atomic_files import write_bytes
 
-# submitit changes the environment while it submits; slots of a sweep do so side by side.
+# submitit changes the environment while it submits; the slots of a sweep submit in parallel.
 _submitting: Final = threading.Lock()
 
 SignalHandler: TypeAlias = Callable[[int, FrameType | None], Any] | int | None
@@ -29,14 +29,14 @@ SignalHandler: TypeAlias = Callable[[int, FrameType | None], Any] | int | None
 
 
 class SubmissionError(Exception):
-    """sbatch did not take the jobs; the text is what it said."""
+    """sbatch did not accept the jobs; the text is its error."""
 
 
 class NotRequeuedError(Exception):
     """A job cannot run again.
 
     Attributes:
-        is_used_up: whether it is for the number of its time limits, and not Slurm that refuses.
+        is_used_up: whether it has used up its time limits, as opposed to Slurm refusing.
     """
 
     def __init__(self, why: str, *, is_used_up: bool = False) -> None:
@@ -49,16 +49,16 @@ def submit_together(
 ) -> "list[submitit.Job[Any]]":
     """Submit jobs as one array.
 
-    submitit raises what sbatch said, and prints it as well.
+    submitit raises sbatch's error, and prints it as well.
 
     Args:
-        jobs: what is to be called.
+        jobs: what to call.
         folder: where submitit's files go, with `%j` for the job.
         parameters: what `submitit.AutoExecutor.update_parameters` takes.
         of_executor: what `submitit.AutoExecutor` takes.
 
     Raises:
-        SubmissionError: sbatch did not take them.
+        SubmissionError: sbatch did not accept them.
     """
     executor = submitit.AutoExecutor(folder=folder, cluster="slurm", **of_executor)
     printed, said = io.StringIO(), ""
@@ -75,15 +75,15 @@ def submit_together(
 
 
 def requeue(handler: SignalHandler) -> None:
-    """Let submitit's handler of SIGUSR2, which counts the time limits, queue this job again.
+    """Let submitit's handler of SIGUSR2, which counts the time limits, requeue this job.
 
-    In the first of several tasks it ends the program; in the others it does nothing.
+    In the first of several tasks this ends the program; in the others it does nothing.
 
     Raises:
         NotRequeuedError: the job has used up its time limits, or Slurm refuses.
     """
     assert callable(handler)
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm may send one more
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm may send another
     try:
         handler(signal.SIGUSR2, None)
     except UncompletedJobError as error:
@@ -102,18 +102,18 @@ def forget_result(environment: submitit.JobEnvironment) -> None:
     environment.paths.result_pickle.unlink(missing_ok=True)
 
 
-def has_told(task: "submitit.Job[Any]") -> bool:
+def has_result(task: "submitit.Job[Any]") -> bool:
     """Whether there is a result of a task."""
     return task.paths.result_pickle.exists()
 
 
 def log_of(task: "submitit.Job[Any]") -> Path | None:
-    """Where the output of a task is, errors first; None when it has written none."""
+    """Where the output of a task is, preferably its errors; None if it has written none."""
     return next((path for path in (task.paths.stderr, task.paths.stdout) if path.exists()), None)
 
 
 def raised_in(error: Exception) -> str:
-    """What was raised in a job, from submitit's report, which sets the traceback between dashes."""
+    """The error raised in a job, from submitit's report, which has the traceback between dashes."""
     parts = str(error).split("\n---")
     lines = (parts[1] if len(parts) > 1 else str(error)).strip().splitlines()
-    return lines[-1].strip() if lines else "it failed without a word"
+    return lines[-1].strip() if lines else "it failed without a message"

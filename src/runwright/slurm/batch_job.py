@@ -34,11 +34,11 @@ _SECONDS_TO_REQUEUE: Final = 120
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What a job came to.
+    """The outcome of a job.
 
     Attributes:
-        returned: what Hydra's launchers return of it.
-        error: what went wrong, None when nothing did.
+        returned: what Hydra's launchers return for it.
+        error: what went wrong; None if nothing did.
     """
 
     returned: JobReturn
@@ -64,12 +64,12 @@ class BatchJob:
     """What submitit sends to the cluster and calls there.
 
     Attributes:
-        composed: the whole configuration, Hydra's part included, pickled: a tenth of the size.
-        shared: what Hydra hands to every job and what runs the application's part, pickled.
+        composed: the whole configuration including Hydra's part, pickled: a tenth of the size.
+        shared: what Hydra passes to every job and what runs the application's part, pickled.
         name: the program's, as Hydra knows it.
-        argv: the command line that submitted.
+        argv: the command line that submitted it.
         code: the version of the code at the submission.
-        max_num_timeout: how often the job may be queued again at its time limit.
+        max_num_timeout: how often the job may be requeued at its time limit.
     """
 
     composed: bytes
@@ -83,15 +83,15 @@ class BatchJob:
         """Run the job.
 
         Raises:
-            SystemExit: it failed, or is queued again.
+            SystemExit: it failed, or is requeued.
         """
         sys.argv = list(self.argv)
         environment = submitit.JobEnvironment()
-        _submitit.forget_result(environment)  # of a start before this one
+        _submitit.forget_result(environment)  # from an earlier start
         requeue = signal.getsignal(signal.SIGUSR2)
         if environment.global_rank == 0:
-            # Until a run looks out for it, and after; submitit's own handler would raise an error
-            # wherever the program is, for Hydra to take for one of the run.
+            # Before and after a run handles it itself; submitit's own handler would raise an error
+            # wherever the program is, which Hydra would take for one of the run.
             signal.signal(signal.SIGUSR2, _end_to_be_requeued)
         try:
             outcome = self._run(environment)
@@ -103,8 +103,8 @@ class BatchJob:
             signal.signal(signal.SIGUSR2, requeue)
         if outcome.error is None:
             return outcome
-        # submitit would end with status 0: Slurm would take the job for one that succeeded, and not
-        # end the tasks that wait for this one.
+        # submitit would end with status 0: Slurm would take the job for successful, and not end the
+        # tasks that wait for this one.
         _submitit.write_result(environment, outcome)
         sys.exit(1)
 
@@ -119,18 +119,18 @@ class BatchJob:
         composed: DictConfig = pickle.loads(self.composed)
         if (now := code_version()) != self.code:
             log.warning(
-                "The code is not what it was when this job was submitted: %s then, %s now.",
+                "The code has changed since this job was submitted: %s then, %s now.",
                 self.code,
                 now,
             )
-        if environment.num_tasks > 1:  # as torchrun would say it
+        if environment.num_tasks > 1:  # as torchrun would set it
             submitit.helpers.TorchDistributedEnvironment().export(
                 set_cuda_visible_devices=False, overwrite=True
             )
         with open_dict(composed.hydra.job):
             composed.hydra.job.id = environment.job_id
         if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):
-            os.environ.setdefault("OMP_NUM_THREADS", cpus)  # not one thread a core of the machine
+            os.environ.setdefault("OMP_NUM_THREADS", cpus)  # not one thread per core of the machine
         task = _NotingErrors(functools.partial(task_function, is_preempted=queue.is_preempted))
         returned = run_job(
             hydra_context=hydra_context,
@@ -139,31 +139,31 @@ class BatchJob:
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
-        if returned.status is JobStatus.FAILED and task.error is None:  # a callback of Hydra
+        if returned.status is JobStatus.FAILED and task.error is None:  # in a callback of Hydra
             return Outcome(returned=returned, error="it failed outside of its run")
         return Outcome(returned=returned, error=task.error)
 
     def _requeued(self, requeue: _submitit.SignalHandler) -> Outcome:
-        """Queue the job again, which does not return; returns what hinders it."""
+        """Requeue the job, which does not return; returns what prevents it."""
         try:
             if not queue.is_requeued():
                 _submitit.requeue(requeue)
         except _submitit.NotRequeuedError as error:
             return self._not_requeued(error)
-        # Only the first of several tasks does so; were the others to end, Slurm would end the job
-        # before it is queued again.
+        # Only the first of several tasks does so; if the others ended, Slurm would end the job
+        # before it is requeued.
         time.sleep(_SECONDS_TO_REQUEUE)
         sys.exit(REQUEUE)
 
     def _not_requeued(self, error: _submitit.NotRequeuedError) -> Outcome:
-        why = f"it was told to stop, and Slurm does not queue it again: {error}"
+        why = f"it was told to stop, and Slurm does not requeue it: {error}"
         if error.is_used_up:
             why = (
-                "its time is up, and it has been queued again as often as "
+                "its time is up, and it has been requeued as often as "
                 f"hydra.launcher.max_num_timeout={self.max_num_timeout} allows"
             )
         hydra = pickle.loads(self.composed).hydra
-        line = f"Not queued again: {why}. To go on: {sweep_command(Path(hydra.sweep.dir))}"
+        line = f"Not requeued: {why}. To resume: {sweep_command(Path(hydra.sweep.dir))}"
         print(line, file=sys.stderr)
         with contextlib.suppress(OSError, ValueError, OmegaConfBaseException):
             _note_in_run_dir(Path(hydra.sweep.dir, hydra.sweep.subdir), line)
@@ -172,7 +172,7 @@ class BatchJob:
 
 @attrs.define
 class _NotingErrors:
-    """A task function that keeps what its error says: Hydra's return prints when it is asked."""
+    """A task function that keeps the text of its error: Hydra's return would print it."""
 
     task_function: TaskFunction
     error: str | None = None
@@ -186,7 +186,7 @@ class _NotingErrors:
 
 
 def _note_in_run_dir(run_dir: Path, line: str) -> None:
-    """Say in the records of a run that was interrupted why it does not go on by itself."""
+    """Record in the run directory of an interrupted run why it does not resume by itself."""
     result = run_dir / "result.json"
     record = json.loads(result.read_text())
     if record["status"] == "interrupted":
@@ -207,7 +207,7 @@ def _text(error: Exception) -> str:
 
 
 def fill_cache(node: Any) -> None:
-    """Look at every value once, so that the time in `${now:…}` is that of the submission."""
+    """Resolve every value once, so that the time in `${now:…}` is that of the submission."""
     if not isinstance(node, DictConfig):
         return
     for key in node:

@@ -15,7 +15,7 @@ from runwright.rundir.checkpoint import Checkpoints
 
 
 def run_dir_of(composed: DictConfig) -> Path | None:
-    """Where a composed job writes; None where only the running job knows."""
+    """Where a composed job writes; None if only the running job knows."""
     try:
         return Path(str(composed.hydra.sweep.dir), str(composed.hydra.sweep.subdir))
     except OmegaConfBaseException:
@@ -23,7 +23,7 @@ def run_dir_of(composed: DictConfig) -> Path | None:
 
 
 def finished_value(run_dir: Path, composed: DictConfig) -> float | None:
-    """What the run in a directory came to; None unless this very run has finished there."""
+    """The value of the run in a directory; None unless this very run has finished there."""
     try:
         record: dict[str, Any] = json.loads((run_dir / "result.json").read_text())
         if record["status"] not in ("finished", "pruned"):
@@ -33,7 +33,7 @@ def finished_value(run_dir: Path, composed: DictConfig) -> float | None:
         if not config.stage.trains or changes(run_dir / "config.yaml", config):
             return None
     except (OSError, ValueError, KeyError, TypeError, UserError):
-        return None  # none of ours, or the job says itself what is wrong with it
+        return None  # not one of ours, or the job itself will report what is wrong with it
     checkpoints = Checkpoints(run_dir / "checkpoints", config.checkpoint)
     are_drawn = (run_dir / "pictures" / "learning_curves.png").exists()
     has_weights = checkpoints.exist() or checkpoints.best.exists()

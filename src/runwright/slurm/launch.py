@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Options that have a name of their own in submitit; the others begin with "slurm_" there.
+# Options that have their own name in submitit; the others begin with "slurm_" there.
 _OF_SUBMITIT: Final = frozenset(
     {
         *("timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node", "name"),
@@ -45,7 +45,7 @@ _OF_SUBMITIT: Final = frozenset(
 _OURS: Final = frozenset(
     {"_target_", "submitit_folder", "python", "max_num_timeout", "detached", "poll_every"}
 )
-# What sbatch says when nobody has looked at the jobs yet.
+# What sbatch says when it never got as far as looking at the jobs.
 _OUT_OF_REACH: Final = re.compile(
     r"contact slurm controller|timed out|[Cc]onnection (refused|failure|reset)|connect failure"
     r"|[Uu]nable to (resolve|establish)|munge|configuration (file|source)|Zero Bytes"
@@ -63,11 +63,11 @@ def launch(
 ) -> list[JobReturn]:
     """Submit the jobs as one array and, unless detached, wait for all of them.
 
-    A job that fails or is killed is reported at once, and the others go on. Of a multirun without a
-    search, jobs whose runs have finished in this directory are left out.
+    A job that fails or is killed is reported at once, and the others continue. In a multirun
+    without a search, jobs whose runs have finished in this directory are left out.
 
     Raises:
-        UserError: there is no Slurm here, it takes no jobs, or some cannot be built: none runs.
+        UserError: there is no Slurm here, it accepts no jobs, or some cannot be built: none runs.
         RunError: some jobs of a multirun without a search have not finished.
     """
     is_search = not is_basic_sweeper(config)
@@ -76,7 +76,7 @@ def launch(
     sweep_dir.mkdir(parents=True, exist_ok=True)
     loader = hydra_context.config_loader
     assert isinstance(loader, StrictConfigLoader)
-    # The same for all jobs, and larger than a job: written out once.
+    # The same for all jobs, and larger than a job: serialised once.
     shared = cloudpickle.dumps((hydra_context, task_function))
     code = code_version()
     outcomes: dict[int, Outcome] = {}
@@ -109,7 +109,7 @@ def launch(
             max_num_timeout=options.max_num_timeout,
         )
     if outcomes:
-        log.info("Not submitted, as their runs have finished: %s.", _listed(outcomes))
+        log.info("Not submitted because their runs have finished: %s.", _listed(outcomes))
     if not jobs:
         log.info("Nothing is left to submit. To see how they did: %s", _results(sweep_dir))
         return [outcomes[number].returned for number in sorted(outcomes)]
@@ -137,14 +137,14 @@ def launch(
         next(iter(submitted.values())).paths.folder,
     )
     if options.detached:
-        log.info("To see how they do: %s", _results(sweep_dir))
+        log.info("To see their progress: %s", _results(sweep_dir))
         outcomes |= {number: Outcome.of_value(None) for number in submitted}
     else:
         try:
             outcomes |= Watch(submitted, options.poll_every).until_all_ended()
         except KeyboardInterrupt as end:
             log.info(
-                "The jobs go on. To see how they do: %s\nTo end them: %s",
+                "The jobs keep running. To see their progress: %s\nTo cancel them: %s",
                 _results(sweep_dir),
                 queue.cancel_command(arrays),
             )
@@ -157,9 +157,9 @@ def launch(
 def _refuse_what_cannot_be(options: SlurmCfg, *, is_search: bool) -> None:
     if options.detached and is_search:
         raise UserError(
-            "hydra.launcher.detached=true: this sweeper has to wait for what its trials come to. "
-            "Leave it out. When the sweep is interrupted its jobs go on, and the same command with "
-            "the same hydra.sweep.dir continues it (with hydra/sweeper=runwright)."
+            "hydra.launcher.detached=true: this sweeper has to wait for the results of its trials. "
+            "Leave it out. If the sweep is interrupted its jobs keep running, and the same command "
+            "with the same hydra.sweep.dir continues it (with hydra/sweeper=runwright)."
         )
     if shutil.which("sbatch") is None:
         raise UserError(
@@ -169,13 +169,13 @@ def _refuse_what_cannot_be(options: SlurmCfg, *, is_search: bool) -> None:
 
 
 def _give_directory(composed: DictConfig, known: JobDirectories, swept: Collection[str]) -> None:
-    """Let a job run where an earlier command ran it, if that is not the directory of its number."""
+    """Let a job run where an earlier command ran it, if its number was different then."""
     own, number = run_dir_of(composed), composed.hydra.job.num
     if known and own == known.folder / str(number):
         place = known.place(number, to_config(without_hydra(composed)), swept)
         if place != own:
             composed.hydra.sweep.subdir = place.name
-            log.info("Job #%d of this command has the directory %s.", number, place)
+            log.info("Job #%d of this command runs in %s.", number, place)
 
 
 def _submit(options: SlurmCfg, jobs: Sequence[BatchJob]) -> "list[submitit.Job[Outcome]]":
@@ -184,7 +184,7 @@ def _submit(options: SlurmCfg, jobs: Sequence[BatchJob]) -> "list[submitit.Job[O
         for name, value in vars(options).items()
         if name not in _OURS and value is not None
     }
-    # A task that dies ends the job, instead of leaving the others to wait for it.
+    # A task that dies ends the job, instead of leaving the others waiting for it.
     chosen["slurm_srun_args"] = ["--kill-on-bad-exit=1", *(options.srun_args or [])]
     try:
         return _submitit.submit_together(
@@ -208,15 +208,15 @@ def _submit(options: SlurmCfg, jobs: Sequence[BatchJob]) -> "list[submitit.Job[O
 def _record(sweep_dir: Path, jobs: Sequence[SubmittedJob]) -> None:
     try:
         submissions.record(sweep_dir, jobs)
-    except OSError as error:  # the jobs are under way, and must be looked after all the same
+    except OSError as error:  # the jobs are running, and must be watched all the same
         log.warning("What was submitted could not be recorded in %s: %s", sweep_dir, error)
 
 
 def _sum_up(outcomes: Mapping[int, Outcome], sweep_dir: Path) -> None:
-    """Say how many jobs of an array have finished, and what is the matter with the others.
+    """Report how many jobs of an array have finished, and what happened to the others.
 
     Raises:
-        RunError: some have not.
+        RunError: some have not finished.
     """
     failed: dict[str, list[int]] = {}
     for number in sorted(outcomes):
@@ -227,9 +227,9 @@ def _sum_up(outcomes: Mapping[int, Outcome], sweep_dir: Path) -> None:
         log.info("%d of %d jobs finished: %s", count, count, _results(sweep_dir))
         return
     lines = [f"{count} of {len(outcomes)} jobs finished."]
-    if len(outcomes) > 1:  # of one, it has just been said
+    if len(outcomes) > 1:  # for a single job, this has just been reported
         lines += [f"  {_listed(numbers)}: {why}" for why, numbers in failed.items()]
-    raise RunError("\n".join([*lines, f"To go on: {sweep_command(sweep_dir)}"]))
+    raise RunError("\n".join([*lines, f"To resume: {sweep_command(sweep_dir)}"]))
 
 
 def _listed(numbers: Iterable[int]) -> str:

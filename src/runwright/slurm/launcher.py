@@ -1,4 +1,4 @@
-"""The launcher that Hydra knows; imports nothing heavy until jobs are submitted."""
+"""The launcher plugin for Hydra; imports nothing heavy until jobs are submitted."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ options.store()
 
 
 class SlurmLauncher(Launcher):
-    """`hydra/launcher=runwright_slurm`: `launcher_options.py` says what it takes."""
+    """`hydra/launcher=runwright_slurm`: `launcher_options.py` has its options."""
 
     _hydra: dict[str, Any]
 

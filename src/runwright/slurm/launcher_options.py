@@ -1,4 +1,4 @@
-"""The options of `hydra/launcher=runwright_slurm`: resources, places, and the watch over jobs."""
+"""The options of `hydra/launcher=runwright_slurm`: resources, places, and watching jobs."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ from runwright.compose.plugin_options import store_options
 
 @dataclass
 class SlurmCfg:
-    """What can be chosen of a job on Slurm; the names are those of Hydra's submitit launcher."""
+    """The options of a job on Slurm, named as in Hydra's submitit launcher."""
 
     _target_: str = "runwright.slurm.launcher.SlurmLauncher"
 
@@ -33,12 +33,12 @@ class SlurmCfg:
     exclude: str | None = None
     comment: str | None = None
 
-    # Jobs of the array that run at a time.
+    # Jobs of the array that run at the same time.
     array_parallelism: int = 256
-    # Seconds before the time limit at which a job is told to save a checkpoint and to requeue.
+    # Seconds before the time limit at which a job is told to save a checkpoint and requeue.
     signal_delay_s: int = 120
     # How often a job may be requeued at its time limit. Preemption does not count, unless four
-    # fifths of the time are over, or all but ten minutes.
+    # fifths of the time, or all but ten minutes of it, have passed.
     max_num_timeout: int = 1000
 
     # Commands before the job, such as `module load cuda`.
@@ -48,15 +48,15 @@ class SlurmCfg:
     # The Python to run with; by default the one that submits.
     python: str | None = None
     stderr_to_stdout: bool = False
-    # Further options of sbatch, e.g. {mail-type: FAIL}.
+    # Other options of sbatch, e.g. {mail-type: FAIL}.
     additional_parameters: dict[str, Any] = field(default_factory=dict)
 
-    # Submit and leave; `python -m runwright results` collects later.
+    # Submit without waiting; `python -m runwright results` collects the results later.
     detached: bool = False
     # Seconds between looks at the queue.
     poll_every: float = 10.0
 
 
 def store() -> None:
-    """Let Hydra find it."""
+    """Register it with Hydra."""
     store_options("hydra/launcher", "runwright_slurm", SlurmCfg)

@@ -1,4 +1,4 @@
-"""What Slurm says of jobs: whether they are still in the queue, and how they ended."""
+"""What Slurm says about jobs: whether they are still in the queue, and how they ended."""
 
 import os
 import re
@@ -20,9 +20,9 @@ ENDED: Final = frozenset(
         "TIMEOUT",
     }
 )
-"""States of a job that nothing follows upon; the queue's listing may show them for a while."""
+"""Final states of a job; the queue's listing may still show them for a while."""
 
-# Exit codes, as status:signal, of jobs that were killed; which it is depends on who killed them.
+# Exit codes, as status:signal, of killed jobs; which one depends on what killed them.
 _KILLED: Final = frozenset({"0:9", "9:0", "137:0"})
 
 
@@ -30,18 +30,18 @@ class OutOfReachError(Exception):
     """Slurm does not answer; the text says why."""
 
 
-def is_here() -> bool:
-    """Whether there is a Slurm on this machine to be asked."""
+def is_available() -> bool:
+    """Whether there is a Slurm on this machine to ask."""
     return shutil.which("squeue") is not None
 
 
 def array_of(job: str) -> str:
-    """The array that a job is a task of, `12` of `12_3`; the job itself when it is of none."""
+    """The array of a job, `12` for `12_3`; the job itself if it is in none."""
     return job.partition("_")[0]
 
 
 def in_queue(jobs: Iterable[str]) -> dict[str, str]:
-    """Those of some jobs that wait, run, or will run again, with their states.
+    """Those of the jobs that are waiting, running, or will run again, with their states.
 
     Raises:
         OutOfReachError: Slurm does not answer.
@@ -52,7 +52,7 @@ def in_queue(jobs: Iterable[str]) -> dict[str, str]:
     listed = ",".join(sorted(arrays))
     done = _run("squeue", "--noheader", "--array", "--jobs", listed, "--format", "%i %T")
     if done.returncode != 0:
-        if "Invalid job id" in done.stderr:  # so long ended that Slurm has forgotten it
+        if "Invalid job id" in done.stderr:  # ended so long ago that Slurm has forgotten it
             return {}
         raise OutOfReachError(done.stderr.strip().rpartition("\n")[2])
     states = (line.split() for line in done.stdout.splitlines())
@@ -60,10 +60,10 @@ def in_queue(jobs: Iterable[str]) -> dict[str, str]:
 
 
 def ended(jobs: Collection[str]) -> dict[str, str]:
-    """The states in which jobs ended that are in the queue no more, with what their exit code says.
+    """The final states of jobs that have left the queue, with what their exit code says.
 
-    By Slurm's accounting or its memory; a job that neither knows is left out. Of a task that is
-    cancelled while its array waits, both know nothing, or that it waits.
+    From Slurm's accounting or its memory; a job that neither knows is left out. A task that is
+    cancelled while its array waits is unknown to both, or still listed as waiting.
 
     Raises:
         OutOfReachError: Slurm does not answer.
@@ -85,21 +85,21 @@ def ended(jobs: Collection[str]) -> dict[str, str]:
         if state not in ENDED and (fields := _remembered(job)):
             state, code = fields.get("JobState", "gone"), fields.get("ExitCode", "unknown")
         if state == "PENDING" and array_of(job) in arrays_known:
-            state = "CANCELLED"  # it waited, and is in the queue no more
+            state = "CANCELLED"  # it was waiting, and is no longer in the queue
         if state in ENDED:
-            found[job] = _told(state, code)
+            found[job] = _described(state, code)
     return found
 
 
 def is_preempted() -> bool:
-    """Whether Slurm takes away the place of the job that asks this, in order to run it again."""
+    """Whether Slurm is preempting the calling job, in order to run it again."""
     job = _own_job()
     is_marked = job.get("JobState") == "RUNNING" and job.get("PreemptTime", "None") != "None"
     return is_marked or _has_restarted(job)
 
 
 def is_requeued() -> bool:
-    """Whether Slurm has put the job that asks this back into the queue, and is about to kill it."""
+    """Whether Slurm has put the calling job back into the queue, and is about to kill it."""
     return _has_restarted(_own_job())
 
 
@@ -115,7 +115,7 @@ def _has_restarted(job: Mapping[str, str]) -> bool:
 
 
 def _remembered(job: str) -> dict[str, str]:
-    """What Slurm's controller knows of a job; nothing of one that it has forgotten."""
+    """What Slurm's controller knows about a job; empty if it has forgotten the job."""
     done = _run("scontrol", "show", "job", job)
     if done.returncode != 0:
         return {}
@@ -124,7 +124,7 @@ def _remembered(job: str) -> dict[str, str]:
 
 
 def _tasks(listed: str) -> Iterator[str]:
-    """The jobs of a line of the accounts: those that wait share one, `12_[0,2-3%50]`."""
+    """The jobs on a line of the accounting: waiting ones share a line, `12_[0,2-3%50]`."""
     found = re.fullmatch(r"(\d+)_\[([\d,-]+)(%\d+)?\]", listed)
     if found is None:
         yield listed
@@ -134,14 +134,14 @@ def _tasks(listed: str) -> Iterator[str]:
         yield from (f"{found[1]}_{task}" for task in range(int(first), int(last or first) + 1))
 
 
-def _told(state: str, code: str) -> str:
+def _described(state: str, code: str) -> str:
     state = state.split(maxsplit=1)[0]  # "CANCELLED by 1000"
     if state == "OUT_OF_MEMORY":
         return f"{state}; ask for more with hydra.launcher.mem_gb"
     if code in _KILLED:
         return (
-            f"{state}, killed with SIGKILL (exit code {code}): perhaps for the memory that it "
-            "took, see hydra.launcher.mem_gb"
+            f"{state}, killed with SIGKILL (exit code {code}): perhaps because it ran out of "
+            "memory, see hydra.launcher.mem_gb"
         )
     return f"{state}, exit code {code}" if state == "FAILED" else state
 

@@ -1,6 +1,6 @@
 """`submissions/` in a sweep directory: which jobs were submitted, when, and with which code.
 
-A file for each submission: the slots of a sweep submit side by side, and no file is written by two.
+One file per submission: the slots of a sweep submit in parallel, and no two may write one file.
 """
 
 import datetime
@@ -24,12 +24,12 @@ class SubmittedJob:
     """A job as it was submitted.
 
     Attributes:
-        number: which of the multirun's it is.
-        job: what Slurm calls it: `12_3`.
+        number: its number in the multirun.
+        job: Slurm's name for it: `12_3`.
         overrides: its command line.
-        run_dir: where it writes, None where only the job itself knows.
-        code: the version of the code at the submission, None where that is not known.
-        log: where what it prints goes, None where that is not known.
+        run_dir: where it writes; None if only the job itself knows.
+        code: the version of the code at the submission; None if unknown.
+        log: where its output goes; None if unknown.
     """
 
     number: int
@@ -41,7 +41,7 @@ class SubmittedJob:
 
 
 def record(sweep_dir: Path, jobs: Sequence[SubmittedJob]) -> None:
-    """Write down what was submitted.
+    """Record what was submitted.
 
     Raises:
         OSError: it cannot be written.
@@ -69,7 +69,7 @@ def record(sweep_dir: Path, jobs: Sequence[SubmittedJob]) -> None:
 def recorded(folders: Iterable[Path]) -> dict[Path, list[SubmittedJob]]:
     """The jobs that were submitted in sweep directories at or below these, by directory.
 
-    Of those that were submitted more than once, the last submission.
+    For those that were submitted more than once, the last submission.
     """
     found: dict[Path, list[SubmittedJob]] = {}
     for folder in folders:
@@ -82,7 +82,7 @@ def recorded(folders: Iterable[Path]) -> dict[Path, list[SubmittedJob]]:
 
 
 def _read(path: Path, sweep_dir: Path) -> list[SubmittedJob]:
-    """The jobs of one file; none of one that is not ours."""
+    """The jobs of one file; empty if it is not ours."""
     try:
         entry: dict[str, Any] = json.loads(path.read_text())
         return [
@@ -101,12 +101,12 @@ def _read(path: Path, sweep_dir: Path) -> list[SubmittedJob]:
 
 
 def _below(sweep_dir: Path, path: Path | None) -> str | None:
-    """A path as it is found after the sweep directory was moved."""
+    """A path, adjusted if the sweep directory was moved."""
     if path is not None and path.is_relative_to(sweep_dir):
         path = path.relative_to(sweep_dir)
     return None if path is None else str(path)
 
 
 def _number(path: Path) -> tuple[int, str]:
-    """Sorts array 10 behind 9."""
+    """Sorts array 10 after 9."""
     return int(path.stem) if path.stem.isdigit() else 0, str(path)

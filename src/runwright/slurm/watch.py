@@ -1,4 +1,4 @@
-"""The watch over submitted jobs: it tells of each how it ended, and notices those that are gone."""
+"""Watching submitted jobs: reports how each ended, and notices those that have disappeared."""
 
 import logging
 import re
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 # How long a result may take to appear on a network file system after its job has ended.
 _GRACE_SECONDS: Final = 10.0
-# What Gloo, NCCL and torch's store say of another process that is gone.
+# What Gloo, NCCL and torch's store say when another process has died.
 _LOST_CONNECTION: Final = re.compile(
     r"Connection (was )?(closed|reset|refused|likely closed)|Broken pipe|remote process exited"
 )
@@ -39,26 +39,26 @@ class Watch:
     _is_out_of_reach: bool = False
 
     def until_all_ended(self) -> dict[int, Outcome]:
-        """Wait for every job; one that fails or is gone is told of at once."""
+        """Wait for every job; one that fails or disappears is reported at once."""
         outcomes: dict[int, Outcome] = {}
         gone_since: dict[int, float] = {}
         looked = time.monotonic()
         while True:
             for number, job in self.jobs.items():
-                if number not in outcomes and all(map(_submitit.has_told, _tasks(job))):
+                if number not in outcomes and all(map(_submitit.has_result, _tasks(job))):
                     outcomes[number] = self._ended(number)
             if len(outcomes) == len(self.jobs):
                 return outcomes
             now = time.monotonic()
             if now - looked >= self.poll_every:
                 looked = now
-                self._note_the_gone(outcomes, gone_since)
+                self._note_missing(outcomes, gone_since)
             for number, since in gone_since.items():
                 if number not in outcomes and now - since > _GRACE_SECONDS:
                     outcomes[number] = self._ended(number)
             time.sleep(min(0.5, self.poll_every / 4))
 
-    def _note_the_gone(self, outcomes: Mapping[int, Outcome], gone_since: dict[int, float]) -> None:
+    def _note_missing(self, outcomes: Mapping[int, Outcome], gone_since: dict[int, float]) -> None:
         ids = {number: job.job_id for number, job in self.jobs.items() if number not in outcomes}
         try:
             waiting = queue.in_queue(ids.values())
@@ -77,10 +77,10 @@ class Watch:
                 gone_since.setdefault(number, time.monotonic())
 
     def _ended(self, number: int) -> Outcome:
-        """What a job came to; of several tasks, on which of them it failed."""
+        """The outcome of a job; with several tasks, of the one that failed."""
         job = self.jobs[number]
         tasks = _tasks(job)
-        told = [(task, _outcome(task)) for task in tasks if _submitit.has_told(task)]
+        told = [(task, _outcome(task)) for task in tasks if _submitit.has_result(task)]
         failed = [(task, outcome) for task, outcome in told if outcome.error is not None]
         # When a task fails, the others lose the connection to it: that is not what went wrong.
         failed.sort(key=lambda one: _has_lost_connection(one[1]))
@@ -103,7 +103,7 @@ def _tasks(job: "submitit.Job[Outcome]") -> "Sequence[submitit.Job[Outcome]]":
 
 
 def _outcome(task: "submitit.Job[Any]") -> Outcome:
-    """The result of a task, which is there."""
+    """The result of a task that has one."""
     try:
         return task.result()
     except Exception as error:  # noqa: BLE001  # whatever the task sent
@@ -111,9 +111,9 @@ def _outcome(task: "submitit.Job[Any]") -> Outcome:
 
 
 def _how_ended(job: "submitit.Job[Any]", task: "submitit.Job[Any]") -> str:
-    """How a job ended that has told nothing."""
+    """How a job without a result ended."""
     try:
-        state = queue.ended([job.job_id]).get(job.job_id, "it is gone from the queue")
+        state = queue.ended([job.job_id]).get(job.job_id, "it has gone from the queue")
     except queue.OutOfReachError as error:
         state = str(error)
     if state == "CANCELLED" and _submitit.log_of(task) is None:

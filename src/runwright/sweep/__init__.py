@@ -1,1 +1,1 @@
-"""Sweeps: a Hydra sweeper on top of Optuna that prunes, resumes, and waits for nobody."""
+"""Sweeps: a Hydra sweeper on top of Optuna that prunes, resumes, and never idles."""

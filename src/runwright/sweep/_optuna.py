@@ -1,4 +1,4 @@
-"""What is private of Optuna: its storages change a trial atomically, and only by its inner id.
+"""Optuna's private parts: its storages change a trial atomically, but only by internal id.
 
 `tests/sweep/test_optuna.py` says what to do when Optuna changes it.
 """
@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 
 def running_trial(study: Study, trial: FrozenTrial) -> Trial:
-    """A trial that was given out, to report to."""
+    """A running trial, to report to."""
     return Trial(study, trial._trial_id)
 
 

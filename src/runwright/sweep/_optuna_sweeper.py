@@ -1,4 +1,4 @@
-"""What is private of Hydra's own Optuna sweeper.
+"""The private parts of Hydra's own Optuna sweeper.
 
 `tests/sweep/test_optuna_sweeper.py` says what to do when it changes.
 """
@@ -20,14 +20,14 @@ SAMPLER_TARGETS: Final = tuple(
 """Functions that make samplers, as its configurations name them."""
 
 REMOVED_SAMPLER: Final = f"{config.__name__}.{config.raise_motpe_removed.__name__}"
-"""What says that a sampler is no longer there."""
+"""The message that a sampler no longer exists."""
 
 
 def distribution_of(override: Override) -> BaseDistribution | str:
-    """What an override samples from, or the one value that it gives, as text."""
+    """The distribution of an override, or the one value that it sets, as text."""
     return _impl.create_optuna_distribution_from_override(override)
 
 
 def extend_search_space(sweeper: OptunaSweeper, function: Callable[..., Any] | None) -> None:
-    """Let a function suggest further values of every trial."""
+    """Let a function suggest more values for every trial."""
     sweeper.sweeper.custom_search_space_extender = function

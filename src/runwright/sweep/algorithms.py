@@ -48,7 +48,7 @@ _BOUNDS: Final[dict[str, tuple[float, float]]] = {
     "patience": (0, math.inf),
     "min_delta": (0, math.inf),
 }
-"""Option → its least and greatest value, in whatever sampler or pruner; Optuna checks only some."""
+"""Option → its smallest and largest value, in any sampler or pruner; Optuna checks only some."""
 
 _COUNTS_OR_AUTO: Final = ("min_resource", "max_resource")
 _MADE_IN_PYTHON: Final = ("constraints_func", "source_trials", "gamma", "weights")
@@ -58,7 +58,7 @@ _NESTED: Final = {
     "independent_sampler": "optuna.samplers.RandomSampler",
     "wrapped_pruner": "optuna.pruners.MedianPruner",
 }
-"""Option → what it may be, for one that is an object of Optuna's."""
+"""Option → its class, for options that are objects of Optuna's."""
 
 
 def problems_of_options(part: Part, options: Mapping[str, Any]) -> Iterator[str]:
@@ -72,9 +72,9 @@ def problems_of_options(part: Part, options: Mapping[str, Any]) -> Iterator[str]
             continue
         if name in _COUNTS_OR_AUTO and not isinstance(value, int):
             if value != "auto":
-                yield f"{key} must be auto or a whole number, got {value}."
+                yield f"{key} must be auto or an integer, got {value}."
         elif name in _MADE_IN_PYTHON:
-            yield f"{key}: only Python can make one, a configuration cannot. Leave it out."
+            yield f"{key}: it can only be made in Python, not in a configuration. Leave it out."
         elif name in _NESTED and not (isinstance(value, Mapping) and "_target_" in value):
             yield f"{key} must have a _target_, such as {{_target_: {_NESTED[name]}}}."
         elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -82,7 +82,7 @@ def problems_of_options(part: Part, options: Mapping[str, Any]) -> Iterator[str]
 
 
 def out_of_bounds(key: str, value: float, low: float, high: float = math.inf) -> Iterator[str]:
-    """That a number is not finite, or is below or above what is allowed."""
+    """A sentence if a number is not finite, or is outside what is allowed."""
     if not low <= value <= high or not math.isfinite(value):
         limits = [f"≥ {low}"] * (low > -math.inf) + [f"≤ {high}"] * (high < math.inf)
         yield f"{key} must be {', '.join(limits) or 'finite'}, got {value}."
@@ -91,19 +91,19 @@ def out_of_bounds(key: str, value: float, low: float, high: float = math.inf) ->
 def make_sampler(
     options: Mapping[str, Any], space: SearchSpace, sweepers_before: int = 0
 ) -> BaseSampler:
-    """The sampler; of a later sweeper on a study, with a seed that draws other values.
+    """The sampler; for a later sweeper on a study, with a seed that draws other values.
 
-    A quasi-random sequence is one for all, of which every sweeper takes the next points.
+    A quasi-random sequence is shared: every sweeper takes its next points.
 
     Raises:
-        UserError: it refuses its options, or the space.
+        UserError: it refuses its options or the space.
     """
     chosen = dict(options)
     seed: int | None = chosen.get("seed")
     if sweepers_before and seed is not None and not chosen["_target_"].endswith("QMCSampler"):
         chosen["seed"] = int(np.random.SeedSequence([seed, sweepers_before]).generate_state(1)[0])
     sampler = _instantiated("sampler", chosen)
-    # A grid is the one sampler that has to know the space beforehand.
+    # A grid is the only sampler that has to know the space beforehand.
     if isinstance(sampler, functools.partial):
         sampler = cast("Callable[..., BaseSampler]", sampler)(space.grid())
     return cast("BaseSampler", sampler)
@@ -131,7 +131,7 @@ def _instantiated(part: Part, options: Mapping[str, Any]) -> Any:
 
 
 def _targets(part: Part) -> list[str]:
-    """What `_target_` may name: "optuna.*" would take in all that Optuna's modules import."""
+    """What `_target_` may name: "optuna.*" would include everything that Optuna imports."""
     if part == "pruner":
         return _public(optuna.pruners)
     return [*_public(optuna.samplers), *SAMPLER_TARGETS, REMOVED_SAMPLER]

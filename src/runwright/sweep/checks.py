@@ -1,4 +1,4 @@
-"""What can be wrong with the options of a sweep: by themselves, beside its space, in its study."""
+"""What can be wrong with a sweep's options: by themselves, with its space, with its study."""
 
 import importlib.util
 import logging
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What Optuna imports when it first needs it, which may be in the middle of a sweep.
+# Packages that Optuna imports on first use, which may be in the middle of a sweep.
 _NEEDS: Final = {
     "CmaEsSampler": "cmaes",
     "GPSampler": "scipy",
@@ -27,11 +27,11 @@ _NEEDS: Final = {
 }
 
 _ASKED: Final = "asked"
-"""User attribute of the study: what its values are, and what all its trials have in common."""
+"""User attribute of the study: what its values are, and what all its trials share."""
 
 
 def check(options: SweeperCfg) -> None:
-    """Check what can be known of the options by themselves.
+    """Check the options by themselves.
 
     Raises:
         ConfigError: with everything that is wrong.
@@ -46,7 +46,7 @@ def check(options: SweeperCfg) -> None:
     prunes = not pruner.endswith("NopPruner")
     if prunes and len(options.measures or ()) > 1:
         problems.append(
-            "hydra.sweeper.measures: with several there is no pruning; choose "
+            "hydra.sweeper.measures: pruning takes a single measure; choose "
             "hydra/sweeper/pruner=none."
         )
     if pruner.endswith("WilcoxonPruner") and not options.seeds:
@@ -58,7 +58,7 @@ def check(options: SweeperCfg) -> None:
     for i, seed in enumerate(seeds):
         problems += out_of_bounds(f"hydra.sweeper.seeds[{i}]", seed, 0, MAX_SEED)
     problems.extend(
-        f"hydra.sweeper.seeds has {seed} twice; the same run is no further sample."
+        f"hydra.sweeper.seeds has {seed} twice; the same run is not another sample."
         for seed in dict.fromkeys(seeds)
         if seeds.count(seed) > 1
     )
@@ -69,7 +69,7 @@ def check(options: SweeperCfg) -> None:
 
 
 def check_stock(options: OptunaSweeperCfg) -> None:
-    """Check what can be known of the options of Hydra's own sweeper by themselves.
+    """Check the options of Hydra's own sweeper by themselves.
 
     Raises:
         ConfigError: with everything that is wrong.
@@ -102,10 +102,10 @@ def _missing_package(part: str, options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def check_space(options: SweeperCfg, space: SearchSpace) -> list[Values]:
-    """Check the options that speak of the space.
+    """Check the options that refer to the space.
 
     Returns:
-        What is to be tried first, each value as the space has it.
+        The values to try first, as members of the space.
 
     Raises:
         ConfigError: with everything that is wrong.
@@ -118,7 +118,9 @@ def check_space(options: SweeperCfg, space: SearchSpace) -> list[Values]:
             "hydra.sweeper.params."
         )
     if options.seeds and "seed" in {*space.known(), *space.fixed}:
-        problems.append("seed: hydra.sweeper.seeds gives every trial its seeds. Leave one out.")
+        problems.append(
+            "seed: hydra.sweeper.seeds gives every trial its seeds. Leave one of the two out."
+        )
     queued: list[Values] = []
     for index, by_hand in enumerate(options.enqueue or []):
         found: Values = {}
@@ -134,7 +136,7 @@ def check_space(options: SweeperCfg, space: SearchSpace) -> list[Values]:
 
 
 def _queued(space: SearchSpace, name: str, value: Any, beside: Values) -> Any:
-    """A value that is queued by hand, as the space has it."""
+    """A value that the user enqueued, as a member of the space."""
     if name in space.fixed:
         raise UserError(f"is fixed for all trials, {name}={space.fixed[name]}. Leave it out.")
     if name not in space.known():
@@ -153,10 +155,10 @@ def _queued(space: SearchSpace, name: str, value: Any, beside: Values) -> Any:
 
 
 def check_study(study: "optuna.Study", space: SearchSpace, options: SweeperCfg) -> None:
-    """Check that what a study has had and what it is to have now can be compared.
+    """Check that the new trials of a study can be compared with its earlier ones.
 
     Raises:
-        ConfigError: with everything that cannot.
+        ConfigError: with everything that cannot be compared.
     """
     asked: dict[str, Any] = {
         "measures": options.measures or [],
@@ -165,30 +167,28 @@ def check_study(study: "optuna.Study", space: SearchSpace, options: SweeperCfg) 
     }
     before: dict[str, Any] = study.user_attrs.get(_ASKED, asked)
     problems = [
-        f"hydra.sweeper.{name}={_list(asked[name])}, but the trials of this study have values of "
-        f"{name}={_list(before[name])}."
+        f"hydra.sweeper.{name}={_list(asked[name])}, but the trials of this study were run "
+        f"with {name}={_list(before[name])}."
         for name in ("measures", "seeds")
         if before[name] != asked[name]
     ]
     problems += _changed_ranges(study, space)
     if problems:
-        way = f"Take another hydra.sweeper.study_name than {study.study_name}."
+        way = f"Use a hydra.sweeper.study_name other than {study.study_name}."
         raise ConfigError([f"{problem} {way}" for problem in problems])
     fixed: dict[str, str] = before["fixed"]
     had = {name for trial in study.get_trials(deepcopy=False) for name in trial.params}
     sampled = space.known() | had
     if options.custom_search_space is None:
         for name in sorted(had - space.known()):
-            log.warning(
-                "%s was searched by trials that this study has had before; no longer.", name
-            )
+            log.warning("%s was searched by earlier trials of this study, and no longer is.", name)
     for name in sorted((fixed.keys() | space.fixed.keys()) - sampled):
         if fixed.get(name) != space.fixed.get(name):
             log.warning(
-                "%s=%s: trials that this study has had before were made with %s.",
+                "%s=%s: earlier trials of this study were run with %s.",
                 name,
                 space.fixed.get(name, "(not given)"),
-                fixed.get(name, "the usual value"),
+                fixed.get(name, "the default"),
             )
     study.set_user_attr(_ASKED, before)
 
@@ -198,7 +198,7 @@ def _list(values: Sequence[Any]) -> str:
 
 
 def _changed_ranges(study: "optuna.Study", space: SearchSpace) -> Iterator[str]:
-    """Options that the study has sampled in a way that cannot be mixed with the one now."""
+    """Options that the study has sampled in a way that cannot be mixed with the new one."""
     had = {
         (name, described(distribution)): distribution
         for trial in study.get_trials(deepcopy=False)
@@ -208,16 +208,16 @@ def _changed_ranges(study: "optuna.Study", space: SearchSpace) -> Iterator[str]:
         for now in space.ways(name, {}):
             if not are_compatible(distribution, now):
                 yield (
-                    f"{name}: trials of the study are from {text}, and it is to be "
-                    f"{described(now)} now. Those cannot be searched together."
+                    f"{name}: earlier trials of the study sampled it from {text}, and now it is "
+                    f"{described(now)}. The two cannot be searched together."
                 )
 
 
 def check_pruner(options: SweeperCfg, monitor: str | None) -> None:
-    """Check that the pruner goes by the measure that the sweep optimises.
+    """Check that the pruner uses the measure that the sweep optimises.
 
     Raises:
-        ConfigError: it would go by another one, which the run returns.
+        ConfigError: it would use another one, the one that the run returns.
     """
     measures = options.measures or []
     prunes = not str(options.pruner.get("_target_")).endswith("NopPruner")
@@ -225,7 +225,7 @@ def check_pruner(options: SweeperCfg, monitor: str | None) -> None:
         return
     if measures != [monitor]:
         problem = (
-            f"hydra.sweeper.measures={_list(measures)}: the pruner would go by {monitor}. Give "
+            f"hydra.sweeper.measures={_list(measures)}: the pruner would use {monitor}. Set "
             f"training.monitor={measures[0]}, or hydra/sweeper/pruner=none."
         )
         raise ConfigError([problem])
@@ -234,10 +234,10 @@ def check_pruner(options: SweeperCfg, monitor: str | None) -> None:
 def directions(
     given: Any, measures: Sequence[str], known: Mapping[str, str], monitor: str | None = None
 ) -> list[str]:
-    """One direction for each measure: that which is known; one that is given must not deny it.
+    """One direction per measure: the known one, which a given one must not contradict.
 
     Args:
-        given: `hydra.sweeper.direction`, one for all or a list; None follows from the measures.
+        given: `hydra.sweeper.direction`, one for all or a list; None means the known ones.
         measures: what a sweep optimises; "" is what the run returns.
         known: measure → direction.
         monitor: the name of what the run returns.
@@ -250,8 +250,8 @@ def directions(
     problems: list[str] = []
     if len(chosen) != len(measures):
         problems.append(
-            f"hydra.sweeper.direction has {len(chosen)} entries, where {len(measures)} "
-            f"{'is' if len(measures) == 1 else 'are'} optimised."
+            f"hydra.sweeper.direction has {len(chosen)} entries, but {len(measures)} "
+            f"{'measure is' if len(measures) == 1 else 'measures are'} optimised."
         )
     found: list[str] = []
     for measure, direction in zip(measures, chosen, strict=False):

@@ -22,14 +22,14 @@ def check_corners(
     config: DictConfig,
     before_building: Callable[[], None] = lambda: None,
 ) -> Config | None:
-    """Check the corners of a space, and the trials that a person enqueued.
+    """Check the corners of a space, and the trials that the user enqueued.
 
     Args:
         space: the space.
         enqueued: values to try first.
         loader: composes the trials.
         config: the configuration of the sweep itself.
-        before_building: is called when all are composed without a mistake.
+        before_building: is called once all are composed without a mistake.
 
     Returns:
         The configuration of one corner.
@@ -57,7 +57,7 @@ def check_corners(
     found += preflight.problems_of_jobs(loader.pending)
     if found:
         raise ConfigError(found)
-    log.info("%d corners of the search space are in order.", len(corners))
+    log.info("%d corners of the search space are valid.", len(corners))
     configs = [composed for _, composed in loader.pending.waiting.values()]
     loader.pending.launch()
     return configs[0] if configs else None
@@ -69,7 +69,7 @@ def known_directions(config: Config | None) -> tuple[dict[str, str], str | None]
 
 
 def _without_values(problem: str, values: Values) -> str:
-    """What is wrong with a trial, in words that are the same for trials with other values."""
+    """What is wrong with a trial, in words that do not depend on its values."""
     for name, value in values.items():
         problem = problem.replace(f"{name}={value}", name)
     return problem

@@ -1,4 +1,4 @@
-"""What one option is sampled from: read from an override, compared with values, listed."""
+"""What one option is sampled from: parsing an override, comparing values, listing them."""
 
 import math
 from decimal import Decimal
@@ -34,10 +34,10 @@ _LOG: Final = "log"
 
 
 def read(override: Override) -> BaseDistribution | str:
-    """What an override samples from, or the one value that it gives, as text.
+    """The distribution of an override, or the one value that it sets, as text.
 
     Raises:
-        UserError: it cannot be sampled, or would not be sampled as it is written.
+        UserError: it cannot be sampled, or not in the way it is written.
     """
     if override.is_sweep_override():
         _refuse_without_effect(override.value())
@@ -46,11 +46,13 @@ def read(override: Override) -> BaseDistribution | str:
     except (ValueError, NotImplementedError, AssertionError, OmegaConfBaseException) as error:
         raise UserError(str(error).splitlines()[0]) from error
     if isinstance(found, CategoricalDistribution):
-        # Optuna keeps the place of a choice, by the first that is equal: of 1, 1.0 and true it
-        # would put the first on record whichever was run.
+        # Optuna stores the index of the first choice that is equal: of 1, 1.0 and true it would
+        # record the first, whichever was run.
         equal = [choice for i, choice in enumerate(found.choices) if choice in found.choices[:i]]
         if equal:
-            raise UserError(f"has {text_of(equal[0])} twice, or what counts as equal to it.")
+            raise UserError(
+                f"has {text_of(equal[0])} twice, or a value that counts as equal to it."
+            )
     return found
 
 
@@ -61,7 +63,7 @@ def _refuse_without_effect(swept: Any) -> None:
         raise UserError(f"the tag '{unknown[0]}' means nothing. {did_you_mean(unknown[0], [_LOG])}")
     if _LOG in swept.tags and not isinstance(swept, IntervalSweep):
         raise UserError(
-            "only an interval is sampled on a log scale: tag(log, interval(…)), of whole numbers "
+            "only an interval can be sampled on a log scale: tag(log, interval(…)), for integers "
             "tag(log, int(interval(…)))."
         )
     if getattr(swept, "shuffle", False):
@@ -80,7 +82,7 @@ def plain(text: str) -> Any:
 
 
 def value_of(recorded: Any) -> Any:
-    """The value that a recorded choice stands for; Optuna keeps null, lists and texts as text."""
+    """The value that a recorded choice stands for; Optuna stores null, lists and text as text."""
     return plain(recorded) if isinstance(recorded, str) else recorded
 
 
@@ -95,7 +97,7 @@ def _unquoted(value: Any) -> Any:
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether two plain values are the same for an option, whatever the way they are written."""
+    """Whether two plain values are the same for an option, however they are written."""
     if isinstance(one, str) and isinstance(other, bool):
         one, other = other, one
     if isinstance(one, bool) and isinstance(other, str):
@@ -109,10 +111,10 @@ def is_same(one: Any, other: Any) -> bool:
 
 
 def member(distribution: BaseDistribution, value: Any) -> Any:
-    """The member of a distribution that a plain value means, as the distribution has it.
+    """The member of a distribution that a plain value stands for.
 
     Raises:
-        UserError: it is none; says what is allowed.
+        UserError: it is not a member; says what is allowed.
     """
     if isinstance(distribution, CategoricalDistribution):
         for choice in distribution.choices:
@@ -124,7 +126,7 @@ def member(distribution: BaseDistribution, value: Any) -> Any:
     low, high, step = distribution.low, distribution.high, distribution.step
     whole = isinstance(distribution, IntDistribution)
     if isinstance(value, bool) or not isinstance(value, int | float) or (whole and value % 1):
-        raise UserError(f"must be a {'whole ' if whole else ''}number, got {value}.")
+        raise UserError(f"must be {'an integer' if whole else 'a number'}, got {value}.")
     if not low <= value <= high:
         raise UserError(f"must be ≥ {low}, ≤ {high}, got {value}.")
     found = int(value) if whole else float(value)
@@ -135,12 +137,12 @@ def member(distribution: BaseDistribution, value: Any) -> Any:
 
 
 def text_of(choice: Any) -> str:
-    """A choice as one writes it."""
+    """A choice as it is written."""
     return str(choice).lower() if isinstance(choice, bool) else str(choice)
 
 
 def described(distribution: BaseDistribution) -> str:
-    """A distribution as one writes it."""
+    """A distribution as it is written."""
     if isinstance(distribution, CategoricalDistribution):
         return f"choice({', '.join(map(text_of, distribution.choices))})"
     assert isinstance(distribution, IntDistribution | FloatDistribution)
@@ -169,7 +171,7 @@ def suggest(trial: "Trial", name: str, distribution: BaseDistribution) -> Any:
 
 
 def choices(distribution: BaseDistribution) -> list[Any] | None:
-    """Every value, or None when there is no end to them."""
+    """Every value, or None if there are infinitely many."""
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
     if isinstance(distribution, IntDistribution):

@@ -1,6 +1,6 @@
-"""Heartbeats of running trials, which tell those that somebody looks after from those left behind.
+"""Heartbeats of running trials, which tell live trials from abandoned ones.
 
-Ours and not Optuna's, whose heartbeats only databases have.
+Ours, not Optuna's, whose heartbeats only work with databases.
 """
 
 import contextlib
@@ -27,12 +27,12 @@ _LATE_AFTER: Final = 1.5
 
 
 def send_heartbeat(study: optuna.Study, number: int, *, from_afar: bool = False) -> None:
-    """Note that somebody looks after a trial.
+    """Note that a trial is alive.
 
     Args:
         study: the study.
         number: the trial's.
-        from_afar: whether it lives without this process, as a job that is queued again does.
+        from_afar: whether it lives without this process, as a requeued job does.
     """
     sent = [time.time(), socket.gethostname(), None if from_afar else os.getpid()]
     with contextlib.suppress(UpdateFinishedTrialError):
@@ -41,10 +41,10 @@ def send_heartbeat(study: optuna.Study, number: int, *, from_afar: bool = False)
 
 @contextlib.contextmanager
 def heartbeats(study: optuna.Study, number: int, every: float) -> Generator[None]:
-    """Send the heartbeats of a trial from a thread, while the context lasts."""
+    """Send the heartbeats of a trial from a thread, within the context."""
 
     def beat() -> None:
-        # A storage out of reach for a moment must not end a training.
+        # A storage that is briefly unreachable must not end a training.
         with contextlib.suppress(Exception):
             send_heartbeat(study, number)
 
@@ -56,20 +56,20 @@ def heartbeats(study: optuna.Study, number: int, every: float) -> Generator[None
 def heartbeats_of_waiting(
     study: optuna.Study, own: AbstractSet[int], every: float
 ) -> Generator[None]:
-    """Send the heartbeats of those trials whose jobs do not: they wait in a cluster's queue.
+    """Send the heartbeats of trials whose jobs cannot: they are waiting in a cluster's queue.
 
-    Where the job sends its own, this keeps silent: the last one must be of the process that
-    decides whether the trial lives.
+    Once the job sends its own, this stops: the last one must be from the process that decides
+    whether the trial is alive.
 
     Args:
         study: the study.
-        own: the numbers of the trials; others may add to it and take from it meanwhile.
+        own: the numbers of the trials; other threads may add and remove some meanwhile.
         every: seconds between heartbeats.
     """
 
     def look() -> None:
         for number in tuple(own):
-            with contextlib.suppress(Exception):  # the storage is out of reach for a moment
+            with contextlib.suppress(Exception):  # the storage is briefly unreachable
                 if _silent_for(_trial(study, number)) > _LATE_AFTER * every:
                     send_heartbeat(study, number)
 
@@ -97,7 +97,7 @@ def _repeated(do: Callable[[], None], every: float) -> Generator[None]:
 
 
 def is_dead(trial: FrozenTrial, every: float) -> bool:
-    """Whether nobody looks after a running trial any more."""
+    """Whether a running trial has lost its process."""
     last: Any = trial.user_attrs.get(HEARTBEAT)
     if last is not None:
         _, host, process = cast("tuple[float, str, int | None]", last)
@@ -107,7 +107,7 @@ def is_dead(trial: FrozenTrial, every: float) -> bool:
 
 
 def _silent_for(trial: FrozenTrial) -> float:
-    """Seconds since the last heartbeat, or since the trial was given out."""
+    """Seconds since the last heartbeat, or since the trial was started."""
     last: Any = trial.user_attrs.get(HEARTBEAT)
     if last is not None:
         return time.time() - last[0]

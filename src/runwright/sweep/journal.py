@@ -1,6 +1,6 @@
-"""The journal file of a study, after a full disk or the end of a machine in the middle of a write.
+"""The journal file of a study, after a full disk or a crash in the middle of a write.
 
-Every line is a record. Optuna reads none behind one that is torn, and would write behind it.
+Every line is a record. Optuna reads nothing after a torn line, and would write after it.
 """
 
 import json
@@ -21,13 +21,13 @@ _SHOWN: Final = 60
 
 
 def open_journal(path: Path) -> JournalStorage:
-    """Open a journal, or make it. What is torn at its end is cut off.
+    """Open a journal, or create it. A torn record at its end is cut off.
 
     Raises:
-        UserError: a line in the middle is no record; the file stays as it is.
+        UserError: a line in the middle is not a record; the file stays as it is.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Of the two locks the one that also works on network file systems (NFS 3 and later).
+    # Of Optuna's two locks, the one that also works on network file systems (NFS 3 and later).
     lock = JournalFileOpenLock(str(path))
     _cut_off_torn_end(path, lock)
     try:
@@ -37,14 +37,14 @@ def open_journal(path: Path) -> JournalStorage:
 
 
 def damaged(path: Path) -> UserError | None:
-    """What to do about the first line that is no record; None where there is no such line."""
+    """What to do about the first line that is not a record; None if there is none."""
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
         if not _is_record(line):
             return UserError(
-                f"{path}: line {number} is no record of a study: {line[:_SHOWN]!r}. What follows "
-                "cannot be read. Put a backup in its place; or, if nothing else is known of that "
-                f"line, leave it out: `sed -i.bak {number}d {shlex.quote(str(path))}` keeps the "
-                f"file as {path}.bak. Or begin a new study, with another "
+                f"{path}: line {number} is not a record of a study: {line[:_SHOWN]!r}. What "
+                "follows cannot be read. Restore a backup; or, if there is none, "
+                f"leave that line out: `sed -i.bak {number}d {shlex.quote(str(path))}` keeps the "
+                f"file as {path}.bak. Or start a new study, with another "
                 "hydra.sweep.dir or hydra.sweeper.storage."
             )
     return None
@@ -55,10 +55,12 @@ def _cut_off_torn_end(path: Path, lock: JournalFileOpenLock) -> None:
         return
     lock.acquire()
     try:
-        found = path.read_bytes()  # somebody may just have written the end
+        found = path.read_bytes()  # another process may just have written the end
         if not _ends_in_a_record(found):
             torn = found[_length_of_records(found) :]
-            log.warning("%s: its end was torn, and is cut off: %r", path, torn[:_SHOWN])
+            log.warning(
+                "%s: its last record was torn and has been cut off: %r", path, torn[:_SHOWN]
+            )
             os.truncate(path, len(found) - len(torn))
     finally:
         lock.release()
@@ -69,7 +71,7 @@ def _ends_in_a_record(found: bytes) -> bool:
 
 
 def _length_of_records(found: bytes) -> int:
-    """The length of a journal without what is no record at its end."""
+    """The length of a journal without the incomplete record at its end."""
     end = found.rfind(b"\n") + 1
     while end and not _is_record(found[found.rfind(b"\n", 0, end - 1) + 1 : end]):
         end = found.rfind(b"\n", 0, end - 1) + 1
@@ -79,5 +81,5 @@ def _length_of_records(found: bytes) -> int:
 def _is_record(line: bytes) -> bool:
     try:
         return "op_code" in json.loads(line)
-    except (ValueError, TypeError):  # no JSON, or a number
+    except (ValueError, TypeError):  # not JSON, or a number
         return False

@@ -19,10 +19,10 @@ CommandOf = Callable[[list[str]], str]
 
 
 def write_results(study: optuna.Study, folder: Path, command: CommandOf) -> None:
-    """Write down the best trial, or those of which no other is better in every measure.
+    """Write the best trial, or the trials that no other beats in every measure.
 
     Args:
-        study: the study, of which a trial came to its end.
+        study: the study, with at least one finished trial.
         folder: the sweep directory.
         command: makes the command line of a run from its overrides.
     """

@@ -1,8 +1,8 @@
-"""The slots of a sweep: each runs one trial after the other, and waits for no other.
+"""The slots of a sweep: each runs one trial after another, without waiting for the others.
 
-Where the launcher is Hydra's basic one and there is one slot, trials run in this very process.
-With more slots each has a process of its own, which is kept from trial to trial. Every other
-launcher (joblib, submitit) is given one trial at a time, from a thread a slot.
+With Hydra's basic launcher and one slot, trials run in this very process. With more slots each has
+a process of its own, which is kept from trial to trial. Every other launcher (joblib, submitit) is
+given one trial at a time, from one thread per slot.
 """
 
 import contextlib
@@ -52,11 +52,11 @@ class Assignment:
 
 @attrs.frozen(kw_only=True)
 class Ended:
-    """How launching a trial ended.
+    """How a launched trial ended.
 
     Attributes:
         error: what went wrong, or None.
-        refusal: what the launcher cannot do, for this trial as for any other.
+        refusal: what the launcher cannot do, for this trial or any other.
     """
 
     error: str | None = None
@@ -75,21 +75,21 @@ class Slot(Protocol):
         ...
 
     def interrupt(self) -> None:
-        """Ask the trial that runs to save a checkpoint and end, where nobody else asks it."""
+        """Ask the running trial to save a checkpoint and end, if nothing else asks it."""
         ...
 
     def close(self) -> None:
-        """No more trials follow."""
+        """Release what the slot holds: no more trials follow."""
         ...
 
 
 def work_through(slots: int, new_slot: Callable[[], Slot], next_trial: Next, done: Done) -> None:
     """Keep every slot busy until there are no more trials.
 
-    What ends this thread, such as Ctrl-C, ends the trials too.
+    Whatever ends this thread, such as Ctrl-C, ends the trials too.
 
     Raises:
-        BaseException: the first error that is not of a single trial.
+        BaseException: the first error that does not concern a single trial.
     """
     if slots == 1:
         _work(new_slot(), next_trial, done)
@@ -104,9 +104,9 @@ def work_through(slots: int, new_slot: Callable[[], Slot], next_trial: Next, don
             errors.append(error)
             bug = None if isinstance(error, UserError | RunError) else error
             text = _text(error)
-            log.exception("A slot ended, while the others go on: %s", text, exc_info=bug)
+            log.exception("A slot ended; the others continue: %s", text, exc_info=bug)
 
-    # Daemons: after Ctrl-C nobody waits for a thread that waits for a cluster.
+    # Daemons: after Ctrl-C nothing waits for a thread that waits for a cluster.
     threads = [threading.Thread(target=work, args=(slot,), daemon=True) for slot in opened]
     for thread in threads:
         thread.start()
@@ -142,18 +142,17 @@ class LauncherSlot:
         return _launch(launcher, assignment)
 
     def interrupt(self) -> None:
-        """Leave the jobs to their launcher: those on a cluster go on."""
+        """Leave the jobs to their launcher: those on a cluster keep running."""
 
     def close(self) -> None:
-        """Leave it to the launchers, one a trial."""
+        """Do nothing: each trial has its own launcher."""
 
 
 class ProcessSlot:
     """A process that runs trials with Hydra's basic launcher, and is replaced when it dies."""
 
     def __init__(self, hydra_context: HydraContext, config: DictConfig) -> None:
-        """Start the process when the first trial comes."""
-        # Hydra's and OmegaConf's registers hold functions that only cloudpickle can send.
+        # Hydra's and OmegaConf's registries hold functions that only cloudpickle can send.
         self._start_with = cloudpickle.dumps((hydra_context, config, Singleton.get_state()))
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
@@ -190,21 +189,21 @@ class ProcessSlot:
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs, self._start_with))
             process.start()
-            theirs.close()  # so that the end of the process is the end of the connection
+            theirs.close()  # so that the connection ends with the process
             self._connection, self._process = cast("Connection", ours), process
         return self._connection, self._process
 
 
 def prepare_processes() -> None:
-    """Let the process that the slots are forked from import torch meanwhile."""
+    """Let the process from which the slots are forked import torch in the background."""
     if isinstance(_processes(), ForkServerContext):
         forkserver.ensure_running()
 
 
 def _processes() -> ForkServerContext | SpawnContext:
-    """How processes are made: where that can be done, forked from one that has imported torch.
+    """How processes are made: if possible, forked from one that has imported torch.
 
-    Eight that import it by themselves take half a minute of two cores before the first step.
+    Eight that each import it take half a minute on two cores before the first step.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -215,15 +214,15 @@ def _processes() -> ForkServerContext | SpawnContext:
 
 
 def _serve(connection: Connection, start_with: bytes) -> None:
-    """Run the trials that arrive, until nobody sends any more."""
+    """Run the trials that arrive, until no more are sent."""
     from hydra.core.utils import setup_globals
 
     hydra_context, config, singletons = cloudpickle.loads(start_with)
-    Singleton.set_state(singletons)  # which finds the installed plugins anew
+    Singleton.set_state(singletons)  # which finds the installed plugins again
     basic_launcher.register()
     setup_globals()
     # Several runs side by side would be unreadable; each has its own log.txt.
-    sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  # as long as the process
+    sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  # stays open as long as the process
     with contextlib.suppress(KeyboardInterrupt, EOFError, BrokenPipeError):
         for assignment in _received(connection):
             launcher = Plugins.instance().instantiate_launcher(
@@ -241,7 +240,7 @@ def _launch(launcher: Launcher, assignment: Assignment) -> Ended:
     try:
         (returned,) = launcher.launch([assignment.overrides], initial_job_idx=assignment.number)
     except UserError as error:
-        # A combination that is refused is this trial's; the rest would meet every trial.
+        # A refused combination concerns this trial; anything else would hit every trial.
         is_of_trial = isinstance(error, ConfigError)
         return Ended(error=_text(error), refusal=None if is_of_trial else error)
     except Exception as error:  # noqa: BLE001  # a trial that fails does not end the sweep

@@ -1,4 +1,4 @@
-"""The search space: which options are sampled, from what, and under which condition."""
+"""The search space: which options are sampled, from what, and under which conditions."""
 
 import itertools
 import math
@@ -47,7 +47,7 @@ class SearchSpace:
         distributions: option → what is sampled in every trial.
         when: (option, value as text) → what is sampled only where the option has that value.
         fixed: option → value of every trial.
-        others: further overrides of every trial, such as deletions.
+        others: other overrides of every trial, such as deletions.
     """
 
     distributions: Distributions
@@ -62,7 +62,7 @@ class SearchSpace:
         when: Mapping[str, Mapping[str, str]],
         arguments: Sequence[str],
     ) -> "SearchSpace":
-        """Read the space from the options of the sweeper and the command line, which wins.
+        """Parse the space from the sweeper's options and the command line, which takes precedence.
 
         Raises:
             ConfigError: with everything that cannot be read.
@@ -77,7 +77,7 @@ class SearchSpace:
             for name in sorted(searched & named)
         )
         problems.extend(
-            f"{name} is on the command line {count} times, to be searched in each. Leave one."
+            f"{name} is searched {count} times on the command line. Keep only one."
             for name, count in typed.times.items()
             if count > 1 and name in searched
         )
@@ -126,7 +126,7 @@ class SearchSpace:
         return set(self.distributions).union(*self.when.values())
 
     def may_have(self, name: str, value: Any) -> bool:
-        """Whether an option may have this value, as a study has it, in some trial."""
+        """Whether an option can have this value, as recorded in a study, in some trial."""
         return any(_has(way, value_of(value)) for way in self.ways(name, {}))
 
     def ways(self, name: str, values: Mapping[str, Any]) -> list[BaseDistribution]:
@@ -139,14 +139,14 @@ class SearchSpace:
         return found
 
     def completed(self, values: Mapping[str, Any]) -> Values:
-        """A trial that has these values; what they leave open is at the end of its range."""
+        """A trial with these values; the remaining options are at the end of their range."""
         found: Values = {}
         for name, distribution in self._unfolding(found):
             found[name] = values.get(name, ends(distribution)[0])
         return found
 
     def size(self) -> int | None:
-        """The number of different trials; None when it is not finite, or there are conditions."""
+        """The number of different trials; None if it is infinite, or if there are conditions."""
         if self.when:
             return None
         counts = [choices(distribution) for distribution in self.distributions.values()]
@@ -174,9 +174,9 @@ class SearchSpace:
         return {name: values for name, values in listed.items() if values is not None}
 
     def corners(self) -> list[Values]:
-        """The ends of every range and every choice, in all combinations where they are few.
+        """The ends of every range and every choice, in all combinations if these are few.
 
-        Where they are many: each of them at least once, and combinations drawn at random.
+        If there are many: each of them at least once, in combinations drawn at random.
         """
         found: dict[str, Values] = {}
 
@@ -212,7 +212,7 @@ class SearchSpace:
             yield from self._combinations({**values, name: value})
 
     def _unfolding(self, values: Values) -> Iterator[tuple[str, BaseDistribution]]:
-        """What is still to be given a value; `values` may grow meanwhile."""
+        """The options that still need a value; `values` may grow meanwhile."""
         for name, distribution in self.distributions.items():
             if name not in values:
                 yield name, distribution
@@ -245,12 +245,12 @@ class SearchSpace:
         return [d for part in parts for name, d in part.items() if name.lstrip("+") == option]
 
     def _conditions_without_effect(self) -> Iterator[str]:
-        """Conditions that can never hold: silence about them would be a search never made."""
+        """Conditions that can never hold: part of the search would silently not happen."""
         for option, wanted in self.when:
             where = f"hydra.sweeper.when.'{option}={wanted}'"
             sampled = self._named(option)
             if any(choices(distribution) is None for distribution in sampled):
-                yield f"{where}: '{option}' is drawn from an interval, so it has no value often."
+                yield f"{where}: '{option}' is drawn from an interval, so it rarely has that value."
             elif sampled and not any(_has(distribution, plain(wanted)) for distribution in sampled):
                 allowed = ", ".join(text_of(one) for d in sampled for one in choices(d) or ())
                 yield f"{where}: '{option}' is never {wanted}, but one of: {allowed}."
@@ -261,7 +261,7 @@ class SearchSpace:
                 )
 
     def _incompatible(self) -> Iterator[str]:
-        """Options that are sampled in two ways, which no study takes."""
+        """Options that are sampled in two ways, which no study accepts."""
         for name in sorted(self.known()):
             first, *others = self._named(name.lstrip("+"))
             for other in others:
@@ -273,24 +273,24 @@ class SearchSpace:
                     )
 
     def _overwritten(self) -> Iterator[str]:
-        """Options that are searched, and that what every trial is given sets once more."""
+        """Searched options that a fixed override of every trial would overwrite."""
         for whole, text in self.fixed.items():
             below = [n for n in self.known() if n.lstrip("+").startswith(whole.lstrip("+") + ".")]
             if below and isinstance(plain(text), dict):
                 yield (
-                    f"{whole}={text} sets all that is in it, and {', '.join(sorted(below))} is "
-                    "searched. Give its options one by one."
+                    f"{whole}={text} sets everything in it, but {', '.join(sorted(below))} is "
+                    "searched. Set its options one by one."
                 )
 
 
 @attrs.frozen(kw_only=True)
 class _Part:
-    """What some overrides sample, fix, and do beside that.
+    """What some overrides sample, fix, and do besides.
 
     Attributes:
         sampled: option → what it is sampled from.
         fixed: option → its value.
-        others: what gives no value.
+        others: overrides that set no value.
         times: how often each option is sampled.
     """
 
@@ -301,7 +301,7 @@ class _Part:
 
     @classmethod
     def read(cls, lines: Iterable[tuple[str, str]], problems: list[str]) -> "_Part":
-        """Read overrides, each with where it stands, and note what is wrong."""
+        """Parse overrides, each with its place, and note what is wrong."""
         part = cls()
         for where, line in lines:
             try:
@@ -323,7 +323,7 @@ class _Part:
 
 
 def are_compatible(one: BaseDistribution, other: BaseDistribution) -> bool:
-    """Whether a study takes both for the same option."""
+    """Whether a study accepts both for the same option."""
     try:
         check_distribution_compatibility(one, other)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The storage of a study: a journal file or a database, which may be out of reach for a moment."""
+"""The storage of a study: a journal file or a database, which may be briefly unreachable."""
 
 import contextlib
 import functools
@@ -18,11 +18,11 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0, *[15.0] * 19)
-"""Seconds between two attempts; five minutes in all."""
+"""Seconds between attempts; five minutes in all."""
 
 
 def absolute(where: str) -> str:
-    """What `hydra.sweeper.storage` names, as it is called from any working directory.
+    """What `hydra.sweeper.storage` names, valid in any working directory.
 
     Raises:
         UserError: only the process that opens it would see it.
@@ -75,7 +75,7 @@ def _patient(storage: BaseStorage, journal: Path | None = None) -> BaseStorage:
 
 
 def _open_database(url: str) -> RDBStorage:
-    """Open a database; of several processes that find it empty, one makes the tables."""
+    """Open a database; if several processes find it empty, one of them makes the tables."""
     from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
     for _ in range(5):
@@ -86,26 +86,25 @@ def _open_database(url: str) -> RDBStorage:
 
 
 def is_out_of_reach(error: Exception) -> bool:
-    """Whether an error says that the storage does not answer, and nothing of what was asked."""
+    """Whether an error says that the storage is unreachable, not that the request was wrong."""
     from sqlalchemy.exc import InterfaceError, OperationalError
 
-    cause = error.__cause__ or error  # there is one of Optuna's, or ours, around a database's own
+    cause = error.__cause__ or error  # Optuna's, or ours, wraps the database's own
     return isinstance(cause, OSError | InterfaceError | OperationalError)
 
 
 class Patience:
-    """Asks again when there is no answer, for five minutes; after that once at a time."""
+    """Retries for five minutes if there is no answer; after that, tries once at a time."""
 
     def __init__(self) -> None:
-        """Begin with a storage that answers."""
         self._answers = True
         self._pauses = _PAUSES
 
     def until_answered(self, ask: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Ask, and ask again while the storage is out of reach.
+        """Ask, and ask again while the storage is unreachable.
 
         Raises:
-            Exception: what was raised last, or what says something of what was asked.
+            Exception: the last error, or one about the request itself.
         """
         for pause in (*self._pauses, None):
             try:
@@ -119,7 +118,7 @@ class Patience:
                 if self._answers:
                     self._answers = False
                     log.warning(
-                        "The study's storage is out of reach, and asked again for %d s: %s",
+                        "The study's storage is unreachable; asking again for %d s: %s",
                         sum(self._pauses),
                         str(error.__cause__ or error).partition("\n")[0],
                     )
@@ -133,10 +132,9 @@ class Patience:
 
 
 class PatientStorage:
-    """A storage like the one that it holds, but for the patience with which that is asked."""
+    """Wraps a storage so that every request is retried patiently."""
 
     def __init__(self, storage: BaseStorage, journal: Path | None) -> None:
-        """Hold this storage, which may be in a journal file."""
         self._storage = storage
         self._journal = journal
         self._patience = Patience()

@@ -1,8 +1,8 @@
-"""The study: where its trials are kept, and what becomes of those that were left.
+"""The study: where its trials are kept, and what happens to abandoned ones.
 
-A trial is RUNNING from the moment that it is given out until its own process tells how it ended,
-so what is told survives the process that started the sweep. Meanwhile whoever looks after it sends
-heartbeats. A trial without them is retried, by one sweeper only, in its old directory.
+A trial is RUNNING from the moment it is handed out until its own process reports how it ended, so
+results survive the process that started the sweep. Meanwhile the process that runs it sends
+heartbeats. A trial without them is retried, by only one sweeper, in its old directory.
 """
 
 import contextlib
@@ -25,34 +25,34 @@ from runwright.sweep.heartbeat import HEARTBEAT
 from runwright.sweep.storage import Patience, open_storage
 
 DIRECTORY: Final = "directory"
-"""User attribute: where the trial's run is; there is none before the run has begun."""
+"""User attribute: where the trial's run is; unset before the run has started."""
 
 ENQUEUED: Final = "enqueued"
-"""User attribute: that a person enqueued the trial."""
+"""User attribute: that the user enqueued the trial."""
 
 RETRY_OF: Final = "retry_of"
 """User attribute: the numbers of the trials that this one retries."""
 
 DEATHS: Final = "deaths"
-"""User attribute: how often its process has died since the trial had come further."""
+"""User attribute: how often its process has died since the trial last made progress."""
 
 REACHED: Final = "reached"
-"""User attribute: the last step that was reported when the trial was retried."""
+"""User attribute: the last step that had been reported when the trial was retried."""
 
 OVERRIDES: Final = "overrides"
 """User attribute: the command line of the trial."""
 
 REPLACED: Final = "replaced"
-"""User attribute of the study, with a number behind it: that trial does not count."""
+"""User attribute of the study, followed by a number: that trial does not count."""
 
 SWEEPER: Final = "sweeper"
-"""User attribute of the study, with a name behind it: that sweeper has worked on it."""
+"""User attribute of the study, followed by a name: that sweeper has worked on it."""
 
 GIVEN_UP: Final = "its process died"
-"""What the user attribute "error" says of a trial that is not retried any more."""
+"""What the user attribute "error" says for a trial that is no longer retried."""
 
 _CONTINUED: Final = "its process ended; another trial continues it"
-_WITHDRAWN: Final = "it was never submitted; another trial takes its place"
+_WITHDRAWN: Final = "it was never submitted; another trial replaces it"
 
 
 def trials(study: optuna.Study, *states: TrialState) -> list[FrozenTrial]:
@@ -66,7 +66,7 @@ def trial_of(study: optuna.Study, number: int) -> FrozenTrial:
 
 
 def running(study: optuna.Study, number: int) -> optuna.Trial:
-    """A trial that was given out, to report to.
+    """A running trial, to report to.
 
     Raises:
         UserError: it has ended.
@@ -81,15 +81,15 @@ def running(study: optuna.Study, number: int) -> optuna.Trial:
 
 
 def retry(study: optuna.Study, left: FrozenTrial, retries: int | None) -> bool:
-    """Queue what is left of a trial, with what it had reported, in the same directory.
+    """Queue the rest of a trial, with what it had reported, in the same directory.
 
-    Of several sweepers that notice, one does so.
+    If several sweepers notice, only one does so.
 
     Args:
         study: the study.
         left: the trial, whose process has ended.
-        retries: how often a process may die without having come further than the one before it;
-            None when it was stopped in order, which does not count.
+        retries: how often a process may die without having got further than the one before it;
+            None if it was stopped cleanly, which does not count.
 
     Returns:
         Whether this one did.
@@ -102,7 +102,7 @@ def retry(study: optuna.Study, left: FrozenTrial, retries: int | None) -> bool:
         if deaths > retries:
             fail(study, left.number, GIVEN_UP)
             return False
-    replace(study, left.number)  # first, so that it never counts beside the one that follows
+    mark_replaced(study, left.number)  # first, so that it never counts along with the next one
     if not fail(study, left.number, _CONTINUED):
         return False
     requeue(study, left, {DEATHS: deaths, REACHED: reached})
@@ -110,17 +110,19 @@ def retry(study: optuna.Study, left: FrozenTrial, retries: int | None) -> bool:
 
 
 def withdraw(study: optuna.Study, number: int) -> None:
-    """Queue a trial once more that was given out and never submitted, and so never begun."""
-    replace(study, number)
+    """Queue a trial again that was handed out but never submitted, and so never started."""
+    mark_replaced(study, number)
     trial = trial_of(study, number)
     if fail(study, number, _WITHDRAWN):
         requeue(study, trial, {})
 
 
 def requeue(study: optuna.Study, left: FrozenTrial, counts: dict[str, int]) -> None:
-    """Queue what is left of a trial, with these counts of its deaths."""
+    """Queue the rest of a trial, with these counts of its deaths."""
     dropped = {HEARTBEAT, "error"}
-    if DIRECTORY not in left.user_attrs:  # no run goes on that needs the command line it was given
+    if (
+        DIRECTORY not in left.user_attrs
+    ):  # there is no run that has to resume with its own command line
         dropped.add(OVERRIDES)
     kept = {name: value for name, value in left.user_attrs.items() if name not in dropped}
     history = [*left.user_attrs.get(RETRY_OF, []), left.number]
@@ -150,7 +152,7 @@ def requeue_lost(study: optuna.Study) -> None:
 
 
 def is_queued_twice(study: optuna.Study, number: int) -> bool:
-    """Whether a trial was queued although one before it is the same.
+    """Whether an earlier trial in the queue is the same.
 
     Two sweepers that start together both find that the study has had no such trial.
     """
@@ -160,14 +162,14 @@ def is_queued_twice(study: optuna.Study, number: int) -> bool:
 
 
 def _queued_for(trial: FrozenTrial) -> Any:
-    """The trials that a queued one retries, or the values that a person enqueued; or None."""
+    """The trials that a queued one retries, or the values that the user enqueued; or None."""
     if RETRY_OF in trial.user_attrs:
         return trial.user_attrs[RETRY_OF]
     return trial.system_attrs["fixed_params"] if ENQUEUED in trial.user_attrs else None
 
 
 def fail(study: optuna.Study, number: int, why: str) -> bool:
-    """End a running trial as failed, unless somebody else has ended it; whether this one did."""
+    """End a running trial as failed, unless another process has; returns whether this one did."""
     trial = trial_of(study, number)
     with contextlib.suppress(UpdateFinishedTrialError):
         _optuna.set_attribute(study, trial, "error", why)
@@ -176,16 +178,16 @@ def fail(study: optuna.Study, number: int, why: str) -> bool:
     return False
 
 
-def replace(study: optuna.Study, number: int) -> None:
-    """Note that a trial does not count: another one continues it, or it was one too many.
+def mark_replaced(study: optuna.Study, number: int) -> None:
+    """Mark a trial as not counting: another one continues it, or it was one too many.
 
-    Should it come to its end all the same, it counts.
+    If it finishes anyway, it counts.
     """
     study.set_user_attr(f"{REPLACED}:{number}", True)
 
 
 def replaced(study: optuna.Study) -> set[int]:
-    """The numbers of the trials that do not count, unless they came to their end."""
+    """The numbers of the trials that do not count, unless they finished."""
     prefix = f"{REPLACED}:"
     return {int(n.removeprefix(prefix)) for n in study.user_attrs if n.startswith(prefix)}
 
@@ -198,14 +200,14 @@ def counting(study: optuna.Study, found: Iterable[FrozenTrial]) -> list[FrozenTr
 
 
 def sweepers_before(study: optuna.Study) -> int:
-    """Note that one more sweeper works on the study; returns how many came before it."""
+    """Note that another sweeper works on the study; returns how many came before it."""
     mine = f"{SWEEPER}:{time.time():.6f}-{uuid.uuid4().hex}"
     study.set_user_attr(mine, [socket.gethostname(), os.getpid()])
     return sorted(n for n in study.user_attrs if n.startswith(f"{SWEEPER}:")).index(mine)
 
 
 def load(where: str, name: str, **parts: Any) -> optuna.Study:
-    """Open a study that exists, if need be when its storage answers again."""
+    """Open an existing study, waiting for its storage if necessary."""
     storage = Patience().until_answered(open_storage, where)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -215,10 +217,10 @@ def load(where: str, name: str, **parts: Any) -> optuna.Study:
 def create(
     where: str, name: str, directions: list[str], sampler: BaseSampler, pruner: Any
 ) -> optuna.Study:
-    """Open a study, or make it.
+    """Open a study, or create it.
 
     Raises:
-        UserError: there is one of that name which optimises in another direction.
+        UserError: a study with that name exists and optimises in another direction.
     """
     study = optuna.create_study(
         study_name=name,
@@ -232,6 +234,6 @@ def create(
     if recorded != directions:
         raise UserError(
             f"hydra.sweeper.study_name={name}: the study of that name in {where} is to "
-            f"{' and '.join(recorded)}, not to {' and '.join(directions)}. Take another name."
+            f"{' and '.join(recorded)}, not to {' and '.join(directions)}. Use another name."
         )
     return study

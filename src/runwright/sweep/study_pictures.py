@@ -1,4 +1,4 @@
-"""The pictures of a study: its course, and what its values depend on."""
+"""The pictures of a study: its progress, and what its values depend on."""
 
 import contextlib
 import importlib
@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 
 def prepare_to_draw() -> None:
-    """Import what the pictures need, for seconds; for who has nothing else to do."""
-    with contextlib.suppress(ImportError):  # which is told when they are drawn
+    """Import what the pictures need, which takes seconds; for a slot that is idle."""
+    with contextlib.suppress(ImportError):  # reported when they are drawn
         for module in ("matplotlib.pyplot", "optuna.visualization.matplotlib", "optuna.importance"):
             importlib.import_module(module)
 
@@ -28,13 +28,13 @@ def prepare_to_draw() -> None:
 def draw_study(
     study: optuna.Study, folder: Path, *, measures: Sequence[str], reported: str
 ) -> None:
-    """Draw the course of the sweep, and what the values depend on.
+    """Draw the progress of the sweep, and what the values depend on.
 
     Args:
-        study: the study, of which a trial came to its end.
+        study: the study, with at least one finished trial.
         folder: where to put the pictures.
         measures: what the values of a trial are.
-        reported: what its validations are.
+        reported: the measure that its validations report.
     """
     from matplotlib import pyplot as plt
     from optuna.visualization import matplotlib as drawing
@@ -76,7 +76,7 @@ def draw_study(
 def _draw_validations(study: optuna.Study, measure: str) -> "Axes":
     """Draw the validations of every trial: the best one, those that were pruned, the others.
 
-    Of many trials Optuna's own picture is mostly legend.
+    With many trials, Optuna's own picture is mostly legend.
     """
     from matplotlib import pyplot as plt
 
@@ -89,7 +89,7 @@ def _draw_validations(study: optuna.Study, measure: str) -> "Axes":
         color, label = {
             TrialState.COMPLETE: ("tab:blue", "finished"),
             TrialState.PRUNED: ("0.7", "pruned"),
-        }.get(trial.state, ("tab:red", "failed or under way"))
+        }.get(trial.state, ("tab:red", "failed or running"))
         width = 1.0
         if trial.number == best:
             color, label, width = "tab:orange", f"best: trial {best}", 2.5

@@ -1,4 +1,4 @@
-"""A sweep from start to end: check the space, give out trials, write down what was found."""
+"""A sweep from start to end: check the space, hand out trials, write the results."""
 
 import contextlib
 import logging
@@ -47,12 +47,11 @@ _FEWEST_TO_JUDGE: Final = 5
 
 
 class Sweep:
-    """One sweeper at work on a study, perhaps beside others."""
+    """One sweeper at work on a study, perhaps alongside others."""
 
     def __init__(
         self, options: SweeperCfg, hydra_context: HydraContext, config: DictConfig
     ) -> None:
-        """Take the options, and what is needed to launch jobs."""
         self.options = options
         self.hydra_context = hydra_context
         self.config = config
@@ -121,10 +120,10 @@ class Sweep:
             if isinstance(error, Exception) and is_out_of_reach(error):
                 why = error.__cause__ or error
                 raise RunError(
-                    f"The study's storage {self.storage} is out of reach: {why}. Trials that run "
-                    f"go on. When it answers again: {sweep_command(self.folder)}"
+                    f"The study's storage {self.storage} is unreachable: {why}. Running "
+                    f"trials continue. Once it answers again: {sweep_command(self.folder)}"
                 ) from error
-            log.info("To go on: %s", sweep_command(self.folder))
+            log.info("To resume: %s", sweep_command(self.folder))
             raise
         if self._refusal is not None:
             raise self._refusal
@@ -135,7 +134,7 @@ class Sweep:
             raise RunError(self._stopped_because)
 
     def _refuse_several_processes(self) -> None:
-        """Every process of a trial would tell the study how it ended."""
+        """Every process of a trial would report to the study how it ended."""
         of_launcher = {
             name: OmegaConf.select(self.config, f"hydra.launcher.{name}", default=1) or 1
             for name in ("tasks_per_node", "nodes")
@@ -154,7 +153,7 @@ class Sweep:
 
     def _write_results(self) -> None:
         if not studies.trials(self.study, TrialState.COMPLETE):
-            log.warning("No trial came to its end, so there is no best one.")
+            log.warning("No trial finished, so there is no best one.")
             return
         write_results(self.study, self.folder, self._again)
         if not self._draws:
@@ -168,7 +167,7 @@ class Sweep:
         OmegaConf.save(self.config, self.folder / "multirun.yaml")
 
     def _enqueue(self) -> None:
-        """Enqueue what is to be tried first; what the study has had already is left out."""
+        """Enqueue what to try first, except what the study has already had."""
         for values in self.enqueued:
             self.study.enqueue_trial(values, {studies.ENQUEUED: True}, skip_if_exists=True)
 
@@ -187,7 +186,7 @@ class Sweep:
         return studies.counting(self.study, studies.trials(self.study, *done))
 
     def _next(self) -> Assignment | None:
-        """The next trial to run; waits while others might leave one to be retried."""
+        """The next trial to run; waits while other processes might leave one to retry."""
         while True:
             with self._asking:
                 is_stopped = self._interrupted or self._stopped_because is not None
@@ -206,7 +205,7 @@ class Sweep:
         return None
 
     def _retry_dead(self) -> list[FrozenTrial]:
-        """Queue what others left; returns the trials that run, or wait to."""
+        """Queue abandoned trials; returns the trials that run, or wait to."""
         studies.requeue_lost(self.study)
         living: list[FrozenTrial] = []
         for trial in studies.trials(self.study, TrialState.RUNNING):
@@ -216,7 +215,7 @@ class Sweep:
                 now = studies.trial_of(self.study, trial.number)
                 if is_retried or now.user_attrs.get("error") == studies.GIVEN_UP:
                     consequence = "retried" if is_retried else "given up"
-                    log.info("Trial %d: nobody looks after it; %s.", trial.number, consequence)
+                    log.info("Trial %d has lost its process; %s.", trial.number, consequence)
             else:
                 living.append(trial)
         return living
@@ -228,7 +227,7 @@ class Sweep:
         too_many = len(studies.counting(self.study, before)) >= self.n_trials
         if too_many or studies.is_queued_twice(self.study, trial.number):
             why = "one too many: another sweeper had the last" if too_many else "was queued twice"
-            studies.replace(self.study, trial.number)
+            studies.mark_replaced(self.study, trial.number)
             studies.fail(self.study, trial.number, why)
             return None
         send_heartbeat(self.study, trial.number)
@@ -257,15 +256,15 @@ class Sweep:
         )
 
     def _overrides(self, trial: optuna.Trial, values: Values) -> list[str]:
-        """The command line of a trial; of one that is retried, that which it was begun with.
+        """The command line of a trial; for a retried one, the one that it was started with.
 
-        Its run would not go on with another one.
+        Its run would not resume with another one.
         """
         overrides = self.space.overrides(values)
         begun_with: list[str] = trial.user_attrs.get(studies.OVERRIDES, overrides)
         if begun_with != overrides:
             log.warning(
-                "Trial %d goes on with what it was begun with: %s",
+                "Trial %d continues with the options that it was started with: %s",
                 trial.number,
                 " ".join(begun_with),
             )
@@ -283,7 +282,7 @@ class Sweep:
         with self._asking:
             self._own.discard(assignment.number)
             trial = studies.trial_of(self.study, assignment.number)
-            if trial.state is TrialState.RUNNING:  # its process could not tell how it ended
+            if trial.state is TrialState.RUNNING:  # its process could not report how it ended
                 is_retried = studies.retry(self.study, trial, self.options.retries)
                 consequence = "retried" if is_retried else "given up"
                 log.warning("Trial %d died, %s: %s", trial.number, consequence, ended.error)
@@ -294,10 +293,10 @@ class Sweep:
             self._judge_failures(min(_FEWEST_TO_JUDGE, self.n_trials), ended.error)
 
     def _judge_failures(self, fewest: int, error: str | None = None) -> None:
-        """Stop when too many trials failed, of so many at least.
+        """Stop when too many trials have failed.
 
         Args:
-            fewest: how many trials must have ended.
+            fewest: how many trials must have ended at least.
             error: what the last one said, when it failed.
         """
         ended = self._ended()
@@ -308,11 +307,11 @@ class Sweep:
             f"{len(failed)} of {len(ended)} trials failed, more than "
             f"hydra.sweeper.max_failure_rate={self.options.max_failure_rate}. The last: "
             f"{error or failed[-1].user_attrs.get('error')}\n"
-            f"When it is fixed, go on with: {sweep_command(self.folder)}"
+            f"Once it is fixed, resume with: {sweep_command(self.folder)}"
         )
 
     def _note_a_best_outside(self) -> None:
-        """Say when the best trial is one from before that this sweep would not have made."""
+        """Report if the best trial is an earlier one that this sweep would not have made."""
         if len(self.study.directions) > 1 or self.extend is not None:
             return
         with contextlib.suppress(ValueError):  # there is none
@@ -320,7 +319,7 @@ class Sweep:
             outside = [n for n, v in best.params.items() if not self.space.may_have(n, v)]
             if outside:
                 log.warning(
-                    "Trial %d, which is the best, is from before: %s is not searched there now.",
+                    "Trial %d, the best one, is from before: %s is no longer in the search space.",
                     best.number,
                     ", ".join(f"{name}={best.params[name]}" for name in outside),
                 )
@@ -344,7 +343,7 @@ class Sweep:
         return line
 
     def _again(self, overrides: list[str]) -> str:
-        """The command line that makes a trial again, with all its seeds."""
+        """The command line that repeats a trial, with all its seeds."""
         flags = config_flags()
         if self.options.seeds:
             flags = ["--multirun", "hydra/sweeper=basic", *flags]

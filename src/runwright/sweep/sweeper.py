@@ -18,7 +18,6 @@ class RunwrightSweeper(Sweeper):
     """`hydra/sweeper=runwright`: see `runwright.sweep.sweeper_cfg` for what it takes."""
 
     def __init__(self, **chosen: Any) -> None:
-        """Take the options as Hydra composed them."""
         self._options = chosen_options(sweeper_cfg.SweeperCfg, chosen)
 
     @override
@@ -39,7 +38,6 @@ class CheckedOptunaSweeper(Sweeper):
     """`hydra/sweeper=optuna`: Hydra's own, which is checked before its first trial."""
 
     def __init__(self, **chosen: Any) -> None:
-        """Take the options as Hydra composed them."""
         self._options = chosen_options(sweeper_cfg.OptunaSweeperCfg, chosen)
 
     @override

@@ -1,7 +1,7 @@
 """The options of `hydra/sweeper=runwright` and `hydra/sweeper=optuna`.
 
-What a sampler or pruner takes is Optuna's own; `_target_` names it, and nothing outside Optuna can
-be named.
+The options of a sampler or pruner are Optuna's own; `_target_` names it, and cannot name anything
+outside Optuna.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from runwright.compose.plugin_options import store_options
 
 @dataclass
 class SweeperCfg:
-    """What can be chosen of a sweep."""
+    """The options of a sweep."""
 
     _target_: str = "runwright.sweep.sweeper.RunwrightSweeper"
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}, {"pruner": "median"}])
@@ -35,22 +35,22 @@ class SweeperCfg:
     storage: str | None = None
     study_name: str | None = None
 
-    # Trials of the study in all, those of earlier sweeps included.
+    # Trials of the study in all, including those of earlier sweeps.
     n_trials: int = 20
     # Trials at a time.
     n_jobs: int = 1
-    # Seconds after which no trial is started any more.
+    # Seconds after which no more trials are started.
     timeout: float | None = None
     # The share of failed trials, of at least five, above which the sweep stops.
     max_failure_rate: float = 0.5
     # How often a trial whose process died is retried.
     retries: int = 2
-    # Seconds between the heartbeats of a trial; after three that are missing it counts as dead.
+    # Seconds between the heartbeats of a trial; after three missing ones it counts as dead.
     heartbeat: float = 60.0
 
     # Option → values, in Hydra's sweep syntax.
     params: dict[str, str] | None = None
-    # "option=value" → params that exist only then.
+    # "option=value" → params that exist only under that condition.
     when: dict[str, dict[str, str]] | None = None
     # Values to try first; what is missing in one is sampled.
     enqueue: list[dict[str, Any]] | None = None
@@ -62,7 +62,7 @@ class SweeperCfg:
 
 @dataclass
 class OptunaSweeperCfg:
-    """What can be chosen of a sweep with Hydra's own Optuna sweeper."""
+    """The options of a sweep with Hydra's own Optuna sweeper."""
 
     _target_: str = "runwright.sweep.sweeper.CheckedOptunaSweeper"
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}])
@@ -91,7 +91,7 @@ class OptunaSweeperCfg:
 
 @dataclass
 class MedianPrunerCfg:
-    """Worse than the median of the others at the same step."""
+    """Prune what is worse than the median of the others at the same step."""
 
     _target_: str = "optuna.pruners.MedianPruner"
     n_startup_trials: int = 5
@@ -102,7 +102,7 @@ class MedianPrunerCfg:
 
 @dataclass
 class SuccessiveHalvingPrunerCfg:
-    """The best share of the trials goes on at every rung."""
+    """Keep only the best share of the trials at every rung."""
 
     _target_: str = "optuna.pruners.SuccessiveHalvingPruner"
     min_resource: Any = "auto"
@@ -124,7 +124,7 @@ class HyperbandPrunerCfg:
 
 @dataclass
 class WilcoxonPrunerCfg:
-    """Worse than the best trial over the seeds so far, by a signed-rank test; needs `seeds`."""
+    """Prune by a signed-rank test against the best trial over the seeds; needs `seeds`."""
 
     _target_: str = "optuna.pruners.WilcoxonPruner"
     p_threshold: float = 0.1
@@ -133,7 +133,7 @@ class WilcoxonPrunerCfg:
 
 @dataclass
 class NopPrunerCfg:
-    """Every trial runs to its end."""
+    """Prune nothing."""
 
     _target_: str = "optuna.pruners.NopPruner"
 
@@ -150,8 +150,8 @@ PRUNERS: Final[dict[str, type]] = {
 def store() -> None:
     """Let Hydra find all this."""
     store_options("hydra/sweeper", "runwright", SweeperCfg)
-    with contextlib.suppress(ImportError):  # without the extra there is no such sweeper
-        # Stores its own configurations when it is imported; ours takes the place of one of them.
+    with contextlib.suppress(ImportError):  # without the extra this sweeper does not exist
+        # Importing it stores its own configurations; ours replaces one of them.
         importlib.import_module("hydra_plugins.hydra_optuna_sweeper.config")
         store_options("hydra/sweeper", "optuna", OptunaSweeperCfg)
     for name, cls in PRUNERS.items():

@@ -1,4 +1,4 @@
-"""A trial in its own process: runs, reports every validation, and tells how it ended."""
+"""A trial in its own process: runs, reports every validation, and reports how it ended."""
 
 import dataclasses
 import gc
@@ -38,11 +38,11 @@ class TrialJob:
         storage: where the study is.
         study: its name.
         number: the trial's.
-        pruner: decides, from what was reported, whether the trial goes on.
-        seeds: the run's seeds; empty for the one that is configured.
+        pruner: decides, from what was reported, whether the trial continues.
+        seeds: the run's seeds; empty for the configured one.
         measures: what the values of the trial are; empty for what the run returns.
         heartbeat: seconds between heartbeats.
-        resume_command: what a person types to go on with the sweep, and so with the trial.
+        resume_command: what a user types to resume the sweep, and with it the trial.
     """
 
     storage: str
@@ -61,7 +61,7 @@ class TrialJob:
 
         Args:
             composed: the configuration, Hydra's part included.
-            is_preempted: whether a job that got SIGTERM is to run again; its launcher knows.
+            is_preempted: whether a job that got SIGTERM will run again; its launcher knows.
         """
         gc.enable()
         caller = Caller(
@@ -81,9 +81,9 @@ class TrialJob:
             studies.fail(study, self.number, f"{type(error).__name__}: {error}")
             free_variables(error)
             raise
-        except BaseException as end:  # stopped from outside: somebody else may go on at once
+        except BaseException as end:  # stopped from outside: another process may continue at once
             if isinstance(end, SystemExit) and end.code == REQUEUE:
-                # This very job is queued again, and goes on with the trial.
+                # This very job is requeued, and continues the trial.
                 send_heartbeat(study, self.number, from_afar=True)
                 raise
             left = studies.trial_of(study, self.number)
@@ -108,9 +108,9 @@ class TrialJob:
             of_seed = run_dir / f"seed_{seed}"
             run(dataclasses.replace(config, seed=seed), of_seed, caller)
             outcomes.append(_outcome(of_seed, self.measures)[0])
-            others_do_better = validations.report(index, outcomes[-1][0])
+            should_prune = validations.report(index, outcomes[-1][0])
             is_last = index + 1 == len(self.seeds)
-            if others_do_better and not is_last:
+            if should_prune and not is_last:
                 return _means(outcomes), True
         return _means(outcomes), False
 
@@ -119,7 +119,6 @@ class Validations:
     """Reports the validations of a run to its trial."""
 
     def __init__(self, trial: optuna.Trial) -> None:
-        """Report to this trial."""
         self._trial = trial
         self._has_one_value = len(trial.study.directions) == 1
         self._undelivered: list[tuple[int, float]] = []
@@ -127,9 +126,9 @@ class Validations:
     def report(self, step: int, value: float) -> bool:
         """Report a validation; returns whether the trial is pruned.
 
-        What cannot be delivered goes with the next one: it is not worth the end of a training.
+        What cannot be delivered is sent with the next one: it is not worth ending a training.
         """
-        if not self._has_one_value:  # Optuna prunes by one value only
+        if not self._has_one_value:  # Optuna prunes only by a single value
             return False
         self._undelivered.append((step, value))
         try:
@@ -146,13 +145,13 @@ class Validations:
 
 def _report(trial: optuna.Trial, step: int, value: float) -> None:
     with warnings.catch_warnings():
-        # A run that goes on from its last checkpoint comes by here a second time.
+        # A run that resumes from its last checkpoint passes here a second time.
         warnings.filterwarnings("ignore", message="The reported value is ignored")
         trial.report(value, step)
 
 
 def _outcome(run_dir: Path, measures: tuple[str, ...]) -> tuple[list[float], bool]:
-    """What a run that has ended came to: its values, and whether it was pruned.
+    """The outcome of an ended run: its values, and whether it was pruned.
 
     Raises:
         UserError: a measure was not measured; names those that were.

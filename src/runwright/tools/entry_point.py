@@ -1,8 +1,8 @@
-"""The program of a project, `main.py`, asked what it gives to `app.main`.
+"""Asking a project's program, `main.py`, what it passes to `app.main`.
 
 The script is run from its top to its call of `app.main`, which runs nothing and ends the script.
-That is what every `python main.py --help`, and every tab that completes its command line, does.
-A script that shows no such call is left alone: to run it might be to train.
+Every `python main.py --help`, and every tab completion of its command line, does the same.
+A script without such a call is left alone: running it might train something.
 """
 
 import ast
@@ -19,7 +19,7 @@ _APP: Final = "runwright.app"
 
 
 def nearest(start: Path) -> Path | None:
-    """The `main.py` in a folder or above it, but not beyond the folder with the next `conf/`."""
+    """The `main.py` in a folder or above it, but not above the nearest folder with a `conf/`."""
     for folder in (start, *start.parents):
         if (folder / NAME).is_file():
             return folder / NAME
@@ -29,17 +29,17 @@ def nearest(start: Path) -> Path | None:
 
 
 def calls_app_main(script: Path) -> bool:
-    """Whether a script has, anywhere in its text, a call of runwright's `app.main`.
+    """Whether a script contains, anywhere in its text, a call of runwright's `app.main`.
 
     Raises:
-        UserError: it is no Python.
+        UserError: it is not valid Python.
     """
     try:
         tree = ast.parse(script.read_bytes(), script)
     except SyntaxError as error:
         raise UserError(f"{script}, line {error.lineno}: {error.msg}.") from error
     nodes = list(ast.walk(tree))
-    names = {"runwright": "runwright"}  # as the script calls it → what it is
+    names = {"runwright": "runwright"}  # the script's name for it → what it is
     for node in nodes:
         if isinstance(node, ast.Import):
             names |= {one.asname: one.name for one in node.names if one.asname is not None}
@@ -51,14 +51,14 @@ def calls_app_main(script: Path) -> bool:
 
 
 def ask(script: Path) -> ProgramAnswer:
-    """Run a script up to its call of `app.main`; what it has registered by then stays.
+    """Run a script up to its call of `app.main`; what it has registered by then remains.
 
     Raises:
         UserError: it ended without that call.
     """
     module = ModuleType("__main__")
     module.__file__ = str(script)
-    # For good: where classes of the script name types as text, these are looked up here.
+    # Kept: if classes of the script name types as text, they are looked up here.
     sys.modules["__main__"] = module
     sys.path.insert(0, str(script.parent))
     arguments, sys.argv = sys.argv, [str(script)]
@@ -70,7 +70,7 @@ def ask(script: Path) -> ProgramAnswer:
     except SystemExit as error:
         raise UserError(f"{script} ended before its call of app.main: {error}") from error
     except Exception as error:
-        error.add_note(f"(So ended {script}, which was asked for its factories.)")
+        error.add_note(f"(This ended {script}, which was asked for its factories.)")
         raise
     finally:
         sys.argv = arguments

@@ -1,4 +1,4 @@
-"""The project that a command looks at: its YAML files, its factories, its configuration class."""
+"""The project that a command works on: its YAML files, factories and configuration class."""
 
 import argparse
 import importlib
@@ -19,7 +19,7 @@ from runwright.errors import UserError, did_you_mean
 from runwright.factory import CONFIG_GROUPS
 from runwright.tools import entry_point
 
-# Groups of Hydra's own that lie one folder deeper than all others.
+# Groups of Hydra's own that are one folder deeper than all others.
 _HYDRA: Final = "hydra"
 
 
@@ -50,7 +50,7 @@ class Project:
         config: the class of the configuration.
         loader: composes it.
         files: its YAML files.
-        factories: a sentence with the factories that are known besides runwright's own.
+        factories: a sentence about the factories that are known besides runwright's own.
     """
 
     root: Path
@@ -70,7 +70,7 @@ class Project:
 
     @property
     def unread(self) -> list[Path]:
-        """Files that look like YAML files, but not to Hydra."""
+        """Files that look like YAML files, but that Hydra ignores."""
         return [] if self.conf is None else sorted(self.conf.rglob("*.yml"))
 
     @property
@@ -79,16 +79,16 @@ class Project:
         return any(not file.group and file.name == self.config_name for file in self.files)
 
     def shown(self, path: Path) -> str:
-        """A path below the project's folder."""
+        """A path, relative to the project's folder."""
         return str(path.relative_to(self.root))
 
     def members(self, group: str) -> list[str]:
-        """All that can be chosen in a group: YAML files, factories, and what plugins bring."""
+        """Everything that can be chosen in a group: YAML files, factories, and plugins' members."""
         own = {file.name for file in self.files if file.group == group}
         return sorted({*own, *CONFIG_GROUPS.get(group, {}), *self.loader.get_group_options(group)})
 
     def leads_to(self, group: str, name: str) -> set[str]:
-        """The names that a member builds on at last, none of which is a YAML file of the group.
+        """The names that a member ultimately builds on, none of which is a YAML file of the group.
 
         `{"celeba"}` for the YAML file `celeba_small`, whose defaults name `celeba_male`, whose
         defaults name the factory `celeba`; a factory's name leads to itself.
@@ -109,7 +109,7 @@ class Project:
         return ends
 
     def factory_of(self, group: str, name: str) -> str | None:
-        """The factory whose options a member of a group gives values to, by its name."""
+        """The name of the factory whose options a member of a group sets."""
         known = self.leads_to(group, name) & set(CONFIG_GROUPS.get(group, {}))
         return min(known, default=None)
 
@@ -132,7 +132,7 @@ def included(file: ConfFile) -> list[str]:
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """A YAML file as it stands, nothing resolved; None when it is no YAML that can be read."""
+    """The content of a YAML file, unresolved; None if it cannot be read as YAML."""
     try:
         content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     except (yaml.YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError):
@@ -141,12 +141,12 @@ def read(path: Path) -> dict[str, Any] | None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which project a command looks at."""
+    """Add the options that say which project a command works on."""
     parser.add_argument(
         "--main",
         metavar="FILE",
-        help="the program, which is run up to its call of app.main to learn its factories and "
-        "where its YAML files are; by default the nearest main.py, here or above",
+        help="the program; it is run up to its call of app.main to find its factories and YAML "
+        "files; by default the nearest main.py, here or in a folder above",
     )
     parser.add_argument(
         "--conf",
@@ -164,7 +164,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="modules",
         action="append",
         default=[],
-        help="import this module too, for the factories that it registers; may be repeated",
+        help="also import this module, for the factories that it registers; can be repeated",
     )
     parser.add_argument(
         "--config-class",
@@ -199,7 +199,7 @@ def open_project(args: argparse.Namespace) -> Project:
     config = program.config if program else Config
     if args.config_class is not None:
         config = _config_class(args.config_class)
-    said = _said_of_factories(start, script, is_asked=program is not None)
+    said = _describe_factories(start, script, is_asked=program is not None)
     root = start if script is None else script.parent
     if folder is not None and not folder.is_relative_to(root):
         root = folder.parent
@@ -215,12 +215,12 @@ def open_project(args: argparse.Namespace) -> Project:
 
 def _folder(said: str, path: Path) -> Path:
     if not path.is_dir():
-        raise UserError(f"{said}: there is no such folder as {path.resolve()}.")
+        raise UserError(f"{said}: there is no folder {path.resolve()}.")
     return path.resolve()
 
 
-def _said_of_factories(start: Path, script: Path | None, *, is_asked: bool) -> str:
-    """Which factories are known beside runwright's own, or where they were looked for."""
+def _describe_factories(start: Path, script: Path | None, *, is_asked: bool) -> str:
+    """Which factories are known besides runwright's own, or where they were looked for."""
     own = [
         f"{group}={name}"
         for group, members in CONFIG_GROUPS.items()
@@ -269,7 +269,7 @@ def _import(module: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # the module is there, and imports another that is not: its own mistake
+            raise  # the module exists, but imports another that does not: its own mistake
         raise UserError(
             f"There is no module '{error.name}' to import. Run the command from the folder that "
             "holds it, or install the package."

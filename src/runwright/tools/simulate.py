@@ -1,6 +1,6 @@
-"""`python -m runwright simulate`: draw data to try things out with.
+"""`python -m runwright simulate`: make stand-in data to try things out with.
 
-What can be drawn is a domain's: the `SIMULATORS` of the `simulators.py` in its folder.
+What can be made is up to each domain: the `SIMULATORS` of the `simulators.py` in its folder.
 """
 
 import argparse
@@ -13,20 +13,20 @@ from typing import Final, Protocol
 from runwright import domains
 
 _DESCRIPTION: Final = """\
-Draw a stand-in for data that are not at hand. It is read like the real data, and never used unless
-it was asked for here.
+Make a stand-in for data that you do not have. It is read like the real data, and is never used
+unless you ask for it here.
 """
 
 
 class Simulator(Protocol):
-    """Draws data; its docstring is what `--help` says of them."""
+    """Makes data; its docstring is what `--help` says about them."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add what can be chosen."""
+        """Add the options."""
         ...
 
     def run(self, args: argparse.Namespace) -> None:
-        """Draw the data."""
+        """Make the data."""
         ...
 
 
@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
         The exit status.
 
     Raises:
-        UserError: as the simulator says.
+        UserError: as the simulator documents.
     """
     parser = argparse.ArgumentParser(prog="python -m runwright simulate", description=_DESCRIPTION)
     datasets = parser.add_subparsers(dest="dataset", required=True, metavar="dataset")
@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
 
 
 def simulators() -> dict[str, Simulator]:
-    """What each domain can draw, by name."""
+    """The simulators of all domains, by name."""
     found: dict[str, Simulator] = {}
     for domain in pkgutil.iter_modules(domains.__path__):
         name = f"{domains.__name__}.{domain.name}.simulators"

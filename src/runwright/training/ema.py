@@ -19,11 +19,11 @@ class MovingAverage:
         """Start from the weights of `model`."""
         self.model = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
         self._average = get_ema_multi_avg_fn(decay)
-        self._updates = torch.zeros((), dtype=torch.int64)  # asked for, and not used, by torch
+        self._updates = torch.zeros((), dtype=torch.int64)  # required by torch, but not used
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Take in the weights after a step."""
+        """Update the average with the weights after a step."""
         self._average(list(self.model.parameters()), list(model.parameters()), self._updates)
         for mine, other in zip(self.model.buffers(), model.buffers(), strict=True):
             mine.copy_(other)

@@ -27,7 +27,7 @@ def autocast(
 ) -> contextlib.AbstractContextManager[object]:
     """The context in which a forward pass runs in the chosen precision."""
     if precision == "fp32" and not torch.is_autocast_enabled(device.type):
-        return contextlib.nullcontext()  # which takes a tenth of the time, and each step enters it
+        return contextlib.nullcontext()  # takes a tenth of the time, and every step enters it
     return torch.autocast(device.type, dtype=_DTYPES[precision], enabled=precision != "fp32")
 
 
@@ -41,8 +41,8 @@ def evaluate(
 ) -> Evaluation[B]:
     """Measure a model on a split; leaves the model in evaluation mode.
 
-    Several processes take some of the batches each, and add up what they counted. They measure the
-    model of the main one, which is what is saved.
+    Several processes each take some of the batches, and add up their counts. They measure the model
+    of the main one, which is the one that is saved.
     """
     model.eval()
     world.broadcast_buffers(model)
@@ -53,7 +53,7 @@ def evaluate(
         evaluation.update(model, batch)
         after_batch()
     if is_sharded(model) and end - first < math.ceil(split.num_batches / world.size):
-        # The others have one batch more, for which they need this process's part of the model.
+        # The others have one more batch, for which they need this process's part of the model.
         objective.evaluation().update(model, next(iter(split.batches(epoch=0))))
     evaluation.all_reduce(world)
     return evaluation

@@ -42,8 +42,8 @@ _NON_FINITE: Final = (
 )
 
 _OUT_OF_MEMORY: Final = (
-    "Out of memory in step {step} of {steps}: {said}. Use a smaller batch size of the data (such "
-    "as dm.batch_size), with training.accumulate_grad_batches for as many examples a step as "
+    "Out of memory in step {step} of {steps}: {said}. Use a smaller batch size (such "
+    "as dm.batch_size), with training.accumulate_grad_batches for as many examples per step as "
     "before; or training.precision=bf16, a smaller model, or another device (gpu)."
 )
 
@@ -65,7 +65,7 @@ class Training(Generic[B]):
         reporter: Reporter | None = None,
         world: World = _ALONE,
     ) -> None:
-        """Prepare a training from step 0; `resume` makes it go on from a checkpoint.
+        """Prepare a training from step 0; `resume` continues from a checkpoint.
 
         Raises:
             UserError: the options do not fit the data or the objective.
@@ -103,7 +103,7 @@ class Training(Generic[B]):
             with stop.after_the_step(), self._explaining_out_of_memory(_OUT_OF_MEMORY, ahead=1):
                 self._loop(stop)
         except BaseException:
-            # What was measured to be good is kept, whatever went wrong since, if it can be.
+            # Whatever went wrong since, keep what was measured to be good, if possible.
             with contextlib.suppress(OSError, MemoryError, RuntimeError):
                 self.snapshots.write_best()
             raise
@@ -135,17 +135,17 @@ class Training(Generic[B]):
                 trained: dict[str, float] = {}
                 validated: dict[str, float] = {}
                 if state.step % cfg.log_every == 0 or is_last:
-                    trained = self._training_losses()  # the one wait for the device
+                    trained = self._training_losses()  # the only wait for the device
                 self.run_log.advance(trained.get(TRAIN_LOSS))
                 if self.val is not None and (state.step % self.val_every == 0 or is_last):
                     validated = self._validate()
 
-                # Judge: are these the best weights so far, and is it worth going on?
+                # Judge: are these the best weights so far, and is it worth continuing?
                 if monitored := trained if monitor.name == TRAIN_LOSS else validated:
                     if monitor.is_best(state, monitored):
                         self.snapshots.keep_best(state)
-                    if monitor.others_do_better(state, monitored) and not is_last:
-                        log.info("Stopping early: others do better (pruned).")
+                    if monitor.should_prune(state, monitored) and not is_last:
+                        log.info("Stopping early: other trials do better (pruned).")
                         state.finished = state.pruned = True
                     elif monitor.is_out_of_patience(state):
                         failed = state.validations_without_best
@@ -154,7 +154,7 @@ class Training(Generic[B]):
                 if trained or validated:
                     self._record(trained, validated)
 
-                # Save when it is due, and before anything ends.
+                # Save when a checkpoint is due, and before anything ends.
                 state.finished |= is_last
                 stopping, due = world.any(
                     stop.requested, world.is_main and self.checkpoints.due(state.step)
@@ -168,19 +168,19 @@ class Training(Generic[B]):
                     stop.raise_if_requested()
 
     def resume(self, checkpoint: Checkpoint, *, is_changed: bool = False) -> None:
-        """Go on from a checkpoint; of a finished training only if it would not end there now.
+        """Resume from a checkpoint; a finished training only if it would no longer end there.
 
         Args:
-            checkpoint: what to go on from.
-            is_changed: whether the options are not those that it was trained with, so that what
-                came after it will not come again.
+            checkpoint: what to resume from.
+            is_changed: whether the options differ from those that it was trained with, so that what
+                came after it will not be repeated.
 
         Raises:
-            UserError: the weights are not of this model.
+            UserError: the weights do not fit this model.
         """
         self.state = state = self.snapshots.restore(checkpoint)
         if state.monitor != self.monitor.name:
-            log.warning("%s decides from here on, and starts anew.", self.monitor.name)
+            log.warning("%s decides from here on; the best so far is reset.", self.monitor.name)
             state.monitor, state.best = self.monitor.name, None
             state.validations_without_best = 0
         is_last = state.step >= self.total_steps
@@ -193,26 +193,26 @@ class Training(Generic[B]):
             self.snapshots.take_over_best(state)
         if state.finished:
             log.info(
-                "The training had come to its end, after step %d of %d.",
+                "The training had already finished, after step %d of %d.",
                 state.step,
                 self.total_steps,
             )
             return
         log.info("Resuming after step %d of %d.", state.step, self.total_steps)
-        self._tell_of_stretching(checkpoint)
+        self._warn_of_stretched_schedule(checkpoint)
 
-    def _tell_of_stretching(self, checkpoint: Checkpoint) -> None:
-        """Say what becomes of the learning rate when the schedule has another length than before.
+    def _warn_of_stretched_schedule(self, checkpoint: Checkpoint) -> None:
+        """Say what happens to the learning rate when the length of the schedule has changed.
 
-        It is a function of the step's number and of the number of all steps, which was changed.
+        It is a function of the step and of the total number of steps, which has changed.
         """
         opt, steps_before = self.built.config.opt, checkpoint.info["total_steps"]
         depends = opt.schedule != "constant" or isinstance(opt.warmup, float)
         if self.total_steps == steps_before or not depends:
             return
-        lr = checkpoint.info.get("lr")  # which older ones do not hold
+        lr = checkpoint.info.get("lr")  # missing in older ones
         log.warning(
-            "opt.schedule=%s now takes %d steps, not %d: the learning rate goes on at %.3g%s.",
+            "opt.schedule=%s now spans %d steps, not %d: the learning rate continues at %.3g%s.",
             opt.schedule,
             self.total_steps,
             steps_before,
@@ -245,7 +245,7 @@ class Training(Generic[B]):
         self.built.model.train()
         measures = {f"val_{name}": value for name, value in evaluation.compute().items()}
         if not math.isfinite(measures["val_loss"]):
-            self._require_finite_losses()  # it is likelier that the training went wrong first
+            self._require_finite_losses()  # more likely, the training went wrong first
             self._fail("validation loss", measures["val_loss"], self.state.step)
         return measures
 
@@ -259,7 +259,7 @@ class Training(Generic[B]):
             self.run_log.line(step, {"train_loss": self.losses.recent_mean(), **validated})
 
     def _save(self) -> None:
-        """Write a checkpoint of what is known to be good.
+        """Write a checkpoint, after checking that it is a good state.
 
         Raises:
             RunError: a loss or a weight is not finite.

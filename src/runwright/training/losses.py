@@ -1,4 +1,4 @@
-"""The losses of the training steps, read from the device as seldom as can be."""
+"""The losses of the training steps, read from the device as rarely as possible."""
 
 import math
 from typing import Final, cast
@@ -12,10 +12,9 @@ _ALONE: Final = World()
 
 
 class LossHistory:
-    """The losses since they were last recorded, left on the device until they are read."""
+    """The losses since they were last recorded, kept on the device until they are read."""
 
     def __init__(self, world: World = _ALONE) -> None:
-        """Start empty."""
         self._world = world
         self._read: dict[str, list[float]] = {}
         self._on_device: list[dict[str, Tensor]] = []
@@ -26,7 +25,7 @@ class LossHistory:
         self._on_device += losses
 
     def read(self) -> dict[str, list[float]]:
-        """Every loss since `means` was last asked, in order, the mean over the processes.
+        """Every loss since `means` was last called, in order, averaged over the processes.
 
         Waits for the device, and for the other processes.
         """
@@ -41,17 +40,17 @@ class LossHistory:
         return self._read
 
     def means(self) -> dict[str, float]:
-        """The mean of every loss since this was last asked."""
+        """The mean of every loss since this was last called."""
         means = {name: sum(values) / len(values) for name, values in self.read().items()}
         self._read = {}
         self._last_mean = means["loss"]
         return means
 
     def recent_mean(self) -> float:
-        """The mean of `loss` over the steps that are not recorded yet, or the last one recorded."""
+        """The mean of `loss` over the steps not yet recorded, or the last recorded one."""
         values = self.read().get("loss")
         return sum(values) / len(values) if values else self._last_mean
 
     def restore(self, losses: dict[str, list[float]]) -> None:
-        """Go on from what `read` returned."""
+        """Continue from what `read` returned."""
         self._read = dict(losses)

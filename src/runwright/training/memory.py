@@ -1,4 +1,4 @@
-"""What a user is told when the memory of the device, or of the machine, is too small."""
+"""What a user is told when the memory of the device or the machine is too small."""
 
 import contextlib
 import re
@@ -12,7 +12,7 @@ _TORCH_SAYS: Final = re.compile(
 )
 _WHERE_IN_TORCH: Final = re.compile(r"^\[enforce fail [^]]*\] [^.]*\. ")
 
-# What follows in torch's text on a GPU: its own pools, and how to configure them.
+# What follows in torch's text on a GPU: its memory pools, and how to configure them.
 _OF_THE_ALLOCATOR: Final = " Of the allocated memory"
 
 
@@ -21,11 +21,11 @@ def explaining_out_of_memory(explain: Callable[[str], Exception]) -> Generator[N
     """Within this context, a lack of memory becomes the error that `explain` makes.
 
     Args:
-        explain: is given what torch or NumPy says of it, without the last full stop.
+        explain: receives what torch or NumPy says about it, without the final full stop.
 
     Raises:
-        Exception: what `explain` made, in place of a MemoryError, or of a RuntimeError in which
-            torch says that memory could not be had. Any other error passes.
+        Exception: what `explain` made, instead of a MemoryError, or of a RuntimeError in which
+            torch says that it could not allocate memory. Any other error passes through.
     """
     try:
         yield

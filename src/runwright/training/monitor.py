@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 _ALONE: Final = World()
 
 TRAIN_LOSS: Final = "train_loss"
-"""The one measure of the training steps that can decide; all others are those of a validation."""
+"""The one measure of training steps that can decide; all others come from a validation."""
 
 
 class Monitor:
@@ -54,10 +54,10 @@ class Monitor:
         self._world = world
 
     def is_best(self, state: TrainState, measures: Mapping[str, float]) -> bool:
-        """Whether these measures are the best so far, which the state takes down.
+        """Whether these measures are the best so far; records it in the state.
 
         Raises:
-            UserError: the one that decides is not among them.
+            UserError: the monitored one is not among them.
         """
         if self.name not in measures:
             raise UserError(
@@ -74,8 +74,8 @@ class Monitor:
         state.validations_without_best = 0
         return True
 
-    def others_do_better(self, state: TrainState, measures: Mapping[str, float]) -> bool:
-        """Whether whoever compares this training with others would end it."""
+    def should_prune(self, state: TrainState, measures: Mapping[str, float]) -> bool:
+        """Whether to end this training because others do better, reporting its measure."""
         value = measures[self.name]
         if self._reporter is None or math.isnan(value):
             prunes = False
@@ -92,7 +92,7 @@ class Monitor:
 
 
 def known_measures(objective: Objective[Any]) -> dict[str, bool]:
-    """The measures of which is known whether more of them is better, by their names."""
+    """Whether higher is better, for every measure for which that is known."""
     measured = {"loss": False, **objective.higher_is_better}
     return {TRAIN_LOSS: False, **{f"val_{name}": better for name, better in measured.items()}}
 
@@ -103,7 +103,7 @@ def choose_monitor(
     """The measure that decides which weights are best, and whether more of it is better.
 
     Raises:
-        UserError: the measure is unknown, and so is which way is better; or this is known, and
+        UserError: the measure and its direction are unknown; or the direction is known, and
             `training.monitor_mode` contradicts it.
     """
     if not has_validation and cfg.monitor not in (None, TRAIN_LOSS):
@@ -117,24 +117,24 @@ def choose_monitor(
         mode = "max" if known[name] else "min"
         if cfg.monitor_mode not in (None, mode):
             raise UserError(
-                f"training.monitor_mode={cfg.monitor_mode} would keep the worst weights: of "
-                f"{name}, {'more' if known[name] else 'less'} is better. Leave it out."
+                f"training.monitor_mode={cfg.monitor_mode} would keep the worst weights: for "
+                f"{name}, {'higher' if known[name] else 'lower'} is better. Leave it out."
             )
         return name, known[name]
-    if cfg.monitor_mode is not None and name.startswith("val_"):  # the first validation knows
+    if cfg.monitor_mode is not None and name.startswith("val_"):  # the first validation will tell
         return name, cfg.monitor_mode == "max"
     raise UserError(
-        f"training.monitor={name}: no such thing is known to be measured in a validation. "
-        f"{did_you_mean(name, known)} If it is, say which way is better with "
+        f"training.monitor={name}: no validation is known to measure that. "
+        f"{did_you_mean(name, known)} If one does, say which way is better with "
         "training.monitor_mode=max or min."
     )
 
 
 def measure_to_report(cfg: TrainingCfg, objective: Objective[Any]) -> str:
-    """The measure that a training would monitor, as it is called on any split: `accuracy`.
+    """The measure that a training would monitor, by its name on any split: `accuracy`.
 
     Raises:
-        UserError: as `choose_monitor`, whether there are validation data or not.
+        UserError: as for `choose_monitor`, whether or not there are validation data.
     """
     name, _ = choose_monitor(cfg, objective, has_validation=True)
     return "loss" if name == TRAIN_LOSS else name.removeprefix("val_")

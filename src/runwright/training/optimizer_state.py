@@ -13,7 +13,7 @@ from runwright.training.sharding import shard_like
 def flatten_optimizer(
     optimizer: Optimizer, model: nn.Module
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The optimiser's state: tensors by `<parameter>/<name>`, and what remains as plain values."""
+    """The optimiser's state: tensors by `<parameter>/<name>`, and the rest as plain values."""
     tensors: dict[str, Tensor] = {}
     plain: dict[str, Any] = {}
     for parameter, tensor in model.named_parameters():
@@ -29,9 +29,9 @@ def restore_optimizer(
     tensors: Mapping[str, Tensor],
     plain: Mapping[str, Any],
 ) -> None:
-    """Put back what `flatten_optimizer` returned; the hyperparameters stay as they are.
+    """Restore what `flatten_optimizer` returned; the hyperparameters stay as they are.
 
-    The state goes by the names of the parameters: their order in the optimiser depends on its
+    The state is keyed by parameter name: the order of parameters in the optimiser depends on its
     options.
     """
     order = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -42,7 +42,7 @@ def restore_optimizer(
         parameter, name = key.rsplit("/", 1)
         like, entry = parameters[parameter], value
         if isinstance(value, torch.Tensor) and value.shape == like.shape:
-            # In the parameter's own memory format: fused optimisers walk both side by side.
+            # In the parameter's own memory format: fused optimisers traverse both in parallel.
             part = shard_like(value, like)
             entry = torch.empty_like(like, dtype=value.dtype).copy_(part)
         if id(like) in position:

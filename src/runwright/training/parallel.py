@@ -1,4 +1,4 @@
-"""A model as several processes train it: each the whole, or a part of it."""
+"""A model as several processes train it: each holds the whole, or a shard of it."""
 
 import contextlib
 import logging
@@ -17,12 +17,12 @@ _BATCH_NORMS: Final = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def data_parallel(model: nn.Module, world: World, *, sharded: bool = False) -> nn.Module:
-    """The model as it is trained: its gradients are the means over the processes.
+    """The model for training: its gradients are averaged over the processes.
 
     Args:
-        model: what is trained; it is changed in place if it is sharded.
+        model: the model to train; changed in place if it is sharded.
         world: the processes.
-        sharded: whether each process holds a part of it only.
+        sharded: whether each process holds only a part of it.
 
     Raises:
         UserError: it cannot be sharded.
@@ -34,8 +34,8 @@ def data_parallel(model: nn.Module, world: World, *, sharded: bool = False) -> n
     elif any(isinstance(module, _BATCH_NORMS) for module in model.modules()):
         if sharded:
             raise UserError(
-                "training.parallel=fsdp: on CPUs batch normalisation would have other "
-                "statistics in every process. Take a model without it, or ddp."
+                "training.parallel=fsdp: on CPUs batch normalisation would have different "
+                "statistics in every process. Use a model without it, or ddp."
             )
         log.warning(
             "Batch normalisation takes its statistics from each process's share of a batch: "
@@ -48,7 +48,7 @@ def data_parallel(model: nn.Module, world: World, *, sharded: bool = False) -> n
 
 
 def no_sync(model: nn.Module, world: World) -> contextlib.AbstractContextManager[None]:
-    """In this context a backward pass exchanges no gradients: the last one of a step does so."""
+    """Within this context backward passes do not sync gradients; the last one of a step does."""
     if world.size == 1:
         return contextlib.nullcontext()
     if isinstance(model, DistributedDataParallel):

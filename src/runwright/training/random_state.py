@@ -27,7 +27,7 @@ def random_state(device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def restore_random_state(states: dict[str, torch.Tensor], device: torch.device) -> None:
-    """Put every random generator back to where `random_state` found it."""
+    """Restore every random generator to the state that `random_state` returned."""
     pending = cast("list[float]", states["pending_normals"].tolist())
     python_gauss, has_gauss, numpy_gauss = pending
     gauss = None if math.isnan(python_gauss) else python_gauss

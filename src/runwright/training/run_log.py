@@ -1,4 +1,4 @@
-"""What a run tells of its progress: its lines or bar, `metrics.csv`, W&B, TensorBoard."""
+"""How a run reports its progress: lines or a bar, `metrics.csv`, W&B, TensorBoard."""
 
 import csv
 import io
@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 
 _FIRST_COLUMNS: Final = ("step", "epoch", "lr")
 
-# Where there is no terminal, a line of progress appears at least this often.
+# Without a terminal, a line of progress appears at least this often.
 _SECONDS_BETWEEN_LINES = 30.0
 
 
 class MetricsCsv:
-    """`metrics.csv`: a row a step at which something was measured, a column a measure."""
+    """`metrics.csv`: one row per step at which something was measured, one column per measure."""
 
     def __init__(self, path: Path) -> None:
         """Continue the table at `path`, or begin one."""
@@ -44,18 +44,18 @@ class MetricsCsv:
             The step of the last row that is left, or 0.
 
         Raises:
-            UserError: the table was changed by other hands.
+            UserError: the table was changed by someone else.
         """
         try:
             kept = [row for row in self.rows() if int(row["step"]) <= step]
         except (KeyError, TypeError, ValueError) as error:
-            raise self._damaged("every row must have a whole number in 'step'") from error
+            raise self._damaged("every row must have an integer in 'step'") from error
         self.columns = self.columns or ["step"]
         self._rewrite(kept)
         return max((int(row["step"]) for row in kept), default=0)
 
     def rows(self) -> list[dict[str, str]]:
-        """All rows so far, but for one that a crash cut short."""
+        """All rows so far, except one that a crash cut short."""
         whole, _, _ = self._text().rpartition("\n")
         return list(csv.DictReader(io.StringIO(whole, newline="")))
 
@@ -64,7 +64,7 @@ class MetricsCsv:
         try:
             text = content.decode()
         except UnicodeDecodeError as error:
-            raise self._damaged("it is no text") from error
+            raise self._damaged("it is not text") from error
         header, newline, _ = text.partition("\n")
         if text and (header.split(",")[0] != "step" or not newline or "\0" in text):
             raise self._damaged("its first line must name the columns, 'step' first")
@@ -72,8 +72,8 @@ class MetricsCsv:
 
     def _damaged(self, why: str) -> UserError:
         return UserError(
-            f"{self.path} is not as this run wrote it: {why}. Mend it, or delete it to go on with "
-            "a new table."
+            f"{self.path} is not as this run wrote it: {why}. Fix it, or delete it to continue "
+            "with a new table."
         )
 
     def append(self, row: Mapping[str, float]) -> None:
@@ -94,7 +94,7 @@ class MetricsCsv:
 
 
 def _column_rank(name: str) -> int:
-    """Where a column stands: the same order, whatever was measured first."""
+    """The position of a column: the same order, whatever was measured first."""
     if name in _FIRST_COLUMNS:
         return _FIRST_COLUMNS.index(name)
     return len(_FIRST_COLUMNS) + (not name.startswith("train_"))
@@ -106,7 +106,7 @@ class RunLog:
     def __init__(
         self, run_dir: Path, *, wandb_log: "WandbLog | None" = None, tensorboard: bool = False
     ) -> None:
-        """Record in `run_dir`, and in W&B and TensorBoard when they are given."""
+        """Record in `run_dir`, and in W&B and TensorBoard if they are given."""
         self.metrics = MetricsCsv(run_dir / "metrics.csv")
         self._wandb = wandb_log
         self._tensorboard: Any = None
@@ -122,11 +122,11 @@ class RunLog:
 
     @property
     def wandb_id(self) -> str | None:
-        """W&B's id of the run, if it is told of it."""
+        """W&B's id of the run, if W&B records it."""
         return None if self._wandb is None else self._wandb.id
 
     def begin(self, *, step: int, total_steps: int, log_every: int) -> None:
-        """The training starts, or goes on, after this step, with a row every so many."""
+        """Start or continue after this step of the training, with a row every `log_every` steps."""
         last = self.metrics.truncate(step)
         if step - last > log_every:
             log.warning("%s has no rows between step %d and %d.", self.metrics.path, last, step)
@@ -146,10 +146,10 @@ class RunLog:
                 self._tensorboard.add_scalar(name, value, step)
 
     def advance(self, loss: float | None = None) -> None:
-        """A step is done: move the bar on, or print a line if there was none for a while.
+        """A step is done: advance the bar, or print a line if there was none for a while.
 
         Args:
-            loss: the training loss, where it was read.
+            loss: the training loss, if it was read.
         """
         self._step += 1
         self._loss = self._loss if loss is None else loss
@@ -161,7 +161,7 @@ class RunLog:
             self.line(self._step, {} if self._loss is None else {"train_loss": self._loss})
 
     def validating(self) -> None:
-        """A batch of a validation is done: print a line if there was none for a while."""
+        """A validation batch is done: print a line if there was none for a while."""
         if self._bar is None and self._is_silent():
             self._last_line = time.monotonic()
             log.info("step %d/%d  validating", self._step, self._total_steps)
@@ -179,7 +179,7 @@ class RunLog:
         log.info("%s", "  ".join(parts))
 
     def close(self, *, failed: bool = False) -> None:
-        """Finish the records."""
+        """Close the records."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -190,10 +190,10 @@ class RunLog:
 
 
 def _bar(*, total: int, initial: int) -> "tqdm[Any]":
-    """A bar on the terminal that keeps to its width, also when that changes."""
+    """A bar on the terminal that keeps to its width, even when that changes."""
     from tqdm import tqdm
 
-    class Bar(tqdm):  # pyright: ignore[reportMissingTypeArgument]  # its stubs alone take one
+    class Bar(tqdm):  # pyright: ignore[reportMissingTypeArgument]  # only its stubs take one
         @property
         @override
         def format_dict(self) -> Any:
@@ -203,7 +203,7 @@ def _bar(*, total: int, initial: int) -> "tqdm[Any]":
         @staticmethod
         @override
         def status_printer(file: Any) -> Callable[[str], None]:
-            def show(text: str) -> None:  # tqdm would pad it to the width that it had before
+            def show(text: str) -> None:  # tqdm would pad it to the previous width
                 file.write("\r" + text.ljust(_terminal_size()[0]))
                 file.flush()
 
@@ -214,7 +214,7 @@ def _bar(*, total: int, initial: int) -> "tqdm[Any]":
 
 
 def _terminal_size() -> tuple[int, int]:
-    """Columns and rows of the terminal that the bar is on; 80 × 24 where it does not know."""
+    """Columns and rows of the terminal that the bar is on; 80 × 24 if unknown."""
     try:
         columns, rows = os.get_terminal_size(sys.stderr.fileno())
     except (OSError, ValueError, AttributeError):
@@ -223,7 +223,7 @@ def _terminal_size() -> tuple[int, int]:
 
 
 class NoLog(RunLog):
-    """Records nothing: for the processes that train beside the one that does."""
+    """Records nothing: for all processes but the main one."""
 
     @override
     def begin(self, *, step: int, total_steps: int, log_every: int) -> None:

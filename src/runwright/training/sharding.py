@@ -1,10 +1,10 @@
-"""Models of which every process holds a part: torch's FSDP2.
+"""Sharded models, of which every process holds a part: torch's FSDP2.
 
-Weights, gradients and the optimiser's state are divided among the processes; a module's weights are
-put together while it computes. On disk everything is whole, so a training may be resumed with
-another number of processes, or with none of this.
+Weights, gradients and the optimiser's state are sharded over the processes; a module's weights are
+gathered while it computes. On disk everything is whole, so a training can be resumed with another
+number of processes, or without sharding.
 
-Importing FSDP2 takes half a second, so nothing here does before a model is divided.
+Importing FSDP2 takes half a second, so nothing here does so before a model is sharded.
 """
 
 import contextlib
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def shard(model: nn.Module, device: "torch.device", processes: int) -> None:
-    """Divide a model's weights among the processes, in place.
+    """Shard a model's weights over the processes, in place.
 
-    Every block that is a member of a `ModuleList` or `Sequential` is put together by itself when
-    its turn comes; what lies outside of these stays together for the whole forward pass.
+    Every block that is a member of a `ModuleList` or `Sequential` is gathered by itself when its
+    turn comes; weights outside of these stay gathered for the whole forward pass.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
@@ -36,8 +36,8 @@ def shard(model: nn.Module, device: "torch.device", processes: int) -> None:
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether every process holds a part of the model only."""
-    if not _any_is():
+    """Whether every process holds only a part of the model."""
+    if not _may_be_sharded():
         return False
     from torch.distributed.fsdp import FSDPModule
 
@@ -46,7 +46,7 @@ def is_sharded(model: nn.Module) -> bool:
 
 @contextlib.contextmanager
 def no_sync(model: nn.Module) -> Generator[None]:
-    """In this context the backward passes of a sharded model exchange no gradients."""
+    """Within this context the backward passes of a sharded model do not sync gradients."""
     from torch.distributed.fsdp import FSDPModule
 
     assert isinstance(model, FSDPModule)
@@ -58,8 +58,8 @@ def no_sync(model: nn.Module) -> Generator[None]:
 
 
 def full(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
-    """Every divided tensor put together, on the CPU; all processes must ask at the same time."""
-    if not _any_is():
+    """Every sharded tensor gathered, on the CPU; all processes must call it together."""
+    if not _may_be_sharded():
         return dict(tensors)
     from torch.distributed.tensor import DTensor
 
@@ -70,8 +70,8 @@ def full(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
 
 
 def shard_like(tensor: "Tensor", like: "Tensor") -> "Tensor":
-    """This process's part of a tensor that is to take the place of `like`; all of it if that is."""
-    if not _any_is():
+    """This process's part of a tensor, sharded like `like`; all of it if `like` is whole."""
+    if not _may_be_sharded():
         return tensor
     from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -85,18 +85,18 @@ def shard_like(tensor: "Tensor", like: "Tensor") -> "Tensor":
     )
 
 
-def _any_is() -> bool:
-    """Whether a model may have been divided in this process."""
+def _may_be_sharded() -> bool:
+    """Whether a model may have been sharded in this process."""
     return "torch.distributed.fsdp" in sys.modules
 
 
 def _blocks(model: nn.Module) -> Iterator[nn.Module]:
-    """The modules to divide by themselves, the inner ones first."""
+    """The modules to shard by themselves, the inner ones first."""
     uses = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
     for container in reversed(list(model.modules())):
         if isinstance(container, nn.ModuleList | nn.Sequential):
             for block in container:
                 own = list(block.parameters())
-                # Weights that are also used elsewhere must be there when that is computed.
+                # Weights that are shared with other modules must be there when those compute.
                 if own and all(uses[id(parameter)] == 1 for parameter in own):
                     yield block

@@ -1,4 +1,4 @@
-"""What a checkpoint holds of a training, and how a training goes on from there."""
+"""What a checkpoint holds of a training, and how a training resumes from it."""
 
 import logging
 from collections.abc import Mapping
@@ -21,12 +21,11 @@ log = logging.getLogger(__name__)
 
 
 class Snapshots:
-    """Takes down all that it takes to go on, and the best weights, and puts them back."""
+    """Saves everything that it takes to resume, and the best weights, and restores them."""
 
     def __init__(
         self, built: Built[Any], step: TrainStep[Any], checkpoints: Checkpoints, world: World
     ) -> None:
-        """Look after the checkpoints of a training that consists of these steps."""
         self._checkpoints = checkpoints
         self._step = step
         self._world = world
@@ -36,14 +35,14 @@ class Snapshots:
         self._best_info: dict[str, Any] = {}
 
     def keep_best(self, state: TrainState) -> None:
-        """Keep the weights as they are now: they are the best so far."""
+        """Keep the current weights: they are the best so far."""
         weights = sharding.full(self._step.evaluated_model.state_dict())
         if self._world.is_main:
             self._best = {name: tensor.clone() for name, tensor in weights.items()}
             self._best_info = {"step": state.best_step, state.monitor: state.best}
 
     def write_best(self) -> None:
-        """Write the best weights, if they were not written yet."""
+        """Write the best weights, if they have not been written yet."""
         if self._best is not None:
             self._checkpoints.save_best(self._best, self._best_info)
             self._best = None
@@ -75,10 +74,10 @@ class Snapshots:
         self._checkpoints.save(state.step, weights, saved, info)
 
     def restore(self, checkpoint: Checkpoint) -> TrainState:
-        """Put back all that a checkpoint holds.
+        """Restore everything that a checkpoint holds.
 
         Raises:
-            UserError: the weights are not of this model.
+            UserError: the weights do not fit this model.
         """
         step = self._step
         load_into(step.model, checkpoint.weights, checkpoint.path)
@@ -91,7 +90,7 @@ class Snapshots:
             restore_optimizer(step.optimizer, step.model, moments, info["optimizer"])
         else:
             log.warning(
-                "The state of the optimiser starts anew: it was that of %s, and this is %s.",
+                "The state of the optimiser is reset: it was that of %s, and this is %s.",
                 info["optimizer_name"],
                 self._opt.described,
             )
@@ -104,20 +103,20 @@ class Snapshots:
         return TrainState(**info["progress"])
 
     def take_over_best(self, state: TrainState) -> None:
-        """Count the best weights on disk as the best so far, though they are of a later step."""
+        """Count the best weights on disk as the best so far, even if from a later step."""
         found = self._checkpoints.best_info()
         value = found.get(state.monitor)
         if value is not None and found["step"] > state.step:
             state.best, state.best_step = value, found["step"]
-            log.info("The best weights are of step %d, before the change.", found["step"])
+            log.info("The best weights are from step %d, before the change.", found["step"])
 
     def _restore_random(self, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
         generators = _below(tensors, _random_of(self._world.rank))
         processes = info.get("processes", 1)
         if not generators or processes != self._world.size:
             log.warning(
-                "The checkpoint is of %d processes, not %d: what is drawn at random in a step "
-                "(dropout, say) is not what it would have been.",
+                "The checkpoint is from %d processes, not %d: random draws within a step "
+                "(dropout, say) differ from those of an uninterrupted run.",
                 processes,
                 self._world.size,
             )
@@ -126,7 +125,7 @@ class Snapshots:
 
 
 def _random_of(rank: int) -> str:
-    """Where the random generators of a process are in the state."""
+    """The prefix of a process's random generators in the state."""
     return f"random/{rank}/" if rank else "random/"
 
 

@@ -1,4 +1,4 @@
-"""What is taken of a split: a process's share of each batch, or the first batches only."""
+"""Parts of a split: a process's share of each batch, or only the first batches."""
 
 import copy
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ B = TypeVar("B", bound=Batch)
 
 
 def limited(data: Data[Any, B], cfg: TrainingCfg) -> tuple[Split[B], Split[B] | None]:
-    """What is trained on and what is validated of the data, as the options limit it.
+    """The training and validation splits, as the options limit them.
 
     Raises:
         UserError: a limit leaves no batch.
@@ -31,17 +31,17 @@ def limited(data: Data[Any, B], cfg: TrainingCfg) -> tuple[Split[B], Split[B] | 
 
 
 def _limit(split: Split[B], to: float | None, option: str) -> Split[B]:
-    """The first batches of a split: a number of them, or a share when `to` is a float."""
+    """The first batches of a split: a number of them, or a fraction if `to` is a float."""
     if to is None:
         return split
     count = int(to * split.num_batches) if isinstance(to, float) else to
     if count < 1:
-        raise UserError(f"{option}={to} leaves no batch of {split.num_batches}.")
+        raise UserError(f"{option}={to} leaves none of the {split.num_batches} batches.")
     return FirstBatches(split, count)
 
 
 def part_of(split: Split[B], rank: int, ranks: int) -> Split[B]:
-    """What one of several processes takes of every training batch: an equal share of it.
+    """What one of several processes takes of every training batch: an equal share.
 
     Raises:
         UserError: the batch cannot be divided equally.
@@ -64,10 +64,9 @@ def part_of(split: Split[B], rank: int, ranks: int) -> Split[B]:
 
 
 class PartOfBatches(Split[B], Generic[B]):
-    """One process's share of every batch of a split that knows nothing of processes."""
+    """One process's share of every batch of a split that knows nothing about processes."""
 
     def __init__(self, split: Split[B], rank: int, ranks: int) -> None:
-        """Take the share number `rank` of `ranks`."""
         self.split, self.rank, self.ranks = split, rank, ranks
 
     @override
@@ -91,12 +90,12 @@ class PartOfBatches(Split[B], Generic[B]):
 
 
 class FirstBatches(Split[B], Generic[B]):
-    """The first batches of a split only, for quick looks and debugging."""
+    """Only the first batches of a split, for quick looks and debugging."""
 
     def __init__(
         self, split: Split[B], num_batches: int, *, same_every_epoch: bool = False
     ) -> None:
-        """Limit `split` to `num_batches` an epoch, the batches of epoch 0 if `same_every_epoch`."""
+        """Limit `split` to `num_batches` per epoch, those of epoch 0 if `same_every_epoch`."""
         self.split = split
         self._num_batches = min(num_batches, split.num_batches)
         self.same_every_epoch = same_every_epoch

@@ -1,4 +1,4 @@
-"""How far a training has come."""
+"""The progress of a training."""
 
 import attrs
 
@@ -10,12 +10,12 @@ class TrainState:
     Attributes:
         step: steps done.
         monitor: the measure that decides which weights are best.
-        best: its best value so far, and `best_step` the step of that.
+        best: its best value so far; `best_step` is the step of that value.
         best_measures: all that was measured at that step.
         validations_without_best: for early stopping.
-        unread: the losses since they were last recorded, one list of floats a loss.
-        finished: whether the training came to its end.
-        pruned: whether that is because others do better.
+        unread: the losses since they were last recorded, one list of floats per loss.
+        finished: whether the training has finished.
+        pruned: whether it was pruned because other trials do better.
     """
 
     step: int = 0

@@ -1,4 +1,4 @@
-"""A step of a training: one update of the weights."""
+"""A training step: one update of the weights."""
 
 import contextlib
 from collections.abc import Iterator
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 B = TypeVar("B", bound=Batch)
 
 _ONE_VALUE: Final = (
-    "Batch normalisation gets one value per channel, of which it takes no variance. Use a larger "
-    "batch size of the data (such as dm.batch_size={two}), or a model without batch normalisation."
+    "Batch normalisation gets only one value per channel, which has no variance. Use a larger "
+    "batch size (such as dm.batch_size={two}), or a model without batch normalisation."
 )
 
 
 class TrainStep(Generic[B]):
-    """Forward, backward, clip, update; then the moving average takes the new weights in.
+    """Forward, backward, clip, update; then the moving average is updated.
 
     Attributes:
-        model: what is trained.
+        model: the model to train.
         ema: the moving average of its weights, if there is one.
-        optimizer: what updates them.
+        optimizer: updates them.
         scaler: keeps small gradients from vanishing with fp16; does nothing otherwise.
-        total_steps: how many there are in the whole training, over which the schedule runs.
+        total_steps: the number of steps of the whole training, which the schedule spans.
     """
 
     def __init__(self, built: Built[B], total_steps: int, world: World) -> None:
@@ -68,7 +68,7 @@ class TrainStep(Generic[B]):
         self._clip_grad = cfg.clip_grad
 
     def __call__(self, number: int, batches: Iterator[B]) -> list[dict[str, Tensor]]:
-        """Do the step of this number, from 0 on, with the next batches.
+        """Do this step, counted from 0, with the next batches.
 
         Returns:
             The losses of each batch, still on the device.
@@ -76,13 +76,13 @@ class TrainStep(Generic[B]):
         self._set_lr(number)
         losses: list[dict[str, Tensor]] = []
         for remaining in reversed(range(self._num_batches)):
-            # The gradients are exchanged with the last batch of a step.
+            # The gradients are synced with the last batch of a step.
             last = not remaining
             with contextlib.nullcontext() if last else no_sync(self._parallel_model, self._world):
                 with autocast(self._device, self._precision):
                     computed = self._losses(next(batches))
                 loss = computed["loss"]
-                if self._num_batches > 1:  # a division by 1 would be a node of the graph
+                if self._num_batches > 1:  # a division by 1 would add a node to the graph
                     loss = loss / self._num_batches
                 self.scaler.scale(loss).backward()
             losses.append({name: value.detach() for name, value in computed.items()})
@@ -97,12 +97,12 @@ class TrainStep(Generic[B]):
         return losses
 
     def lr(self, number: int) -> float:
-        """The learning rate in the step of this number."""
+        """The learning rate in this step, counted from 0."""
         return self._peak_lrs[0] * self._lr_factor(number)
 
     @property
     def evaluated_model(self) -> nn.Module:
-        """What is validated, and saved when it is best: the moving average if there is one."""
+        """The model to validate, and to save as best: the moving average if there is one."""
         return self.model if self.ema is None else self.ema.model
 
     def _set_lr(self, number: int) -> None:

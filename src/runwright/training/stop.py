@@ -1,9 +1,9 @@
-"""Stopping on request: Ctrl-C and SIGTERM end a training after the step that is under way.
+"""Stopping on request: Ctrl-C and SIGTERM end a training after the current step.
 
-On a cluster SIGUSR2 announces that the job's time is up or that another job takes its place. It
-ends the training likewise, with an exit status that says that the job is to be queued again. Where
-Slurm is not told to send it (`SlurmctldParameters=preempt_send_user_signal`), a job that makes way
-gets SIGTERM, as one that is cancelled does; which of the two it is, only its launcher can ask.
+On a cluster, SIGUSR2 announces that the job's time is up or that it is being preempted. It ends the
+training likewise, with an exit status that asks to requeue the job. Unless Slurm is told to send it
+(`SlurmctldParameters=preempt_send_user_signal`), a preempted job gets SIGTERM, just like a
+cancelled one; only its launcher can find out which of the two it is.
 """
 
 import contextlib
@@ -25,18 +25,18 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
 
 class StopRequest:
-    """Within this context SIGINT and SIGTERM end the program in order, and at once.
+    """Within this context SIGINT and SIGTERM end the program cleanly and immediately.
 
     Within `after_the_step()` the first of them is only noted, for the loop to act on. One that
-    comes right behind it is the same request once more: a terminal sends it to every process of a
-    program, and so does what started them (torchrun, a sweep).
+    follows immediately is the same request again: a terminal sends it to every process of a
+    program, and so does whatever started them (torchrun, a sweep).
     """
 
     def __init__(self, is_preempted: Callable[[], bool] = lambda: False) -> None:
-        """Look out for signals.
+        """Handle signals within the context.
 
         Args:
-            is_preempted: whether a job on a cluster that got SIGTERM is to run again.
+            is_preempted: whether a job on a cluster that got SIGTERM will run again.
         """
         self._is_preempted = is_preempted
         self.signal: int | None = None
@@ -64,7 +64,7 @@ class StopRequest:
             raise SystemExit(128 + self.signal)
 
     def agree(self, world: "World") -> None:
-        """Do what one of the processes was asked; a request to be queued again goes first."""
+        """Adopt the request of any process; a request to be requeued takes precedence."""
         asked = {one for one in world.all_gather(self.signal) if one is not None}
         again = signal.SIGUSR2 in asked
         self.signal = signal.SIGUSR2 if again else max(asked, default=None)
@@ -72,7 +72,7 @@ class StopRequest:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
-                # Where nobody waits for SIGUSR2 it stays what it is: the end.
+                # If nothing waits for SIGUSR2, it keeps its default: to kill.
                 if number != signal.SIGUSR2 or callable(signal.getsignal(number)):
                     self._before[number] = signal.signal(number, self._note)
         return self
@@ -88,7 +88,7 @@ class StopRequest:
 
     @property
     def _can_be_requeued(self) -> bool:
-        """Whether this is a job on a cluster, where somebody waits for SIGUSR2."""
+        """Whether this is a job on a cluster, where something waits for SIGUSR2."""
         return signal.SIGUSR2 in self._before
 
     @contextlib.contextmanager
@@ -103,7 +103,7 @@ class StopRequest:
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
         if self._can_be_requeued and {self.signal, number} <= {signal.SIGTERM, signal.SIGUSR2}:
-            # Slurm sends one after the other, or one twice, and kills when it is time.
+            # Slurm sends one after the other, or one twice, and kills when the time is up.
             if number == signal.SIGUSR2:
                 self.signal = number
             return
@@ -114,4 +114,4 @@ class StopRequest:
         if again or not self._noting:
             self.raise_if_requested()
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        log.info("%s: stopping after this step; once more stops at once.", name)
+        log.info("%s: stopping after this step; a second signal stops at once.", name)

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# How long the server is waited for: at the start, and for the rest of the upload at the end.
+# How long to wait for the server: at the start, and for the rest of the upload at the end.
 _SECONDS: Final = 30
 
 _NO_KEY: Final = (
-    "wandb.mode=online needs an API key and there is none. Run `wandb login` once, or set "
+    "wandb.mode=online needs an API key, and there is none. Run `wandb login` once, or set "
     "WANDB_API_KEY, or use wandb.mode=offline and `wandb sync` later."
 )
 
@@ -29,10 +29,10 @@ _SETTINGS: Final = {"project": "project", "id": "run_id", "tags": "run_tags"}
 
 
 def check(cfg: WandbCfg) -> None:
-    """Check, before any data are read, what W&B alone knows to be wrong.
+    """Check, before any data are read, what only W&B knows to be wrong.
 
     Raises:
-        UserError: it does not take an option, or has no key.
+        UserError: it rejects an option, or has no key.
     """
     if cfg.mode == "disabled":
         return
@@ -45,7 +45,7 @@ def check(cfg: WandbCfg) -> None:
             wandb.Settings(**{setting: getattr(cfg, name)})
         except (UsageError, ValueError) as error:
             raise UserError(f"wandb.{name}: {_reason(error)}.") from error
-    # It looks for a key, and asks no server.
+    # It looks for a key without asking a server.
     if cfg.mode == "online" and not wandb.login(prompt=False, verify=False):
         raise UserError(_NO_KEY)
 
@@ -53,8 +53,8 @@ def check(cfg: WandbCfg) -> None:
 def start(cfg: WandbCfg, *, config: Mapping[str, Any], resumed_id: str | None) -> "WandbLog | None":
     """Start the W&B run, or return None when it is disabled.
 
-    Where the server cannot be reached the run is logged offline, and says so: a failure of
-    the network must not stop a training.
+    If the server cannot be reached, the run is logged offline, and says so: a failure of the
+    network must not stop a training.
     """
     if cfg.mode == "disabled":
         return None
@@ -89,7 +89,7 @@ def start(cfg: WandbCfg, *, config: Mapping[str, Any], resumed_id: str | None) -
         }
         arguments["settings"] = wandb.Settings(**patience)
         if "init_timeout" in patience:
-            log.info("Waiting for the W&B server, at most %d s.", _SECONDS)
+            log.info("Waiting for the W&B server for at most %d s.", _SECONDS)
     try:
         return WandbLog(wandb.init(mode=cfg.mode, **arguments))
     except CommError as error:
@@ -98,17 +98,16 @@ def start(cfg: WandbCfg, *, config: Mapping[str, Any], resumed_id: str | None) -
 
 
 def _reason(error: Exception) -> str:
-    """Why W&B refuses a value, without what pydantic says around it."""
+    """Why W&B refuses a value, without pydantic's wrapping."""
     errors: Callable[[], list[dict[str, Any]]] | None = getattr(error, "errors", None)
     text = str(error) if errors is None else str(errors()[0]["msg"])
     return text.removeprefix("Value error, ").rstrip(".")
 
 
 class WandbLog:
-    """What a run tells W&B. Whatever goes wrong there is said once, and the run goes on."""
+    """Sends a run's records to W&B. Any failure there is reported once, and the run continues."""
 
     def __init__(self, run: "Run") -> None:
-        """Tell this run of W&B's."""
         self._run = run
         self._files = run.settings.sync_dir
         self._is_lost = False
@@ -128,7 +127,7 @@ class WandbLog:
             self._lose(error)
 
     def close(self, *, failed: bool) -> None:
-        """End the run there, and wait a while for what is not uploaded yet."""
+        """End the W&B run, and wait a while for what is not uploaded yet."""
         try:
             self._run.finish(exit_code=int(failed))
         except Exception as error:  # noqa: BLE001
@@ -138,8 +137,8 @@ class WandbLog:
     def _lose(self, error: Exception) -> None:
         self._is_lost = True
         log.warning(
-            "W&B records no more (%s: %s). The run goes on, metrics.csv has all of it; what W&B "
-            "has by now can be uploaded with `wandb sync %s`.",
+            "W&B has stopped recording (%s: %s). The run continues, and metrics.csv has "
+            "everything; what W&B has so far can be uploaded with `wandb sync %s`.",
             type(error).__name__,
             error,
             self._files,

@@ -1,4 +1,4 @@
-"""Putting weights into a model, or into this process's part of it."""
+"""Loading weights into a model, or into this process's part of it."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def load_into(model: nn.Module, weights: Tensors, path: Path) -> None:
     """Load weights into a model.
 
     Raises:
-        UserError: they are not of this model; names what differs.
+        UserError: they do not fit this model; names what differs.
     """
     own = model.state_dict()
     clashes = [
@@ -28,8 +28,8 @@ def load_into(model: nn.Module, weights: Tensors, path: Path) -> None:
     if clashes:
         shown = "\n  ".join(sorted(clashes)[:20])
         raise UserError(
-            f"The weights in {path} are not of this model, {len(clashes)} differences:\n  {shown}\n"
-            "Choose the model's options with which they were trained: that run's config.yaml "
-            "has them."
+            f"The weights in {path} do not fit this model, {len(clashes)} differences:\n  {shown}\n"
+            "Use the model options that they were trained with: that run's config.yaml has "
+            "them."
         )
     model.load_state_dict({name: shard_like(weights[name], own[name]) for name in own})

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from domains.vision.faces import NUM_IMAGES, Faces, build
-from runwright.domains.vision.simulate import simulate_celeba
+from runwright.domains.vision.simulated_celeba import simulate_celeba
 
 
 @pytest.fixture(scope="session")

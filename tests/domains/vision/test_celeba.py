@@ -21,7 +21,7 @@ from runwright.domains.vision.celeba_layout import ATTRIBUTES, HOMEPAGE, IMAGES,
 from runwright.domains.vision.decoding import decode_image
 from runwright.domains.vision.dims import ImageDims
 from runwright.domains.vision.mapped import MappedImages
-from runwright.domains.vision.simulate import simulate_celeba
+from runwright.domains.vision.simulated_celeba import simulate_celeba
 from runwright.factory import OptionError
 from runwright.tools import simulate
 
@@ -85,7 +85,7 @@ def test_an_attribute_that_no_image_has_is_refused(root: Path, option: str) -> N
         build(root, **chosen)
     assert f"dm.{option}=WEARING_NECKTIE divides nothing: none of the images" in str(error.value)
     marker = (root / "celeba" / "SIMULATED.txt").read_text()
-    assert "SIMULATED.txt beside them says in which attributes they differ" in str(error.value)
+    assert "SIMULATED.txt next to them says in which attributes they differ" in str(error.value)
     assert "Eyeglasses" in marker
     assert "Wearing_Necktie" not in marker
     (root / "celeba" / "SIMULATED.txt").unlink()

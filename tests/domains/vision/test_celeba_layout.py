@@ -1,4 +1,4 @@
-"""CelebA's own files: what is read from them, and what is said of broken ones."""
+"""CelebA's own files: what is read from them, and what is said about broken ones."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The small convolutional network: which sizes it takes, and what it says of the others."""
+"""The small convolutional network: which sizes it accepts, and what it says about the others."""
 
 import itertools
 from typing import Any

@@ -1,4 +1,4 @@
-"""Decoding: the pixels are torchvision's, and what is no image is told."""
+"""Decoding: the pixels are torchvision's, and what is not an image is reported."""
 
 from pathlib import Path
 

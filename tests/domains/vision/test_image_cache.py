@@ -1,4 +1,4 @@
-"""The cache: decoded once, never taken for whole when it is not, and clear about what is wrong."""
+"""The cache: decoded once, never mistaken for complete, and clear about what is wrong."""
 
 import logging
 import shutil
@@ -67,7 +67,7 @@ def test_a_new_cache_says_how_large_it_is_and_which_older_ones_may_go(
     caplog.clear()
     build(root, default_res=32)
     (said,) = [message for message in caplog.messages if "are kept in" in message]
-    assert "(0.4 MiB). Older ones beside it may be deleted" in said
+    assert "(0.4 MiB). Older ones next to it may be deleted" in said
     assert said.splitlines()[1:] == [f"  {first.name}  1.8 MiB"]
     assert first.exists()
     caplog.clear()
@@ -214,11 +214,11 @@ def test_a_damaged_cache_is_explained(root: Path) -> None:
     build(root)
     path = next((root / "celeba" / "cache").glob("*.npy"))
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(UserError, match=r"is damaged: .*Delete it; it will be made anew"):
+    with pytest.raises(UserError, match=r"is damaged: .*Delete it; it will be made again"):
         build(root)
 
 
 @pytest.mark.parametrize("res", [3_000_000_000, 2**63 - 1])
 def test_images_beyond_all_memory_are_refused_with_their_size(root: Path, res: int) -> None:
-    with pytest.raises(OptionError, match=r"default_res=\d+ makes [\d,]+ GiB of every image"):
+    with pytest.raises(OptionError, match=r"default_res=\d+ makes every image [\d,]+ GiB"):
         build(root, default_res=res)

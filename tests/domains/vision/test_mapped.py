@@ -1,4 +1,4 @@
-"""Batches from the memory map: those from memory, gathered by a thread that never stays."""
+"""Batches from the memory map: the same as from memory, gathered by a thread that always ends."""
 
 import threading
 from pathlib import Path

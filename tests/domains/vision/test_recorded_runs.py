@@ -1,7 +1,7 @@
-"""Short runs on record: a change that is not meant to change a training changes no digit of it.
+"""Recorded short runs: a change that should not affect training changes no digit.
 
 The record is of the locked torch, one thread, and kernels that every x86 processor has.
-To record anew, after a change that is meant: `python tests/domains/vision/test_recorded_runs.py`.
+To record again, after an intended change: `python tests/domains/vision/test_recorded_runs.py`.
 """
 
 import os

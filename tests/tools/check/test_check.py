@@ -1,4 +1,4 @@
-"""`check`: everything is composed and built without data, and all that is wrong comes at once."""
+"""`check`: everything is composed and built without data, and all faults are reported at once."""
 
 import subprocess
 import sys
@@ -98,10 +98,10 @@ FAULTY = {
     "dm/bound.yaml": ("defaults: [table]\ncolumns: 0", "dm.columns must be ≥ 1, got 0"),
     "dm/typo.yaml": ("defaults: [table]\ncolumsn: 1", "Did you mean 'dm.columns'?"),
     "model/unknown.yaml": ("defaults: [lin]", "Could not load 'model/lin'. Did you mean 'line'?"),
-    "model/buggy.yaml": ("defaults: [buggy]", "The defaults lists lead in a circle"),
+    "model/buggy.yaml": ("defaults: [buggy]", "The defaults lists form a cycle"),
     "model/bare.yaml": (
         "bias: false",
-        "the file that was chosen does not say which ModelFactory it changes.",
+        "the chosen file does not say which ModelFactory it changes.",
     ),
     "model/broken.yaml": ("defaults: [line]\n bias: false", "did not find expected key"),
     "experiment/bare.yaml": ("seed: 1", "must begin with the line `# @package _global_`"),
@@ -219,7 +219,7 @@ def test_what_cannot_be_checked_is_a_note_not_a_fault(
     assert "conf/hydra/launcher/cluster.yaml was not checked: it needs a plugin" in notes
     assert "`pip install hydra-ray-launcher`" in notes
     assert "dm=named was not checked: dm.file must be given: the file." in notes
-    assert "nothing to choose that fits: model=lonely." in notes
+    assert "nothing fits them: model=lonely." in notes
     assert "reader with table, wide: it cannot be built without memory" in notes
 
 
@@ -277,7 +277,7 @@ def test_an_override_that_concerns_only_some_is_left_out_of_the_others(
 ) -> None:
     assert check.main(["model.kernel_size=3", "dm=cmnist"]) == 0
     out = capsys.readouterr().out
-    concerned = "model.kernel_size=3 concerns only conf/experiment/pixels.yaml, model=cnn."
+    concerned = "model.kernel_size=3 applies only to conf/experiment/pixels.yaml, model=cnn."
     assert concerned in flat(out)
     real = compose(["dm=cmnist", "model=cnn", "model.kernel_size=3"]).model.build(DIMS)
     assert f"{sum(p.numel() for p in real.parameters()):,}" in out
@@ -289,7 +289,7 @@ def test_a_file_that_hydra_does_not_read_is_a_fault(
 ) -> None:
     (tmp_path / "conf" / "experiment" / "short.yml").write_text("seed: 1\n")
     assert check.main(["dm=cmnist", "model=cnn"]) == 2
-    assert "conf/experiment/short.yml: Hydra reads no .yml files." in capsys.readouterr().err
+    assert "conf/experiment/short.yml: Hydra does not read .yml files." in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("digits")
@@ -332,8 +332,8 @@ def test_an_extra_that_is_not_installed_is_a_note_not_a_fault(tmp_path: Path) ->
         (["model=cnnn", "opt.lr=-1"], "The configuration has 2 mistakes:"),
         (["opt.lr=high", "seed=-1"], "seed must be ≥ 0, ≤ 18446744073709551615, got -1"),
         (["model=cnn,fcn"], "give one value"),
-        (["=3"], "what is before the '=' is missing"),
-        (["--conf", "nowhere"], "--conf nowhere: there is no such folder"),
+        (["=3"], "the key before the '=' is missing"),
+        (["--conf", "nowhere"], "--conf nowhere: there is no folder"),
         (["--config-name", "confg"], "Did you mean 'config'?"),
         (["--main", "nowhere.py"], "--main nowhere.py: there is no such file"),
         (["--import", "nowhere"], "There is no module 'nowhere'"),

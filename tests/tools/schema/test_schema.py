@@ -1,4 +1,4 @@
-"""The JSON Schemas: what composes is valid, and what does not is flagged where it stands."""
+"""The JSON Schemas: what composes is valid, and what does not is flagged where it is written."""
 
 import json
 import shutil

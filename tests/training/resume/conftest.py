@@ -1,4 +1,4 @@
-"""A run that ended, and the same run killed on its way, for tests to go on from."""
+"""A run that ended, and the same run killed midway, for tests to resume."""
 
 import filecmp
 import shutil

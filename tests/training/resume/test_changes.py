@@ -37,7 +37,7 @@ def test_what_has_lost_its_record_is_gone_on_from_only_when_told_to(
     with pytest.raises(UserError) as caught:
         compose(OVERRIDES).run(run_dir)
     assert "with an unknown configuration:\n  config.yaml is missing, which" in str(caught.value)
-    assert "Put it back, take another run_dir, or " in str(caught.value)
+    assert "Put it back, use another run_dir, or " in str(caught.value)
     assert contents(run_dir) == before
     compose([*OVERRIDES, ALLOWED]).run(run_dir)
     assert "config.yaml is missing" in capsys.readouterr().out
@@ -51,11 +51,11 @@ def test_best_weights_give_way_to_another_configuration_only_when_told_to(
     with pytest.raises(UserError) as caught:
         compose(changed).run(best_only)
     assert "holds the best weights of a run with another configuration" in str(caught.value)
-    assert "or start anew in their place with checkpoint.allow_changes=true" in str(caught.value)
+    assert "or start over in their place with checkpoint.allow_changes=true" in str(caught.value)
     assert (best_only / "checkpoints" / "best.safetensors").exists()
     with RunDir.open(best_only, compose([*changed, "checkpoint.allow_changes=true"])):
         said = capsys.readouterr().out
-    assert "Starting anew with a changed configuration:\n  opt.lr: 0.003 → 0.01" in said
+    assert "Starting over with a changed configuration:\n  opt.lr: 0.003 → 0.01" in said
     # Else they would pass for those of the new configuration, until it has some of its own.
     assert not list((best_only / "checkpoints").iterdir())
 

@@ -1,4 +1,4 @@
-"""A run that has come to its end is left alone, or trained on."""
+"""A finished run is left alone, or trained for longer."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def test_a_finished_run_is_left_alone_and_says_how_to_go_on(
     assert re.fullmatch(
         r"This run has finished. Best val_accuracy: 0.\d+, at step \d+ of 124.", said[0]
     )
-    assert "more training.epochs or training.max_steps" in said[1]
+    assert "increase training.epochs or training.max_steps" in said[1]
     assert "checkpoint.allow_changes=true" in said[1]
     assert said[2:] == [f"Run directory: {run_dir}"]
 
@@ -47,7 +47,7 @@ def test_only_the_pictures_that_a_finished_run_lacks_are_drawn(
     run_dir = Path(shutil.copytree(unbroken, tmp_path / "finished"))
     with_pictures = [one for one in OVERRIDES if one != "pictures=false"]
     compose(with_pictures).run(run_dir)
-    assert "The training had come to its end, after step 124 of 124." in capsys.readouterr().out
+    assert "The training had already finished, after step 124 of 124." in capsys.readouterr().out
     assert (run_dir / "pictures" / "learning_curves.png").exists()
     assert (run_dir / "result.json").read_bytes() == (unbroken / "result.json").read_bytes()
     assert_equal_runs(unbroken, run_dir)
@@ -69,7 +69,7 @@ def test_a_finished_run_can_be_trained_on(
     assert "Resuming after step 124 of 155." in said
     assert json.loads((run_dir / "result.json").read_text())["steps"] == 155
     stretched = re.search(
-        r"opt\.schedule=one_cycle now takes 155 steps, not 124: the learning rate goes on at "
+        r"opt\.schedule=one_cycle now spans 155 steps, not 124: the learning rate continues at "
         r"(\S+), after (\S+) in the last step\.",
         said,
     )
@@ -100,13 +100,13 @@ def test_a_run_that_stopped_early_goes_on_when_there_is_no_reason_to_any_more(
     compose(last_of_each(*STUCK, "training.epochs=50", "training.early_stopping=2", ALLOWED)).run(
         tmp_path
     )
-    assert f"had come to its end, after step {stopped} of 400." in capsys.readouterr().out
+    assert f"had already finished, after step {stopped} of 400." in capsys.readouterr().out
     compose(
         last_of_each(*STUCK, "training.epochs=50", "training.early_stopping=null", ALLOWED)
     ).run(tmp_path)
     said = capsys.readouterr().out
     assert f"Resuming after step {stopped} of 400." in said
-    assert "the learning rate goes on" not in said  # the schedule is what it was
+    assert "the learning rate continues" not in said  # the schedule is what it was
     assert json.loads((tmp_path / "result.json").read_text())["steps"] == 400
 
 
@@ -123,7 +123,7 @@ def test_a_run_that_was_pruned_does_not_go_on_when_it_may_be_more_patient(
     compose(last_of_each(*STUCK, "training.epochs=2", "training.early_stopping=null", ALLOWED)).run(
         tmp_path
     )
-    assert "The training had come to its end, after step 8 of 16." in capsys.readouterr().out
+    assert "The training had already finished, after step 8 of 16." in capsys.readouterr().out
     compose(last_of_each(*STUCK, "training.epochs=3", "training.early_stopping=null", ALLOWED)).run(
         tmp_path
     )

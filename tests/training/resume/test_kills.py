@@ -71,7 +71,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(
     said = capsys.readouterr().out
     named = state if damage == "state" else newest
     assert f"Damaged checkpoint {named}: " in said
-    assert "Using the one before it, of step 20." in said
+    assert "Using the previous one, from step 20." in said
     assert "Resuming after step 20 of 124." in said
     assert_equal_runs(unbroken, killed)
 
@@ -84,7 +84,7 @@ def test_a_run_with_damaged_best_weights_goes_on_and_writes_them_anew(
     compose([*OVERRIDES, "checkpoint.save_every=10"]).run(killed)
     said = capsys.readouterr().out
     assert f"Damaged best weights {best}: its content does not match its digest." in said
-    assert "The next better validation writes them anew." in said
+    assert "The next better validation will rewrite them." in said
     assert_equal_runs(unbroken, killed)
 
 
@@ -105,7 +105,9 @@ def test_a_run_without_whole_best_weights_finishes_and_says_what_is_not_drawn(
     assert "The validation is not drawn: " in said
     assert str(best) in said
     assert json.loads((run_dir / "result.json").read_text())["status"] == "finished"
-    with pytest.raises(UserError, match="is no whole" if damage == "flipped" else "no weights"):
+    with pytest.raises(
+        UserError, match="is not an intact" if damage == "flipped" else "no weights"
+    ):
         compose(last_of_each(*options, "stage=validate", f"checkpoint.load={best}")).run(
             tmp_path / "other"
         )
@@ -114,7 +116,7 @@ def test_a_run_without_whole_best_weights_finishes_and_says_what_is_not_drawn(
 def test_when_every_checkpoint_is_damaged_nothing_is_overwritten(killed: Path) -> None:
     for path in (killed / "checkpoints").iterdir():  # a copy, in which no two files are one
         flip_a_byte(path)
-    with pytest.raises(UserError, match="No checkpoint of this run is whole"):
+    with pytest.raises(UserError, match="Every checkpoint of this run is damaged"):
         compose([*OVERRIDES, "checkpoint.save_every=10"]).run(killed)
     assert (killed / "checkpoints" / "step-00000030.safetensors").exists()
 
@@ -124,7 +126,7 @@ def test_without_a_checkpoint_a_run_starts_anew_beside_its_best_weights(
 ) -> None:
     compose([*OVERRIDES, "checkpoint.save_every=10"]).run(best_only)
     said = capsys.readouterr().out
-    assert "Only the best weights are left of this run: starting anew." in said
+    assert "Only the best weights are left of this run: starting over." in said
     assert "Resuming" not in said
     assert_equal_runs(unbroken, best_only)
 
@@ -135,7 +137,7 @@ def test_no_checkpoint_is_promised_where_there_are_only_best_weights(
     for run_dir, promised in ((best_only, False), (killed, True)):
         with pytest.raises(KeyboardInterrupt), RunDir.open(run_dir, compose(OVERRIDES)):
             raise KeyboardInterrupt
-        assert ("A checkpoint is saved. To go on:" in capsys.readouterr().out) == promised
+        assert ("A checkpoint was saved. To resume:" in capsys.readouterr().out) == promised
 
 
 def test_two_processes_cannot_write_to_one_run_directory(tmp_path: Path) -> None:

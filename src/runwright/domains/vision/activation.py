@@ -18,7 +18,7 @@ class Activation(enum.Enum):
     TANH = "Tanh"
 
     def build(self) -> "nn.Module":
-        """The layer, torch's of this name."""
+        """Torch's layer of this name."""
         from torch import nn
 
         layer: Any = getattr(nn, self.value)

@@ -19,7 +19,7 @@ _WIDTH, _HEIGHT, _OVERSAMPLING, _PEN = 178, 218, 2, 4
 
 
 def draw_face(has: frozenset[CelebAttr], rng: np.random.Generator) -> Image.Image:
-    """Draw a face that has these attributes, 178×218 pixels; all else is left to `rng`."""
+    """Draw a face with these attributes, 178×218 pixels; everything else is up to `rng`."""
     face = _Face(has, rng)
     face.draw_hair_and_clothes()
     face.draw_head()
@@ -31,7 +31,7 @@ def draw_face(has: frozenset[CelebAttr], rng: np.random.Generator) -> Image.Imag
 
 
 class _Face:
-    """A picture in the making; coordinates are pixels from the middle between the eyes."""
+    """A picture being drawn; coordinates are pixels from the midpoint between the eyes."""
 
     def __init__(self, has: frozenset[CelebAttr], rng: np.random.Generator) -> None:
         self.has, self.rng = has, rng

@@ -23,22 +23,24 @@ log = logging.getLogger(__name__)
 
 _TRAIN, _VAL, _TEST = 0, 1, 2
 
-# Measuring needs no small batches: this many pixels fill a core or a GPU, and little memory.
+# Evaluation needs no small batches: this many pixels fill a core or a GPU, but little memory.
 _EVAL_PIXELS: Final = 2**21
 _MAX_BYTES: Final = 2**40  # of one image: no machine has more memory
 
 
 @factory("celeba")
 class CelebADataModule(DataModule[ImageDims, ImageBatch]):
-    """Photographs of faces: one attribute is the class, another makes the groups."""
+    """Photographs of faces: one attribute is the class, another defines the groups."""
 
     default_objective: ClassVar[str | None] = "classification"
     smaller_examples: ClassVar[str] = "smaller images (dm.default_res)"
 
     root: Path = option(
-        harmless=True, default=Path("data"), doc="folder with torchvision's folder `celeba`"
+        harmless=True,
+        default=Path("data"),
+        doc="folder that contains torchvision's folder `celeba`",
     )
-    superclass: CelebAttr = option(default=CelebAttr.SMILING, doc="attribute to be predicted")
+    superclass: CelebAttr = option(default=CelebAttr.SMILING, doc="attribute to predict")
     subclass: CelebAttr = option(
         default=CelebAttr.MALE, doc="attribute that divides each class into two groups"
     )
@@ -47,12 +49,14 @@ class CelebADataModule(DataModule[ImageDims, ImageBatch]):
         harmless=True, default=False, doc="whether torchvision may download CelebA to root"
     )
     split_seed: int | None = option(
-        default=None, ge=0, doc="seed of a random split; null is the official one"
+        default=None, ge=0, doc="seed of a random split; null uses the official one"
     )
     cache_dir: Path | None = option(
-        harmless=True, default=None, doc="folder of the decoded images; null is root/celeba/cache"
+        harmless=True,
+        default=None,
+        doc="folder for the decoded images; null uses root/celeba/cache",
     )
-    batch_size: int = option(default=64, ge=1, doc="images a batch")
+    batch_size: int = option(default=64, ge=1, doc="images per batch")
 
     @override
     def problems(self) -> Iterator[str]:
@@ -61,8 +65,8 @@ class CelebADataModule(DataModule[ImageDims, ImageBatch]):
         num_bytes = 4 * 3 * self.default_res**2
         if num_bytes > _MAX_BYTES:
             yield (
-                f"`default_res`={self.default_res} makes {num_bytes / 2**30:,.0f} GiB of every "
-                "image, more than any memory has. CelebA's are 178 pixels wide"
+                f"`default_res`={self.default_res} makes every image {num_bytes / 2**30:,.0f} GiB, "
+                "more than any memory holds. CelebA's are 178 pixels wide"
             )
 
     @override
@@ -83,7 +87,7 @@ class CelebADataModule(DataModule[ImageDims, ImageBatch]):
 
     @override
     def build(self, runtime: "Runtime") -> Data[ImageDims, ImageBatch]:
-        """Read the attributes, decode the images unless that was done before, and split them."""
+        """Read the attributes, decode the images unless they are cached, and split them."""
         import numpy as np
 
         from runwright.domains.vision import celeba_files
@@ -142,7 +146,7 @@ class CelebADataModule(DataModule[ImageDims, ImageBatch]):
         text = f"dm.{option_name}={attribute.name} divides nothing: {how_many} of the images in "
         if (folder / SIMULATED).exists():
             return UserError(
-                f"{text}{folder} has it. They are simulated, and {SIMULATED} beside them says in "
+                f"{text}{folder} has it. They are simulated; {SIMULATED} next to them says in "
                 "which attributes they differ."
             )
         return UserError(f"{text}{folder / ATTRIBUTES} has it. Choose another attribute.")

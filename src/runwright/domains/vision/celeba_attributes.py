@@ -3,7 +3,7 @@
 import enum
 from typing import Final
 
-# The words that make an attribute what a face is or does; all others are what it has.
+# Words that mark an attribute as what a face is or does; all others are what it has.
 _QUALITIES: Final = frozenset(
     ("Attractive", "Bald", "Blurry", "Chubby", "Hair", "Open", "Smiling", "Wearing", "Young")
 )
@@ -53,12 +53,12 @@ class CelebAttr(enum.Enum):
     WEARING_NECKTIE = "Wearing_Necktie"
     YOUNG = "Young"
 
-    # A shorter name for the most used of them; Python makes it an alias of BLOND_HAIR.
-    BLOND = "Blond_Hair"  # noqa: PIE796  # the alias is meant
+    # A shorter name for the most used one; Python makes it an alias of BLOND_HAIR.
+    BLOND = "Blond_Hair"  # noqa: PIE796  # the alias is intended
 
     @property
     def names(self) -> tuple[str, str]:
-        """What faces without and with the attribute are called: ("not smiling", "smiling")."""
+        """The names of faces without and with the attribute: ("not smiling", "smiling")."""
         words = self.value.split("_")
         name = " ".join(words).lower().replace("o clock", "o'clock")
         if self is CelebAttr.MALE:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def image_files(folder: Path, names: Sequence[str]) -> ImageFiles:
-    """The images that the attribute file lists, as they lie on the disk.
+    """The images that the attribute file lists, as they are on the disk.
 
     Raises:
         UserError: images are missing, or there are some that the attribute file does not list.
@@ -68,10 +68,10 @@ def _missing(folder: Path) -> list[str]:
 
 
 def require_files(folder: Path, root: Path) -> None:
-    """Make sure that everything is there that will be read.
+    """Make sure that everything that will be read exists.
 
     Raises:
-        UserError: it is not; says what should be there, and how to get it.
+        UserError: it does not; says what should be there, and how to get it.
     """
     missing = _missing(folder)
     if not missing:
@@ -108,7 +108,7 @@ def download(root: Path) -> None:
         return
     if (folder / SIMULATED).exists():
         raise UserError(
-            f"dm.download=true: {folder} holds what is left of simulated images. Delete it first."
+            f"dm.download=true: {folder} holds the remains of simulated images. Delete it first."
         )
     require_extra("torchvision", "vision", "dm.download=true")
     from torchvision.datasets import CelebA
@@ -118,7 +118,7 @@ def download(root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / ".celeba-download.lock"):
             CelebA(str(root), download=True)
-    except Exception as error:  # torchvision and gdown raise whatever went wrong on the way
+    except Exception as error:  # torchvision and gdown raise all kinds of errors
         reason = str(error).strip() or type(error).__name__
         raise UserError(
             f"dm.download=true: CelebA could not be fetched to {folder.resolve()}: {reason}\n"

@@ -19,7 +19,7 @@ IMAGES: Final = "img_align_celeba"
 ATTRIBUTES: Final = "list_attr_celeba.txt"
 PARTITION: Final = "list_eval_partition.txt"
 SIMULATED: Final = "SIMULATED.txt"
-"""Stands beside the other files when they are not CelebA's."""
+"""The file next to the others if they are not CelebA's."""
 
 _DRAWN: Final = re.compile(r"^What was drawn: (.*)$", re.MULTILINE)
 
@@ -29,7 +29,7 @@ def next_step(folder: Path, real: str) -> str:
 
     Args:
         folder: where they should be.
-        real: the advice for the real CelebA; simulated images are to be drawn again instead.
+        real: the advice for the real CelebA; simulated images can be drawn again instead.
     """
     marker = folder / SIMULATED
     if not marker.exists():
@@ -56,7 +56,7 @@ def read_attributes(
         The names of the N images, and which of the `wanted` attributes they have: (N, K).
 
     Raises:
-        UserError: the file is not as CelebA's is.
+        UserError: the file is not in CelebA's format.
     """
     path = folder / ATTRIBUTES
     lines = _lines(path)
@@ -99,7 +99,7 @@ def read_partition(folder: Path, names: Sequence[str]) -> NDArray[np.int64]:
     """Read which part each of the named images belongs to: 0 train, 1 validation, 2 test.
 
     Raises:
-        UserError: the file is not as CelebA's is, or does not list these images.
+        UserError: the file is not in CelebA's format, or does not list these images.
     """
     path = folder / PARTITION
     part_of: dict[str, str] = {}

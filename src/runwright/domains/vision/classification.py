@@ -20,7 +20,10 @@ class ClassificationFactory(ObjectiveFactory[ImageDims, ImageBatch]):
     """Cross-entropy; accuracy, macro-F1 and worst-group accuracy."""
 
     label_smoothing: float = option(
-        default=0.0, ge=0, lt=1, doc="probability given to all classes alike (Szegedy et al. 2016)"
+        default=0.0,
+        ge=0,
+        lt=1,
+        doc="probability spread evenly over all classes (Szegedy et al. 2016)",
     )
     class_weights: list[float] | None = option(
         default=None, ge=0, doc="weight of each class in the training loss"

@@ -10,7 +10,7 @@ from torchvision import models
 from runwright import UserError, did_you_mean
 from runwright.domains.vision.dims import ImageDims
 
-# They are trained with a second output, which no loss here would take.
+# They are trained with a second output, which no loss here accepts.
 _WITH_AUXILIARY_HEADS: Final = ("googlenet", "inception_v3")
 
 
@@ -21,7 +21,7 @@ def build_classifier(name: str, weights: str | None, dims: ImageDims) -> nn.Modu
     pretrained weights these layers are new when their shapes differ from the pretrained ones.
 
     Raises:
-        UserError: the network cannot take images of this shape, or the weights cannot be had.
+        UserError: the network cannot take images of this shape, or the weights cannot be loaded.
     """
     try:
         if weights is None:
@@ -36,7 +36,7 @@ def build_classifier(name: str, weights: str | None, dims: ImageDims) -> nn.Modu
             + did_you_mean(str(weights), known)
         ) from error
     except OSError as error:
-        raise UserError(f"model.weights={weights} of {name} cannot be had: {error}") from error
+        raise UserError(f"model.weights={weights} of {name} cannot be loaded: {error}") from error
     except (ValueError, AssertionError) as error:
         raise _cannot_take(name, dims, error) from error
     if dims.channels != 3:
@@ -46,7 +46,7 @@ def build_classifier(name: str, weights: str | None, dims: ImageDims) -> nn.Modu
 
 
 def channels_last(model: nn.Module) -> nn.Module:
-    """The same network with its kernels laid out (O, H, W, I): wide convolutions are faster so.
+    """The same network with kernels laid out (O, H, W, I), in which wide convolutions are faster.
 
     https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html
     """
@@ -55,7 +55,7 @@ def channels_last(model: nn.Module) -> nn.Module:
 
 def _untrained(name: str, num_classes: int, *, image_size: int) -> nn.Module:
     arguments: dict[str, Any] = {"num_classes": num_classes}
-    # Some take these only through **kwargs of the class that they build.
+    # Some accept these only through **kwargs of the class that they build.
     if name.startswith("vit_"):
         arguments["image_size"] = image_size
     if name in _WITH_AUXILIARY_HEADS:
@@ -66,7 +66,7 @@ def _untrained(name: str, num_classes: int, *, image_size: int) -> nn.Module:
 def _pretrained(name: str, weights: str) -> nn.Module:
     chosen: Any = cast("Any", models.get_model_weights(name)).verify(weights)
     if torch.empty(0).is_meta:
-        # Only the shapes are asked for: nothing is fetched, and read into nothing.
+        # Only the shapes are needed: do not download weights or read them into meta tensors.
         about = chosen.meta
         return _untrained(name, len(about["categories"]), image_size=about["min_size"][0])
     model: Any = models.get_model(name, weights=chosen)
@@ -78,7 +78,7 @@ def _pretrained(name: str, weights: str) -> nn.Module:
 def _replace_first_conv(model: nn.Module, channels: int) -> None:
     modules = _modules(model)
     name, first = next((n, m) for n, m in modules if isinstance(m, nn.Conv2d))
-    old = cast("Any", first)  # torch declares its sizes as tuples of any length, and takes pairs
+    old = cast("Any", first)  # torch declares its sizes as tuples of any length, but accepts pairs
     new = nn.Conv2d(
         channels,
         old.out_channels,
@@ -106,7 +106,7 @@ def _modules(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def _try_shape(name: str, model: nn.Module, dims: ImageDims) -> None:
-    """Let two imaginary images pass, to name the clash of sizes before any data are read."""
+    """Pass two imaginary images, to report a clash of sizes before any data are read."""
     shape = (2, dims.channels, dims.height, dims.width)
     imaginary = copy.deepcopy(model).to("meta").eval()
     try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _NUM_DIGITS: Final = {"bundled": 5_000, "mnist": 70_000}
 _MAX_BYTES: Final = 16 * 2**30
 
-# Measuring needs no small batches; this fills a core and little memory.
+# Evaluation needs no small batches; this fills a core, but little memory.
 _EVAL_BATCH: Final = 500
 
 
@@ -45,37 +45,42 @@ class ColoredMNISTDataModule(DataModule[ImageDims, ImageBatch]):
         default=None, doc="class of each digit, e.g. {3: 0, 8: 1}; digits not named are left out"
     )
     colors: list[int] | None = option(
-        default=None, ge=0, le=9, doc="which colours of the palette to use; null is the first ones"
+        default=None,
+        ge=0,
+        le=9,
+        doc="which colours of the palette to use; null uses the first ones",
     )
     num_colors: int = option(default=10, ge=1, le=10, doc="how many colours to use")
     val_prop: float = option(
         default=0.2,
         gt=0,
         lt=1,
-        doc="share of the digits to validate on: of all bundled ones, or of MNIST's training set",
+        doc="fraction of digits to validate on: of all bundled ones, or of MNIST's training set",
     )
     test_prop: float = option(
-        default=0.0, ge=0, lt=1, doc="share of all bundled digits to keep for testing"
+        default=0.0, ge=0, lt=1, doc="fraction of all bundled digits to keep for testing"
     )
     split_seed: int = option(
         default=0, ge=0, doc="seed of the splits and colours, the same for every seed of the run"
     )
     correlation: float = option(
-        default=0.0, ge=0, le=1, doc="share of training images whose colour follows their class"
+        default=0.0, ge=0, le=1, doc="fraction of training images whose colour follows their class"
     )
     test_correlation: float = option(
         default=0.0, ge=0, le=1, doc="the same for validation and test images"
     )
     scale: float = option(
-        default=0.0, ge=0, doc="standard deviation of each image's colour about the palette's"
+        default=0.0, ge=0, doc="standard deviation of each image's colour around the palette's"
     )
     background: bool = option(
-        default=False, doc="whether the background is coloured, not the digit"
+        default=False, doc="whether to colour the background instead of the digit"
     )
-    black: bool = option(default=True, doc="whether what is not coloured is black, not white")
-    binarize: bool = option(default=False, doc="whether grey values become 0 or 1 first")
-    greyscale: bool = option(default=False, doc="whether the coloured image is turned to grey")
-    batch_size: int = option(default=64, ge=1, doc="images a batch")
+    black: bool = option(default=True, doc="whether the uncoloured part is black instead of white")
+    binarize: bool = option(default=False, doc="whether to round grey values to 0 or 1 first")
+    greyscale: bool = option(
+        default=False, doc="whether to convert the coloured image to greyscale"
+    )
+    batch_size: int = option(default=64, ge=1, doc="images per batch")
 
     @override
     def problems(self) -> Iterator[str]:
@@ -126,8 +131,8 @@ class ColoredMNISTDataModule(DataModule[ImageDims, ImageBatch]):
     def build(self, runtime: "Runtime") -> Data[ImageDims, ImageBatch]:
         """Read, split and colour the digits.
 
-        The split and the colours are functions of `split_seed` alone, so that runs with different
-        seeds are measured on the same images.
+        The split and the colours are functions of `split_seed` alone, so runs with different seeds
+        are measured on the same images.
         """
         import numpy as np
 
@@ -158,7 +163,7 @@ class ColoredMNISTDataModule(DataModule[ImageDims, ImageBatch]):
         if num_bytes > _MAX_BYTES:
             yield (
                 f"`default_res`={self.default_res} makes {num_bytes / 2**30:,.0f} GiB of images; "
-                f"at most {_MAX_BYTES / 2**30:.0f} GiB are held in memory. MNIST is 28 pixels wide"
+                f"at most {_MAX_BYTES / 2**30:.0f} GiB is held in memory. MNIST is 28 pixels wide"
             )
 
     def _split(self, rng: "np.random.Generator") -> "dict[str, Digits]":

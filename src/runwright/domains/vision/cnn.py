@@ -44,12 +44,12 @@ class SimpleCNNFactory(ModelFactory[ImageDims]):
             layers += [nn.Linear(in_features, out_features), self.activation.build()]
             in_features = out_features
         layers.append(nn.Linear(in_features, dims.num_classes))
-        # Not channels-last: with so few channels a step of training is slower so on a CPU; see
+        # Not channels-last: with so few channels, that makes a training step slower on a CPU; see
         # benchmarks/layout.py.
         return nn.Sequential(*layers)
 
     def _size_after_the_blocks(self, dims: ImageDims) -> tuple[int, int]:
-        """Height and width of what the two blocks make of an image.
+        """Height and width of the two blocks' output for an image.
 
         Raises:
             UserError: the convolutions or poolings leave no pixel.

@@ -15,7 +15,7 @@ _LUMINANCE: Final = (0.299, 0.587, 0.114)
 def choose_colors(
     labels: NDArray[np.int64], num_colors: int, correlation: float, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """A colour for each image: of the share `correlation` that of the class, else any at random."""
+    """A colour for each image: its class's for the fraction `correlation`, else a random one."""
     colors = rng.integers(num_colors, size=len(labels))
     follow = rng.permutation(len(labels))[: round(correlation * len(labels))]
     colors[follow] = labels[follow] % num_colors
@@ -38,10 +38,10 @@ def color_digits(
         digits: (N, H, W), the ink.
         rgb: (N, 3), the colour of each, in [0, 1].
         res: width and height of the images.
-        binarize: whether grey values become 0 or 1 first.
-        background: whether the background is coloured, not the digit.
-        black: whether what is not coloured is black, not white.
-        greyscale: whether the coloured image is turned to grey.
+        binarize: whether to round grey values to 0 or 1 first.
+        background: whether to colour the background instead of the digit.
+        black: whether the uncoloured part is black instead of white.
+        greyscale: whether to convert the coloured image to greyscale.
 
     Returns:
         (N, C, res, res) in [0, 1]; C is 1 with `greyscale`, else 3.
@@ -52,9 +52,9 @@ def color_digits(
     if binarize:
         ink = (ink > 0.5).float()
     color = torch.from_numpy(rgb)[:, :, None, None]
-    if background:  # a black or white digit on a coloured ground
+    if background:  # a black or white digit on a coloured background
         image = (1 - ink) * color if black else (1 - ink) * color + ink
-    else:  # a coloured digit on a black or white ground
+    else:  # a coloured digit on a black or white background
         image = ink * color if black else ink * color + (1 - ink)
     if greyscale:
         image = (image * torch.tensor(_LUMINANCE)[:, None, None]).sum(dim=1, keepdim=True)

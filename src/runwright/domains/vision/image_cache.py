@@ -1,8 +1,8 @@
 """A cache of decoded images: decoded once, by all cores, then mapped into memory.
 
-The cache is one `.npy` file of shape (N, 3, res, res), named after all that its pixels depend on.
-It is written under another name and renamed when it is whole, and a lock lets parallel jobs decode
-once.
+The cache is one `.npy` file of shape (N, 3, res, res), named after everything that its pixels
+depend on. It is written under another name and renamed when it is complete, and a lock lets
+parallel jobs decode only once.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from runwright import UserError
 
 log = logging.getLogger(__name__)
 
-# Images: few enough for a lively progress bar and an even load, enough to write in one go.
+# Images: few enough for a smooth progress bar and an even load, enough for one write.
 _CHUNK: Final = 32
 
 _CANNOT_KEEP: Final = (
@@ -41,12 +41,12 @@ _CANNOT_KEEP: Final = (
 
 @attrs.frozen(kw_only=True)
 class ImageFiles:
-    """Image files as they lie on the disk.
+    """Image files on the disk.
 
     Attributes:
         folder: where they are.
-        names: their names; the order is that of the decoded images.
-        stamps: size in bytes and time of the last change in ns, of each.
+        names: their names, in the order of the decoded images.
+        stamps: the size in bytes and the time of the last change in ns of each.
         next_step: what the user should do when some of them are broken.
     """
 
@@ -105,8 +105,8 @@ def _decode(files: ImageFiles, res: int, path: Path) -> None:
 def _decode_all(files: ImageFiles, res: int, array: Path, offset: int) -> dict[int, str]:
     """Decode all images into the array whose data begin at `offset`, on all cores.
 
-    In threads: while Pillow decodes and resizes, it lets other threads run. Processes would have
-    to be kept from importing the user's script, and ended when this one is killed.
+    In threads: Pillow releases the GIL while it decodes and resizes. Processes would have to be
+    kept from importing the user's script, and ended when this one is killed.
 
     Returns:
         Why an image could not be decoded, by its number.
@@ -150,15 +150,15 @@ def _num_cores() -> int:
 
 
 def _kept(path: Path) -> str:
-    """Where the images are now, and what else fills the folder: nothing is deleted unasked."""
+    """Where the images are, and what else fills the folder: nothing is deleted unasked."""
     text = f"The decoded images are kept in {path} ({_size(path)})."
     older: list[str] = []
     for other in sorted(path.parent.glob("*px-*.npy")):
-        with contextlib.suppress(FileNotFoundError):  # somebody deletes it just now
+        with contextlib.suppress(FileNotFoundError):  # another process is deleting it
             if other != path:
                 older.append(f"  {other.name}  {_size(other)}")
     if older:
-        text += " Older ones beside it may be deleted; what is needed is decoded again:"
+        text += " Older ones next to it may be deleted; what is needed is decoded again:"
     return "\n".join([text, *older])
 
 
@@ -167,7 +167,7 @@ def _size(path: Path) -> str:
 
 
 def _make_empty_array(path: Path, shape: tuple[int, ...]) -> int:
-    """Write a `.npy` file of this shape; return where its data begin."""
+    """Write a `.npy` file of this shape; returns where its data begin."""
     with path.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
@@ -180,11 +180,11 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     try:
         images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise UserError(f"{path} is damaged: {error}. Delete it; it will be made anew.") from error
+        raise UserError(f"{path} is damaged: {error}. Delete it; it will be made again.") from error
     if images.shape != shape:
         raise UserError(
             f"{path} is damaged: it has the shape {images.shape}, not {shape}. Delete it; it will "
-            "be made anew."
+            "be made again."
         )
     return images
 
@@ -238,7 +238,7 @@ def _lock_path(path: Path) -> Path:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes have left behind: unfinished files that nobody holds."""
+    """Remove unfinished files of killed processes, which no process holds open."""
     for partial in list(folder.glob("*.partial")):
         with contextlib.suppress(Timeout), FileLock(_lock_path(partial), timeout=0):
             partial.unlink(missing_ok=True)

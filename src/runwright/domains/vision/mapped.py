@@ -1,4 +1,4 @@
-"""Splits over images that are mapped into memory, gathered ahead of the training."""
+"""Splits over memory-mapped images, gathered ahead of the training."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -14,15 +14,15 @@ from typing_extensions import override
 from runwright import Batched
 from runwright.domains.vision.batch import ImageBatch
 
-# How many batches are gathered before they are asked for.
+# How many batches are gathered ahead.
 _AHEAD: Final = 2
 
 
 class MappedImages(Batched[ImageBatch]):
     """Some rows of an array of uint8 images, normalised to [-1, 1] on the training device.
 
-    While a batch is trained on, one background thread copies the rows of the next ones out of the
-    map. The thread ends with the iterator, also when it is closed before its end.
+    While one batch is trained on, a background thread copies the rows of the next ones out of the
+    map. The thread ends with the iterator, even if that is closed early.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class MappedImages(Batched[ImageBatch]):
             rows: (K,), which of them belong to this split.
             labels: (K,), their classes.
             groups: (K,), their groups.
-            batch_size: images a batch.
+            batch_size: images per batch.
             shuffle_seed: what the order of each epoch depends on, or None to keep it.
-            device: where the batches are wanted.
+            device: where the batches must be.
 
         Raises:
             UserError: shuffled images do not fill one batch.
@@ -81,11 +81,11 @@ class MappedImages(Batched[ImageBatch]):
         Returns:
             The batch in main memory; its images are uint8.
         """
-        # Only from page-locked memory is the copy to a GPU asynchronous.
+        # The copy to a GPU is asynchronous only from page-locked memory.
         pinned = self.device.type == "cuda"
         shape = (len(positions), *self.images.shape[1:])
         image = torch.empty(shape, dtype=torch.uint8, pin_memory=pinned)
-        # With mode="raise" NumPy would gather into a buffer and copy once more.
+        # With mode="raise" NumPy would gather into a buffer and copy again.
         rows = self.rows[positions.numpy()]
         np.take(self.images, rows, axis=0, out=image.numpy(), mode="clip")
         label, group = self.labels[positions], self.groups[positions]

@@ -1,4 +1,4 @@
-"""Classification: cross-entropy, and the measures that come from the confusion matrix."""
+"""Classification: cross-entropy, and the measures that follow from the confusion matrix."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from runwright.domains.vision.pictures import draw_confusion_matrix
 
 
 def check_fit(logits: Tensor, batch: ImageBatch, dims: ImageDims) -> None:
-    """Make sure that a model and data of one's own keep to the Dims; for the first batch of a pass.
+    """Make sure that the model and the data respect the Dims; for the first batch of a pass.
 
     Args:
         logits: what the model returned for the batch.
@@ -35,7 +35,7 @@ def check_fit(logits: Tensor, batch: ImageBatch, dims: ImageDims) -> None:
             f"The model returned logits of shape {tuple(logits.shape)} for {len(batch)} images of "
             f"{dims.num_classes} classes, not {expected}."
         )
-    # All four limits at once: each would wait for the device by itself.
+    # All four limits at once: separately, each would wait for the device.
     limits = torch.stack([f(v) for v in (batch.label, batch.group) for f in (torch.min, torch.max)])
     lowest_label, highest_label, lowest_group, highest_group = cast("list[int]", limits.tolist())
     for name, low, high, count in (
@@ -92,7 +92,7 @@ class Classification(Objective[ImageBatch]):
         label_smoothing: float = 0.0,
         class_weights: Sequence[float] | None = None,
     ) -> None:
-        """Build for these Dims; the class weights, one for each class, lie on `device`."""
+        """Build for these Dims; the class weights, one per class, are on `device`."""
         self.dims = dims
         self.device = device
         self.label_smoothing = label_smoothing
@@ -123,7 +123,7 @@ class Classification(Objective[ImageBatch]):
         weight = self.class_weights[label].sum()
         if is_training:
             weight = mean_weight(weight)
-        # A batch of which nothing counts teaches nothing: no loss, no gradient, and not 0/0.
+        # A batch whose total weight is 0 teaches nothing: no loss, no gradient, and not 0/0.
         return summed / weight.where(weight > 0, math.inf)
 
     @override
@@ -160,15 +160,15 @@ class Classification(Objective[ImageBatch]):
 class ClassificationEvaluation(Evaluation[ImageBatch]):
     """Plain cross-entropy, accuracy, macro-F1 and worst-group accuracy of a split.
 
-    Neither label smoothing nor class weights enter: they shape the training, not the measure.
+    Neither label smoothing nor class weights are used: they shape the training, not the measure.
     """
 
     def __init__(self, dims: ImageDims, device: torch.device) -> None:
-        """Build for these Dims; the counts lie on `device`."""
+        """Build for these Dims; the counts are on `device`."""
         self._dims = dims
         self._has_checked = False
         self._num_classes = dims.num_classes
-        # Whole numbers are exact, and so is the sum of losses in float64 where there is one.
+        # Integers are exact, and so is the sum of losses in float64 where that exists.
         real = torch.float32 if device.type == "mps" else torch.float64
         self._loss = torch.zeros((), dtype=real, device=device)
         self._confusion = torch.zeros(dims.num_classes**2, dtype=torch.int64, device=device)
@@ -225,7 +225,7 @@ class ClassificationEvaluation(Evaluation[ImageBatch]):
         )
 
     def title(self) -> str:
-        """The accuracy, and in which group it is worst: what stands above the confusion matrix."""
+        """The title of the confusion matrix: the accuracy, and the group where it is worst."""
         confusion = self.confusion
         correct = confusion.trace() / max(1, confusion.sum())
         title = f"accuracy {correct:.3f} of {confusion.sum()} images"

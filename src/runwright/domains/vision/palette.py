@@ -14,4 +14,4 @@ PALETTE: Final = {
     "grey": (128, 128, 128),
     "brown": (170, 110, 40),
 }
-"""Red, green and blue (0 … 255) of each, by name; options count them from 0."""
+"""Red, green and blue (0 … 255) of each, by name; options number them from 0."""

@@ -1,4 +1,4 @@
-"""Pictures of images and of how they are classified."""
+"""Pictures of images and of their classification."""
 
 import textwrap
 from collections.abc import Sequence
@@ -54,13 +54,13 @@ def draw_confusion_matrix(
 
     Args:
         confusion: the counts, (num_classes, num_classes).
-        class_names: what stands beside the rows and below the columns.
-        title: what stands above; long lines are wrapped.
-        path: where to; the suffix chooses the format.
+        class_names: the labels of the rows and the columns.
+        title: the text above; long lines are wrapped.
+        path: the file to write; the suffix chooses the format.
     """
     num_classes = len(confusion)
     size = max(3.5, 0.55 * num_classes + 1.2)
-    figure = new_figure(size + 1.1, size)  # the bar of the colours stands beside it
+    figure = new_figure(size + 1.1, size)  # the colour bar is next to it
     axes = figure.add_subplot()
     shares = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -73,12 +73,12 @@ def draw_confusion_matrix(
             text = str(confusion[true, predicted])
             axes.text(predicted, true, text, ha="center", va="center", color=color, fontsize=8)
         names = [textwrap.fill(name, 14) for name in class_names]
-        # Beyond four classes a column is as wide as seven characters.
+        # With more than four classes a column is as wide as seven characters.
         turned = num_classes > 4 and max(map(len, names)) > 7
         axes.set_xticks(range(num_classes), names, rotation=90 if turned else 0, fontsize=8)
         axes.set_yticks(range(num_classes), names, fontsize=8)
     lines = [textwrap.fill(line, _HEADING_WIDTH) for line in title.splitlines()]
-    figure.suptitle("\n".join(lines), fontsize=9)  # unlike an axes' title, as wide as the picture
+    figure.suptitle("\n".join(lines), fontsize=9)  # unlike the axes' title, as wide as the picture
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     save_figure(figure, path)

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 @factory("resnet")
 class ResNetFactory(ModelFactory[ImageDims]):
-    """Residual network (He et al. 2016), torchvision's."""
+    """Torchvision's residual network (He et al. 2016)."""
 
     depth: Literal[18, 34, 50, 101, 152] = option(default=18, doc="number of layers")
     small_images: bool | None = option(
         default=None,
-        doc="3×3 first convolution without pooling; null is for images smaller than 64 pixels",
+        doc="3×3 first convolution without pooling; null means for images below 64 pixels",
     )
     weights: str | None = option(
-        default=None, doc="pretrained weights by torchvision's name, e.g. DEFAULT; downloaded"
+        default=None, doc="pretrained weights to download, by torchvision's name, e.g. DEFAULT"
     )
 
     @override

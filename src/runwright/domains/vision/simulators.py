@@ -1,4 +1,4 @@
-"""What `python -m runwright simulate` can draw of images. Imports nothing heavy."""
+"""What `python -m runwright simulate` can make for images. Imports nothing heavy."""
 
 import argparse
 import logging
@@ -12,37 +12,40 @@ _ROOT: Final = Path("data")
 
 
 class CelebASimulator:
-    """Draw cartoon faces with attributes of CelebA, as JPEG files in CelebA's own layout.
+    """Draw cartoon faces with some of CelebA's attributes, as JPEG files in CelebA's own layout.
 
-    Blond hair goes with not being male, as in CelebA: a model that learns the shortcut fails on
-    blond men.
+    Blond hair correlates with not being male, as in CelebA: a model that learns the shortcut fails
+    on blond men.
     """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add what can be chosen."""
+        """Add the options."""
         parser.add_argument(
-            "--root", type=_folder, default=_ROOT, help="folder to make the folder `celeba` in"
+            "--root",
+            type=_folder,
+            default=_ROOT,
+            help="folder in which to make the folder `celeba`",
         )
         parser.add_argument(
             "--num-images", type=_positive, default=2000, help="how many faces to draw"
         )
-        parser.add_argument("--seed", type=_not_negative, default=0, help="seed of the faces")
+        parser.add_argument("--seed", type=_not_negative, default=0, help="seed for the faces")
         parser.add_argument(
             "--correlation",
             type=_share,
             default=0.86,
-            help="how strongly blond hair goes with not being male: 0 not at all, 1 no man is "
-            "blond, 0.86 as in CelebA, where 2 %% of the men are blond and 24 %% of the women",
+            help="how strongly blond hair correlates with not being male: 0 is not at all, 1 means "
+            "that no man is blond, 0.86 is as in CelebA (2 %% of the men, 24 %% of the women)",
         )
 
     def run(self, args: argparse.Namespace) -> None:
         """Draw the faces.
 
         Raises:
-            UserError: the folder is occupied or cannot be written to.
+            UserError: the folder is occupied or not writable.
         """
         require_extra("PIL", "vision", "simulate celeba")
-        from runwright.domains.vision.simulate import simulate_celeba
+        from runwright.domains.vision.simulated_celeba import simulate_celeba
 
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
         folder = simulate_celeba(

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @factory("torchvision")
 class TorchvisionFactory(ModelFactory[ImageDims]):
-    """Any classifier of torchvision, by name."""
+    """Any torchvision classifier, by name."""
 
     name: str = option(default="mobilenet_v3_small", doc="name as in torchvision.models")
     weights: str | None = option(
-        default=None, doc="pretrained weights by torchvision's name, e.g. DEFAULT; downloaded"
+        default=None, doc="pretrained weights to download, by torchvision's name, e.g. DEFAULT"
     )
 
     @override

@@ -15,17 +15,18 @@ from runwright.dims import Dims
 from runwright.tools.check.cases import Composed
 from runwright.tools.check.compositions import Compositions
 from runwright.tools.check.findings import Findings, listed
-from runwright.tools.check.pairs import Built, Described, Workshop, members
+from runwright.tools.check.pairs import Builder, Built, Described, members
 from runwright.tools.check.sizes import Misfit, Outcome, Size, Unmeasured
 from runwright.tools.project import Project, add_arguments, open_project
 
 _DESCRIPTION = """\
 Compose every file in conf/ and every registered factory; build every allowed pair of model and data
-on shapes alone, without reading data and without the memory; report all that is wrong at once.
+from shapes alone, without reading data or allocating memory; report everything that is wrong at
+once.
 """
 _OVERRIDES = """\
-overrides as for a run, e.g. model=cnn or dm.default_res=64; each holds wherever there is such an
-option
+overrides as for a run, e.g. model=cnn or dm.default_res=64; each applies wherever that option
+exists
 """
 
 _SHOWN: Final = 4
@@ -39,10 +40,10 @@ def main(argv: list[str]) -> int:
         argv: what follows `check` on the command line.
 
     Returns:
-        The exit status: 2 when there is a fault.
+        The exit status: 2 if there is a fault.
 
     Raises:
-        UserError: an argument is wrong, or an override spoils the default.
+        UserError: an argument is wrong, or an override breaks the default.
     """
     started = time.perf_counter()
     args = _parser().parse_intermixed_args(argv)
@@ -76,7 +77,7 @@ def main(argv: list[str]) -> int:
 
 def _build(composed: list[Composed], findings: Findings) -> list[Built]:
     """Build everything and print the sizes; returns the pairs of model and data."""
-    workshop = Workshop(findings=findings)
+    workshop = Builder(findings=findings)
     experiments: list[Built] = []
     for one in composed:
         if one.case.group in ("dm", "objective"):
@@ -122,7 +123,7 @@ def _described(described: Described) -> str:
 
 
 def _short(value: object) -> str:
-    """A value, of a long row of values the first few: data may have a hundred groups."""
+    """A value, abbreviated if it is a long tuple: data may have a hundred groups."""
     if not isinstance(value, tuple):
         return str(value)
     row = cast("tuple[object, ...]", value)
@@ -167,18 +168,18 @@ def _print_misfits(pairs: Sequence[Built]) -> None:
 
 
 def _note_stale_schemas(project: Project, findings: Findings) -> None:
-    """Remind of the schemas that editors read, where there are some."""
+    """Add a note if the schemas that editors read are out of date."""
     from runwright.tools import schema
 
     if schema.is_out_of_date(project):
         findings.note(
             ".vscode/schemas is out of date: run `python -m runwright schema`, so that editors "
-            "know what there is."
+            "know the current options."
         )
 
 
 def _item(mark: str, text: str) -> str:
-    """Text after a mark, wrapped and indented to stand beside it."""
+    """Text after a mark, wrapped and indented to line up with it."""
     indent = " " * len(mark.lstrip("\n"))
     lines = [
         textwrap.fill(

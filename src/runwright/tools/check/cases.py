@@ -1,4 +1,4 @@
-"""What there is to compose: the default, each member of each group, each experiment."""
+"""Everything to compose: the default, each member of each group, each experiment."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
@@ -15,7 +15,7 @@ from runwright.tools.project import ConfFile, Project, included
 # The groups whose members have to fit each other.
 _FITTING: Final = ("dm", "model", "objective")
 
-# What brings the launchers and sweepers that are not Hydra's own.
+# The packages of launchers and sweepers that are not Hydra's own.
 _PLUGINS: Final = {
     "ax": "hydra-ax-sweeper",
     "joblib": "hydra-joblib-launcher",
@@ -26,7 +26,7 @@ _PLUGINS: Final = {
     "submitit_local": "runwright[slurm]",
     "submitit_slurm": "runwright[slurm]",
 }
-# Ours take samplers, say, from another.
+# Ours take, for example, samplers from another package.
 _BUILT_ON: Final = {"runwright": "optuna", "runwright_slurm": "submitit_slurm"}
 
 
@@ -37,9 +37,9 @@ class Case:
     Attributes:
         group: the group that it is a member of; "" for a primary configuration.
         name: its name in the group.
-        place: how the user knows it: the file, or the choice of a factory.
+        place: the user's name for it: the file, or the choice of a factory.
         file: the YAML file; None for a factory with its defaults.
-        overrides: what makes it out of the primary configuration.
+        overrides: what turns the primary configuration into it.
     """
 
     group: str
@@ -50,7 +50,7 @@ class Case:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is a whole run that someone has written down, not one part to choose."""
+        """Whether it is a whole run that a file describes, not one part to choose."""
         return self.group not in CONFIG_GROUPS
 
 
@@ -70,11 +70,11 @@ class Composed:
 
 
 def primary_cases(project: Project, usual: Config | None, given: Mapping[str, str]) -> list[Case]:
-    """The primary configurations: the one that is taken by default first.
+    """The primary configurations, the default one first.
 
     Args:
         project: the project.
-        usual: the default without the command line; None when it does not compose.
+        usual: the default without the command line; None if it does not compose.
         given: what the command line chose: group → member.
     """
     files = {file.name: file for file in project.files if not file.group}
@@ -93,14 +93,14 @@ def member_cases(
     in_defaults: Collection[str],
     findings: Findings,
 ) -> Iterator[Case]:
-    """Every member of every group, each with what it needs beside it to fit.
+    """Every member of every group, each with the other choices that it needs to fit.
 
     Args:
         project: the project.
-        usual: the default without the command line; None when it does not compose.
-        given: what the command line chose: group → member. No other of that group is taken.
+        usual: the default without the command line; None if it does not compose.
+        given: what the command line chose: group → member. No other of that group is used.
         in_defaults: the groups that the primary configuration's defaults choose for.
-        findings: takes notes of what is left out.
+        findings: receives a note of what is left out.
     """
     files = {(file.group, file.name): file for file in project.files if file.group}
     factories = {(group, name) for group, members in CONFIG_GROUPS.items() for name in members}
@@ -124,7 +124,7 @@ def member_cases(
         sign = "" if group in in_defaults or owner else "+"
         yield attrs.evolve(case, overrides=(*partners, *owned, f"{sign}{chosen_by}={name}"))
     if alone:
-        findings.note(f"Left out, as there is nothing to choose that fits: {listed(alone)}.")
+        findings.note(f"Left out because nothing fits them: {listed(alone)}.")
 
 
 def _owner(group: str, given: Mapping[str, str]) -> tuple[dict[str, str], str]:
@@ -149,7 +149,7 @@ def _case(project: Project, group: str, name: str, file: ConfFile | None) -> Cas
 
 
 def _missing_package(project: Project, case: Case) -> str | None:
-    """The package that a YAML file of a launcher or sweeper needs, if it is not installed."""
+    """The package that a launcher's or sweeper's YAML file needs, if it is not installed."""
     if not case.group.startswith("hydra/"):
         return None
     ends = project.leads_to(case.group, case.name)
@@ -159,10 +159,10 @@ def _missing_package(project: Project, case: Case) -> str | None:
 
 
 def _partners(project: Project, given: Mapping[str, str], usual: Config | None) -> list[str] | None:
-    """What has to be chosen beside given members of `dm`, `model` or `objective` to fit them.
+    """What has to be chosen along with given members of `dm`, `model` or `objective`.
 
-    The usual member of a group where it fits, else the first that does; None if none does. All
-    have to be chosen where there is no primary configuration.
+    The usual member of a group if it fits, else the first that does; None if none does. Without a
+    primary configuration, all have to be chosen.
     """
     chosen = {
         group: CONFIG_GROUPS[group][factory]
@@ -183,7 +183,7 @@ def _partners(project: Project, given: Mapping[str, str], usual: Config | None) 
     if not _all_fit(chosen):
         return None
     if getattr(chosen.get("dm"), "default_objective", None) is not None and "objective" in free:
-        free.remove("objective")  # the data bring theirs with them
+        free.remove("objective")  # the data bring theirs
     return [
         f"{group}={name_of(chosen[group])}"
         for group in free

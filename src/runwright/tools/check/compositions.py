@@ -1,6 +1,6 @@
-"""Composes all that a project can compose, and finds out what is wrong with it.
+"""Composes everything that a project can compose, and finds what is wrong with it.
 
-What the user gives on the command line holds for every composition that has such an option.
+Overrides on the command line apply to every composition that has the option.
 """
 
 import contextlib
@@ -29,12 +29,12 @@ from runwright.tools.check.findings import Findings, listed
 from runwright.tools.check.sizes import explain
 from runwright.tools.project import Project, included
 
-# What is said of an option without a default.
+# What is said about a missing option without a default.
 _MUST_BE_GIVEN: Final = (" must be given: ", " must be chosen (")
 
 _CIRCLE: Final = (
-    "The defaults lists lead in a circle. A YAML file cannot build on something of its own name: "
-    "give the file another."
+    "The defaults lists form a cycle. A YAML file cannot build on something with its own name: "
+    "give the file another one."
 )
 
 
@@ -57,7 +57,7 @@ class Compositions:
     """
 
     def __init__(self, project: Project, overrides: list[str], findings: Findings) -> None:
-        """Read the overrides that hold for every composition.
+        """Read the overrides that apply to every composition.
 
         Raises:
             UserError: one of them cannot be read.
@@ -66,7 +66,7 @@ class Compositions:
         self._project = project
         self._findings = findings
         parsed = {text: _parse(text) for text in overrides}
-        # Some choose a member of a group, the others give a value to an option.
+        # Some choose a member of a group, the others set an option.
         self._choices = {t: one for t, one in parsed.items() if self._is_group(one.key_or_group)}
         self._keys = {t: one.key_or_group for t, one in parsed.items() if t not in self._choices}
         self._holds: dict[str, list[str]] = {text: [] for text in self._keys}
@@ -78,7 +78,7 @@ class Compositions:
         """Compose everything.
 
         Raises:
-            UserError: an override of the command line spoils the default.
+            UserError: an override on the command line breaks the default.
         """
         usual = self._usual()
         chosen = self._choices.values()
@@ -99,13 +99,15 @@ class Compositions:
             self._compose(case)
         for path in self._project.unread:
             place = self._project.shown(path)
-            self._findings.fault(place, "Hydra reads no .yml files. Rename it to end in .yaml.")
+            self._findings.fault(
+                place, "Hydra does not read .yml files. Rename it to end in .yaml."
+            )
         self._report_overrides()
         self._report_failures()
         self._report_sweeps()
 
     def _usual(self) -> Config | None:
-        """The default: without the command line, or with it where that gives what is required."""
+        """The default: without the command line, or with it if that sets what is required."""
         for overrides in ([], [*self._choices, *self._keys]):
             with contextlib.suppress(ConfigError):
                 node = self._load(self._project.config_name, overrides)
@@ -113,7 +115,7 @@ class Compositions:
         return None
 
     def _compose(self, case: Case) -> Composed | None:
-        """Compose a case with all overrides that concern it."""
+        """Compose a case with all overrides that apply to it."""
         name = self._project.config_name if case.group else case.name
         choices = [*case.overrides, *self._choices]
         try:
@@ -145,7 +147,7 @@ class Compositions:
             raise ConfigError([explain(error).reason]) from error
 
     def _concerning(self, case: Case, name: str, choices: list[str]) -> list[str]:
-        """The overrides for which there is an option in a case."""
+        """The overrides for which a case has the option."""
         if not self._keys:
             return []
         try:
@@ -174,15 +176,15 @@ class Compositions:
         return key.startswith("hydra.") or has_option(self._project.config, key, classes)
 
     def _report_overrides(self) -> None:
-        """Find what applies nowhere, and note what does not apply everywhere."""
+        """Report what applies nowhere, and note what does not apply everywhere."""
         for text, left_out in self._left_out.items():
             holds, key = self._holds[text], self._keys[text]
             if left_out and not holds:
                 self._findings.fault(text, f"nothing has an option '{key}'.{self._hint(key)}")
             elif left_out and len(left_out) <= len(holds):
-                self._findings.note(f"{text} does not concern {listed(left_out)}.")
+                self._findings.note(f"{text} does not apply to {listed(left_out)}.")
             elif left_out:
-                self._findings.note(f"{text} concerns only {listed(holds)}.")
+                self._findings.note(f"{text} applies only to {listed(holds)}.")
 
     def _hint(self, key: str) -> str:
         known = {name for one in self.composed for name in _keys(one)}
@@ -212,14 +214,14 @@ class Compositions:
                     self._findings.fault(case.place, problem.removeprefix(f"In {path}.yaml: "))
 
     def _note_sweep(self, case: Case, node: DictConfig) -> None:
-        """Remember what a sweeper would vary, unless the default already has it."""
+        """Remember what a sweeper would vary, unless the default has it too."""
         params: Any = OmegaConf.select(node, "hydra.sweeper.params")
         for key, value in params.items() if isinstance(params, DictConfig) else ():
             if all((str(key), value) != seen[1:] for seen in self._swept):
                 self._swept.append((case.place, str(key), value))
 
     def _report_sweeps(self) -> None:
-        """Find what sweepers would vary that is no option of anything."""
+        """Report what sweepers would vary that is not an option of anything."""
         for place, key, value in self._swept:
             try:
                 parse_override(f"{key}={value}")
@@ -237,7 +239,7 @@ def has_option(cls: type[Settings], key: str, classes: _Classes) -> bool:
 
     Args:
         cls: the class that the key begins in.
-        key: the full key; below a dictionary or a list it may be any.
+        key: the full key; below a dictionary or a list, any key exists.
         classes: the factories that may be chosen in a group.
     """
     name, _, rest = key.partition(".")

@@ -1,4 +1,4 @@
-"""Builds every allowed pair of model and data, and everything that whole runs are made of."""
+"""Builds every allowed pair of model and data, and every part of whole runs."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -20,19 +20,19 @@ from runwright.tools.check.sizes import (
     Unmeasured,
     explain,
     measure,
-    nothing_is_real,
+    on_meta_device,
 )
 
 Described: TypeAlias = "Dims | Misfit | Unmeasured | Broken | None"
-"""What is known of data before they are read; None when nothing is."""
+"""What is known about data before they are read; None if nothing is."""
 
 
 @attrs.frozen(kw_only=True)
 class Built:
-    """A model that was built for some data, or was not.
+    """A model that was, or could not be, built for some data.
 
     Attributes:
-        name: what the user knows them by together.
+        name: the user's name for the pair.
         model: the member of the group `model`.
         data: the member of the group `dm`.
         outcome: the size, or why there is none.
@@ -45,11 +45,11 @@ class Built:
 
 
 @attrs.frozen(kw_only=True)
-class Workshop:
-    """Builds, once each, what the compositions of a project consist of.
+class Builder:
+    """Builds the parts of a project's compositions, each only once.
 
     Attributes:
-        findings: takes what is wrong.
+        findings: receives what is wrong.
     """
 
     findings: Findings
@@ -64,7 +64,7 @@ class Workshop:
             try:
                 try:
                     dm.preflight()
-                except MissingExtraError as error:  # what follows from the options is known
+                except MissingExtraError as error:  # what follows from the options is still known
                     self.findings.note(f"Not checked in full: {error}")
                 dims = dm.expected_dims()
                 adds = dims is not None and fits(type(dm), type(objective))
@@ -97,10 +97,10 @@ class Workshop:
         return built
 
     def whole(self, one: Composed) -> Built | None:
-        """Build all that a run consists of; whatever does not work is a fault.
+        """Build everything that a run consists of; whatever fails is a fault.
 
         Returns:
-            The model, or None when it takes the data to build it.
+            The model, or None if building it needs the data.
         """
         config, place = one.config, one.case.place
         self._try(place, config.opt.preflight)
@@ -156,7 +156,7 @@ class Workshop:
             reasons = [outcome.reason for outcome in outcomes if isinstance(outcome, Misfit)]
             is_variant = owner.case.file is not None and owner.case.group == "model"
             if is_variant and reasons and len(reasons) == len(outcomes):
-                self.findings.fault(owner.case.place, f"fits no data. {reasons[0]}")
+                self.findings.fault(owner.case.place, f"does not fit any data. {reasons[0]}")
 
 
 def members(composed: list[Composed], group: str) -> dict[str, Composed]:
@@ -172,5 +172,5 @@ def _build_objective(config: Config, dims: Dims) -> None:
     import torch
 
     config.objective.preflight()
-    with nothing_is_real():
+    with on_meta_device():
         config.objective.build(dims, torch.device("meta"))

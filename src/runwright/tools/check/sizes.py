@@ -1,4 +1,4 @@
-"""How large a model is, or why it cannot be said without building it for real."""
+"""How large a model is, or why that is unknown without building it for real."""
 
 import traceback
 from pathlib import Path
@@ -10,7 +10,7 @@ from runwright.config import chosen_name
 from runwright.dims import Dims
 from runwright.errors import UserError
 from runwright.extras import MissingExtraError
-from runwright.meta_device import nothing_is_real, was_refused
+from runwright.meta_device import on_meta_device, was_refused
 from runwright.model import ModelFactory
 from runwright.model_size import Size, bounded, size_of
 from runwright.optimisation import OptimisationCfg
@@ -25,14 +25,14 @@ class Misfit:
 
 @attrs.frozen
 class Unmeasured:
-    """The model may well be right, but cannot be built without memory, a download or an extra."""
+    """The model may well be right, but needs memory, a download or an extra to be built."""
 
     reason: str
 
 
 @attrs.frozen
 class Broken:
-    """The factory raised what is no message to its user: a bug."""
+    """The factory raised an error that is not a message to its user: a bug."""
 
     reason: str
 
@@ -43,7 +43,7 @@ Outcome: TypeAlias = Size | Misfit | Unmeasured | Broken
 def measure(model: ModelFactory, dims: Dims, opt: OptimisationCfg) -> Outcome:
     """Build a model for data of these Dims, and its optimiser, on the meta device."""
     try:
-        with nothing_is_real(), bounded(f"model={chosen_name(model)}"):
+        with on_meta_device(), bounded(f"model={chosen_name(model)}"):
             model.preflight()
             module = model.build(dims)
         return size_of(module, opt)
@@ -52,7 +52,7 @@ def measure(model: ModelFactory, dims: Dims, opt: OptimisationCfg) -> Outcome:
 
 
 def explain(error: Exception) -> Misfit | Unmeasured | Broken:
-    """What an exception says that was raised while something was built on the meta device."""
+    """What an exception from building something on the meta device means."""
     if was_refused(error):
         return Unmeasured("it starts from weights that would have to be downloaded")
     if isinstance(error, MissingExtraError):
@@ -60,7 +60,7 @@ def explain(error: Exception) -> Misfit | Unmeasured | Broken:
     if isinstance(error, UserError):
         return Misfit(str(error))
     first = next(iter(str(error).splitlines()), "")
-    if isinstance(error, RuntimeError) and "meta" in first:  # NotImplementedError is one as well
+    if isinstance(error, RuntimeError) and "meta" in first:  # NotImplementedError is one, too
         return Unmeasured(f"it cannot be built without memory: {first}")
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages" not in frame.filename]

@@ -1,3 +1,3 @@
-"""`python -m runwright results`: every run below some directories as one table."""
+"""`python -m runwright results`: every run below some directories in one table."""
 
 from runwright.tools.results.command import main as main

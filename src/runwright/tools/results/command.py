@@ -1,4 +1,4 @@
-"""The command: what it takes, finds and prints."""
+"""The command: its arguments, what it finds, and what it prints."""
 
 import argparse
 import contextlib
@@ -16,9 +16,9 @@ from runwright.tools.results.seed_group import by_monitor, differing
 from runwright.tools.results.table import report
 
 _DESCRIPTION: Final = """\
-Show every run below the directories as one table: what differed between them, the best value of
-the measure that decides and the last one, mean and standard deviation over seeds, how each ended,
-and the time.
+Show every run below the directories in one table: the options that differ, the best and the last
+value of the monitored measure, mean and standard deviation over seeds, how each run ended, and how
+long it took.
 """
 
 
@@ -43,12 +43,12 @@ def main(argv: list[str]) -> int:
             raise UserError(f"{folder}: there is no such directory.")
     found = [read_run(path) for path in find_runs(folders)]
     jobs = submitted.ask(submissions.recorded(folders), found)
-    runs = jobs.better_known(run for run in found if run.options.get("stage", "fit") == "fit")
+    runs = jobs.with_slurm_states(run for run in found if run.options.get("stage", "fit") == "fit")
     if not runs and not jobs.without_run(found):
         listed = ", ".join(map(str, folders))
         raise UserError(
-            f"There is no run directory in or below {listed}: none that has a config.yaml, of a "
-            "training, and an environment.json."
+            f"There is no run directory in or below {listed}: none with the config.yaml of a "
+            "training and an environment.json."
         )
     keys = differing(runs)
     for monitor, measured in by_monitor(runs).items():
@@ -70,7 +70,7 @@ def main(argv: list[str]) -> int:
 
 @contextlib.contextmanager
 def _writing(path: Path) -> Generator[None]:
-    """Say which file could not be written."""
+    """Name a file that could not be written."""
     try:
         yield
     except OSError as error:
@@ -94,6 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "directories", nargs="+", type=Path, metavar="DIR", help="where to look for runs"
     )
-    parser.add_argument("--csv", type=Path, help="write every run to this file as well")
-    parser.add_argument("--picture", type=Path, help="draw the runs to this file (PNG, PDF, SVG)")
+    parser.add_argument("--csv", type=Path, help="also write every run to this CSV file")
+    parser.add_argument(
+        "--picture", type=Path, help="also draw the runs to this file (PNG, PDF, SVG)"
+    )
     return parser

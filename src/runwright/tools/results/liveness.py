@@ -1,4 +1,4 @@
-"""Whether a run that has no end on record is still under way."""
+"""Whether a run without a recorded end is still running."""
 
 import os
 import platform
@@ -16,9 +16,9 @@ def last_written(path: Path) -> float:
 
 
 def state_without_end(path: Path, environment: dict[str, Any]) -> str:
-    """Running, killed or unknown: a run that is under way holds the lock of its directory.
+    """Running, killed or unknown: a running run holds the lock of its directory.
 
-    Taking the lock to find out would refuse a run that starts at that moment.
+    Taking the lock to find out would make a run that starts at that moment fail.
     """
     lock = path / ".lock"
     if environment.get("host") == platform.node():
@@ -45,11 +45,11 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _is_locked_over_nfs(file: Path) -> bool:
-    """Whether another machine holds the lock, as the server of a network file system knows it.
+    """Whether another machine holds the lock, as far as a network file system's server knows.
 
-    NFS makes POSIX locks of what is locked there, and for those one can ask (flock(2)).
+    NFS turns locks into POSIX locks, and those can be queried (flock(2)).
     """
-    if sys.platform != "linux":  # elsewhere the question has another form
+    if sys.platform != "linux":  # elsewhere the query has another form
         return False
     import fcntl
 

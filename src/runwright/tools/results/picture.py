@@ -1,4 +1,4 @@
-"""The picture of runs: a row for those that differ in their seed only."""
+"""The picture of runs: one row for those that differ only in their seed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ SUFFIXES: Final = (".pdf", ".png", ".svg")
 
 
 def draw(path: Path, runs: Sequence[RunRecord], keys: Sequence[str]) -> None:
-    """Draw every run's value, and the mean ± sd of those that differ in their seed only.
+    """Draw every run's value, and the mean ± sd of those that differ only in their seed.
 
     Raises:
         UserError: there is nothing to draw.
@@ -43,7 +43,7 @@ def draw(path: Path, runs: Sequence[RunRecord], keys: Sequence[str]) -> None:
 
 
 def _draw_groups(axes: "Axes", monitor: str, groups: Sequence[Group], names: Sequence[str]) -> None:
-    """Draw groups from below; what has not finished is hollow."""
+    """Draw groups from the bottom up; runs that have not finished are hollow."""
     for height, group in enumerate(groups):
         values = [run.best for run in group.shown]
         fill = "full" if group.finished else "none"

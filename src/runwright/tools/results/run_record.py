@@ -1,4 +1,4 @@
-"""What a run directory has on record, read without building anything."""
+"""The record in a run directory, read without building anything."""
 
 import csv
 import datetime
@@ -25,22 +25,22 @@ class RunRecord:
 
     Attributes:
         path: its directory.
-        options: full key → value, of all of its configuration.
-        state: finished, pruned, failed, interrupted, running, killed; or unknown: there is no end
-            on record, and the host that it was started on is another one. Slurm may know more:
+        options: full key → value, for its whole configuration.
+        state: finished, pruned, failed, interrupted, running, killed; or unknown: there is no
+            recorded end, and it was started on another host. Slurm may know more:
             waiting, cancelled.
-        monitor: the measure that decides; None when nothing was measured.
+        monitor: the measure that decides; None if nothing was measured.
         higher_is_better: whether more of it is better.
         best: its best value, NaN without one.
         final: its last value, likewise.
         step: the last step on record.
-        started: when its last process was started, in seconds since 1970; 0 when it is not known.
-        seconds: the time that its processes took, NaN when it is not known.
+        started: when its last process was started, in seconds since 1970; 0 if unknown.
+        seconds: the time that its processes took; NaN if unknown.
         host: where it was started.
-        program: the script that it was started with, as one calls it from here.
-        error: what a failed run said, or one that was interrupted and does not go on by itself.
-        code: the version of the code that it ran with, None when that is not on record.
-        job: what Slurm calls the job that ran it last, None when there was none.
+        program: the script that it was started with, as it is called from here.
+        error: what a failed run said, or an interrupted one that does not resume by itself.
+        code: the version of the code that it ran with; None if not recorded.
+        job: Slurm's name for the job that ran it last; None if there was none.
     """
 
     path: Path
@@ -61,7 +61,7 @@ class RunRecord:
 
     @property
     def has_finished(self) -> bool:
-        """Whether it came to the end that it was given, so that its value can be compared."""
+        """Whether it reached its configured end, so that its value can be compared."""
         return self.state == "finished" and math.isfinite(self.best)
 
 
@@ -78,7 +78,7 @@ def find_runs(folders: Iterable[Path]) -> list[Path]:
 
 
 def read_run(path: Path) -> RunRecord:
-    """Read one run directory; what is missing or cut short is left out."""
+    """Read one run directory; whatever is missing or cut short is left out."""
     result = _json(path / "result.json")
     environment = _json(path / "environment.json")
     options = _options(path / "config.yaml")
@@ -122,7 +122,7 @@ def _program(command: Path, environment: dict[str, Any]) -> str:
 
 
 def _error(result: dict[str, Any]) -> str | None:
-    """What a run said at its end; not which signal interrupted it."""
+    """The error at the end of a run; not the signal that interrupted it."""
     error = result.get("error")
     is_signal = str(error).startswith(("SystemExit", "KeyboardInterrupt"))
     return None if error is None or is_signal else str(error)
@@ -159,7 +159,7 @@ def _measures(path: Path) -> Iterator[dict[str, float]]:
 
 
 def _progress(checkpoints: Path) -> dict[str, Any]:
-    """How far a run had come by its newest checkpoint; empty before the first one."""
+    """The progress of a run at its newest checkpoint; empty before the first one."""
     try:
         with (checkpoints / "last.state.safetensors").open("rb") as file:
             header = file.read(int.from_bytes(file.read(8), "little"))
@@ -173,8 +173,9 @@ def _monitor(
 ) -> tuple[str | None, bool]:
     """The measure that decides, and whether more of it is better.
 
-    A run that has told neither at its end nor in a checkpoint: what was asked for, or is usual. The
-    training loss is measured before the first validation, and decides only where there is none.
+    If a run has recorded it neither at its end nor in a checkpoint: the configured one, or the
+    usual. The training loss is measured before the first validation, and decides only if there is
+    none.
     """
     asked = options.get("training.monitor", "None")
     of_validation = [name for name in measured if name.startswith("val_") and name != "val_loss"]
@@ -203,5 +204,5 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
-    """Sorts 10 behind 9."""
+    """Sorts 10 after 9."""
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in path.parts]

@@ -1,4 +1,4 @@
-"""Runs side by side: what differs between them, and which differ in their seed only."""
+"""Comparing runs: what differs between them, and which differ only in their seed."""
 
 import math
 import statistics
@@ -9,8 +9,8 @@ import attrs
 
 from runwright.tools.results.run_record import RunRecord
 
-# Where a run is made or how it is logged is not what one compares. That is said key by key: what
-# is left out by mistake would be averaged over.
+# Where a run is made or how it is logged is not worth comparing. This is listed key by key: a key
+# that is ignored by mistake would be averaged over.
 _NOT_COMPARED: Final = frozenset(
     {
         *("checkpoint.allow_changes", "checkpoint.keep", "checkpoint.save_every"),
@@ -21,7 +21,7 @@ _NOT_COMPARED: Final = frozenset(
 
 @attrs.frozen(kw_only=True)
 class Group:
-    """Runs that differ in nothing but their seed.
+    """Runs that differ only in their seed.
 
     Attributes:
         options: what sets them apart from the others: key → value.
@@ -33,29 +33,29 @@ class Group:
 
     @property
     def finished(self) -> list[RunRecord]:
-        """Those that came to their end, of each seed the newest."""
+        """Those that have finished, the newest of each seed."""
         return _newest_of_each_seed(run for run in self.runs if run.has_finished)
 
     @property
     def shown(self) -> list[RunRecord]:
-        """Those whose value stands for the group: where none has finished, those that have one."""
+        """Those whose value stands for the group: if none has finished, those that have one."""
         measured = (run for run in self.runs if math.isfinite(run.best))
         return self.finished or _newest_of_each_seed(measured)
 
     @property
     def mean(self) -> float:
-        """The mean of their best values, NaN without any."""
+        """The mean of their best values; NaN without any."""
         return statistics.fmean(run.best for run in self.shown) if self.shown else math.nan
 
     @property
     def sd(self) -> float:
-        """Their standard deviation (n − 1), NaN when fewer than two have finished."""
+        """Their standard deviation (n − 1); NaN if fewer than two have finished."""
         values = [run.best for run in self.finished]
         return statistics.stdev(values) if len(values) > 1 else math.nan
 
     @property
-    def twice(self) -> list[str]:
-        """What is to be said of seeds that have finished more than once."""
+    def repeated_seed_notes(self) -> list[str]:
+        """What to report about seeds that have finished more than once."""
         finished = [run for run in self.runs if run.has_finished]
         return [
             f"Seed {seed_of(run)} was run {count} times with the same configuration: {run.path} is "
@@ -66,7 +66,7 @@ class Group:
 
 
 def differing(runs: Sequence[RunRecord]) -> list[str]:
-    """The options that are not the same in all runs, without those that nobody compares."""
+    """The options that are not the same in all runs, except those not worth comparing."""
     keys = dict.fromkeys(key for run in runs for key in run.options)
     return [
         key
@@ -77,7 +77,7 @@ def differing(runs: Sequence[RunRecord]) -> list[str]:
 
 
 def grouped(runs: Iterable[RunRecord], keys: Sequence[str]) -> list[Group]:
-    """Runs side by side that differ in their seed only, the best first."""
+    """Groups of runs that differ only in their seed, the best first."""
     groups: dict[tuple[str, ...], list[RunRecord]] = {}
     for run in runs:
         groups.setdefault(tuple(run.options.get(key, "–") for key in keys), []).append(run)
@@ -91,7 +91,7 @@ def grouped(runs: Iterable[RunRecord], keys: Sequence[str]) -> list[Group]:
 
 
 def by_monitor(runs: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
-    """The runs by the measure that decides; last, as "", those in which nothing was measured."""
+    """The runs by the measure that decides; last, under "", those without any measure."""
     found: dict[str, list[RunRecord]] = {}
     for run in sorted(runs, key=lambda run: (run.monitor is None, run.monitor)):
         found.setdefault(run.monitor or "", []).append(run)
@@ -104,5 +104,5 @@ def seed_of(run: RunRecord) -> str:
 
 
 def _newest_of_each_seed(runs: Iterable[RunRecord]) -> list[RunRecord]:
-    """One run a seed: a repetition is no further sample."""
+    """One run per seed: a repetition is not another sample."""
     return list({seed_of(run): run for run in sorted(runs, key=lambda run: run.started)}.values())

@@ -1,4 +1,4 @@
-"""Jobs that were submitted to Slurm: those that have begun no run, and what Slurm knows of runs."""
+"""Jobs submitted to Slurm: those that have not started a run, and what Slurm knows of runs."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,12 +13,12 @@ from runwright.tools.results.run_record import RunRecord
 from runwright.tools.results.table import aligned
 
 _WAITING: Final = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
-# Of a run that is interrupted, or that nothing else is known of here, Slurm may know more.
+# About a run that was interrupted, or of unknown state, Slurm may know more.
 _OPEN: Final = frozenset({"interrupted", "killed", "unknown"})
 
 _EXPECTED: Final = frozenset({"waiting", "starting", "cancelled"})
 _NOT_KNOWN: Final = "waiting?"
-_NOBODY_KNOWS: Final = "Whether they still wait is not known here: {}."
+_STATE_UNKNOWN: Final = "Whether they are still waiting is not known here: {}."
 
 
 @attrs.frozen
@@ -27,16 +27,16 @@ class Submitted:
 
     Attributes:
         jobs: by sweep directory.
-        states: by Slurm's name of a job: waiting, running, or the state in which it ended.
-        silence: why Slurm was not asked, None when it was.
+        states: by Slurm's name for a job: waiting, running, or its final state.
+        why_unknown: why Slurm was not asked; None if it was.
     """
 
     jobs: Mapping[Path, Sequence[SubmittedJob]]
     states: Mapping[str, str]
-    silence: str | None
+    why_unknown: str | None
 
     def without_run(self, runs: Iterable[RunRecord]) -> dict[Path, list[SubmittedJob]]:
-        """The jobs that have begun no run, by sweep directory."""
+        """The jobs that have not started a run, by sweep directory."""
         paths = [run.path.resolve() for run in runs]
         # The runs of a trial with several seeds are below its directory.
         known = {path for run in paths for path in (run, *run.parents)}
@@ -46,8 +46,8 @@ class Submitted:
         }
         return {sweep_dir: jobs for sweep_dir, jobs in found.items() if jobs}
 
-    def better_known(self, runs: Iterable[RunRecord]) -> list[RunRecord]:
-        """The runs, with the state that Slurm knows better."""
+    def with_slurm_states(self, runs: Iterable[RunRecord]) -> list[RunRecord]:
+        """The runs, with Slurm's state where Slurm knows better."""
         job_of = {
             _run_dir(sweep_dir, job): job.job
             for sweep_dir, jobs in self.jobs.items()
@@ -57,7 +57,7 @@ class Submitted:
         return [attrs.evolve(run, state=_better(run.state, state)) for run, state in known]
 
     def report(self, runs: Sequence[RunRecord]) -> list[str]:
-        """What is to be said of jobs beside the table of runs."""
+        """What to report about jobs, besides the table of runs."""
         lines: list[str] = []
         without = self.without_run(runs)
         for sweep_dir, jobs in without.items():
@@ -65,7 +65,7 @@ class Submitted:
             counts = ", ".join(f"{count} {one}" for one, count in Counter(states.values()).items())
             every = self.jobs[sweep_dir]
             lines.append(
-                f"{sweep_dir}: {len(jobs)} of {len(every)} jobs have begun no run ({counts})."
+                f"{sweep_dir}: {len(jobs)} of {len(every)} jobs have not started a run ({counts})."
             )
             differing = _differing(every)
             rows = [
@@ -78,12 +78,12 @@ class Submitted:
                 for job in jobs
                 if job.log is not None and job.log.exists() and states[job.job] not in _EXPECTED
             ]
-        if without and self.silence is not None:
-            lines.append(_NOBODY_KNOWS.format(self.silence))
+        if without and self.why_unknown is not None:
+            lines.append(_STATE_UNKNOWN.format(self.why_unknown))
         return [*lines, *self._other_code(runs)]
 
     def _other_code(self, runs: Iterable[RunRecord]) -> list[str]:
-        """Which jobs ran with other code than there was when they were submitted."""
+        """Which jobs ran with other code than when they were submitted."""
         submitted = {job.job: job.code for jobs in self.jobs.values() for job in jobs}
         changed = [
             f"  {run.path}: {submitted[run.job]} then, {run.code} when it ran"
@@ -98,8 +98,8 @@ class Submitted:
         return [f"The code was changed while {of_all} waited in the queue:", *changed]
 
     def _state(self, job: SubmittedJob) -> str:
-        """The state of a job that has begun no run."""
-        if self.silence is not None:
+        """The state of a job that has not started a run."""
+        if self.why_unknown is not None:
             return _NOT_KNOWN
         state = self.states.get(job.job)
         words = {None: "never started", "CANCELLED": "cancelled", "running": "starting"}
@@ -107,7 +107,7 @@ class Submitted:
 
 
 def ask(jobs: Mapping[Path, Sequence[SubmittedJob]], runs: Iterable[RunRecord]) -> Submitted:
-    """Ask Slurm, where there is one, for the states of jobs whose runs have no end on record."""
+    """Ask Slurm, if there is one, for the states of jobs whose runs have no recorded end."""
     ended = {run.path.resolve() for run in runs if run.state not in {*_OPEN, "running"}}
     ids = [
         job.job
@@ -117,7 +117,7 @@ def ask(jobs: Mapping[Path, Sequence[SubmittedJob]], runs: Iterable[RunRecord]) 
     ]
     if not ids:
         return Submitted(jobs, {}, None)
-    if not queue.is_here():
+    if not queue.is_available():
         return Submitted(jobs, {}, "there is no Slurm on this machine")
     try:
         queued = queue.in_queue(ids)
@@ -129,14 +129,14 @@ def ask(jobs: Mapping[Path, Sequence[SubmittedJob]], runs: Iterable[RunRecord]) 
 
 
 def _differing(jobs: Sequence[SubmittedJob]) -> dict[int, str]:
-    """What of the command line of each job is not the same in all."""
+    """The part of each job's command line that is not the same in all."""
     common = set(jobs[0].overrides).intersection(*(job.overrides for job in jobs[1:]))
     same = common if len(jobs) > 1 else set[str]()
     return {job.number: " ".join(o for o in job.overrides if o not in same) for job in jobs}
 
 
 def _better(state: str, by_slurm: str) -> str:
-    """The state of a run, of its own record and Slurm's."""
+    """The state of a run, from its own record and Slurm's."""
     if state in _OPEN and by_slurm in ("waiting", "running"):
         return by_slurm
     if state == "unknown" and by_slurm:

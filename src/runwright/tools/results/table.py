@@ -12,8 +12,8 @@ from runwright.tools.results.seed_group import Group, grouped, seed_of
 from runwright.training.run_log import duration
 
 _NO_END: Final = (
-    "In brackets: the best so far of runs that have not finished. It is in no mean, and not "
-    "compared."
+    "In brackets: the best so far of runs that have not finished. It is left out of means "
+    "and comparisons."
 )
 
 
@@ -34,7 +34,7 @@ def report(runs: Sequence[RunRecord], keys: Sequence[str], monitor: str) -> str:
     lines = [aligned([[*header, "state", "time", "directory"], *rows])]
     if any(group.shown and not group.finished for group in groups):
         lines.append(_NO_END)
-    lines += [line for group in groups for line in group.twice]
+    lines += [line for group in groups for line in group.repeated_seed_notes]
     if groups[0].finished:
         lines.append(_best(groups[0], monitor))
     lines += [_unknown(run) for run in runs if run.state == "unknown"]
@@ -43,7 +43,7 @@ def report(runs: Sequence[RunRecord], keys: Sequence[str], monitor: str) -> str:
 
 
 def _best(group: Group, monitor: str) -> str:
-    """The best value, and the command that gives it again."""
+    """The best value, and the command that reproduces it."""
     first = group.finished[0]
     python = f"  python {shlex.quote(first.program)}"
     where = f"--config-dir {shlex.quote(str(first.path))} --config-name config"
@@ -63,7 +63,7 @@ def _best(group: Group, monitor: str) -> str:
 def _unknown(run: RunRecord) -> str:
     quiet = duration(max(0.0, time.time() - last_written(run.path)))
     return (
-        f"{run.path} has no end on record. Whether it still runs on {run.host} cannot be seen from "
+        f"{run.path} has no recorded end. Whether it still runs on {run.host} cannot be seen from "
         f"here; it was last written to {quiet} ago."
     )
 
@@ -97,7 +97,7 @@ def _number(value: float) -> str:
 
 
 def short(value: str) -> str:
-    """A value with no more digits than one reads; whole numbers have all."""
+    """A value with a readable number of digits; integers keep all of theirs."""
     try:
         is_long = len(value) > 6 and not value.lstrip("-").isdigit()
         return f"{float(value):.4g}" if is_long else value

@@ -1,8 +1,8 @@
 """JSON Schema of each kind of YAML file: members of a group, primary configurations, experiments.
 
-Which options a file or a block in it may have follows from its `defaults` list: below
-`override /model: cnn`, those of the cnn. A YAML file that builds on another is followed to the
-factory at the end.
+Which options a file or a block in it may have follows from its `defaults` list: after
+`override /model: cnn`, those of the cnn. A YAML file that builds on another is followed to its
+factory.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from runwright.tools.project import Project
 from runwright.tools.schema.options import INTERPOLATION, Definitions, JsonSchema
 
 Members: TypeAlias = Mapping[str, list[str]]
-"""Group → all that can be chosen in it."""
+"""Group → everything that can be chosen in it."""
 
 _EXPERIMENT: Final = "experiment"
 _PLUGINS: Final = ("hydra/launcher", "hydra/sweeper")
@@ -64,7 +64,7 @@ def schemas(project: Project) -> dict[str, tuple[JsonSchema, list[str]]]:
     }
     for group, cls in sorted(parts.items()):
         patterns = [f"{conf}/{group}/**/*.yaml"]
-        if group in _PLUGINS:  # not all below: a group within it has other options
+        if group in _PLUGINS:  # not everything below: a group within it has other options
             files = [file for file in project.files if file.group == group]
             within = {f"{group}/{file.name}".rpartition("/")[0] for file in files} - groups
             patterns = [f"{conf}/{folder}/*.yaml" for folder in sorted({group, *within})]
@@ -73,7 +73,7 @@ def schemas(project: Project) -> dict[str, tuple[JsonSchema, list[str]]]:
 
 
 def _whole(project: Project, members: Members, place: str, names: list[str]) -> JsonSchema:
-    """A file that may say something about every part of the configuration."""
+    """A file that may set any part of the configuration."""
     definitions = Definitions(_classes)
     options = definitions.options(project.config, None)
     properties: dict[str, JsonSchema] = options["properties"]
@@ -123,7 +123,7 @@ def _part(project: Project, members: Members, group: str, cls: type[Settings] | 
             for cls, names in _leading_to(project, members, group)
         ]
         allowed = _chain(cases, {"anyOf": [options(cls) for cls in _classes(group).values()]})
-    if group in _PLUGINS:  # with a `_target_` of one's own it may have any
+    if group in _PLUGINS:  # with a custom `_target_` it may have any options
         allowed = {"if": {"required": ["_target_"]}, "then": {}, "else": allowed}
     return {
         "type": "object",
@@ -134,7 +134,7 @@ def _part(project: Project, members: Members, group: str, cls: type[Settings] | 
 
 
 def _defaults(members: Members, place: str, names: list[str]) -> JsonSchema:
-    """A `defaults` list in a folder; `names` are the entries that are names alone."""
+    """A `defaults` list in a folder; `names` are the entries that are only names."""
     keys: dict[str, JsonSchema] = {}
     patterns: dict[str, JsonSchema] = {}
     for group, choices in members.items():
@@ -175,7 +175,7 @@ def _leading_to(
 
 
 def _groups_of_hydra(loader: ConfigLoader) -> Iterator[str]:
-    """`hydra/launcher`, `hydra/sweeper/sampler`; a folder of a project's files is no group."""
+    """`hydra/launcher`, `hydra/sweeper/sampler`; a folder of a project's files is not a group."""
     for group in (f"hydra/{name}" for name in loader.list_groups("hydra")):
         yield group
         yield from (one for n in loader.list_groups(group) if _is_stored(one := f"{group}/{n}"))
@@ -203,7 +203,7 @@ def _is_settings(hint: Any) -> bool:
 
 
 def _chain(cases: list[tuple[JsonSchema, JsonSchema]], otherwise: JsonSchema) -> JsonSchema:
-    """If the `defaults` have such an entry, what follows from it; else the next; else the last."""
+    """If the `defaults` have an entry, what follows from it; else the next; else the last."""
     for entry, then in reversed(cases):
         condition = {"required": ["defaults"], "properties": {"defaults": {"contains": entry}}}
         otherwise = {"if": condition, "then": then, "else": otherwise}
@@ -221,10 +221,10 @@ def _key(path: str) -> str:
 
 
 def _any(names: Iterable[str]) -> str:
-    """A pattern for just these names."""
+    """A pattern for exactly these names."""
     return f"({'|'.join(map(_literal, names))})"
 
 
 def _literal(name: str) -> str:
-    """A pattern for just this name; `re.escape` escapes more than JavaScript understands."""
+    """A pattern for exactly this name; `re.escape` escapes more than JavaScript understands."""
     return re.sub(r"([.*+?^$|\\(){}\[\]])", r"\\\1", name)

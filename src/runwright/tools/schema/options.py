@@ -1,7 +1,7 @@
 """JSON Schema of classes of options: types, bounds, names, descriptions and defaults.
 
 Draft 7, which every editor's YAML extension understands. Whatever composes is valid: any value may
-be an interpolation such as `${opt.lr}`, or `???` for one that is still to be given.
+be an interpolation such as `${opt.lr}`, or `???` for a value that is still missing.
 """
 
 import dataclasses
@@ -47,7 +47,7 @@ class Definitions:
     """The definitions of one schema file, filled as they are referred to.
 
     Attributes:
-        content: what stands under `definitions` in the file.
+        content: what goes under `definitions` in the file.
     """
 
     def __init__(self, classes: Classes) -> None:
@@ -55,7 +55,7 @@ class Definitions:
         self._classes = classes
 
     def block(self, cls: type[Any], group: str | None) -> JsonSchema:
-        """The options of a class, none of which need be given, as a block within a file."""
+        """The options of a class, all of them optional, as a block within a file."""
         name = name_of(cls)
         key = f"{group}.{name}".replace("/", ".") if name else cls.__name__
         if key not in self.content:
@@ -84,8 +84,8 @@ class Definitions:
         }
 
     def _option(self, field: "dataclasses.Field[Any]", hint: Any, group: str | None) -> JsonSchema:
-        option = next(iter(field.metadata.values()), Option(doc=""))  # plugins describe nothing
-        if self._classes(below := f"{group}/{field.name}"):  # a sampler, which may be one's own
+        option = next(iter(field.metadata.values()), Option(doc=""))  # plugins have no descriptions
+        if self._classes(below := f"{group}/{field.name}"):  # a sampler, which may be a custom one
             return {"anyOf": [self.any_member(below), {"required": ["_target_"]}]}
         if _is_settings(hint):
             return {"description": option.doc, "allOf": [self._value(hint, option)]}
@@ -97,14 +97,14 @@ class Definitions:
         return {"description": text.strip(), **default, **self._value(hint, option)}
 
     def _value(self, hint: Any, option: Option) -> JsonSchema:
-        """What a type allows, or an interpolation in its place."""
+        """What a type allows, or an interpolation instead."""
         kinds = [self._kind(kind, option) for kind in hints.alternatives(hint)]
         if _is_settings(hint) or not all(kinds):
             return kinds[0] if all(kinds) else {}
         return {"anyOf": [*kinds, INTERPOLATION]}
 
     def _kind(self, kind: Any, option: Option) -> JsonSchema:
-        """What a type that is no union allows; nothing is known of some, such as Any."""
+        """What a type other than a union allows; for some, such as Any, nothing is known."""
         if _is_settings(kind):
             group = group_of(kind)
             if group is None or name_of(kind) is not None:
@@ -144,6 +144,6 @@ def _default(field: "dataclasses.Field[Any]") -> JsonSchema:
     made: Any = field.default
     if field.default_factory is not dataclasses.MISSING:
         made = field.default_factory()
-    # The second is how plugins say that there is none.
+    # The second is how plugins say that there is no default.
     has_one = made is not dataclasses.MISSING and made != MISSING
     return {"default": plain_values(made)} if has_one else {}

@@ -1,7 +1,7 @@
 """A stand-in for CelebA: cartoon faces with some of its attributes, in its own layout.
 
-Image i is a function of the seed, the correlation and i alone, so that more images begin with the
-same ones.
+Image i is a function only of the seed, the correlation and i, so a larger set begins with the same
+images.
 """
 
 import itertools
@@ -45,11 +45,11 @@ _SHARES: Final = {
     CelebAttr.BROWN_HAIR: (0.37, 0.30),
     CelebAttr.GRAY_HAIR: (0.02, 0.12),
 }
-"""How many of the women and of the men have an attribute."""
+"""The shares of women and of men that have an attribute."""
 DRAWN: Final = (CelebAttr.MALE, CelebAttr.BLOND_HAIR, *_SHARES)
 
-# Three of five images are for training, one for validation and one for testing: of two thousand
-# images only 17 are blond men, and every part must have some.
+# Three of every five images are for training, one for validation and one for testing: of two
+# thousand images only 17 are blond men, and every part must have some.
 _PARTS: Final = (0, 1, 0, 2, 0)
 
 
@@ -60,11 +60,11 @@ def simulate_celeba(root: Path, *, num_images: int, seed: int, correlation: floa
         root: the folder in which to make a folder `celeba`.
         num_images: how many faces to draw.
         seed: other seeds draw other faces.
-        correlation: how strongly blond hair goes with not being male: 0 not at all, 0.86 as in
-            CelebA, where 2 % of the men and 24 % of the women are blond, 1 no man is blond.
+        correlation: how strongly blond hair correlates with not being male: 0 not at all, 0.86 as
+            in CelebA (2 % of the men and 24 % of the women are blond), 1 means no man is blond.
 
     Returns:
-        The folder that the images are in; if the same images are already there, they are kept.
+        The folder with the images; if the same images are already there, they are kept.
 
     Raises:
         UserError: something else is there, or the folder cannot be written to.
@@ -78,7 +78,7 @@ def simulate_celeba(root: Path, *, num_images: int, seed: int, correlation: floa
     _refuse_occupied(folder)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        # In place only when it is whole: a simulation that is interrupted leaves nothing behind.
+        # Moved into place only when complete: an interrupted simulation leaves nothing behind.
         with tempfile.TemporaryDirectory(dir=root, prefix=".celeba-") as scratch:
             unfinished = Path(scratch) / "celeba"
             (unfinished / IMAGES).mkdir(parents=True)
@@ -110,7 +110,7 @@ def _write(folder: Path, num_images: int, seed: int, correlation: float) -> None
         faces.append(draw_attributes(rng, correlation))
         draw_face(faces[-1], rng).save(folder / IMAGES / name, quality=90)
     rows = [" ".join(f"{1 if a in has else -1:2d}" for a in CelebAttr) for has in faces]
-    # The blank at the end of the second line is CelebA's.
+    # The space at the end of the second line is CelebA's.
     header = f"{num_images}\n{' '.join(attribute.value for attribute in CelebAttr)} \n"
     (folder / ATTRIBUTES).write_text(header + _lines(names, rows))
     (folder / PARTITION).write_text(_lines(names, partition(faces)))
@@ -123,16 +123,16 @@ def _lines(names: Sequence[str], values: Sequence[object]) -> str:
 def partition(faces: Sequence[frozenset[CelebAttr]]) -> list[int]:
     """The part (0 train, 1 validation, 2 test) of each face.
 
-    The faces of each sex and hair, blond or not, are dealt out in turn, so that all parts have the
-    same share of them.
+    The faces of each sex and hair colour, blond or not, are dealt out in turn, so that all parts
+    have the same share of them.
     """
     parts = defaultdict[tuple[bool, bool], Iterator[int]](lambda: itertools.cycle(_PARTS))
     return [next(parts[CelebAttr.MALE in has, CelebAttr.BLOND_HAIR in has]) for has in faces]
 
 
 def draw_attributes(rng: np.random.Generator, correlation: float) -> frozenset[CelebAttr]:
-    """Draw the attributes that one face has: about as often, and with whom, as in CelebA."""
-    # As many of all are blond for every correlation: the women make up for the men.
+    """Draw the attributes of one face, with about the frequencies of men and women in CelebA."""
+    # The overall share of blond people is the same for every correlation: women make up for men.
     blond_men = _BLOND * (1 - correlation)
     blond_women = (_BLOND - _MALE * blond_men) / (1 - _MALE)
     shares = {CelebAttr.BLOND_HAIR: (blond_women, blond_men), **_SHARES}

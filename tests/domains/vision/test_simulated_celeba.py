@@ -12,7 +12,7 @@ from runwright.__main__ import main
 from runwright.domains.vision.cartoon import HAIR, draw_face
 from runwright.domains.vision.celeba_attributes import CelebAttr
 from runwright.domains.vision.celeba_layout import read_attributes, read_partition
-from runwright.domains.vision.simulate import DRAWN, draw_attributes, simulate_celeba
+from runwright.domains.vision.simulated_celeba import DRAWN, draw_attributes, simulate_celeba
 
 
 def files(root: Path) -> dict[str, bytes]:
