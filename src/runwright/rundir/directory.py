@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock, Timeout
 
-from runwright.rundir.atomic_files import is_within
 from runwright.caller import REQUEUE, Caller
 from runwright.config import Config, chosen_name
 from runwright.errors import RunError, UserError

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from runwright.rundir.atomic_files import write_bytes
 from runwright.compose import schema
 from runwright.compose.yaml_text import escaped, to_yaml
 from runwright.config import Config
 from runwright.plain import plain_values
+from runwright.rundir.atomic_files import write_bytes
 from runwright.rundir.changes import group_members, usual_choices
 from runwright.rundir.layout import ENVIRONMENT, HEADER
 from runwright.rundir.provenance import environment, program, this_process, uncommitted
