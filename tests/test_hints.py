@@ -51,7 +51,7 @@ def test_all_that_has_another_type_is_told_together_with_full_keys(tmp_path: Pat
         "dm.source cannot be 'nist'. Did you mean 'mnist'? Allowed: bundled, mnist.",
         "objective.class_weights must be list[float] | None, got ['a']",
         "seed must be int, got True",
-        "stage cannot be 'fitt'. Did you mean 'fit'? Allowed: fit, validate, test, predict.",
+        "stage must be Stage, got 'fitt'",
     }
     assert not (tmp_path / "run").exists()
 
@@ -111,7 +111,7 @@ def test_what_is_in_containers_is_looked_at() -> None:
     right = Nested(pair=[3, 4], parts=(OptimisationCfg(),), by_name={"a": 1})  # pyright: ignore[reportArgumentType]
     assert mistyped(right) == {}
     wrong = Nested(pair=(1, "b"), parts=[OptimisationCfg(lr="a")], by_name={"a": 1.5})  # pyright: ignore[reportArgumentType]
-    assert list(mistyped(wrong)) == ["pair", "parts[0].lr", "by_name"]
+    assert list(mistyped(wrong)) == ["pair", "parts.0.lr", "by_name"]
 
 
 def test_an_unknown_schedule_has_no_course() -> None:

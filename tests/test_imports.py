@@ -15,8 +15,8 @@ Imports = dict[str, set[str]]  # by the name of the module
 FLOORS: Final = {
     "base": "errors extras hints factory plain dims data batching model objective optimisation "
     "runtime distributed caller config figures custom_search_space meta_device model_size "
-    "optimizer_arguments",
-    "run": "run stages preflight load",
+    "optimizer_arguments atomic_files predictions stage",
+    "run": "run trained preflight load",
     "front": "__init__",
     "app": "app",
     "tools": "__main__",
@@ -24,6 +24,7 @@ FLOORS: Final = {
 # Floor → those that it may not import.
 FORBIDDEN: Final = {
     "base": "compose rundir training run cli sweep slurm tools domains front app",
+    "stages": "compose rundir training run cli sweep slurm tools domains front app",
     "compose": "rundir training run cli sweep slurm tools front app",
     "rundir": "training run cli sweep slurm tools domains front app",
     "training": "compose run cli sweep slurm tools domains front app",
@@ -43,6 +44,7 @@ BY_NAME: Final = {
     "__main__": "a command",
     "app": "the factories of a user's project",
     "domains": "what can be chosen of every domain",
+    "predictions": "a package of an extra",
     "sweep.study_pictures": "what draws, of other packages",
     "sweep.sweeper_cfg": "the options of Hydra's own sweeper, where it is installed",
     "tools.project": "the factories and the configuration of a user's project",

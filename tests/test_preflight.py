@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from runwright import Config, compose, factory, option
+from runwright import CONFIG_GROUPS, Config, compose, factory, option
 from runwright.model import ModelFactory
 from runwright.preflight import problems
 from toy_domain import SetDims
@@ -60,7 +60,7 @@ def test_what_cannot_fit_into_memory_is_told_with_the_figures() -> None:
         "gradients and the optimiser's state take "
     )
     assert f"GB, and this machine has {MACHINE / 1e9:,.1f} GB. Make it smaller with" in problem
-    assert problems(config(large, stage="test")) == []
+    assert problems(config(large, stage=CONFIG_GROUPS["stage"]["test"]())) == []
     assert problems(config(large), here=False) == []  # it is submitted to another machine
 
 

@@ -199,8 +199,6 @@ class Config(Settings):
         stages = [name for name in CONFIG_GROUPS["stage"] if name != "fit"]
         for name in [name for name in self.then if name not in stages]:
             yield f"`then` cannot have '{name}'. {did_you_mean(name, stages)}"
-        if self.then and not self.stage.trains:
-            yield f"`then` must be [] with stage={chosen_name(self.stage)}: it follows a training"
         published = type_argument(type(self.dm))
         if not isinstance(published, type):
             return

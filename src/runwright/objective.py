@@ -81,7 +81,7 @@ class Objective(ABC, Generic[B_contra]):
             Arrays of shape (B,), or (B, D) for embeddings and the like.
         """
         del model, batch
-        raise UserError(f"{type(self).__name__} defines no table of predictions.")
+        raise UserError(f"{type(self).__name__} does not define a table of predictions.")
 
     def measures_of(self, table: "Mapping[str, NDArray[Any]]") -> dict[str, float]:
         """The measures of a table of predictions; some of its rows may be there several times.
@@ -93,8 +93,8 @@ class Objective(ABC, Generic[B_contra]):
         """
         del table
         raise UserError(
-            f"{type(self).__name__} defines no measures of a table of predictions, from which "
-            "confidence intervals could come."
+            f"{type(self).__name__} does not define the measures of a table of predictions "
+            "(`measures_of`), from which confidence intervals come."
         )
 
     def predictions(

@@ -13,7 +13,7 @@ from runwright.dims import Dims, accepts
 from runwright.errors import ConfigError, UserError
 from runwright.extras import require_extra
 from runwright.factory import Settings, all_settings, full_key, mistyped, settings_in, type_argument
-from runwright.meta_device import was_refused
+from runwright.meta_device import on_meta_device, was_refused
 from runwright.model_size import bounded, refuse_without_memory
 
 if TYPE_CHECKING:

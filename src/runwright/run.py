@@ -88,7 +88,7 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
             value = _train(built, directory, world, caller, stop)
         else:
             value = _apply(built, weights)
-        stop.raise_if_requested()  # in the last step: the run is done, what would follow is not
+        stop.raise_if_requested()  # in the last step: the run is done, what follows is not
         return value
 
 
@@ -124,7 +124,7 @@ def _weights(config: Config, run_dir: Path, world: "World") -> Path:
 
     if world.size > 1:
         stage = chosen_name(config.stage)
-        raise UserError(f"stage={stage} is done by one process; leave out torchrun.")
+        raise UserError(f"stage={stage} runs in one process; leave out torchrun.")
     return weights_for(config, run_dir)
 
 

@@ -46,7 +46,7 @@ def test_a_loss_on_no_field_is_told_with_all_else_before_data_are_read(tmp_path:
     with pytest.raises(ConfigError) as caught:
         compose(given).run(tmp_path / "run")
     assert "there is no field 'gene'. Did you mean 'genes'" in str(caught.value)
-    assert "AdamW takes no 'beta'" in str(caught.value)
+    assert "AdamW has no argument 'beta'" in str(caught.value)
     assert not (tmp_path / "run").exists()
 
 

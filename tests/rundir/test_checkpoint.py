@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from runwright.atomic_files import alias
 from runwright.errors import UserError
-from runwright.rundir.atomic_files import alias
 from runwright.rundir.checkpoint import (
     CheckpointCfg,
     Checkpoints,

@@ -19,9 +19,10 @@ from runwright.cli import basic_launcher
 from runwright.cli.completion import CompletionLoader, typed_flag
 from runwright.cli.flags import read_flags, refuse_without_effect
 from runwright.cli.job import job, remove_if_empty
-from runwright.compose import schema
+from runwright.compose import CONFIG_NAME, schema
 from runwright.compose._hydra import Hydra, search_path
 from runwright.compose.loader import StrictConfigLoader
+from runwright.compose.of_run import recorded_folder
 from runwright.compose.overrides import with_home
 from runwright.compose.yaml_text import to_yaml
 from runwright.config import Config
@@ -78,6 +79,9 @@ def _command(conf: str | None, config_name: str, config: type[Config]) -> None:
         choices = ", ".join(sorted(CONFIG_GROUPS["dm"])), ", ".join(sorted(CONFIG_GROUPS["model"]))
         raise UserError(_NO_FOLDER.format(folder, name, script.name, *choices))
     before = _existing("--config-dir", Path.cwd(), args.config_dir) if args.config_dir else None
+    is_open = before is None and not args.config_name and not args.shell_completion
+    if is_open and (before := recorded_folder(args.overrides)) is not None:
+        name = CONFIG_NAME
     path = search_path(folder, before)
     hydra = Hydra.create_main_hydra2(task_name=script.stem, config_search_path=path)
     hydra.config_loader = StrictConfigLoader(path)

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from runwright.atomic_files import is_within
 from runwright.cli.basic_launcher import is_basic_sweeper
 from runwright.cli.commands import sweep_command
 from runwright.cli.job import JobsRefusedError, job, remove_if_empty
@@ -13,7 +14,6 @@ from runwright.cli.mistakes import mistakes_of_multirun
 from runwright.compose._hydra import Hydra
 from runwright.compose.loader import StrictConfigLoader
 from runwright.errors import ConfigError, JobsGoOn, RunError, UserError
-from runwright.rundir.atomic_files import is_within
 
 
 def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:

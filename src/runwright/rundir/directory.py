@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock, Timeout
 
+from runwright.atomic_files import is_within
 from runwright.caller import REQUEUE, Caller
 from runwright.config import Config, chosen_name
 from runwright.errors import RunError, UserError
-from runwright.rundir.atomic_files import is_within
 from runwright.rundir.changes import changes
 from runwright.rundir.checkpoint import Checkpoints
 from runwright.rundir.layout import is_run_directory, refuse_what_is_in_the_way
@@ -159,8 +159,8 @@ class RunDir:
         record_stage(self.path, name)
 
     def _result(self, status: str, **rest: Any) -> None:
-        # The record of a training is not another stage's to change, nor that of a run which could
-        # not be resumed, and it stands once it is whole.
+        # Another stage must not change the record of a training, nor must a run that could not be
+        # resumed, and a complete record is final.
         if not self.config.stage.trains or not self._is_recorded or self._is_whole:
             return
         seconds = self._seconds_before + time.time() - self._started
@@ -224,7 +224,7 @@ class RunDir:
     def _refuse_if_read_only(self) -> None:
         if os.access(self.path, os.W_OK | os.X_OK):
             return
-        way = "Take another one."
+        way = "Use another one."
         if not self.config.stage.trains and self._checkpoints.newest() is not None:
             way = (
                 "The weights in it can be used from elsewhere: give "

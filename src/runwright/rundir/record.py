@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from runwright.atomic_files import write_bytes
 from runwright.compose import schema
 from runwright.compose.yaml_text import escaped, to_yaml
 from runwright.config import Config
 from runwright.plain import plain_values
-from runwright.rundir.atomic_files import write_bytes
 from runwright.rundir.changes import group_members, usual_choices
 from runwright.rundir.layout import ENVIRONMENT, HEADER
 from runwright.rundir.provenance import environment, program, this_process, uncommitted
@@ -20,9 +20,9 @@ from runwright.rundir.result import RESULT
 
 
 def write_record(path: Path, config: Config, *, resume_command: Callable[[Path], str]) -> None:
-    """Record what is about to run in a directory, in place of what ran there before."""
+    """Record what is about to run in a directory, replacing what ran there before."""
     if config.stage.trains:
-        (path / RESULT).unlink(missing_ok=True)  # of what goes on from here
+        (path / RESULT).unlink(missing_ok=True)  # of the run that now resumes
     write_bytes(path / "config.yaml", config_yaml(config, path).encode())
     write_bytes(path / "command.txt", (resume_command(path) + "\n").encode())
     if diff := uncommitted():

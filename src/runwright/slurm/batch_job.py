@@ -20,10 +20,10 @@ from hydra.types import TaskFunction
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from runwright.atomic_files import write_bytes
 from runwright.caller import REQUEUE
 from runwright.cli.commands import sweep_command
 from runwright.errors import RunError, UserError
-from runwright.rundir.atomic_files import write_bytes
 from runwright.rundir.provenance import code_version
 from runwright.slurm import _submitit, queue
 

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 import attrs
 
-from runwright.rundir.atomic_files import write_bytes
+from runwright.atomic_files import write_bytes
 from runwright.rundir.provenance import environment
 from runwright.slurm.queue import array_of
 

@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Literal
 
 from typing_extensions import override
 
+from runwright.atomic_files import write_bytes
 from runwright.data import Data
 from runwright.errors import UserError, did_you_mean
 from runwright.factory import factory, option, settings
-from runwright.rundir.atomic_files import write_bytes
 from runwright.stage import Stage, Trained, split_of
 
 log = logging.getLogger(__name__)

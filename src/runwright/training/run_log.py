@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
+from runwright.atomic_files import write_bytes
 from runwright.errors import UserError
-from runwright.rundir.atomic_files import write_bytes
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -1,0 +1,45 @@
+"""A stage other than training is about a run: its data and its model, unless others are chosen.
+
+python main.py stage=test checkpoint.load=outputs/mine
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from runwright.plain import home_path
+
+
+def recorded_folder(overrides: Sequence[str]) -> Path | None:
+    """The folder with the `config.yaml` of the run whose weights a stage is to load.
+
+    Args:
+        overrides: what was typed.
+
+    Returns:
+        The folder; None where another stage is meant, or no run is named whose record there is.
+    """
+    given = {key: value for key, _, value in (one.partition("=") for one in overrides)}
+    stage, location = given.get("stage", "fit"), given.get("checkpoint.load", "")
+    if stage == "fit" or not location:
+        return None
+    path = home_path(Path(location.strip("'\"")))
+    folder = path if path.is_dir() else path.resolve().parent.parent
+    if not all((folder / name).is_file() for name in ("config.yaml", "environment.json")):
+        return None
+    recorded = _choices(folder / "config.yaml")
+    others = any(given.get(group, one) != one for group, one in recorded.items())
+    return None if others else folder.resolve()
+
+
+def _choices(record: Path) -> dict[str, Any]:
+    """The data and the model of a record; values that are theirs do not fit any others."""
+    try:
+        loaded: Any = yaml.safe_load(record.read_text())
+        defaults: list[Any] = [entry for entry in loaded["defaults"] if isinstance(entry, dict)]
+    except (OSError, yaml.YAMLError, TypeError, KeyError, UnicodeDecodeError):
+        return {}  # which is told when it is composed
+    chosen = {key: one for entry in defaults for key, one in entry.items()}
+    return {group: chosen[group] for group in ("dm", "model") if group in chosen}
