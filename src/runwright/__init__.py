@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from runwright.optimisation import OptimisationCfg as OptimisationCfg
     from runwright.plain import home_path as home_path
     from runwright.runtime import Runtime as Runtime
+    from runwright.streaming import Streamed as Streamed
 
 _HOME: Final = {
     "batching": ("Batched", "InMemory"),
@@ -71,6 +72,7 @@ _HOME: Final = {
     "optimisation": ("OptimisationCfg",),
     "plain": ("home_path",),
     "runtime": ("Runtime",),
+    "streaming": ("Streamed",),
     "custom_search_space": ("search_space",),
 }
 """Module → the names that are taken from it."""

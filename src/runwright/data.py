@@ -53,6 +53,10 @@ class Batch:
         }
         return attrs.evolve(self, **moved)
 
+    def pin_memory(self) -> Self:
+        """The same examples in page-locked memory, from which a copy to a GPU need not wait."""
+        return attrs.evolve(self, **{k: v.pin_memory() for k, v in self._tensors().items()})
+
     def _tensors(self) -> "dict[str, torch.Tensor]":
         import torch
 
