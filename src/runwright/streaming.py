@@ -3,9 +3,9 @@
 import copy
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 import torch
 from typing_extensions import override
@@ -15,6 +15,8 @@ from runwright.data import Batch
 from runwright.workers import Workers
 
 B = TypeVar("B", bound=Batch)
+
+Gather: TypeAlias = Callable[[torch.Tensor, int], B]
 
 # How many batches are gathered before they are asked for, by a thread or by each process.
 _AHEAD: Final = 2
@@ -30,7 +32,13 @@ class Streamed(Batched[B], ABC, Generic[B]):
     thread, or by `num_workers` processes, which are started in the first epoch and kept. What is
     gathered is a function of the plan of the epoch, `order(epoch)`, so the batches are the same
     for any number of processes and wherever a run goes on.
+
+    Attributes:
+        in_turns: whether `gather` changes what the training uses too, such as the global random
+            generators, so that without workers it must not run at the same time.
     """
+
+    in_turns: bool = False
 
     def __init__(
         self,
@@ -81,17 +89,47 @@ class Streamed(Batched[B], ABC, Generic[B]):
     @override
     def batches(self, epoch: int, start: int = 0) -> Iterator[B]:
         order = self.order(epoch)
+        requests = (order[cut] for cut in self.cuts(start))
+        gathered = self._in_turns if self.in_turns and not self.num_workers else self._ahead
+        for batch in gathered(requests, epoch):
+            yield self.on_device(batch.to(self.device))
+
+    def look_at(self, batch: B, positions: torch.Tensor, epoch: int, gather: Gather[B]) -> None:
+        """Look at the first batch of a pass, for all are made in the same way.
+
+        Args:
+            batch: what was gathered.
+            positions: (B,), what was asked for.
+            epoch: the number of the epoch.
+            gather: gathers more, where this batch was gathered.
+
+        Raises:
+            UserError: it is no batch of these examples.
+        """
+        del epoch, gather
+        batch.check_lengths(len(positions))
+
+    def _in_turns(self, requests: Iterable[torch.Tensor], epoch: int) -> Iterator[B]:
+        """Gather batches when they are asked for."""
+        for number, positions in enumerate(requests):
+            yield self._gathered(self.gather, positions, epoch, is_first=number == 0)
+
+    def _ahead(self, requests: Iterable[torch.Tensor], epoch: int) -> Iterator[B]:
+        """Gather the next batches while one is used, in order."""
         workers = self._started_workers()
-        count = workers.count if workers is not None else 1
-        ahead: deque[Future[B]] = deque()
+        gather, count = (self.gather, 1) if workers is None else (workers.gather, workers.count)
         threads = ThreadPoolExecutor(count, thread_name_prefix="batches")
+        ahead: deque[Future[B]] = deque()
         try:
-            for cut in self.cuts(start):
-                ahead.append(threads.submit(self._gathered, workers, order[cut], epoch))
+            for number, positions in enumerate(requests):
+                first = number == 0
+                ahead.append(
+                    threads.submit(self._gathered, gather, positions, epoch, is_first=first)
+                )
                 if len(ahead) > _AHEAD * count:
-                    yield self._moved(ahead.popleft())
+                    yield ahead.popleft().result()
             while ahead:
-                yield self._moved(ahead.popleft())
+                yield ahead.popleft().result()
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
             if workers is not None:
@@ -99,6 +137,14 @@ class Streamed(Batched[B], ABC, Generic[B]):
                 if wait(running, timeout=_PATIENCE).not_done:
                     workers.close()
             threads.shutdown()
+
+    def _gathered(
+        self, gather: Gather[B], positions: torch.Tensor, epoch: int, *, is_first: bool
+    ) -> B:
+        batch = gather(positions, epoch)
+        if is_first:
+            self.look_at(batch, positions, epoch, gather)
+        return batch.pin_memory() if self._pins else batch
 
     @property
     def _pins(self) -> bool:
@@ -113,11 +159,3 @@ class Streamed(Batched[B], ABC, Generic[B]):
             theirs.device, theirs.workers = torch.device("cpu"), None
             self.workers = Workers(theirs.gather, self.num_workers)
         return self.workers
-
-    def _gathered(self, workers: Workers[B] | None, positions: torch.Tensor, epoch: int) -> B:
-        gather = self.gather if workers is None else workers.gather
-        batch = gather(positions, epoch)
-        return batch.pin_memory() if self._pins else batch
-
-    def _moved(self, gathered: Future[B]) -> B:
-        return self.on_device(gathered.result().to(self.device))

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import io
 import multiprocessing
 import os
 import pickle
@@ -14,12 +15,14 @@ import weakref
 from collections.abc import Callable, Generator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from queue import SimpleQueue
-from typing import Final, Generic, NoReturn, TypeVar, cast
+from typing import Any, Final, Generic, NoReturn, TypeVar, cast
 
 import attrs
 import torch
 from torch import multiprocessing as torch_multiprocessing  # its tensors travel in shared memory
+from typing_extensions import override
 
 from runwright.data import Batch
 from runwright.errors import RunError
@@ -45,6 +48,15 @@ _ADVICE: Final = {
 _LOOK_FOR_IT: Final = (
     "With dm.num_workers=0 the batches are gathered in the training's own process, where it can "
     "be looked for."
+)
+
+# What fits into the buffer of a pipe.
+_SMALL: Final = 2**16
+_IN_NUMPY: Final = frozenset(
+    {
+        *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+        *(torch.float16, torch.float32, torch.float64),
+    }
 )
 
 _started: "weakref.WeakSet[Workers[Batch]]" = weakref.WeakSet()
@@ -114,6 +126,23 @@ class _InWorkerError(Exception):
         return f"\n{self.args[0]}"
 
 
+class _Pickler(ForkingPickler):
+    """Sends small tensors as bytes: shared memory takes a third of a millisecond for each."""
+
+    @override
+    def reducer_override(self, obj: Any) -> Any:
+        is_plain = type(obj) is torch.Tensor and obj.layout is torch.strided
+        if is_plain and obj.nbytes <= _SMALL and obj.dtype in _IN_NUMPY:
+            return torch.from_numpy, (obj.detach().numpy(),)
+        return NotImplemented
+
+
+def _packed(batch: Batch) -> bytes:
+    packed = io.BytesIO()
+    _Pickler(packed, pickle.HIGHEST_PROTOCOL).dump(batch)
+    return packed.getvalue()
+
+
 class _Worker(Generic[B]):
     """One process, and the way to it."""
 
@@ -167,9 +196,16 @@ def _serve(gather: Callable[[torch.Tensor, int], Batch], connection: Connection)
         except EOFError:
             return
         try:
-            connection.send(gather(torch.from_numpy(positions), epoch))
+            batch = gather(torch.from_numpy(positions), epoch).map(_owned)
+            connection.send_bytes(_packed(batch))
         except Exception as error:  # noqa: BLE001  # whatever it is, it is raised where it was asked for
             connection.send(_failure(error))
+
+
+def _owned(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor that is no part of a larger one, for all of that would be moved to shared memory."""
+    is_part = tensor.untyped_storage().nbytes() != tensor.nbytes
+    return tensor.clone() if is_part else tensor
 
 
 def _failure(error: Exception) -> _Failure:
