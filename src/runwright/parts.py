@@ -6,7 +6,7 @@ Importing this module does not load torch.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
 
 import attrs
 from typing_extensions import override
@@ -107,7 +107,7 @@ def _rebuilt(value: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, tuple):
         members = tuple(change(member) for member in cast("tuple[Any, ...]", value))
         is_named = hasattr(cast("Any", value), "_fields")
-        return cast("Any", type(value))(*members) if is_named else members
+        return cast("Any", value).__class__(*members) if is_named else members
     return value
 
 
@@ -264,17 +264,6 @@ class Ragged(Part):
         return padded, mask
 
 
-class CsrMatrix(Protocol):
-    """What SciPy calls a CSR matrix."""
-
-    data: Any
-    indices: Any
-    indptr: Any
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-
 @attrs.frozen(kw_only=True)
 class SparseRows(Part):
     """A matrix of which only what is not zero is stored, row by row (CSR).
@@ -302,8 +291,8 @@ class SparseRows(Part):
             )
 
     @classmethod
-    def from_csr(cls, matrix: CsrMatrix) -> Self:
-        """Take over a CSR matrix of SciPy's."""
+    def from_csr(cls, matrix: Any) -> Self:
+        """Take over a CSR matrix of SciPy's: its `data`, `indices`, `indptr` and `shape`."""
         import numpy as np
         import torch
 

@@ -130,6 +130,10 @@ class Streamed(Batched[B], ABC, Generic[B]):
                     yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()
+        except Exception:
+            if workers is not None:
+                workers.close()  # whoever tries again gets new ones
+            raise
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
             if workers is not None:
