@@ -281,7 +281,7 @@ def collated(examples: list[Any], collate: Collate[B], positions: torch.Tensor) 
     try:
         columns: Any = default_collate(examples)
     except (RuntimeError, TypeError) as error:
-        raise UserError(_cannot_collate(error, examples, owner)) from error
+        raise UserError(_cannot_collate(error, owner)) from error
     if isinstance(columns, Mapping):
         columns = cast("Mapping[str, Any]", columns)
         for name in columns:
@@ -314,17 +314,16 @@ def collated(examples: list[Any], collate: Collate[B], positions: torch.Tensor) 
 _WRITE_ONE: Final = "Or give TorchSplit a function that makes a batch of a list of examples."
 
 
-def _cannot_collate(error: Exception, examples: list[Any], owner: str) -> str:
-    said = str(error).split(";")[0].splitlines()[0].rstrip(".")
+def _cannot_collate(error: Exception, owner: str) -> str:
+    said = str(error).splitlines()[0].removeprefix("default_collate: ").rstrip(".")
     if "equal size" in said:
         return (
             f"Examples of different sizes cannot be stacked to one tensor of {owner} ({said}). "
             "Bring them to one size, or give TorchSplit a function that makes a batch of a list of "
             "examples, with Ragged.of([…])."
         )
-    kinds = type(examples[0]).__name__
     return (
-        f"No {owner} can be made of examples of type {kinds} ({said}). Let the dataset return "
+        f"No {owner} can be made of these examples ({said}). Let the dataset return "
         "tensors, arrays or numbers, e.g. by a transform such as torchvision's ToTensor. "
         f"{_WRITE_ONE}"
     )
