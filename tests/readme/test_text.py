@@ -28,10 +28,7 @@ SHOWN = {shown.command for page in PAGES for shown in shown_commands(page.read_t
 TOLD = {code for _, code in PROSE if re.fullmatch(r"python -m runwright [^|…]+", code)} - SHOWN
 # Those of the cookbook are the reader's own: test_cookbook.py writes them.
 FILES = [
-    shown
-    for page in PAGES
-    if page.name != "cookbook.md"
-    for shown in shown_files(page.read_text())
+    shown for page in PAGES if page.name != "cookbook.md" for shown in shown_files(page.read_text())
 ]
 
 
