@@ -15,7 +15,7 @@ Imports = dict[str, set[str]]  # by the name of the module
 FLOORS: Final = {
     "base": "errors extras hints factory plain dims data batching model objective optimisation "
     "runtime distributed caller config figures custom_search_space meta_device model_size "
-    "optimizer_arguments atomic_files predictions stage",
+    "optimizer_arguments atomic_files predictions stage streaming workers parts torch_datasets",
     "run": "run trained preflight load",
     "front": "__init__",
     "app": "app",

@@ -38,9 +38,14 @@ while pids:
 """
 
 
-def start_copies(*arguments: str, options: Sequence[str] = OPTIONS, processes: int = 2) -> Program:
+def start_copies(
+    *arguments: str,
+    options: Sequence[str] = OPTIONS,
+    processes: int = 2,
+    main: Path = REPOSITORY / "main.py",
+) -> Program:
     """Start `main.py` in processes that find each other by what torchrun would tell them."""
-    script = (str(REPOSITORY / "main.py"), *last_of_each(*options, *arguments))
+    script = (str(main), *last_of_each(*options, *arguments))
     return start_python("-c", _COPIES, str(processes), *script, start_new_session=True)
 
 

@@ -51,8 +51,14 @@ if TYPE_CHECKING:
     from runwright.objective import Objective as Objective
     from runwright.objective import ObjectiveFactory as ObjectiveFactory
     from runwright.optimisation import OptimisationCfg as OptimisationCfg
+    from runwright.parts import Ragged as Ragged
+    from runwright.parts import SparseRows as SparseRows
+    from runwright.parts import shared as shared
     from runwright.plain import home_path as home_path
     from runwright.runtime import Runtime as Runtime
+    from runwright.streaming import Streamed as Streamed
+    from runwright.torch_datasets import TorchSplit as TorchSplit
+    from runwright.torch_datasets import TorchStream as TorchStream
 
 _HOME: Final = {
     "batching": ("Batched", "InMemory"),
@@ -69,8 +75,11 @@ _HOME: Final = {
     "model": ("ModelFactory",),
     "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),
     "optimisation": ("OptimisationCfg",),
+    "parts": ("Ragged", "SparseRows", "shared"),
     "plain": ("home_path",),
     "runtime": ("Runtime",),
+    "streaming": ("Streamed",),
+    "torch_datasets": ("TorchSplit", "TorchStream"),
     "custom_search_space": ("search_space",),
 }
 """Module → the names that are imported from it."""

@@ -77,7 +77,12 @@ class InMemory(Batched[B], Generic[B]):
     """All examples in the tensors of one batch, on the training device; batches index into it."""
 
     def __init__(self, examples: B, *, batch_size: int, shuffle_seed: int | None) -> None:
-        """Cut `examples`, which are already on the training device, into batches; see `Batched`."""
+        """Cut `examples`, which are already on the training device, into batches; see `Batched`.
+
+        Raises:
+            UserError: they cannot be divided into examples, or do not fill one batch.
+        """
+        examples.check_lengths()
         super().__init__(len(examples), batch_size=batch_size, shuffle_seed=shuffle_seed)
         self.examples = examples
 

@@ -8,13 +8,15 @@ is a function of (seed, epoch) alone, so that a run can be resumed at any batch.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self
 
 import attrs
-from typing_extensions import TypeVar
+from typing_extensions import TypeVar, override
 
 from runwright.dims import Dims
+from runwright.errors import UserError
 from runwright.factory import Settings, settings
+from runwright.parts import Index, Part, fields_of, lengths_of, select_examples, tensors_in
 
 if TYPE_CHECKING:
     import torch
@@ -23,41 +25,109 @@ if TYPE_CHECKING:
 
 
 @attrs.frozen(kw_only=True)
-class Batch:
+class Batch(Part):
     """A batch of examples: every tensor attribute has shape (B, …) with the same B.
 
-    Attributes that are not tensors are passed on as they are.
+    An attribute may also be a NumPy array of such a shape, `Ragged`, `SparseRows`, another batch,
+    or a dictionary, list or tuple of any of these. What belongs to the batch as a whole is
+    declared with `shared()`. Numbers, strings and None are passed on as they are.
     """
 
+    @override
     def __len__(self) -> int:
-        return len(next(iter(self._tensors().values())))
+        import torch
+
+        for name, _, is_shared in fields_of(type(self)):
+            value = getattr(self, name)
+            if isinstance(value, torch.Tensor) and not is_shared:
+                return len(value)
+        return next(self._lengths())[1]
 
     @property
     def device(self) -> "torch.device":
         """The device that the tensors are on."""
-        return next(iter(self._tensors().values())).device
+        return next(self.tensors()).device
 
-    def select(self, index: "torch.Tensor | slice") -> Self:
-        """The examples at `index` (a slice, or integers of shape (K,))."""
-        chosen = {
-            # index_select takes a third of the time of value[index].
-            name: value[index] if isinstance(index, slice) else value.index_select(0, index)
-            for name, value in self._tensors().items()
-        }
-        return attrs.evolve(self, **chosen)
+    def tensors(self) -> "Iterator[torch.Tensor]":
+        """Every tensor in it, one after the other."""
+        for name, _, _ in fields_of(type(self)):
+            yield from tensors_in(getattr(self, name))
+
+    @override
+    def select(self, index: Index) -> Self:
+        import torch
+
+        # Every step does this: plain tensors by the shortest way.
+        at = None if isinstance(index, slice) else index
+        chosen: dict[str, Any] = {}
+        for name, alias, is_shared in fields_of(type(self)):
+            value = getattr(self, name)
+            if is_shared:
+                pass
+            elif at is not None and isinstance(value, torch.Tensor):
+                value = value.index_select(0, at)  # in a third of the time of value[index]
+            else:
+                value = select_examples(value, index)
+            chosen[alias] = value
+        return type(self)(**chosen)
 
     def to(self, device: "torch.device") -> Self:
         """The same examples on another device."""
-        moved = {
-            name: value.to(device, non_blocking=True) for name, value in self._tensors().items()
-        }
-        return attrs.evolve(self, **moved)
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def _tensors(self) -> "dict[str, torch.Tensor]":
-        import torch
+    def pin_memory(self) -> Self:
+        """The same examples in page-locked memory, from which a copy to a GPU need not wait."""
+        return self.map(lambda tensor: tensor.pin_memory())
 
-        values = {field.name: getattr(self, field.name) for field in attrs.fields(type(self))}
-        return {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
+    def check_lengths(self, expected: int | None = None) -> None:
+        """Make sure that every attribute has one entry an example, before examples are selected.
+
+        Args:
+            expected: how many examples there should be; by default, as many as the first
+                attribute has.
+
+        Raises:
+            UserError: the lengths differ; names the attributes.
+        """
+        first: tuple[str, int] | None = None
+        for name, length in self._lengths():
+            first = first or (name, length)
+            if length != first[1]:
+                raise UserError(_differ(type(self).__name__, *first, name, length))
+        if expected is not None and first is not None and first[1] != expected:
+            raise UserError(
+                f"{type(self).__name__}: `{first[0]}` has {first[1]} entries, for a batch of "
+                f"{expected} examples. {_ONE_EACH.format(name=first[0])}"
+            )
+
+    def _lengths(self) -> Iterator[tuple[str, int]]:
+        is_empty = True
+        for name, _, is_shared in fields_of(type(self)):
+            if not is_shared:
+                for one in lengths_of(getattr(self, name), name):
+                    is_empty = False
+                    yield one
+        if is_empty:
+            raise UserError(f"{type(self).__name__} has no tensor that is not `shared()`.")
+
+
+_ONE_EACH: Final = (
+    "Every attribute has one entry an example, (B, …), unless it belongs to the batch as a whole: "
+    "declare that as `{name} = shared()`."
+)
+
+
+def _differ(owner: str, one: str, length: int, other: str, other_length: int) -> str:
+    """Says which two attributes of a batch have different lengths, and what to do."""
+    (few, fewer), (many, more) = sorted([(one, length), (other, other_length)], key=lambda x: x[1])
+    reshape = ""
+    if fewer and more % fewer == 0:
+        reshape = f" If there are {more // fewer} to an example, reshape `{many}` to "
+        reshape += f"({fewer}, {more // fewer}, …)."
+    return (
+        f"{owner} cannot be divided into examples: `{one}` has {length} entries, `{other}` has "
+        f"{other_length}. {_ONE_EACH.format(name=few)}{reshape}"
+    )
 
 
 D_co = TypeVar("D_co", bound=Dims, default=Any, covariant=True)

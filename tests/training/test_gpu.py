@@ -129,7 +129,8 @@ def test_only_reading_the_losses_validating_and_saving_wait_for_the_device(
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_images_from_a_map_are_the_same_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_images_from_a_map_are_the_same_there(num_workers: int) -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(256, size=(50, 3, 8, 8), dtype=np.uint8)
     labels = rng.integers(2, size=50)
@@ -142,6 +143,7 @@ def test_images_from_a_map_are_the_same_there(tmp_path: Path) -> None:
             batch_size=8,
             shuffle_seed=3,
             device=torch.device(device),
+            num_workers=num_workers,
         )
         for device in ("cuda:0", "cpu")
     )

@@ -80,7 +80,9 @@ class PartOfBatches(Split[B], Generic[B]):
 
     @override
     def batches(self, epoch: int, start: int = 0) -> Iterator[B]:
-        for batch in self.split.batches(epoch, start):
+        for number, batch in enumerate(self.split.batches(epoch, start)):
+            if number == 0:
+                batch.check_lengths()
             if len(batch) % self.ranks:
                 raise UserError(
                     f"A batch of {len(batch)} examples cannot be divided equally among "

@@ -16,7 +16,7 @@ from runwright.domains.vision.mapped import MappedImages, normalize
 
 
 def threads() -> list[threading.Thread]:
-    return [t for t in threading.enumerate() if t.name.startswith("image-batches")]
+    return [t for t in threading.enumerate() if t.name.startswith("batches")]
 
 
 def in_memory(split: MappedImages, shuffle_seed: int | None) -> InMemory[ImageBatch]:

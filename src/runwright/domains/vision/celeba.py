@@ -57,6 +57,9 @@ class CelebADataModule(DataModule[ImageDims, ImageBatch]):
         doc="folder for the decoded images; null uses root/celeba/cache",
     )
     batch_size: int = option(default=64, ge=1, doc="images per batch")
+    num_workers: int = option(
+        harmless=True, default=0, ge=0, le=256, doc="processes that read batches; 0 is a thread"
+    )
 
     @override
     def problems(self) -> Iterator[str]:
@@ -125,6 +128,7 @@ class CelebADataModule(DataModule[ImageDims, ImageBatch]):
                 batch_size=batch_size,
                 shuffle_seed=shuffle_seed,
                 device=runtime.device,
+                num_workers=self.num_workers,
             )
 
         dims = self.expected_dims()

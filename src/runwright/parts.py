@@ -1,0 +1,327 @@
+"""What a batch is made of: tensors, and what holds some, such as sets of different sizes.
+
+Importing this module does not load torch.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
+
+import attrs
+from typing_extensions import override
+
+from runwright.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Index: TypeAlias = "torch.Tensor | slice"
+"""Which examples are taken: a slice, or integers of shape (K,)."""
+
+_SHARED: Final = "runwright.shared"
+
+
+def shared(**kwargs: Any) -> Any:
+    """Declare an attribute that belongs to a batch as a whole, and not to its examples one by one.
+
+    It moves with the batch, and stays as it is when examples are selected:
+
+        @attrs.frozen(kw_only=True)
+        class GraphBatch(Batch):
+            features: Tensor  # (B, F)
+            adjacency: Tensor = shared()  # (F, F), the same for all
+
+    Args:
+        **kwargs: as for `attrs.field`, such as `default`.
+    """
+    return attrs.field(metadata={_SHARED: True}, **kwargs)
+
+
+class Part(ABC):
+    """An attrs class that holds tensors, and knows how to take some of its examples."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of examples."""
+
+    @abstractmethod
+    def select(self, index: Index) -> Self:
+        """The examples at `index`: a slice, or integers of shape (K,)."""
+
+    def map(self, function: "Callable[[Tensor], Tensor]") -> Self:
+        """The same with every tensor replaced by what `function` makes of it."""
+        return type(self)(
+            **{
+                alias: map_tensors(getattr(self, name), function)
+                for name, alias, _ in fields_of(type(self))
+            }
+        )
+
+
+@cache
+def fields_of(cls: type[Any]) -> tuple[tuple[str, str, bool], ...]:
+    """The attributes of an attrs class: name, name in `__init__`, whether it is `shared()`."""
+    return tuple(
+        (field.name, field.alias or field.name, _SHARED in field.metadata)
+        for field in attrs.fields(cls)
+        if field.init
+    )
+
+
+def map_tensors(value: Any, function: "Callable[[Tensor], Tensor]") -> Any:
+    """A value with every tensor in it replaced by what `function` makes of it."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return function(value)
+    if isinstance(value, Part):
+        return value.map(function)
+    return _rebuilt(value, lambda member: map_tensors(member, function))
+
+
+def select_examples(value: Any, index: Index) -> Any:
+    """Some examples of a value: of tensors, arrays, parts, and containers of them."""
+    import numpy as np
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        # index_select takes a third of the time of value[index].
+        return value[index] if isinstance(index, slice) else value.index_select(0, index)
+    if isinstance(value, Part):
+        return value.select(index)
+    if isinstance(value, np.ndarray):
+        at = index if isinstance(index, slice) else index.cpu().numpy()
+        return cast("Any", value)[at]
+    return _rebuilt(value, lambda member: select_examples(member, index))
+
+
+def _rebuilt(value: Any, change: Callable[[Any], Any]) -> Any:
+    """A container with its members changed; anything else as it is."""
+    if isinstance(value, dict):
+        members = cast("dict[Any, Any]", value)
+        return {key: change(member) for key, member in members.items()}
+    if isinstance(value, list):
+        return [change(member) for member in cast("list[Any]", value)]
+    if isinstance(value, tuple):
+        members = tuple(change(member) for member in cast("tuple[Any, ...]", value))
+        is_named = hasattr(cast("Any", value), "_fields")
+        return cast("Any", value).__class__(*members) if is_named else members
+    return value
+
+
+def tensors_in(value: Any) -> "Iterator[Tensor]":
+    """Every tensor in a value."""
+    found: list[Tensor] = []
+
+    def note(tensor: "Tensor") -> "Tensor":
+        found.append(tensor)
+        return tensor
+
+    map_tensors(value, note)
+    yield from found
+
+
+def lengths_of(value: Any, name: str) -> Iterator[tuple[str, int]]:
+    """How many examples each tensor, array and part of a value has, by its name.
+
+    Raises:
+        UserError: examples of something cannot be selected.
+    """
+    import numpy as np
+    import torch
+
+    if isinstance(value, torch.Tensor) and value.layout is not torch.strided:
+        raise UserError(
+            f"`{name}` is a sparse tensor of torch's, of which it cannot select rows. Take "
+            "runwright.SparseRows, which is dense()ed on the device."
+        )
+    if isinstance(value, torch.Tensor | np.ndarray) and value.ndim == 0:
+        raise UserError(
+            f"`{name}` has the shape (), so it has no examples. Declare what belongs to a batch "
+            f"as a whole as `{name}: Tensor = shared()`."
+        )
+    if isinstance(value, torch.Tensor | np.ndarray | Part):
+        yield name, len(cast("Any", value))
+    elif isinstance(value, dict):
+        for key, member in cast("dict[Any, Any]", value).items():
+            yield from lengths_of(member, f"{name}.{key}")
+    elif isinstance(value, list | tuple):
+        members = cast("list[Any] | tuple[Any, ...]", value)
+        found = [one for i, part in enumerate(members) for one in lengths_of(part, f"{name}[{i}]")]
+        if members and not found:
+            raise UserError(
+                f"`{name}` is a {type(members).__name__} of {type(members[0]).__name__}, of which "
+                "it is not known whether it has one entry an example. Take a NumPy array for "
+                f"that, or declare what belongs to a batch as a whole as `{name} = shared()`."
+            )
+        yield from found
+
+
+def _one_after_another(offsets: "Tensor", index: Index) -> "tuple[Tensor | slice, Tensor]":
+    """Where the values of some examples lie that are stored one after another.
+
+    Args:
+        offsets: (B + 1,), where the values of each example begin, and where the last one ends.
+        index: which examples.
+
+    Returns:
+        Which values to take, and the offsets in what was taken.
+    """
+    import torch
+
+    if isinstance(index, slice):
+        first, end, step = index.indices(len(offsets) - 1)
+        if step == 1:
+            cut = offsets[first : max(first, end) + 1]
+            return slice(int(cut[0]), int(cut[-1])), cut - cut[0]
+        index = torch.arange(first, end, step, device=offsets.device)
+    begin = offsets.index_select(0, index)
+    lengths = offsets.index_select(0, index + 1) - begin
+    chosen = torch.zeros(len(index) + 1, dtype=offsets.dtype, device=offsets.device)
+    torch.cumsum(lengths, 0, out=chosen[1:])
+    count = int(chosen[-1])
+    shift = torch.repeat_interleave(begin - chosen[:-1], lengths, output_size=count)
+    return torch.arange(count, device=offsets.device) + shift, chosen
+
+
+def _check_offsets(offsets: "Tensor", values: "Tensor", owner: str) -> None:
+    if offsets.device.type != "cpu":  # it was checked on its way here; reading it would wait
+        return
+    if offsets.ndim != 1 or len(offsets) == 0 or int(offsets[0]) != 0:
+        raise UserError(f"{owner}: `offsets` must be of shape (B + 1,) and begin with 0.")
+    if int(offsets[-1]) != len(values) or bool((offsets.diff() < 0).any()):
+        raise UserError(
+            f"{owner}: `offsets` must rise to the number of `values`, {len(values)}; they end at "
+            f"{int(offsets[-1])}."
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Ragged(Part):
+    """Sets of different sizes, stored one after another.
+
+    On a GPU `select` waits for the device, which has to say how many values there are; batches
+    that are `Streamed` are selected in main memory.
+
+    Attributes:
+        values: (N, …), the members of all sets.
+        offsets: (B + 1,), int64: where each set begins, and where the last one ends.
+    """
+
+    values: "Tensor"
+    offsets: "Tensor"
+
+    def __attrs_post_init__(self) -> None:
+        _check_offsets(self.offsets, self.values, "Ragged")
+
+    @classmethod
+    def of(cls, sets: "Sequence[Tensor]") -> Self:
+        """Store sets, each of shape (N_i, …), one after another."""
+        import torch
+
+        lengths = torch.tensor([0, *map(len, sets)])
+        return cls(values=torch.cat(list(sets)), offsets=lengths.cumsum(0))
+
+    @override
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> "Tensor":
+        """(B,), the size of each set."""
+        return self.offsets.diff()
+
+    @override
+    def select(self, index: Index) -> Self:
+        where, offsets = _one_after_another(self.offsets, index)
+        return type(self)(values=select_examples(self.values, where), offsets=offsets)
+
+    def padded(self, length: int | None = None, fill: float = 0) -> "tuple[Tensor, Tensor]":
+        """The sets side by side.
+
+        Args:
+            length: L, to which every set is cut or padded; by default the size of the largest,
+                for which a GPU has to be waited.
+            fill: what stands where there is nothing.
+
+        Returns:
+            (B, L, …), and a mask (B, L), true where there is something.
+        """
+        import torch
+
+        lengths = self.lengths
+        if length is None:
+            length = int(lengths.max()) if len(self) else 0
+        places = torch.arange(length, device=self.offsets.device)
+        mask = places < lengths[:, None]
+        padded = self.values.new_full((len(self), length, *self.values.shape[1:]), fill)
+        if len(self.values):
+            index = (self.offsets[:-1, None] + places).clamp_(max=len(self.values) - 1)
+            apart = mask.view(*mask.shape, *[1] * (self.values.ndim - 1))
+            padded = torch.where(apart, self.values[index], padded)
+        return padded, mask
+
+
+@attrs.frozen(kw_only=True)
+class SparseRows(Part):
+    """A matrix of which only what is not zero is stored, row by row (CSR).
+
+    It travels to the device as it is, and is made dense there.
+
+    Attributes:
+        values: (N,), what is not zero.
+        columns: (N,), an integer type: the column of each value; no two in a row are equal.
+        offsets: (B + 1,), int64: where each row begins, and where the last one ends.
+        width: the number of columns.
+    """
+
+    values: "Tensor"
+    columns: "Tensor"
+    offsets: "Tensor"
+    width: int
+
+    def __attrs_post_init__(self) -> None:
+        _check_offsets(self.offsets, self.values, "SparseRows")
+        if len(self.columns) != len(self.values):
+            raise UserError(
+                f"SparseRows: there are {len(self.columns)} `columns` for {len(self.values)} "
+                "`values`."
+            )
+
+    @classmethod
+    def from_csr(cls, matrix: Any) -> Self:
+        """Take over a CSR matrix of SciPy's: its `data`, `indices`, `indptr` and `shape`."""
+        import numpy as np
+        import torch
+
+        return cls(
+            values=torch.as_tensor(np.asarray(matrix.data)),
+            columns=torch.as_tensor(np.asarray(matrix.indices)),
+            offsets=torch.as_tensor(np.asarray(matrix.indptr, dtype=np.int64)),
+            width=matrix.shape[1],
+        )
+
+    @override
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @override
+    def select(self, index: Index) -> Self:
+        where, offsets = _one_after_another(self.offsets, index)
+        return type(self)(
+            values=select_examples(self.values, where),
+            columns=select_examples(self.columns, where),
+            offsets=offsets,
+            width=self.width,
+        )
+
+    def dense(self) -> "Tensor":
+        """(B, width), with the zeros."""
+        import torch
+
+        rows = torch.repeat_interleave(self.offsets.diff(), output_size=len(self.values))
+        dense = self.values.new_zeros(len(self) * self.width)
+        dense.scatter_(0, rows * self.width + self.columns, self.values)
+        return dense.view(len(self), self.width)

@@ -1,0 +1,165 @@
+"""Splits that are gathered batch by batch while the training goes on."""
+
+import copy
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Final, Generic, TypeAlias, TypeVar
+
+import torch
+from typing_extensions import override
+
+from runwright.batching import Batched
+from runwright.data import Batch
+from runwright.workers import Workers
+
+B = TypeVar("B", bound=Batch)
+
+Gather: TypeAlias = Callable[[torch.Tensor, int], B]
+
+# How many batches are gathered before they are asked for, by a thread or by each process.
+_AHEAD: Final = 2
+
+# Seconds that a worker gets to finish what is no longer wanted.
+_PATIENCE: Final = 10.0
+
+
+class Streamed(Batched[B], ABC, Generic[B]):
+    """A split whose batches are gathered from files, a memory map, or wherever they are kept.
+
+    A subclass defines `gather`. While one batch is trained on, the next ones are gathered: by a
+    thread, or by `num_workers` processes, which are started in the first epoch and kept. What is
+    gathered is a function of the plan of the epoch, `order(epoch)`, so the batches are the same
+    for any number of processes and wherever a run goes on.
+
+    Attributes:
+        in_turns: whether `gather` changes what the training uses too, such as the global random
+            generators, so that without workers it must not run at the same time.
+    """
+
+    in_turns: bool = False
+
+    def __init__(
+        self,
+        num_examples: int,
+        *,
+        batch_size: int,
+        shuffle_seed: int | None,
+        device: torch.device,
+        num_workers: int = 0,
+    ) -> None:
+        """Divide `num_examples` into batches; see `Batched`.
+
+        Args:
+            num_examples: how many there are.
+            batch_size: examples a batch.
+            shuffle_seed: what the order of each epoch depends on, or None to keep it.
+            device: where the batches are wanted.
+            num_workers: processes that gather; 0 is a thread of this one.
+
+        Raises:
+            UserError: shuffled examples do not fill one batch.
+        """
+        super().__init__(num_examples, batch_size=batch_size, shuffle_seed=shuffle_seed)
+        self.device = device
+        self.num_workers = num_workers
+        self.workers: Workers[B] | None = None
+
+    @abstractmethod
+    def gather(self, positions: torch.Tensor, epoch: int) -> B:
+        """Gather a batch in main memory.
+
+        It runs in another thread or process. What it draws must come from a generator of its own,
+        such as `numpy.random.default_rng([seed, epoch, position])`.
+
+        Args:
+            positions: (B,), int64, a part of `order(epoch)`.
+            epoch: the number of the epoch.
+        """
+
+    def on_device(self, batch: B) -> B:
+        """What is left to do with a batch on the training device, such as to normalise it."""
+        return batch
+
+    def empty(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+        """A tensor for `gather` to fill, where the copy to the device is fastest from."""
+        return torch.empty(tuple(shape), dtype=dtype, pin_memory=self._pins)
+
+    @override
+    def batches(self, epoch: int, start: int = 0) -> Iterator[B]:
+        order = self.order(epoch)
+        requests = (order[cut] for cut in self.cuts(start))
+        gathered = self._in_turns if self.in_turns and not self.num_workers else self._ahead
+        for batch in gathered(requests, epoch):
+            yield self.on_device(batch.to(self.device))
+
+    def look_at(self, batch: B, positions: torch.Tensor, epoch: int, gather: Gather[B]) -> None:
+        """Look at the first batch of a pass, for all are made in the same way.
+
+        Args:
+            batch: what was gathered.
+            positions: (B,), what was asked for.
+            epoch: the number of the epoch.
+            gather: gathers more, where this batch was gathered.
+
+        Raises:
+            UserError: it is no batch of these examples.
+        """
+        del epoch, gather
+        batch.check_lengths(len(positions))
+
+    def _in_turns(self, requests: Iterable[torch.Tensor], epoch: int) -> Iterator[B]:
+        """Gather batches when they are asked for."""
+        for number, positions in enumerate(requests):
+            yield self._gathered(self.gather, positions, epoch, is_first=number == 0)
+
+    def _ahead(self, requests: Iterable[torch.Tensor], epoch: int) -> Iterator[B]:
+        """Gather the next batches while one is used, in order."""
+        workers = self._started_workers()
+        gather, count = (self.gather, 1) if workers is None else (workers.gather, workers.count)
+        threads = ThreadPoolExecutor(count, thread_name_prefix="batches")
+        ahead: deque[Future[B]] = deque()
+        try:
+            for number, positions in enumerate(requests):
+                first = number == 0
+                ahead.append(
+                    threads.submit(self._gathered, gather, positions, epoch, is_first=first)
+                )
+                if len(ahead) > _AHEAD * count:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        except Exception:
+            if workers is not None:
+                workers.close()  # whoever tries again gets new ones
+            raise
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+            if workers is not None:
+                running = [future for future in ahead if not future.cancelled()]
+                if wait(running, timeout=_PATIENCE).not_done:
+                    workers.close()
+            threads.shutdown()
+
+    def _gathered(
+        self, gather: Gather[B], positions: torch.Tensor, epoch: int, *, is_first: bool
+    ) -> B:
+        batch = gather(positions, epoch)
+        if is_first:
+            self.look_at(batch, positions, epoch, gather)
+        return batch.pin_memory() if self._pins else batch
+
+    @property
+    def _pins(self) -> bool:
+        """Whether batches are page-locked: only then is the copy to a GPU asynchronous."""
+        return self.device.type == "cuda"
+
+    def _started_workers(self) -> Workers[B] | None:
+        if not self.num_workers:
+            return None
+        if self.workers is None or self.workers.is_closed:
+            theirs = copy.copy(self)  # a worker has no device, and no workers
+            theirs.device, theirs.workers = torch.device("cpu"), None
+            self.workers = Workers(theirs.gather, self.num_workers)
+        return self.workers
