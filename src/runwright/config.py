@@ -1,5 +1,6 @@
 """All that a person may set of a run, and nothing that happens with it."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar, Final, Literal, TypeAlias
@@ -16,6 +17,9 @@ from runwright.optimisation import OptimisationCfg
 MAX_SEED: Final = 2**64 - 1
 """The greatest seed that torch takes."""
 
+USUAL_EPOCHS: Final = 10
+"""How long to train when nothing is said of it."""
+
 Stage = Literal["fit", "validate", "test", "predict"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Parallel = Literal["ddp", "fsdp"]
@@ -25,9 +29,15 @@ Parallel = Literal["ddp", "fsdp"]
 class TrainingCfg(Settings):
     """How long and how to train."""
 
-    epochs: int | None = option(default=10, ge=1, doc="passes over the training data")
+    epochs: int | None = option(
+        default=None,
+        ge=1,
+        doc=f"passes over the training data; {USUAL_EPOCHS}, unless max_steps alone is given",
+    )
     max_steps: int | None = option(
-        default=None, ge=1, doc="optimiser steps; the training ends at whichever comes first"
+        default=None,
+        ge=1,
+        doc="optimiser steps; with epochs beside it, whichever comes first ends the training",
     )
     val_every: int | float = option(
         default=1.0,
@@ -76,8 +86,6 @@ class TrainingCfg(Settings):
 
     @override
     def problems(self) -> Iterator[str]:
-        if self.epochs is None and self.max_steps is None:
-            yield "`epochs` and `max_steps` cannot both be null: the training would never end"
         if self.parallel == "fsdp" and self.precision == "fp16":
             yield "`precision`=fp16 does not go with `parallel`=fsdp; take bf16"
         for name in ("val_every", "limit_train_batches", "limit_val_batches"):
@@ -180,6 +188,18 @@ class Config(Settings):
 
     # Set by run.py: a configuration knows nothing of runs, and `.run()` is only shorter to write.
     runner: ClassVar["Runner"]
+
+    @override
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        training = self.training
+        if not isinstance(training, TrainingCfg):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return  # which is told when it is run, as Python says nothing of types
+        if (training.epochs, training.max_steps) == (None, None):
+            # Here, and not as a default, which would end `max_steps` alone; so that the record of
+            # a run says how long it trains.
+            usual = dataclasses.replace(training, epochs=USUAL_EPOCHS)
+            object.__setattr__(self, "training", usual)
 
     @override
     def problems(self) -> Iterator[str]:
