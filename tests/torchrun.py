@@ -38,10 +38,15 @@ while pids:
 """
 
 
-def start_copies(*arguments: str, options: Sequence[str] = OPTIONS, processes: int = 2) -> Program:
-    """Start `main.py` in processes that find each other by what torchrun would tell them."""
-    script = (str(REPOSITORY / "main.py"), *last_of_each(*options, *arguments))
-    return start_python("-c", _COPIES, str(processes), *script, start_new_session=True)
+def start_copies(
+    *arguments: str,
+    options: Sequence[str] = OPTIONS,
+    processes: int = 2,
+    script: Path = REPOSITORY / "main.py",
+) -> Program:
+    """Start a script in processes that find each other by what torchrun would tell them."""
+    command = (str(script), *last_of_each(*options, *arguments))
+    return start_python("-c", _COPIES, str(processes), *command, start_new_session=True)
 
 
 def start(*arguments: str, processes: int = 2) -> Program:

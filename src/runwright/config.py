@@ -55,6 +55,12 @@ class TrainingCfg(Settings):
         default="ddp",
         doc="with several processes: each holds the whole model (ddp), or a part of it (fsdp)",
     )
+    find_unused_parameters: bool = option(
+        harmless=True,
+        default=False,
+        doc="with several processes: whether a step may leave parameters without a gradient, "
+        "which are then looked for in every step",
+    )
     compile: bool = option(default=False, doc="whether torch.compile the model")
     ema_decay: float | None = option(
         default=None,

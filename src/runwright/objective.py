@@ -1,5 +1,6 @@
 """Objectives: what is minimised, what is measured, and which measure counts."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,7 +64,11 @@ class Objective(ABC, Generic[B_contra]):
 
     @abstractmethod
     def losses(self, model: "nn.Module", batch: B_contra) -> "dict[str, torch.Tensor]":
-        """The losses of one batch, each a tensor of shape (). `loss` is the one to minimise."""
+        """The losses of one batch, each a tensor of shape (). `loss` is the one to minimise.
+
+        The names are the same for every batch and in every process. NaN means that there is nothing
+        to measure in a batch, and joins no mean; only `loss` must always be finite.
+        """
 
     def evaluation(self) -> Evaluation[B_contra]:
         """A fresh pass over a split; by default it takes the mean of every loss."""
@@ -76,23 +81,34 @@ class Objective(ABC, Generic[B_contra]):
 
 
 class MeanLosses(Evaluation[B_contra]):
-    """The mean of every loss over the examples, each batch weighted by its size."""
+    """The mean of every loss over the examples, each batch weighted by its size.
+
+    Batches in which a loss is NaN do not count for it, but for `loss`, whose mean is then NaN.
+    """
 
     def __init__(self, objective: Objective[B_contra]) -> None:
         """Nothing is measured yet."""
         self._objective = objective
         self._sums: dict[str, torch.Tensor] = {}
-        self._examples: torch.Tensor | int = 0
+        self._examples: dict[str, torch.Tensor | int] = {}
 
     @override
     def update(self, model: "nn.Module", batch: B_contra) -> None:
-        for name, value in self._objective.losses(model, batch).items():
-            self._sums[name] = self._sums.get(name, 0) + value.float() * len(batch)
-        self._examples += len(batch)
+        for name, loss in self._objective.losses(model, batch).items():
+            value, examples = loss.float(), len(batch)
+            if name != "loss":
+                is_measured = ~value.isnan()
+                value, examples = value.where(is_measured, 0), is_measured * examples
+            self._sums[name] = self._sums.get(name, 0) + value * len(batch)
+            self._examples[name] = self._examples.get(name, 0) + examples
 
     @override
     def compute(self) -> dict[str, float]:
-        return {name: value.item() / int(self._examples) for name, value in self._sums.items()}
+        counts = {name: int(count) for name, count in self._examples.items()}
+        return {
+            name: value.item() / counts[name] if counts[name] else math.nan
+            for name, value in self._sums.items()
+        }
 
     @override
     def all_reduce(self, world: "World") -> None:
@@ -101,14 +117,15 @@ class MeanLosses(Evaluation[B_contra]):
         import torch
 
         # A process that had no batch does not know the names.
-        names = next(names for names in world.all_gather(list(self._sums)) if names)
-        sums = torch.zeros(len(names) + 1, dtype=torch.float64, device=world.device)
+        gathered = world.all_gather(list(self._sums))
+        names = list(dict.fromkeys(name for known in gathered for name in known))
+        sums = torch.zeros(2, len(names), dtype=torch.float64, device=world.device)
         for index, name in enumerate(names):
-            sums[index] += self._sums.get(name, 0)
-        sums[-1] += self._examples
+            sums[0, index] += self._sums.get(name, 0)
+            sums[1, index] += self._examples.get(name, 0)
         world.all_reduce([sums])
-        self._sums = dict(zip(names, sums[:-1].unbind(), strict=True))
-        self._examples = sums[-1]
+        self._sums = dict(zip(names, sums[0].unbind(), strict=True))
+        self._examples = dict(zip(names, sums[1].unbind(), strict=True))
 
 
 @settings

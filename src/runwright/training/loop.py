@@ -251,7 +251,8 @@ class Training(Generic[B]):
 
     def _record(self, trained: dict[str, float], validated: dict[str, float]) -> None:
         step = self.state.step
-        row = {"epoch": step / self.steps_per_epoch, **trained, **validated}
+        measures = {name: value for name, value in validated.items() if not math.isnan(value)}
+        row = {"epoch": step / self.steps_per_epoch, **trained, **measures}
         if trained:
             row["lr"] = self.step.lr(step - 1)
         self.run_log.record(step, row)
