@@ -17,11 +17,15 @@ from runwright.optimisation import OptimisationCfg
 MAX_SEED: Final = 2**64 - 1
 """The greatest seed that torch takes."""
 
+LAST: Final = "last"
+"""What to monitor when no measure is to choose among the weights."""
+
 USUAL_EPOCHS: Final = 10
 """How long to train when nothing is said of it."""
 
 Stage = Literal["fit", "validate", "test", "predict"]
 Precision = Literal["fp32", "bf16", "fp16"]
+Float32Precision = Literal["highest", "high", "medium"]
 Parallel = Literal["ddp", "fsdp"]
 
 
@@ -45,6 +49,11 @@ class TrainingCfg(Settings):
         doc="how often to validate: an integer is steps, a fraction a share of an epoch",
     )
     precision: Precision = option(default="fp32", doc="number format of the forward pass")
+    float32_precision: Float32Precision = option(
+        default="highest",
+        doc="of products of fp32 matrices: high and medium round what is multiplied (TF32, bf16), "
+        "which is several times as fast on newer GPUs",
+    )
     accumulate_grad_batches: int = option(
         default=1, ge=1, doc="batches whose gradients are averaged into one step"
     )
@@ -84,7 +93,7 @@ class TrainingCfg(Settings):
     monitor: str | None = option(
         default=None,
         doc="measure that decides which weights are best and what the run returns; train_loss "
-        "decides every log_every steps",
+        "decides every log_every steps; last keeps those of the last validation",
     )
     monitor_mode: Literal["max", "min"] | None = option(
         default=None, doc="whether more or less of it is better; known for the usual measures"
@@ -92,6 +101,8 @@ class TrainingCfg(Settings):
 
     @override
     def problems(self) -> Iterator[str]:
+        if self.monitor == LAST and self.early_stopping is not None:
+            yield "`early_stopping` must be null with `monitor`=last: no measure decides"
         if self.parallel == "fsdp" and self.precision == "fp16":
             yield "`precision`=fp16 does not go with `parallel`=fsdp; take bf16"
         for name in ("val_every", "limit_train_batches", "limit_val_batches"):

@@ -54,7 +54,12 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
     from runwright import preflight
     from runwright.distributed import joined
     from runwright.rundir.directory import RunDir
-    from runwright.runtime import Runtime, choose_device, seed_everything
+    from runwright.runtime import (
+        Runtime,
+        choose_device,
+        choose_float32_precision,
+        seed_everything,
+    )
     from runwright.training.stop import StopRequest
 
     if problems := preflight.problems(config):
@@ -72,6 +77,7 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
         log.info("Starting a run with seed %d %s.", config.seed, where)
         device = choose_device(config.gpu) if world.size == 1 else world.device
         seed_everything(config.seed, deterministic=config.deterministic)
+        choose_float32_precision(config.training.float32_precision)
         runtime = Runtime(device=device, seed=config.seed, run_dir=directory.path)
         built = build(config, runtime, world)
         if config.stage == "fit":

@@ -40,8 +40,9 @@ def measure_or_predict(built: Built[Any]) -> float:
         UserError: there are no weights, no such split or no such measure.
     """
     config, runtime, model, objective = built.config, built.runtime, built.model, built.objective
-    monitored = measure_to_report(config.training, objective)
-    name, split = _split(config, built.data)
+    monitored_on, monitored = measure_to_report(config.training, objective, built.data.also)
+    splits = _splits(config, built.data)
+    name, split = next(iter(splits.items()))
     weights = find_weights(config.checkpoint.load or runtime.run_dir)
     _refuse_other_data_or_model(config, weights)
     load_weights(model, weights)
@@ -50,21 +51,26 @@ def measure_or_predict(built: Built[Any]) -> float:
             _predict(model, objective, split, runtime.run_dir / f"predictions_{name}.csv")
         return math.nan
     with autocast(runtime.device, config.training.precision):
-        evaluation = evaluate(model, objective, split)
-    values = evaluation.compute()
+        evaluations = {name: evaluate(model, objective, split) for name, split in splits.items()}
+    values = evaluations[name].compute()
     if monitored not in values:
         raise UserError(
             f"training.monitor: nothing called '{monitored}' is measured. "
             + did_you_mean(monitored, values)
         )
-    measures = {f"{name}_{measure}": value for measure, value in values.items()}
+    measures = {
+        f"{split}_{measure}": value
+        for split, evaluation in evaluations.items()
+        for measure, value in evaluation.compute().items()
+    }
     text = json.dumps({"weights": str(weights), **measures}, indent=2) + "\n"
     write_bytes(runtime.run_dir / f"{config.stage}.json", text.encode())
     if config.pictures:
-        evaluation.draw(runtime.run_dir / "pictures", name)
+        for split, evaluation in evaluations.items():
+            evaluation.draw(runtime.run_dir / "pictures", split)
     for measure, value in measures.items():
         log.info("%s %.4f", measure, value)
-    return measures[f"{name}_{monitored}"]
+    return measures[f"{monitored_on if monitored_on in evaluations else name}_{monitored}"]
 
 
 def _refuse_other_data_or_model(config: Config, weights: Path) -> None:
@@ -109,8 +115,9 @@ def draw_results(training: Training[Any]) -> None:
     """Draw the learning curves, and the pictures of the best weights' validation."""
     built = training.built
     run_dir = built.runtime.run_dir
-    draw_learning_curves(run_dir / "metrics.csv", run_dir / "pictures" / "learning_curves.png")
-    if training.val is None:
+    curves = run_dir / "pictures" / "learning_curves.png"
+    draw_learning_curves(run_dir / "metrics.csv", curves, training.validation)
+    if not training.validation:
         return
     best = training.checkpoints.best
     if not best.exists():
@@ -128,15 +135,16 @@ def draw_results(training: Training[Any]) -> None:
     last = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(weights)
     with autocast(built.runtime.device, training.cfg.precision):
-        evaluate(model, built.objective, training.val).draw(run_dir / "pictures", "val")
+        for name, split in training.validation.items():
+            evaluate(model, built.objective, split).draw(run_dir / "pictures", name)
     model.load_state_dict(last)
 
 
-def _split(config: Config, data: Data[Any, Any]) -> tuple[str, Split[Any]]:
-    """The split that a stage works on, and its name."""
+def _splits(config: Config, data: Data[Any, Any]) -> dict[str, Split[Any]]:
+    """The splits that a stage works on, by name."""
     splits = {"val": data.val, "test": data.test}
-    if config.stage == "validate":  # what the training validated
-        splits["val"] = limited(data, config.training)[1]
+    if config.stage == "validate" and data.val is not None:  # what the training validated
+        return limited(data, config.training)[1]
     if config.stage == "predict":
         wanted = "test" if data.test is not None else "val"
     else:
@@ -147,7 +155,7 @@ def _split(config: Config, data: Data[Any, Any]) -> tuple[str, Split[Any]]:
             f"stage={config.stage}: these data have no {wanted} split. If an option of the data "
             "keeps one, train with it as well."
         )
-    return wanted, split
+    return {wanted: split}
 
 
 def _predict(model: nn.Module, objective: Objective[Any], split: Split[Any], path: Path) -> None:

@@ -72,7 +72,7 @@ class Training(Generic[B]):
         """
         self.built = built
         self.cfg = cfg = built.config.training
-        train, self.val = limited(built.data, cfg)
+        train, self.validation = limited(built.data, cfg)
         self.train = part_of(train, world.rank, world.size)
         self.steps_per_epoch = _steps_per_epoch(cfg, self.train.num_batches)
         self.total_steps = _total_steps(cfg, self.steps_per_epoch)
@@ -80,7 +80,7 @@ class Training(Generic[B]):
         self.monitor = Monitor(
             cfg,
             built.objective,
-            has_validation=self.val is not None,
+            validation=self.validation,
             reporter=reporter,
             world=world,
         )
@@ -116,6 +116,7 @@ class Training(Generic[B]):
             measures=state.best_measures,
             higher_is_better=self.monitor.higher_is_better,
             pruned=state.pruned,
+            is_last=not self.monitor.selects,
         )
 
     def _loop(self, stop: StopRequest) -> None:
@@ -137,7 +138,7 @@ class Training(Generic[B]):
                 if state.step % cfg.log_every == 0 or is_last:
                     trained = self._training_losses()  # the one wait for the device
                 self.run_log.advance(trained.get(TRAIN_LOSS))
-                if self.val is not None and (state.step % self.val_every == 0 or is_last):
+                if self.validation and (state.step % self.val_every == 0 or is_last):
                     validated = self._validate()
 
                 # Judge: are these the best weights so far, and is it worth going on?
@@ -230,20 +231,21 @@ class Training(Generic[B]):
         return {f"train_{name}": mean for name, mean in self.losses.means().items()}
 
     def _validate(self) -> dict[str, float]:
-        assert self.val is not None
+        measures: dict[str, float] = {}
         with (
             autocast(self.built.runtime.device, self.cfg.precision),
             self._explaining_out_of_memory(_OUT_OF_MEMORY_VALIDATING),
         ):
-            evaluation = evaluate(
-                self.step.evaluated_model,
-                self.built.objective,
-                self.val,
-                self.world,
-                after_batch=self.run_log.validating,
-            )
+            for split, examples in self.validation.items():
+                evaluation = evaluate(
+                    self.step.evaluated_model,
+                    self.built.objective,
+                    examples,
+                    self.world,
+                    after_batch=self.run_log.validating,
+                )
+                measures |= {f"{split}_{name}": v for name, v in evaluation.compute().items()}
         self.built.model.train()
-        measures = {f"val_{name}": value for name, value in evaluation.compute().items()}
         if not math.isfinite(measures["val_loss"]):
             self._require_finite_losses()  # it is likelier that the training went wrong first
             self._fail("validation loss", measures["val_loss"], self.state.step)
