@@ -119,28 +119,52 @@ class TrainingCfg(Settings):
 class CheckpointCfg(Settings):
     """When checkpoints are written, and from which one to start."""
 
-    save_every: int | None = option(
+    save_every: int | float | None = option(
         harmless=True,
         default=None,
-        ge=1,
-        doc="steps between checkpoints; by default as often as costs 1 % of the time",
+        gt=0,
+        doc="how often to write one: an integer is steps, a number with a point epochs (10.0); by "
+        "default as often as costs 1 % of the time",
     )
     keep: int | None = option(
         harmless=True,
-        default=None,
+        default=1,
         ge=1,
-        doc="how many checkpoints to keep, besides the best; by default two while it trains (one "
-        "has no fallback) and the last when it has finished",
+        doc="how many of the newest to keep, while it trains at least two, in case one is damaged; "
+        "null keeps all",
+    )
+    keep_every: int | float | None = option(
+        harmless=True,
+        default=None,
+        gt=0,
+        doc="how often to write one that is kept for good: steps, or epochs with a point",
+    )
+    keep_best: int = option(
+        harmless=True,
+        default=1,
+        ge=1,
+        doc="of how many of the best validations to keep the weights: best.safetensors, and of "
+        "several each as best-step-….safetensors",
     )
     load: Path | None = option(
         default=None,
         doc="weights to start from: a .safetensors file, or a run directory (its best weights)",
+    )
+    resume_from: Path | None = option(
+        default=None,
+        doc="checkpoint of another run to go on from in a directory of one's own, with its "
+        "optimiser: a file step-….safetensors, or a run directory (its newest)",
     )
     allow_changes: bool = option(
         harmless=True,
         default=False,
         doc="whether a run may be resumed with a changed configuration",
     )
+
+    @override
+    def problems(self) -> Iterator[str]:
+        if self.load is not None and self.resume_from is not None:
+            yield "`load` must be null with `resume_from`, which brings its weights"
 
 
 @settings
@@ -220,6 +244,8 @@ class Config(Settings):
 
     @override
     def problems(self) -> Iterator[str]:
+        if self.training.monitor == LAST and self.checkpoint.keep_best > 1:
+            yield "`checkpoint.keep_best` must be 1 with `training.monitor`=last: there is one last"
         published = type_argument(type(self.dm))
         if not isinstance(published, type):
             return

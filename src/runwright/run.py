@@ -53,6 +53,7 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
     """
     from runwright import preflight
     from runwright.distributed import joined
+    from runwright.rundir.branch import check_origin
     from runwright.rundir.directory import RunDir
     from runwright.runtime import (
         Runtime,
@@ -69,6 +70,8 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
         StopRequest(caller.is_preempted) as stop,  # also while the run directory is put in order
         RunDir.open(run_dir, config, world, caller) as directory,
     ):
+        if config.stage == "fit" and config.checkpoint.resume_from is not None:
+            check_origin(config.checkpoint.resume_from, directory.path, caller.directory_option)
         if directory.finished is not None:
             log.info(_FINISHED, directory.finished, caller.directory_option)
             if not (config.pictures and directory.lacks_pictures):
@@ -127,6 +130,7 @@ def _train(
     built: "Built[Any]", directory: "RunDir", world: "World", caller: Caller, stop: "StopRequest"
 ) -> float:
     """Train what was built: from its start, from other weights, or from its last checkpoint."""
+    from runwright.rundir.branch import begin_as_branch, find_checkpoint
     from runwright.rundir.checkpoint import Checkpoints
     from runwright.stages import draw_results, load_weights
     from runwright.training.loop import Training
@@ -139,6 +143,11 @@ def _train(
             if world.is_main:
                 checkpoints.clean()
         resumed = checkpoints.latest()
+        origin = None
+        if resumed is None and config.checkpoint.resume_from is not None:
+            origin = find_checkpoint(config.checkpoint.resume_from)
+            if world.is_main:
+                begin_as_branch(directory.path, origin.path, config)
         if resumed is None and config.checkpoint.load is not None:
             load_weights(model, config.checkpoint.load)
         if config.training.compile:
@@ -153,6 +162,8 @@ def _train(
                     directory.record()
             elif draws and data.draw_examples is not None:
                 data.draw_examples(directory.path / "pictures" / "training_examples.png")
+            if origin is not None:
+                training.branch(origin)
             fitted = training.run(stop)
             if draws:
                 draw_results(training)

@@ -81,6 +81,7 @@ class Training(Generic[B]):
             cfg,
             built.objective,
             validation=self.validation,
+            keep_best=built.config.checkpoint.keep_best,
             reporter=reporter,
             world=world,
         )
@@ -88,6 +89,7 @@ class Training(Generic[B]):
         self.losses = LossHistory(world)
         self.state = TrainState(monitor=self.monitor.name)
         self.checkpoints = checkpoints
+        checkpoints.steps_per_epoch = self.steps_per_epoch
         self.snapshots = Snapshots(built, self.step, checkpoints, world)
         self.run_log = run_log
         self.world = world
@@ -141,9 +143,9 @@ class Training(Generic[B]):
                 if self.validation and (state.step % self.val_every == 0 or is_last):
                     validated = self._validate()
 
-                # Judge: are these the best weights so far, and is it worth going on?
+                # Judge: are these weights of the best so far, and is it worth going on?
                 if monitored := trained if monitor.name == TRAIN_LOSS else validated:
-                    if monitor.is_best(state, monitored):
+                    if monitor.is_among_best(state, monitored):
                         self.snapshots.keep_best(state)
                     if monitor.others_do_better(state, monitored) and not is_last:
                         log.info("Stopping early: others do better (pruned).")
@@ -182,7 +184,7 @@ class Training(Generic[B]):
         self.state = state = self.snapshots.restore(checkpoint)
         if state.monitor != self.monitor.name:
             log.warning("%s decides from here on, and starts anew.", self.monitor.name)
-            state.monitor, state.best = self.monitor.name, None
+            state.monitor, state.best, state.leaders = self.monitor.name, None, []
             state.validations_without_best = 0
         is_last = state.step >= self.total_steps
         ends_here = is_last or state.pruned or self.monitor.is_out_of_patience(state)
@@ -200,6 +202,32 @@ class Training(Generic[B]):
             )
             return
         log.info("Resuming after step %d of %d.", state.step, self.total_steps)
+        self._tell_of_stretching(checkpoint)
+
+    def branch(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of another run, which stays as it is.
+
+        Raises:
+            UserError: the weights are not of this model, or the training ends there.
+        """
+        self.state = state = self.snapshots.restore(checkpoint, is_own=False)
+        if state.step >= self.total_steps:
+            raise UserError(
+                f"checkpoint.resume_from={checkpoint.path} is of step {state.step}, and the "
+                f"training has {self.total_steps}. Take an earlier one, or ask for more "
+                "training.epochs or training.max_steps."
+            )
+        if state.monitor != self.monitor.name or not self.snapshots.adopt_best(state, checkpoint):
+            log.info("The best weights are counted anew from here on.")
+            state.monitor, state.best, state.leaders = self.monitor.name, None, []
+            state.validations_without_best = 0
+        if self.monitor.is_out_of_patience(state):
+            state.validations_without_best = 0
+        state.finished = state.pruned = False
+        self.losses.restore(state.unread)
+        log.info(
+            "Going on from %s, after step %d of %d.", checkpoint.path, state.step, self.total_steps
+        )
         self._tell_of_stretching(checkpoint)
 
     def _tell_of_stretching(self, checkpoint: Checkpoint) -> None:

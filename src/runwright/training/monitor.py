@@ -36,6 +36,7 @@ class Monitor:
         objective: Objective[Any],
         *,
         validation: Collection[str],
+        keep_best: int = 1,
         reporter: Reporter | None = None,
         world: World = _ALONE,
     ) -> None:
@@ -50,12 +51,13 @@ class Monitor:
             )
         self.name, self.higher_is_better = choose_monitor(cfg, objective, validation=validation)
         self.selects = cfg.monitor != LAST
+        self._keep_best = keep_best
         self._patience = cfg.early_stopping or math.inf
         self._reporter = reporter
         self._world = world
 
-    def is_best(self, state: TrainState, measures: Mapping[str, float]) -> bool:
-        """Whether these measures are the best so far, which the state takes down.
+    def is_among_best(self, state: TrainState, measures: Mapping[str, float]) -> bool:
+        """Whether these are of the best measures so far, which the state takes down.
 
         Raises:
             UserError: the one that decides is not among them.
@@ -70,10 +72,15 @@ class Monitor:
             log.warning("%s is undefined at step %d.", self.name, state.step)
         if self.selects and not self._is_new_best(state, value):
             state.validations_without_best += 1
-            return False
-        state.best, state.best_step, state.best_measures = value, state.step, dict(measures)
-        state.validations_without_best = 0
-        return True
+        else:
+            state.best, state.best_step, state.best_measures = value, state.step, dict(measures)
+            state.validations_without_best = 0
+        others = [] if not self.selects else [one for one in state.leaders if one[0] != state.step]
+        if not self.selects or not math.isnan(value):
+            ranked = [*others, (state.step, value)]
+            ranked.sort(key=lambda one: one[1], reverse=self.higher_is_better)  # equals stay
+            state.leaders = ranked[: self._keep_best]
+        return any(step == state.step for step, _ in state.leaders)
 
     def others_do_better(self, state: TrainState, measures: Mapping[str, float]) -> bool:
         """Whether whoever compares this training with others would end it."""
