@@ -13,9 +13,10 @@ Imports = dict[str, set[str]]  # by the name of the module
 
 # The floors of the house: its folders, and these of the modules that lie in none.
 FLOORS: Final = {
-    "base": "errors extras hints factory plain dims data batching model objective optimisation "
-    "runtime distributed caller config figures custom_search_space meta_device model_size "
-    "optimizer_arguments atomic_files predictions stage streaming workers parts torch_datasets",
+    "base": "errors extras hints factory plain dims data batching model objective measures "
+    "optimisation runtime distributed caller config figures custom_search_space meta_device "
+    "model_size optimizer_arguments atomic_files predictions stage streaming workers parts "
+    "torch_datasets",
     "run": "run trained preflight load",
     "front": "__init__",
     "app": "app",

@@ -42,11 +42,11 @@ def start_copies(
     *arguments: str,
     options: Sequence[str] = OPTIONS,
     processes: int = 2,
-    main: Path = REPOSITORY / "main.py",
+    script: Path = REPOSITORY / "main.py",
 ) -> Program:
-    """Start `main.py` in processes that find each other by what torchrun would tell them."""
-    script = (str(main), *last_of_each(*options, *arguments))
-    return start_python("-c", _COPIES, str(processes), *script, start_new_session=True)
+    """Start a script in processes that find each other by what torchrun would tell them."""
+    command = (str(script), *last_of_each(*options, *arguments))
+    return start_python("-c", _COPIES, str(processes), *command, start_new_session=True)
 
 
 def start(*arguments: str, processes: int = 2) -> Program:

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from runwright.figures import new_figure as new_figure
     from runwright.figures import save_figure as save_figure
     from runwright.load import LoadedRun as LoadedRun
+    from runwright.measures import Measure as Measure
+    from runwright.measures import OutputObjective as OutputObjective
+    from runwright.measures import WholeSplit as WholeSplit
     from runwright.model import ModelFactory as ModelFactory
     from runwright.objective import Evaluation as Evaluation
     from runwright.objective import MeanLosses as MeanLosses
@@ -72,6 +75,7 @@ _HOME: Final = {
     "factory": ("CONFIG_GROUPS", "Settings", "option", "settings"),
     "figures": ("new_figure", "save_figure"),
     "load": ("LoadedRun",),
+    "measures": ("Measure", "OutputObjective", "WholeSplit"),
     "model": ("ModelFactory",),
     "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),
     "optimisation": ("OptimisationCfg",),

@@ -1,5 +1,6 @@
 """Everything a user may set in a run, and nothing that happens with it."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar, Final, Literal, TypeAlias
@@ -19,7 +20,14 @@ from runwright.stages import choices as _choices  # pyright: ignore[reportUnused
 MAX_SEED: Final = 2**64 - 1
 """The largest seed that torch accepts."""
 
+LAST: Final = "last"
+"""What to monitor when no measure is to choose among the weights."""
+
+USUAL_EPOCHS: Final = 10
+"""How long to train when nothing is said of it."""
+
 Precision = Literal["fp32", "bf16", "fp16"]
+Float32Precision = Literal["highest", "high", "medium"]
 Parallel = Literal["ddp", "fsdp"]
 
 
@@ -27,9 +35,15 @@ Parallel = Literal["ddp", "fsdp"]
 class TrainingCfg(Settings):
     """How long and how to train."""
 
-    epochs: int | None = option(default=10, ge=1, doc="passes over the training data")
+    epochs: int | None = option(
+        default=None,
+        ge=1,
+        doc=f"passes over the training data; {USUAL_EPOCHS}, unless max_steps alone is given",
+    )
     max_steps: int | None = option(
-        default=None, ge=1, doc="optimiser steps; training ends at whichever limit comes first"
+        default=None,
+        ge=1,
+        doc="optimiser steps; if epochs is given too, training ends at whichever limit comes first",
     )
     val_every: int | float = option(
         default=1.0,
@@ -37,6 +51,11 @@ class TrainingCfg(Settings):
         doc="how often to validate: an integer is steps, a float a fraction of an epoch",
     )
     precision: Precision = option(default="fp32", doc="number format of the forward pass")
+    float32_precision: Float32Precision = option(
+        default="highest",
+        doc="of products of fp32 matrices: high and medium round what is multiplied (TF32, bf16), "
+        "which is several times as fast on newer GPUs",
+    )
     accumulate_grad_batches: int = option(
         default=1, ge=1, doc="batches whose gradients are averaged into one step"
     )
@@ -46,6 +65,12 @@ class TrainingCfg(Settings):
     parallel: Parallel = option(
         default="ddp",
         doc="with several processes: each holds the whole model (ddp) or a shard of it (fsdp)",
+    )
+    find_unused_parameters: bool = option(
+        harmless=True,
+        default=False,
+        doc="with several processes: whether a step may leave parameters without a gradient, "
+        "which are then looked for in every step",
     )
     compile: bool = option(default=False, doc="whether to compile the model with torch.compile")
     ema_decay: float | None = option(
@@ -74,7 +99,7 @@ class TrainingCfg(Settings):
     monitor: str | None = option(
         default=None,
         doc="measure that decides which weights are best and what the run returns; train_loss "
-        "is compared every log_every steps",
+        "is compared every log_every steps; last keeps the weights of the last validation",
     )
     monitor_mode: Literal["max", "min"] | None = option(
         default=None, doc="whether higher or lower is better; known for the usual measures"
@@ -82,8 +107,8 @@ class TrainingCfg(Settings):
 
     @override
     def problems(self) -> Iterator[str]:
-        if self.epochs is None and self.max_steps is None:
-            yield "`epochs` and `max_steps` cannot both be null: the training would never end"
+        if self.monitor == LAST and self.early_stopping is not None:
+            yield "`early_stopping` must be null with `monitor`=last: no measure decides"
         if self.parallel == "fsdp" and self.precision == "fp16":
             yield "`precision`=fp16 cannot be combined with `parallel`=fsdp; use bf16"
         for name in ("val_every", "limit_train_batches", "limit_val_batches"):
@@ -100,28 +125,52 @@ class TrainingCfg(Settings):
 class CheckpointCfg(Settings):
     """When checkpoints are written, and from which one to start."""
 
-    save_every: int | None = option(
+    save_every: int | float | None = option(
         harmless=True,
         default=None,
-        ge=1,
-        doc="steps between checkpoints; by default, so often that saving takes 1 % of the time",
+        gt=0,
+        doc="how often to write a checkpoint: an integer is steps, a float is epochs (10.0); by "
+        "default, so often that saving takes 1 % of the time",
     )
     keep: int | None = option(
         harmless=True,
-        default=None,
+        default=1,
         ge=1,
-        doc="how many checkpoints to keep besides the best; by default two during training (the "
-        "older is a fallback) and only the last once it has finished",
+        doc="how many of the newest to keep, while it trains at least two, in case one is damaged; "
+        "null keeps all",
+    )
+    keep_every: int | float | None = option(
+        harmless=True,
+        default=None,
+        gt=0,
+        doc="how often to write one that is kept for good: steps, or epochs with a point",
+    )
+    keep_best: int = option(
+        harmless=True,
+        default=1,
+        ge=1,
+        doc="of how many of the best validations to keep the weights: best.safetensors, and of "
+        "several each as best-step-….safetensors",
     )
     load: Path | None = option(
         default=None,
         doc="weights to start from: a .safetensors file, or a run directory (its best weights)",
+    )
+    resume_from: Path | None = option(
+        default=None,
+        doc="checkpoint of another run to go on from in a directory of one's own, with its "
+        "optimiser: a file step-….safetensors, or a run directory (its newest)",
     )
     allow_changes: bool = option(
         harmless=True,
         default=False,
         doc="whether a run may be resumed with a changed configuration",
     )
+
+    @override
+    def problems(self) -> Iterator[str]:
+        if self.load is not None and self.resume_from is not None:
+            yield "`load` must be null with `resume_from`, which brings its weights"
 
 
 @settings
@@ -195,7 +244,21 @@ class Config(Settings):
     runner: ClassVar["Runner"]
 
     @override
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        training = self.training
+        if not isinstance(training, TrainingCfg):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return  # which is told when it is run, as Python says nothing of types
+        if (training.epochs, training.max_steps) == (None, None):
+            # Here, and not as a default, which would end `max_steps` alone; so that the record of
+            # a run says how long it trains.
+            usual = dataclasses.replace(training, epochs=USUAL_EPOCHS)
+            object.__setattr__(self, "training", usual)
+
+    @override
     def problems(self) -> Iterator[str]:
+        if self.training.monitor == LAST and self.checkpoint.keep_best > 1:
+            yield "`checkpoint.keep_best` must be 1 with `training.monitor`=last: there is one last"
         stages = [name for name in CONFIG_GROUPS["stage"] if name != "fit"]
         for name in [name for name in self.then if name not in stages]:
             yield f"`then` cannot have '{name}'. {did_you_mean(name, stages)}"

@@ -5,8 +5,10 @@ test. A split yields batches that are already on the training device. The order 
 is a function of (seed, epoch) alone, so that a run can be resumed at any batch.
 """
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self
 
@@ -151,6 +153,10 @@ class Split(ABC, Generic[B_co]):
         """Yield the batches of an epoch on the training device, starting at number `start`."""
 
 
+_OTHER_COLUMNS: Final = ("train", "val", "test", "lr", "epoch", "step")
+"""What columns of `metrics.csv` begin with, beside the names of further validation splits."""
+
+
 @attrs.frozen(kw_only=True)
 class Data(Generic[D_co, B_co]):
     """What a data module builds.
@@ -160,6 +166,8 @@ class Data(Generic[D_co, B_co]):
         train: the training examples, reshuffled in every epoch.
         val: the validation examples, always in the same order; None if there are none.
         test: the test examples, likewise.
+        also: further validation splits by name. What is measured on `unseen` is called
+            `unseen_loss`, `unseen_accuracy`, … as that on `val` is called `val_loss`.
         draw_examples: writes a picture of some training examples to the path it is given.
     """
 
@@ -167,7 +175,25 @@ class Data(Generic[D_co, B_co]):
     train: Split[B_co]
     val: Split[B_co] | None = None
     test: Split[B_co] | None = None
+    also: Mapping[str, Split[B_co]] = attrs.field(factory=dict[str, Any])
     draw_examples: Callable[[Path], None] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        for name in self.also:
+            if self.val is None:
+                raise UserError(f"Data.also has '{name}', which stands beside val: give that too.")
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+                raise UserError(
+                    f"Data.also: '{name}' cannot be the name of a validation split, with which "
+                    "columns of metrics.csv begin. Use letters, digits and '_', a letter first."
+                )
+        # Else `a_b_loss` would be the loss of `a_b` or the measure `b_loss` of `a`.
+        for one, other in permutations((*_OTHER_COLUMNS, *self.also), 2):
+            if one == other or other.startswith(f"{one}_"):
+                raise UserError(
+                    f"Data.also: what is measured on '{other}' could not be told from what belongs "
+                    f"to '{one}'. Give one of them another name."
+                )
 
 
 @settings

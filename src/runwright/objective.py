@@ -1,5 +1,6 @@
 """Objectives: what is minimised, what is measured, and which measure counts."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -42,14 +43,23 @@ class Evaluation(ABC, Generic[B_contra]):
         Raises:
             UserError: these measures cannot be added up.
         """
-        if world.size > 1:
-            raise UserError(
-                f"{type(self).__name__} does not define all_reduce, so its measures cannot be "
-                f"computed by {world.size} processes together. Train with one, or define it."
-            )
+        refuse_several_processes(self, world)
 
     def draw(self, folder: Path, split: str) -> None:  # optional
         """Write the pictures of these measures of a split, if there are any."""
+
+
+def refuse_several_processes(measure: object, world: "World") -> None:
+    """Say that what does not define `all_reduce` cannot be measured by several processes.
+
+    Raises:
+        UserError: there are several.
+    """
+    if world.size > 1:
+        raise UserError(
+            f"{type(measure).__name__} does not define all_reduce, so its measures cannot be "
+            f"taken by {world.size} processes together. Train with one process, or define it."
+        )
 
 
 class Objective(ABC, Generic[B_contra]):
@@ -65,7 +75,11 @@ class Objective(ABC, Generic[B_contra]):
 
     @abstractmethod
     def losses(self, model: "nn.Module", batch: B_contra) -> "dict[str, torch.Tensor]":
-        """The losses of one batch, each a tensor of shape (). `loss` is the one to minimise."""
+        """The losses of one batch, each a tensor of shape (). `loss` is the one to minimise.
+
+        The names are the same for every batch and in every process. NaN means that there is nothing
+        to measure in a batch, and joins no mean; only `loss` must always be finite.
+        """
 
     def evaluation(self) -> Evaluation[B_contra]:
         """A new pass over a split; by default it computes the mean of every loss."""
@@ -123,39 +137,72 @@ class Objective(ABC, Generic[B_contra]):
             yield lambda model, batch: add(self.predict(model, batch))
 
 
-class MeanLosses(Evaluation[B_contra]):
-    """The mean of every loss over the examples, each batch weighted by its size."""
+class LossMeans:
+    """The means of named losses over examples, each batch weighted by its size.
 
-    def __init__(self, objective: Objective[B_contra]) -> None:
-        self._objective = objective
+    Batches in which a loss is NaN do not count for it, but for `loss`, whose mean is then NaN.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is measured yet."""
         self._sums: dict[str, torch.Tensor] = {}
-        self._examples: torch.Tensor | int = 0
+        self._examples: dict[str, torch.Tensor | int] = {}
 
-    @override
-    def update(self, model: "nn.Module", batch: B_contra) -> None:
-        for name, value in self._objective.losses(model, batch).items():
-            self._sums[name] = self._sums.get(name, 0) + value.float() * len(batch)
-        self._examples += len(batch)
+    def add(self, losses: "Mapping[str, torch.Tensor]", batch_size: int) -> None:
+        """Take the losses of one batch in, without waiting for the device."""
+        for name, loss in losses.items():
+            value, examples = loss.float(), batch_size
+            if name != "loss":
+                is_measured = ~value.isnan()
+                value, examples = value.where(is_measured, 0), is_measured * examples
+            self._sums[name] = self._sums.get(name, 0) + value * batch_size
+            self._examples[name] = self._examples.get(name, 0) + examples
 
-    @override
     def compute(self) -> dict[str, float]:
-        return {name: value.item() / int(self._examples) for name, value in self._sums.items()}
+        """The means; NaN of what was NaN in every batch."""
+        counts = {name: int(count) for name, count in self._examples.items()}
+        return {
+            name: value.item() / counts[name] if counts[name] else math.nan
+            for name, value in self._sums.items()
+        }
 
-    @override
     def all_reduce(self, world: "World") -> None:
+        """Add up what several processes took in."""
         if world.size == 1:
             return
         import torch
 
         # A process that had no batches does not know the names.
-        names = next(names for names in world.all_gather(list(self._sums)) if names)
-        sums = torch.zeros(len(names) + 1, dtype=torch.float64, device=world.device)
+        gathered = world.all_gather(list(self._sums))
+        names = list(dict.fromkeys(name for known in gathered for name in known))
+        sums = torch.zeros(2, len(names), dtype=torch.float64, device=world.device)
         for index, name in enumerate(names):
-            sums[index] += self._sums.get(name, 0)
-        sums[-1] += self._examples
+            sums[0, index] += self._sums.get(name, 0)
+            sums[1, index] += self._examples.get(name, 0)
         world.all_reduce([sums])
-        self._sums = dict(zip(names, sums[:-1].unbind(), strict=True))
-        self._examples = sums[-1]
+        self._sums = dict(zip(names, sums[0].unbind(), strict=True))
+        self._examples = dict(zip(names, sums[1].unbind(), strict=True))
+
+
+class MeanLosses(Evaluation[B_contra]):
+    """The mean of every loss over the examples; see `LossMeans`."""
+
+    def __init__(self, objective: Objective[B_contra]) -> None:
+        """Nothing is measured yet."""
+        self._objective = objective
+        self._means = LossMeans()
+
+    @override
+    def update(self, model: "nn.Module", batch: B_contra) -> None:
+        self._means.add(self._objective.losses(model, batch), len(batch))
+
+    @override
+    def compute(self) -> dict[str, float]:
+        return self._means.compute()
+
+    @override
+    def all_reduce(self, world: "World") -> None:
+        self._means.all_reduce(world)
 
 
 @settings

@@ -112,7 +112,7 @@ def problems_of_parts(parts: Mapping[str, Any], *, here: bool = False) -> list[s
         training: TrainingCfg | None = parts.get("training")
         if training is None or (training.monitor is None and training.monitor_mode is None):
             return
-        choose_monitor(training, objective, has_validation=True)
+        choose_monitor(training, objective)
 
     for name, check in (("model", check_model), ("objective", check_objective)):
         if _takes(right.get(name), dims):
@@ -190,6 +190,6 @@ def directions(config: "Config") -> tuple[dict[str, str], str | None]:
         objective = config.objective.build(dims, torch.device("meta"))
     ways = {True: "maximize", False: "minimize"}
     known = {name: ways[better] for name, better in known_measures(objective).items()}
-    monitor, higher_is_better = choose_monitor(config.training, objective, has_validation=True)
+    monitor, higher_is_better = choose_monitor(config.training, objective)
     way = ways[higher_is_better]
     return {**known, "parameters": "minimize", "": way, monitor: way}, monitor

@@ -55,8 +55,14 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
     """
     from runwright import preflight
     from runwright.distributed import joined
+    from runwright.rundir.branch import check_origin
     from runwright.rundir.directory import RunDir
-    from runwright.runtime import Runtime, choose_device, seed_everything
+    from runwright.runtime import (
+        Runtime,
+        choose_device,
+        choose_float32_precision,
+        seed_everything,
+    )
     from runwright.trained import training_dir
     from runwright.training.stop import StopRequest
 
@@ -67,6 +73,8 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
         StopRequest(caller.is_preempted) as stop,  # also while the run directory is prepared
         RunDir.open(run_dir, config, world, caller) as directory,
     ):
+        if config.stage.trains and config.checkpoint.resume_from is not None:
+            check_origin(config.checkpoint.resume_from, directory.path, caller.directory_option)
         if directory.finished is not None:
             log.info(_FINISHED, directory.finished, caller.directory_option)
             lacks_pictures = config.pictures and directory.lacks_pictures
@@ -76,6 +84,7 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
         log.info("Starting a run with seed %d %s.", config.seed, where)
         device = choose_device(config.gpu) if world.size == 1 else world.device
         seed_everything(config.seed, deterministic=config.deterministic)
+        choose_float32_precision(config.training.float32_precision)
         weights = None if config.stage.trains else _weights(config, directory.path, world)
         runtime = Runtime(
             device=device,
@@ -154,6 +163,7 @@ def _train(
             if world.is_main:
                 checkpoints.clean()
         resumed = checkpoints.latest()
+        origin = None if resumed is not None else _origin(config, directory, world)
         if resumed is None and config.checkpoint.load is not None:
             load_weights(model, config.checkpoint.load)
         if config.training.compile:
@@ -168,6 +178,8 @@ def _train(
                     directory.record()
             elif draws and data.draw_examples is not None:
                 data.draw_examples(directory.path / "pictures" / "training_examples.png")
+            if origin is not None:
+                training.branch(origin)
             fitted = training.run(stop)
             if draws:
                 draw_results(training)
@@ -179,6 +191,18 @@ def _train(
             if world.is_main:
                 _follow(training, directory)
     return fitted.value
+
+
+def _origin(config: Config, directory: "RunDir", world: "World") -> "Checkpoint | None":
+    """The checkpoint of another run that this one is to continue, if there is one."""
+    from runwright.rundir.branch import begin_as_branch, find_checkpoint
+
+    if config.checkpoint.resume_from is None:
+        return None
+    origin = find_checkpoint(config.checkpoint.resume_from)
+    if world.is_main:
+        begin_as_branch(directory.path, origin.path, config)
+    return origin
 
 
 def _following(config: Config) -> "list[Stage]":

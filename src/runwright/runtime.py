@@ -77,3 +77,9 @@ def seed_everything(seed: int, *, deterministic: bool) -> None:
         torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.deterministic = deterministic
     torch.backends.cudnn.benchmark = False
+
+
+def choose_float32_precision(precision: str) -> None:
+    """Choose how exact products of float32 matrices are in this process, in torch's words."""
+    if precision != torch.get_float32_matmul_precision():
+        torch.set_float32_matmul_precision(precision)

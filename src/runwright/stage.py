@@ -1,7 +1,7 @@
 """Stages: what a run does: train, or something with what was trained."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -30,10 +30,12 @@ class Trained(Generic[B]):
         draws: whether pictures are wanted.
         runtime: the device, the seed, and the directories to write to and of the training.
         data: the data; `data.val` is what the training validated.
+        validation: all that the training validated, by name.
         model: the model with its best weights, on the device, in evaluation mode.
         objective: the objective.
         weights: the file that the weights are from.
-        monitor: the measure that a run returns.
+        monitor: the measure that a run returns, as it is called on any split.
+        monitored_split: the validation split that it is of in the training.
         applying: makes the context in which the model is applied: without gradients, and in the
             precision of the run.
     """
@@ -42,10 +44,12 @@ class Trained(Generic[B]):
     draws: bool
     runtime: "Runtime"
     data: Data[Any, B]
+    validation: Mapping[str, Split[B]]
     model: "nn.Module"
     objective: "Objective[B]"
     weights: Path
     monitor: str
+    monitored_split: str
     applying: Callable[[], AbstractContextManager[object]]
 
 

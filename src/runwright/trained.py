@@ -75,15 +75,19 @@ def _with_best_weights(built: Built[Any], model: nn.Module, weights: Path) -> Tr
         with torch.no_grad(), autocast(device, config.training.precision):
             yield
 
+    validation = limited(built.data, config.training)[1]
+    split, measure = measure_to_report(config.training, built.objective, built.data.also)
     return Trained(
         config=config,
         draws=config.pictures,
         runtime=built.runtime,
-        data=attrs.evolve(built.data, val=limited(built.data, config.training)[1]),
+        data=attrs.evolve(built.data, val=validation.get("val")),
+        validation=validation,
         model=model.eval(),
         objective=built.objective,
         weights=weights,
-        monitor=measure_to_report(config.training, built.objective),
+        monitor=measure,
+        monitored_split=split,
         applying=applying,
     )
 
@@ -135,8 +139,9 @@ def draw_results(training: Training[Any]) -> None:
     """Draw the learning curves, and the pictures of the best weights' validation."""
     built = training.built
     run_dir = built.runtime.run_dir
-    draw_learning_curves(run_dir / "metrics.csv", run_dir / "pictures" / "learning_curves.png")
-    if training.val is None:
+    curves = run_dir / "pictures" / "learning_curves.png"
+    draw_learning_curves(run_dir / "metrics.csv", curves, training.validation)
+    if not training.validation:
         return
     best = training.checkpoints.best
     if not best.exists():
@@ -154,5 +159,6 @@ def draw_results(training: Training[Any]) -> None:
     last = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(weights)
     with autocast(built.runtime.device, training.cfg.precision):
-        evaluate(model, built.objective, training.val).draw(run_dir / "pictures", "val")
+        for name, split in training.validation.items():
+            evaluate(model, built.objective, split).draw(run_dir / "pictures", name)
     model.load_state_dict(last)

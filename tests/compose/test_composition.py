@@ -111,7 +111,6 @@ def test_a_key_of_another_model_is_refused_with_the_seeds_text() -> None:
         (f"model.hidden_dim={2**63}", f"model.hidden_dim must be a 64-bit number, got {2**63}"),
         ("opt.lr=inf", "opt.lr must be a finite number > 0, got inf"),
         ("gpu=-2", "gpu must be ≥ -1, got -2"),
-        ("training.epochs=null", "training.epochs and training.max_steps cannot both be null"),
         ("opt.lr=${optt.lr}", "opt.lr: Interpolation key 'optt.lr' not found"),
         ("~opt.lr", "~opt.lr: an option cannot be deleted. Give it a value, opt.lr=…, or leave"),
         (
@@ -206,8 +205,8 @@ def test_all_mistakes_are_reported_together() -> None:
         (["opt.lr=0", "opt.warmup=2"], ["opt.lr must be", "opt.warmup must be 0 with opt.sched"]),
         (["+opt.lrr=1", "opt.warmup=2"], ["opt.lrr is not", "opt.warmup must be 0 with opt.sch"]),
         (
-            ["training.log_every=0", "training.epochs=null"],
-            ["training.log_every must be", "training.epochs and training.max_steps cannot both"],
+            ["training.log_every=0", "training.parallel=fsdp", "training.precision=fp16"],
+            ["training.log_every must be", "training.precision=fp16 does not go with training.p"],
         ),
         # What follows from a mistake is no mistake of its own.
         (["dm.num_colors=11", "dm.colors=[1,2]"], ["dm.num_colors must be"]),

@@ -70,7 +70,7 @@ def test_intervals_come_from_one_inference_and_the_table_gives_the_same_measures
     compose([*given, "pictures=true"]).run(tmp_path)
     found = measured(tmp_path, "test")
     intervals = found["intervals"]
-    assert sum(passes) == intervals["num_examples"] == 1000
+    assert sum(passes) == intervals["num_examples"]["test"] == 1000
     assert intervals["ci_method"] == "bootstrap_quantiles"
     for name in ("test_loss", "test_accuracy", "test_macro_f1"):
         assert intervals[name]["low"] < found[name] < intervals[name]["high"]

@@ -39,9 +39,18 @@ def column(run_dir: Path, name: str) -> dict[int, float]:
 def test_the_number_of_steps_is_epochs_times_batches_or_max_steps(tmp_path: Path) -> None:
     compose([*SETS, "training.epochs=3"]).run(tmp_path / "epochs")
     compose([*SETS, "training.epochs=3", "training.max_steps=5"]).run(tmp_path / "steps")
-    compose([*SETS, "training.epochs=null", "training.max_steps=30"]).run(tmp_path / "only")
-    lasts = [int(rows(tmp_path / name)[-1]["step"]) for name in ("epochs", "steps", "only")]
-    assert lasts == [24, 5, 30]
+    compose([*SETS, "training.max_steps=90"]).run(tmp_path / "only")
+    compose([*SETS, "training.epochs=null"]).run(tmp_path / "neither")
+    names = ("epochs", "steps", "only", "neither")
+    assert [int(rows(tmp_path / name)[-1]["step"]) for name in names] == [24, 5, 90, 80]
+
+
+def test_the_record_of_a_run_says_how_long_it_trains(tmp_path: Path) -> None:
+    compose(SETS).run(tmp_path / "run")
+    assert "  epochs: 10\n" in (tmp_path / "run" / "config.yaml").read_text()
+    compose(last_of_each(*SETS, "training.max_steps=3")).run(tmp_path / "steps")
+    recorded = (tmp_path / "steps" / "config.yaml").read_text()
+    assert "  epochs: null\n  max_steps: 3\n" in recorded
 
 
 @pytest.mark.parametrize(

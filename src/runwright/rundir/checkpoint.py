@@ -6,8 +6,8 @@ average, random generators; counters in its header). Each carries a digest of it
 and the state that of its weights, so a damaged or mismatched pair is recognised.
 
 In a run's `checkpoints/` folder, `step-00000500.*` are the checkpoints to resume from, `last.*` the
-newest of them under a fixed name, and `best.*` the weights with the best validation. Once a run has
-finished, only the last of them is kept, and equal files are hard links.
+newest of them under a fixed name, and `best.*` the weights with the best validation; where those of
+several are kept, they are `best-step-00000500.*`, and `best.*` is one of them. Equal files are one.
 """
 
 import filecmp
@@ -16,7 +16,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
@@ -39,13 +39,14 @@ STATE_SUFFIX: Final = ".state.safetensors"
 
 # As `save` names them; files with other names are not ours.
 _OWN_WEIGHTS: Final = re.compile(r"step-(\d{8}|[1-9]\d{8,})\.safetensors")
+_OWN_BEST: Final = re.compile(r"best-step-(\d{8}|[1-9]\d{8,})(\.state)?\.safetensors")
 _OWN_STATE: Final = re.compile(r"step-(\d{8}|[1-9]\d{8,})\.state\.safetensors")
 
 # Without `save_every`, saving takes about this share of the time, and starts after this long.
 _SHARE_OF_TIME: Final = 0.01
 _FIRST_AFTER_SECONDS: Final = 10.0
 
-_KEPT_WHILE_TRAINING: Final = 2  # one to resume from, and one in case that is damaged
+_LEAST_WHILE_TRAINING: Final = 2  # one to go on from, and one in case that is damaged
 
 
 class DamagedCheckpointError(Exception):
@@ -109,19 +110,28 @@ def read_tensors(path: Path) -> "tuple[dict[str, torch.Tensor], Info, str]":
 
 
 class Checkpoints:
-    """The checkpoints of one run."""
+    """The checkpoints of one run.
+
+    Attributes:
+        folder: where they are.
+        cfg: which are written and kept.
+        steps_per_epoch: how long an epoch is, for what is asked for in epochs.
+    """
 
     def __init__(self, folder: Path, cfg: CheckpointCfg) -> None:
         self.folder = folder
         self.cfg = cfg
+        self.steps_per_epoch = 1
         self._last_saved = time.monotonic()
         self._cost = _FIRST_AFTER_SECONDS * _SHARE_OF_TIME
         self._cost_of_best = 0.0
 
     def due(self, step: int) -> bool:
         """Whether a checkpoint should be written after this step."""
+        if self._is_multiple(step, self.cfg.keep_every):
+            return True
         if self.cfg.save_every is not None:
-            return step % self.cfg.save_every == 0
+            return self._is_multiple(step, self.cfg.save_every)
         return time.monotonic() - self._last_saved >= self._cost / _SHARE_OF_TIME
 
     def save(self, step: int, weights: Tensors, state: Tensors, info: Info) -> None:
@@ -131,41 +141,74 @@ class Checkpoints:
             self._delete(later)  # damaged, or this run would have resumed from there
         name = f"step-{step:08d}"
         self._write_pair(name, weights, state, {**info, "step": step})
-        self._name_last(name)
-        self._keep(self.cfg.keep or _KEPT_WHILE_TRAINING)
+        self._alias(name, "last")
+        self._keep(self.cfg.keep and max(self.cfg.keep, _LEAST_WHILE_TRAINING))
         self._last_saved = time.monotonic()
         self._cost = max(self._cost, self._last_saved - started + self._cost_of_best)
         self._cost_of_best = 0.0
 
     def finish(self) -> None:
-        """Keep what is useful of a finished training: its last checkpoint and its best weights."""
-        if self.cfg.keep is None:
-            self._keep(1)
+        """Keep what a finished training is good for; nothing has to stand in for the last one."""
+        self._keep(self.cfg.keep)
         last = self.folder / f"last{WEIGHTS_SUFFIX}"
         if _are_equal(last, self.best):
             alias(last, self.best)
 
-    def _keep(self, newest: int) -> None:
-        for old in self._steps()[newest:]:
-            self._delete(old)
+    def _keep(self, newest: int | None) -> None:
+        for old in self._steps()[newest:] if newest is not None else ():
+            if not self._is_multiple(old, self.cfg.keep_every):
+                self._delete(old)
+
+    def _is_multiple(self, step: int, every: float | None) -> bool:
+        """Whether a step is one of every so many, or the end of every so many epochs."""
+        if isinstance(every, float):
+            every = max(1, round(every * self.steps_per_epoch))
+        return every is not None and step % every == 0
 
     def name_last(self, checkpoint: Checkpoint) -> None:
         """Point `last` to this checkpoint from `latest`: a kill may have come just before that."""
         name = checkpoint.path.name.removesuffix(WEIGHTS_SUFFIX)
         if name != "last":
-            self._name_last(name)
+            self._alias(name, "last")
 
-    def _name_last(self, name: str) -> None:
-        for suffix in (WEIGHTS_SUFFIX, STATE_SUFFIX):
-            newest, last = self.folder / f"{name}{suffix}", self.folder / f"last{suffix}"
-            if not (last.exists() and last.samefile(newest)):
-                alias(newest, last)
+    def save_best(self, weights: Tensors, info: Info, ranked: Sequence[int] = ()) -> None:
+        """Write the weights of one of the best validations.
 
-    def save_best(self, weights: Tensors, info: Info) -> None:
-        """Write the weights with the best validation."""
+        Args:
+            weights: these.
+            info: their step, and the measure.
+            ranked: the steps of all whose weights are kept, the best first.
+        """
         started = time.monotonic()
-        self._write_pair("best", weights, {}, info)
-        self._cost_of_best = time.monotonic() - started
+        several = ranked if self.cfg.keep_best > 1 else ()
+        if several:
+            self._write_pair(_best_of_step(info["step"]), weights, {}, info)
+            self._name_best(several)
+        else:
+            self._write_pair("best", weights, {}, info)
+        for path in list(_listed(self.folder)):
+            match = _OWN_BEST.fullmatch(path.name)
+            if match and int(match[1]) not in several:
+                path.unlink(missing_ok=True)
+        self._cost_of_best += time.monotonic() - started
+
+    def _name_best(self, ranked: Sequence[int]) -> None:
+        """Let `best` be the first of these that is there; what it was stays, if it is one too."""
+        names = [_best_of_step(step) for step in ranked]
+        there = [(self.folder / f"{name}{STATE_SUFFIX}").exists() for name in names]
+        if not all(there):
+            before = self.best_info().get("step", 0)
+            if before in ranked:
+                self._alias("best", _best_of_step(before))
+                there[ranked.index(before)] = True
+        self._alias(next(n for n, is_there in zip(names, there, strict=True) if is_there), "best")
+
+    def _alias(self, name: str, other: str) -> None:
+        """Let a pair be found under another name too."""
+        for suffix in (WEIGHTS_SUFFIX, STATE_SUFFIX):
+            target, link = self.folder / f"{name}{suffix}", self.folder / f"{other}{suffix}"
+            if not (link.exists() and link.samefile(target)):
+                alias(target, link)
 
     @property
     def best(self) -> Path:
@@ -175,7 +218,7 @@ class Checkpoints:
     def best_info(self) -> Info:
         """The step of the best weights, and the measure; empty if none are intact."""
         try:
-            return self._read_pair("best").info
+            return read_pair(self.folder / f"best{WEIGHTS_SUFFIX}").info
         except DamagedCheckpointError:
             return {}
 
@@ -184,7 +227,7 @@ class Checkpoints:
         if not self.best.exists():
             return
         try:
-            self._read_pair("best")
+            read_pair(self.best)
         except DamagedCheckpointError as damage:
             log.warning(
                 "Damaged best weights %s. The next better validation will rewrite them.", damage
@@ -194,6 +237,9 @@ class Checkpoints:
         """Delete the best weights, which belong to another training."""
         for suffix in (WEIGHTS_SUFFIX, STATE_SUFFIX):
             (self.folder / f"best{suffix}").unlink(missing_ok=True)
+        for path in list(_listed(self.folder)):
+            if _OWN_BEST.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
     def newest(self) -> Path | None:
         """The file of the newest weights to resume from, or of the best; None if there are none."""
@@ -228,7 +274,7 @@ class Checkpoints:
         damaged: list[str] = []
         for name in self._names():
             try:
-                checkpoint = self._read_pair(name)
+                checkpoint = read_pair(self.folder / f"{name}{WEIGHTS_SUFFIX}")
             except DamagedCheckpointError as error:
                 damaged.append(str(error))
                 log.warning("Damaged checkpoint %s.", error)
@@ -259,13 +305,34 @@ class Checkpoints:
         whole = {**info, "weights_digest": digest}
         write_tensors(self.folder / f"{name}{STATE_SUFFIX}", state, whole)
 
-    def _read_pair(self, name: str) -> Checkpoint:
-        path = self.folder / f"{name}{WEIGHTS_SUFFIX}"
-        weights, _, digest = read_tensors(path)
-        state, info, _ = read_tensors(self.folder / f"{name}{STATE_SUFFIX}")
-        if info.get("weights_digest") != digest:
-            raise DamagedCheckpointError(path, "its weights and its state are from different steps")
-        return Checkpoint(path=path, weights=weights, state=state, info=info)
+
+def read_pair(path: Path) -> Checkpoint:
+    """Read the checkpoint whose weights are in this file.
+
+    Raises:
+        DamagedCheckpointError: one of its files is not whole, or they do not belong together.
+    """
+    weights, _, digest = read_tensors(path)
+    state, info, _ = read_tensors(path.with_name(path.name[: -len(WEIGHTS_SUFFIX)] + STATE_SUFFIX))
+    if info.get("weights_digest") != digest:
+        raise DamagedCheckpointError(path, "its weights and its state are from different steps")
+    return Checkpoint(path=path, weights=weights, state=state, info=info)
+
+
+def best_names(folder: Path) -> list[str]:
+    """The weights of the best validations in a folder: the names of their files."""
+    names = sorted(path.name for path in _listed(folder))
+    several = [name for name in names if _OWN_BEST.fullmatch(name) and STATE_SUFFIX not in name]
+    return [f"best{WEIGHTS_SUFFIX}", *several]
+
+
+def step_names(folder: Path) -> list[str]:
+    """The checkpoints in a folder that can be gone on from: the names of their files."""
+    return sorted(path.name for path in _listed(folder) if _OWN_WEIGHTS.fullmatch(path.name))
+
+
+def _best_of_step(step: int) -> str:
+    return f"best-step-{step:08d}"
 
 
 def find_weights(location: Path) -> Path:

@@ -3,22 +3,33 @@
 import csv
 import math
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 
 from runwright.figures import new_figure, save_figure
 
 
-def draw_learning_curves(metrics: Path, path: Path) -> None:
+def draw_learning_curves(metrics: Path, path: Path, validation: Collection[str]) -> None:
     """Draw every measure in `metrics.csv` over the steps; training and validation share axes.
+
+    Args:
+        metrics: the table.
+        path: where the picture goes.
+        validation: the names of the validation splits.
 
     Nothing is drawn when there is nothing to draw.
     """
     curves = _read_curves(metrics)
     by_measure: dict[str, dict[str, list[tuple[int, float]]]] = defaultdict(dict)
+    names = {"train": "training", "val": "validation"}
+    styles = {
+        split: (f"C{number}{'o' * (split != 'train')}-", names.get(split, split))
+        for number, split in enumerate(dict.fromkeys(("train", "val", *validation)))
+    }
     for column, points in curves.items():
-        split, _, measure = column.partition("_")
-        if split in {"train", "val"}:
-            by_measure[measure][split] = points
+        split = next((split for split in styles if column.startswith(f"{split}_")), None)
+        if split is not None:
+            by_measure[column.removeprefix(f"{split}_")][split] = points
         elif column == "lr":
             by_measure["learning rate"]["train"] = points
     if not by_measure:
@@ -31,7 +42,7 @@ def draw_learning_curves(metrics: Path, path: Path) -> None:
     for index, measure in enumerate(order, start=1):
         splits = by_measure[measure]
         axes = figure.add_subplot(rows, columns, index)
-        for split, style, name in (("train", "C0-", "training"), ("val", "C1o-", "validation")):
+        for split, (style, name) in styles.items():
             if points := splits.get(split):
                 steps, values = zip(*points, strict=True)
                 axes.plot(steps, values, style, markersize=3, label=name)

@@ -24,6 +24,7 @@ class FitResult:
         measures: everything that was measured at that step.
         higher_is_better: whether more of the monitored measure is better.
         pruned: whether the training was ended because other trials do better.
+        is_last: whether it is that of the last validation, and no measure decided.
     """
 
     monitor: str
@@ -33,9 +34,11 @@ class FitResult:
     measures: dict[str, float]
     higher_is_better: bool
     pruned: bool
+    is_last: bool = False
 
     def __str__(self) -> str:
-        return f"Best {self.monitor}: {self.value:.4f}, at step {self.step} of {self.steps}."
+        which = "Last" if self.is_last else "Best"
+        return f"{which} {self.monitor}: {self.value:.4f}, at step {self.step} of {self.steps}."
 
     @property
     def status(self) -> str:
@@ -48,6 +51,7 @@ class FitResult:
         return {
             "monitor": self.monitor,
             "monitor_mode": "max" if self.higher_is_better else "min",
+            "is_last": self.is_last,
             "value": _or_none(self.value),
             "step": self.step,
             "steps": self.steps,
@@ -75,6 +79,7 @@ def read_result(run_dir: Path) -> FitResult | None:
             measures={name: _or_nan(value) for name, value in record["measures"].items()},
             higher_is_better=record["monitor_mode"] == "max",
             pruned=record["status"] == "pruned",
+            is_last=record.get("is_last", False),
         )
     except (OSError, ValueError, KeyError, TypeError):  # none yet, or not one of ours
         return None

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from runwright.data import Split
 from runwright.objective import Evaluation
-from runwright.stage import Trained, split_of
+from runwright.stage import Trained
 
 
 def evaluate(
-    trained: Trained[Any], split: str, *, keeps_table: bool
+    trained: Trained[Any], split: Split[Any], *, keeps_table: bool
 ) -> tuple[Evaluation[Any], dict[str, NDArray[Any]]]:
     """Measure a split, and keep what is predicted for each of its examples.
 
@@ -21,13 +22,13 @@ def evaluate(
         The measures, and the columns of the table of predictions; no columns unless they are kept.
 
     Raises:
-        UserError: there is no such split, or no table of predictions.
+        UserError: there is no table of predictions.
     """
     objective, model = trained.objective, trained.model
     evaluation = objective.evaluation()
     parts: list[dict[str, NDArray[Any]]] = []
     with trained.applying(), _forward_once(model):
-        for batch in split_of(trained.data, split).batches(epoch=0):
+        for batch in split.batches(epoch=0):
             evaluation.update(model, batch)
             if keeps_table:
                 parts.append(objective.predict(model, batch))

@@ -118,13 +118,16 @@ def _unknown(mean: float) -> Interval:
 
 
 def record(
-    intervals: Mapping[str, Interval], method: str, num_bootstrap_runs: int, table: Table
+    intervals: Mapping[str, Interval],
+    method: str | None,
+    num_bootstrap_runs: int,
+    num_examples: Mapping[str, int],
 ) -> dict[str, Any]:
     """What the JSON file holds of the intervals; a bound that there is not is null."""
     return {
         "ci_method": method,
         "num_bootstrap_runs": num_bootstrap_runs,
-        "num_examples": len(next(iter(table.values()))),
+        "num_examples": dict(num_examples),
         **{
             name: {bound: _or_none(value) for bound, value in attrs.asdict(one).items()}
             for name, one in intervals.items()

@@ -3,16 +3,21 @@
 import json
 import logging
 import math
-from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import attrs
 from typing_extensions import override
 
 from runwright.atomic_files import write_bytes
-from runwright.data import Data
+from runwright.data import Data, Split
 from runwright.errors import UserError, did_you_mean
 from runwright.factory import factory, option, settings
 from runwright.stage import Stage, Trained, split_of
+
+if TYPE_CHECKING:
+    from runwright.stages.intervals import Interval
 
 log = logging.getLogger(__name__)
 
@@ -40,25 +45,56 @@ class Measure(Stage):
     def check(self, data: Data[Any, Any]) -> None:
         split_of(data, self.split)
 
+    @abstractmethod
+    def splits(self, trained: Trained[Any]) -> Mapping[str, Split[Any]]:
+        """What is measured, by name."""
+
     @override
     def run(self, trained: Trained[Any]) -> float:
+        run_dir, stage = trained.runtime.run_dir, type(self).config_choice
+        measured = {
+            name: self._measure(trained, name, split)
+            for name, split in self.splits(trained).items()
+        }
+        measures = {key: value for one in measured.values() for key, value in one.measures.items()}
+        found = {key: value for one in measured.values() for key, value in one.intervals.items()}
+        record: dict[str, Any] = {
+            "weights": str(trained.weights),
+            **{key: None if math.isnan(value) else value for key, value in measures.items()},
+        }
+        if found:
+            from runwright.stages import intervals
+
+            counts = {name: one.num_examples for name, one in measured.items()}
+            record["intervals"] = intervals.record(
+                found, self._method, self.num_bootstrap_runs, counts
+            )
+            intervals.write_table(run_dir / f"{stage}_intervals.csv", measures, found)
+            if trained.draws and any(interval.is_known for interval in found.values()):
+                intervals.draw(run_dir / "pictures" / f"{stage}_intervals.png", measures, found)
+        for key, value in measures.items():
+            log.info("%s %.4f%s", key, value, f" {found[key]}" if key in found else "")
+        write_bytes(run_dir / f"{stage}.json", (json.dumps(record, indent=2) + "\n").encode())
+        of = trained.monitored_split if trained.monitored_split in measured else self.split
+        return measures[f"{of}_{trained.monitor}"]
+
+    @property
+    def _method(self) -> str | None:
+        return self.ci_method or ("bootstrap_quantiles" if self.num_bootstrap_runs else None)
+
+    def _measure(self, trained: Trained[Any], name: str, split: Split[Any]) -> "_Measured":
         from runwright.stages import intervals
         from runwright.stages.evaluating import evaluate
 
-        method = self.ci_method or ("bootstrap_quantiles" if self.num_bootstrap_runs else None)
-        evaluation, table = evaluate(trained, self.split, keeps_table=method is not None)
+        method = self._method
+        evaluation, table = evaluate(trained, split, keeps_table=method is not None)
         values = evaluation.compute()
         if trained.monitor not in values:
             raise UserError(
                 f"training.monitor: nothing called '{trained.monitor}' is measured. "
                 + did_you_mean(trained.monitor, values)
             )
-        run_dir, stage = trained.runtime.run_dir, type(self).config_choice
-        measures = {f"{self.split}_{name}": value for name, value in values.items()}
-        record: dict[str, Any] = {
-            "weights": str(trained.weights),
-            **{name: None if math.isnan(value) else value for name, value in measures.items()},
-        }
+        found: dict[str, Interval] = {}
         if method is not None:
             found = intervals.of_table(
                 trained.objective,
@@ -67,28 +103,33 @@ class Measure(Stage):
                 num_bootstrap_runs=self.num_bootstrap_runs,
                 seed=trained.runtime.seed,
             )
-            named = {f"{self.split}_{name}": interval for name, interval in found.items()}
-            record["intervals"] = intervals.record(named, method, self.num_bootstrap_runs, table)
-            intervals.write_table(run_dir / f"{stage}_intervals.csv", measures, named)
-            if trained.draws and any(interval.is_known for interval in named.values()):
-                picture = run_dir / "pictures" / f"{stage}_intervals.png"
-                intervals.draw(picture, measures, named)
-            for name, interval in named.items():
-                log.info("%s %.4f %s", name, measures[name], interval)
-        else:
-            for name, value in measures.items():
-                log.info("%s %.4f", name, value)
-        write_bytes(run_dir / f"{stage}.json", (json.dumps(record, indent=2) + "\n").encode())
         if trained.draws:
-            evaluation.draw(run_dir / "pictures", self.split)
-        return values[trained.monitor]
+            evaluation.draw(trained.runtime.run_dir / "pictures", name)
+        return _Measured(
+            measures={f"{name}_{measure}": value for measure, value in values.items()},
+            intervals={f"{name}_{measure}": interval for measure, interval in found.items()},
+            num_examples=len(split),
+        )
+
+
+@attrs.frozen(kw_only=True)
+class _Measured:
+    """What was measured on a split; names begin with that of the split."""
+
+    measures: dict[str, float]
+    intervals: "dict[str, Interval]"
+    num_examples: int
 
 
 @factory("validate")
 class Validate(Measure):
-    """Measure the validation split."""
+    """Measure the validation splits."""
 
     split = "val"
+
+    @override
+    def splits(self, trained: Trained[Any]) -> Mapping[str, Split[Any]]:
+        return trained.validation or {"val": split_of(trained.data, "val")}
 
 
 @factory("test")
@@ -96,3 +137,7 @@ class Test(Measure):
     """Measure the test split."""
 
     split = "test"
+
+    @override
+    def splits(self, trained: Trained[Any]) -> Mapping[str, Split[Any]]:
+        return {"test": split_of(trained.data, "test")}

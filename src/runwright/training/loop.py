@@ -72,7 +72,7 @@ class Training(Generic[B]):
         """
         self.built = built
         self.cfg = cfg = built.config.training
-        train, self.val = limited(built.data, cfg)
+        train, self.validation = limited(built.data, cfg)
         self.train = part_of(train, world.rank, world.size)
         self.steps_per_epoch = _steps_per_epoch(cfg, self.train.num_batches)
         self.total_steps = _total_steps(cfg, self.steps_per_epoch)
@@ -80,7 +80,8 @@ class Training(Generic[B]):
         self.monitor = Monitor(
             cfg,
             built.objective,
-            has_validation=self.val is not None,
+            validation=self.validation,
+            keep_best=built.config.checkpoint.keep_best,
             reporter=reporter,
             world=world,
         )
@@ -88,6 +89,7 @@ class Training(Generic[B]):
         self.losses = LossHistory(world)
         self.state = TrainState(monitor=self.monitor.name)
         self.checkpoints = checkpoints
+        checkpoints.steps_per_epoch = self.steps_per_epoch
         self.snapshots = Snapshots(built, self.step, checkpoints, world)
         self.run_log = run_log
         self.world = world
@@ -116,6 +118,7 @@ class Training(Generic[B]):
             measures=state.best_measures,
             higher_is_better=self.monitor.higher_is_better,
             pruned=state.pruned,
+            is_last=not self.monitor.selects,
         )
 
     def _loop(self, stop: StopRequest) -> None:
@@ -137,12 +140,12 @@ class Training(Generic[B]):
                 if state.step % cfg.log_every == 0 or is_last:
                     trained = self._training_losses()  # the only wait for the device
                 self.run_log.advance(trained.get(TRAIN_LOSS))
-                if self.val is not None and (state.step % self.val_every == 0 or is_last):
+                if self.validation and (state.step % self.val_every == 0 or is_last):
                     validated = self._validate()
 
-                # Judge: are these the best weights so far, and is it worth continuing?
+                # Judge: are these weights among the best so far, and is it worth continuing?
                 if monitored := trained if monitor.name == TRAIN_LOSS else validated:
-                    if monitor.is_best(state, monitored):
+                    if monitor.is_among_best(state, monitored):
                         self.snapshots.keep_best(state)
                     if monitor.should_prune(state, monitored) and not is_last:
                         log.info("Stopping early: other trials do better (pruned).")
@@ -181,7 +184,7 @@ class Training(Generic[B]):
         self.state = state = self.snapshots.restore(checkpoint)
         if state.monitor != self.monitor.name:
             log.warning("%s decides from here on; the best so far is reset.", self.monitor.name)
-            state.monitor, state.best = self.monitor.name, None
+            state.monitor, state.best, state.leaders = self.monitor.name, None, []
             state.validations_without_best = 0
         is_last = state.step >= self.total_steps
         ends_here = is_last or state.pruned or self.monitor.is_out_of_patience(state)
@@ -199,6 +202,35 @@ class Training(Generic[B]):
             )
             return
         log.info("Resuming after step %d of %d.", state.step, self.total_steps)
+        self._warn_of_stretched_schedule(checkpoint)
+
+    def branch(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint of another run, which stays as it is.
+
+        Raises:
+            UserError: the weights are not of this model, or the training ends there.
+        """
+        self.state = state = self.snapshots.restore(checkpoint, is_own=False)
+        if state.step >= self.total_steps:
+            raise UserError(
+                f"checkpoint.resume_from={checkpoint.path} is of step {state.step}, and the "
+                f"training has {self.total_steps}. Take an earlier one, or ask for more "
+                "training.epochs or training.max_steps."
+            )
+        if state.monitor != self.monitor.name or not self.snapshots.adopt_best(state, checkpoint):
+            log.info("The best weights are counted anew from here on.")
+            state.monitor, state.best, state.leaders = self.monitor.name, None, []
+            state.validations_without_best = 0
+        if self.monitor.is_out_of_patience(state):
+            state.validations_without_best = 0
+        state.finished = state.pruned = False
+        self.losses.restore(state.unread)
+        log.info(
+            "Continuing from %s, after step %d of %d.",
+            checkpoint.path,
+            state.step,
+            self.total_steps,
+        )
         self._warn_of_stretched_schedule(checkpoint)
 
     def _warn_of_stretched_schedule(self, checkpoint: Checkpoint) -> None:
@@ -230,20 +262,21 @@ class Training(Generic[B]):
         return {f"train_{name}": mean for name, mean in self.losses.means().items()}
 
     def _validate(self) -> dict[str, float]:
-        assert self.val is not None
+        measures: dict[str, float] = {}
         with (
             autocast(self.built.runtime.device, self.cfg.precision),
             self._explaining_out_of_memory(_OUT_OF_MEMORY_VALIDATING),
         ):
-            evaluation = evaluate(
-                self.step.evaluated_model,
-                self.built.objective,
-                self.val,
-                self.world,
-                after_batch=self.run_log.validating,
-            )
+            for split, examples in self.validation.items():
+                evaluation = evaluate(
+                    self.step.evaluated_model,
+                    self.built.objective,
+                    examples,
+                    self.world,
+                    after_batch=self.run_log.validating,
+                )
+                measures |= {f"{split}_{name}": v for name, v in evaluation.compute().items()}
         self.built.model.train()
-        measures = {f"val_{name}": value for name, value in evaluation.compute().items()}
         if not math.isfinite(measures["val_loss"]):
             self._require_finite_losses()  # more likely, the training went wrong first
             self._fail("validation loss", measures["val_loss"], self.state.step)
@@ -251,7 +284,8 @@ class Training(Generic[B]):
 
     def _record(self, trained: dict[str, float], validated: dict[str, float]) -> None:
         step = self.state.step
-        row = {"epoch": step / self.steps_per_epoch, **trained, **validated}
+        measures = {name: value for name, value in validated.items() if not math.isnan(value)}
+        row = {"epoch": step / self.steps_per_epoch, **trained, **measures}
         if trained:
             row["lr"] = self.step.lr(step - 1)
         self.run_log.record(step, row)

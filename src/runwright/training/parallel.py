@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import re
+from collections.abc import Sequence
 from typing import Final, cast
 
 from torch import nn
@@ -15,14 +17,29 @@ log = logging.getLogger(__name__)
 
 _BATCH_NORMS: Final = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
+_NO_GRADIENT: Final = (
+    "Parameters that got no gradient in a step: {names}. With several processes every parameter "
+    "must get one in every step, or all wait for it for ever. If the objective leaves some out on "
+    "purpose, take training.find_unused_parameters=true, which looks for them in every step; "
+    "those that never get one are better frozen (requires_grad=False) or left out of the model."
+)
+_MOST_NAMES: Final = 8
 
-def data_parallel(model: nn.Module, world: World, *, sharded: bool = False) -> nn.Module:
+
+def data_parallel(
+    model: nn.Module,
+    world: World,
+    *,
+    sharded: bool = False,
+    find_unused_parameters: bool = False,
+) -> nn.Module:
     """The model for training: its gradients are averaged over the processes.
 
     Args:
         model: the model to train; changed in place if it is sharded.
         world: the processes.
         sharded: whether each process holds only a part of it.
+        find_unused_parameters: whether a step may leave parameters without a gradient.
 
     Raises:
         UserError: it cannot be sharded.
@@ -44,7 +61,41 @@ def data_parallel(model: nn.Module, world: World, *, sharded: bool = False) -> n
     if sharded:
         sharding.shard(model, world.device, world.size)
         return model
-    return DistributedDataParallel(model)
+    return DistributedDataParallel(model, find_unused_parameters=find_unused_parameters)
+
+
+def refuse_missing_gradients(model: nn.Module) -> None:
+    """Make sure, after the first backward pass, that every parameter got a gradient.
+
+    torch says so only in the next forward pass, by number, after a step that was wrong.
+
+    Raises:
+        UserError: one has none, and several processes wait for it.
+    """
+    if not isinstance(model, DistributedDataParallel) or model.find_unused_parameters:
+        return
+    if missing := [name for name, p in _trained(model) if p.grad is None]:
+        raise _no_gradient(missing)
+
+
+def missing_gradients(model: nn.Module, error: RuntimeError) -> UserError | None:
+    """What to say of an error of torch's, if it is that parameters got no gradient."""
+    if not str(error).startswith("Expected to have finished reduction in the prior iteration"):
+        return None
+    found = re.search(r"did not receive grad for rank \d+: ([\d ]+)", str(error))
+    names = [name for name, _ in _trained(model)]
+    return _no_gradient([names[int(index)] for index in found[1].split()] if found else ["unknown"])
+
+
+def _no_gradient(names: Sequence[str]) -> UserError:
+    more = len(names) - _MOST_NAMES
+    listed = ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    return UserError(_NO_GRADIENT.format(names=listed))
+
+
+def _trained(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    named = model.named_parameters()
+    return [(name.removeprefix("module."), p) for name, p in named if p.requires_grad]
 
 
 def no_sync(model: nn.Module, world: World) -> contextlib.AbstractContextManager[None]:

@@ -8,6 +8,7 @@ import attrs
 from torch import Tensor
 
 from runwright.distributed import World
+from runwright.rundir.branch import best_beside
 from runwright.rundir.checkpoint import Checkpoint, Checkpoints
 from runwright.training import sharding
 from runwright.training.built import Built
@@ -31,21 +32,28 @@ class Snapshots:
         self._world = world
         self._device = built.runtime.device
         self._opt = built.config.opt
-        self._best: dict[str, Tensor] | None = None  # in memory, until the next checkpoint
-        self._best_info: dict[str, Any] = {}
+        # Weights of the best validations by step, in memory until the next checkpoint.
+        self._best: dict[int, dict[str, Tensor]] = {}
+        self._leaders: dict[int, float] = {}
+        self._monitor = ""
 
     def keep_best(self, state: TrainState) -> None:
-        """Keep the current weights: they are the best so far."""
+        """Keep the current weights: they are among the best so far."""
         weights = sharding.full(self._step.evaluated_model.state_dict())
         if self._world.is_main:
-            self._best = {name: tensor.clone() for name, tensor in weights.items()}
-            self._best_info = {"step": state.best_step, state.monitor: state.best}
+            self._best[state.step] = {name: tensor.clone() for name, tensor in weights.items()}
+            self._rank(state)
+
+    def _rank(self, state: TrainState) -> None:
+        self._leaders, self._monitor = dict(state.leaders), state.monitor
+        self._best = {step: held for step, held in self._best.items() if step in self._leaders}
 
     def write_best(self) -> None:
         """Write the best weights, if they have not been written yet."""
-        if self._best is not None:
-            self._checkpoints.save_best(self._best, self._best_info)
-            self._best = None
+        for step, weights in self._best.items():
+            info = {"step": step, self._monitor: self._leaders[step]}
+            self._checkpoints.save_best(weights, info, ranked=list(self._leaders))
+        self._best = {}
 
     def write(self, state: TrainState, *, wandb_id: str | None) -> None:
         """Write a checkpoint, and the best weights with it."""
@@ -73,15 +81,15 @@ class Snapshots:
         }
         self._checkpoints.save(state.step, weights, saved, info)
 
-    def restore(self, checkpoint: Checkpoint) -> TrainState:
-        """Restore everything that a checkpoint holds.
+    def restore(self, checkpoint: Checkpoint, *, is_own: bool = True) -> TrainState:
+        """Restore everything that a checkpoint holds, of this run or of another.
 
         Raises:
             UserError: the weights do not fit this model.
         """
         step = self._step
         load_into(step.model, checkpoint.weights, checkpoint.path)
-        if self._world.is_main:
+        if self._world.is_main and is_own:
             self._checkpoints.check_best()
             self._checkpoints.name_last(checkpoint)
         tensors, info = checkpoint.state, checkpoint.info
@@ -100,7 +108,10 @@ class Snapshots:
             average = _below(tensors, "ema/") or dict(checkpoint.weights)
             load_into(step.ema.model, average, checkpoint.path)
         self._restore_random(tensors, info)
-        return TrainState(**info["progress"])
+        state = TrainState(**info["progress"])
+        if state.best is not None and not state.leaders:  # of a run before there were any
+            state.leaders = [(state.best_step, state.best)]
+        return state
 
     def take_over_best(self, state: TrainState) -> None:
         """Count the best weights on disk as the best so far, even if from a later step."""
@@ -108,7 +119,25 @@ class Snapshots:
         value = found.get(state.monitor)
         if value is not None and found["step"] > state.step:
             state.best, state.best_step = value, found["step"]
+            state.leaders = [(found["step"], value)]
             log.info("The best weights are from step %d, before the change.", found["step"])
+
+    def adopt_best(self, state: TrainState, checkpoint: Checkpoint) -> bool:
+        """Take the best weights of the run of a checkpoint for one's own.
+
+        Returns:
+            Whether they are those that were the best at the checkpoint, and not later ones.
+        """
+        if state.best is None:
+            return True
+        for found in best_beside(checkpoint.path):
+            if found.info.get("step") == state.best_step and state.monitor in found.info:
+                state.leaders = [(state.best_step, state.best)]
+                if self._world.is_main:
+                    self._best[state.best_step] = dict(found.weights)
+                    self._rank(state)
+                return True
+        return False
 
     def _restore_random(self, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
         generators = _below(tensors, _random_of(self._world.rank))

@@ -15,19 +15,24 @@ from runwright.errors import UserError
 B = TypeVar("B", bound=Batch)
 
 
-def limited(data: Data[Any, B], cfg: TrainingCfg) -> tuple[Split[B], Split[B] | None]:
-    """The training and validation splits, as the options limit them.
+def limited(data: Data[Any, B], cfg: TrainingCfg) -> tuple[Split[B], dict[str, Split[B]]]:
+    """The training split and the validation splits by name, as the options limit them.
+
+    Of the latter `val` is the first; there are none when there are no data to validate on.
 
     Raises:
         UserError: a limit leaves no batch.
     """
     if cfg.overfit_batches is not None:
         few = FirstBatches(data.train, cfg.overfit_batches, same_every_epoch=True)
-        return few, few
+        return few, dict.fromkeys(("val", *data.also), few)
     train = _limit(data.train, cfg.limit_train_batches, "training.limit_train_batches")
-    if data.val is None:
-        return train, None
-    return train, _limit(data.val, cfg.limit_val_batches, "training.limit_val_batches")
+    validation = {"val": data.val, **data.also} if data.val is not None else {}
+    limit = cfg.limit_val_batches
+    return train, {
+        name: _limit(split, limit, "training.limit_val_batches")
+        for name, split in validation.items()
+    }
 
 
 def _limit(split: Split[B], to: float | None, option: str) -> Split[B]:

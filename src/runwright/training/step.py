@@ -13,7 +13,13 @@ from runwright.errors import UserError
 from runwright.training.built import Built
 from runwright.training.ema import MovingAverage
 from runwright.training.evaluation import autocast
-from runwright.training.parallel import data_parallel, no_sync
+from runwright.training.losses import LossNames
+from runwright.training.parallel import (
+    data_parallel,
+    missing_gradients,
+    no_sync,
+    refuse_missing_gradients,
+)
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -51,7 +57,12 @@ class TrainStep(Generic[B]):
         self.total_steps = total_steps
         self.ema = MovingAverage(self.model, cfg.ema_decay) if cfg.ema_decay is not None else None
         sharded = cfg.parallel == "fsdp"
-        self._parallel_model = data_parallel(self.model, world, sharded=sharded)
+        self._parallel_model = data_parallel(
+            self.model,
+            world,
+            sharded=sharded,
+            find_unused_parameters=cfg.find_unused_parameters,
+        )
         if self.ema is not None and sharded:
             data_parallel(self.ema.model, world, sharded=True)
         self.optimizer: Optimizer = opt.build(self.model)
@@ -61,6 +72,8 @@ class TrainStep(Generic[B]):
         self._lr_factor = opt.lr_factor(total_steps)
         self._peak_lrs: list[float] = [group["lr"] for group in self.optimizer.param_groups]
         self._objective = built.objective
+        self._names = LossNames(world)
+        self._is_first = True
         self._device = built.runtime.device
         self._world = world
         self._precision: Precision = cfg.precision
@@ -81,11 +94,15 @@ class TrainStep(Generic[B]):
             with contextlib.nullcontext() if last else no_sync(self._parallel_model, self._world):
                 with autocast(self._device, self._precision):
                     computed = self._losses(next(batches))
+                self._names.check(computed, number)
                 loss = computed["loss"]
                 if self._num_batches > 1:  # a division by 1 would add a node to the graph
                     loss = loss / self._num_batches
                 self.scaler.scale(loss).backward()
-            losses.append({name: value.detach() for name, value in computed.items()})
+            losses.append(self._names.detached(computed))
+        if self._is_first:
+            refuse_missing_gradients(self._parallel_model)
+            self._is_first = False
         if self._clip_grad is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self._clip_grad)
@@ -117,6 +134,10 @@ class TrainStep(Generic[B]):
             if not str(error).startswith("Expected more than 1 value per channel"):  # torch's
                 raise
             raise UserError(_ONE_VALUE.format(two=2 * self._world.size)) from error
+        except RuntimeError as error:
+            if (explained := missing_gradients(self._parallel_model, error)) is None:
+                raise
+            raise explained from error
 
 
 def _refuse_lone_examples(model: nn.Module, train: Split[Any], processes: int) -> None:

@@ -14,7 +14,7 @@ from torch.nn import functional
 from runwright.domains.vision.batch import ImageBatch
 from runwright.domains.vision.classification import ClassificationFactory
 from runwright.domains.vision.dims import ImageDims
-from runwright.domains.vision.objective import Classification
+from runwright.domains.vision.objective import Classification, ClassificationMeasures
 from runwright.errors import UserError
 
 reference: Any = metrics  # scikit-learn has no types
@@ -137,7 +137,12 @@ def test_the_confusion_matrix_is_drawn(tmp_path: Path) -> None:
     evaluation.update(Pixels(), random_batch())
     evaluation.draw(tmp_path, "val")
     assert (tmp_path / "confusion_matrix_val.png").read_bytes().startswith(b"\x89PNG")
-    assert evaluation.confusion.sum() == 300
+
+
+def test_the_confusion_matrix_counts_every_image() -> None:
+    measures, batch = ClassificationMeasures(DIMS, CPU), random_batch()
+    measures.update(Pixels()(batch.image), batch)
+    assert measures.confusion.sum() == 300
 
 
 def test_logits_of_another_shape_are_refused_with_both_shapes() -> None:
@@ -172,13 +177,14 @@ def test_the_worst_group_is_named_above_the_confusion_matrix() -> None:
         label=torch.tensor([0, 1, 1, 1]),
         group=torch.tensor([0, 1, 2, 2]),
     )
-    evaluation = ClassificationFactory().build(dims, CPU).evaluation()
-    evaluation.update(Pixels(), batch)
+    evaluation = ClassificationMeasures(dims, CPU)
+    evaluation.update(Pixels()(batch.image), batch)
     assert evaluation.title() == (
         "accuracy 0.750 of 4 images\nworst group, 0.500 of 2: dog, outside"
     )
     assert evaluation.compute()["worst_group_accuracy"] == 0.5
     without_groups = attrs.evolve(dims, num_groups=1, group_names=("all",))
-    evaluation = ClassificationFactory().build(without_groups, CPU).evaluation()
-    evaluation.update(Pixels(), attrs.evolve(batch, group=torch.zeros(4, dtype=torch.int64)))
+    evaluation = ClassificationMeasures(without_groups, CPU)
+    ungrouped = attrs.evolve(batch, group=torch.zeros(4, dtype=torch.int64))
+    evaluation.update(Pixels()(batch.image), ungrouped)
     assert evaluation.title() == "accuracy 0.750 of 4 images"

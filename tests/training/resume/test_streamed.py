@@ -147,7 +147,7 @@ def test_a_worker_that_is_killed_fails_the_run_in_a_sentence(main: Path) -> None
 def test_two_processes_with_workers_train_as_two_without(main: Path, way: str) -> None:
     for name, num_workers in (("without", 0), ("with", 2)):
         arguments = (*OPTIONS, f"dm.way={way}", f"dm.num_workers={num_workers}")
-        started = torchrun.start_copies(f"hydra.run.dir={name}", options=arguments, main=main)
+        started = torchrun.start_copies(f"hydra.run.dir={name}", options=arguments, script=main)
         torchrun.finish(started)
     assert torchrun.last_weights("with") == torchrun.last_weights("without")
     assert torchrun.measures("with") == torchrun.measures("without")

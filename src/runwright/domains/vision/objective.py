@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from runwright import Evaluation, Objective, UserError, World, mean_weight
+from runwright import Measure, OutputObjective, UserError, World, mean_weight
 from runwright.domains.vision.batch import ImageBatch
 from runwright.domains.vision.dims import ImageDims
 from runwright.domains.vision.pictures import draw_confusion_matrix
@@ -71,7 +71,7 @@ def measures_of_counts(
     }
 
 
-class Classification(Objective[ImageBatch]):
+class Classification(OutputObjective[ImageBatch, Tensor]):
     """Cross-entropy of the model's logits (B, num_classes)."""
 
     monitor = "accuracy"
@@ -102,14 +102,17 @@ class Classification(Objective[ImageBatch]):
         )
 
     @override
-    def losses(self, model: nn.Module, batch: ImageBatch) -> dict[str, Tensor]:
-        logits = model(batch.image)
-        if not self._has_checked:
-            check_fit(logits, batch, self.dims)
-            self._has_checked = True
-        return {"loss": self._cross_entropy(logits, batch.label, is_training=model.training)}
+    def outputs(self, model: nn.Module, batch: ImageBatch) -> Tensor:
+        return model(batch.image)
 
-    def _cross_entropy(self, logits: Tensor, label: Tensor, *, is_training: bool) -> Tensor:
+    @override
+    def losses_of(self, outputs: Tensor, batch: ImageBatch) -> dict[str, Tensor]:
+        if not self._has_checked:
+            check_fit(outputs, batch, self.dims)
+            self._has_checked = True
+        return {"loss": self._cross_entropy(outputs, batch.label)}
+
+    def _cross_entropy(self, logits: Tensor, label: Tensor) -> Tensor:
         smoothing = self.label_smoothing
         if self.class_weights is None:
             return functional.cross_entropy(logits, label, label_smoothing=smoothing)
@@ -121,14 +124,14 @@ class Classification(Objective[ImageBatch]):
             reduction="sum",
         )
         weight = self.class_weights[label].sum()
-        if is_training:
+        if torch.is_grad_enabled():  # in training, where all processes have a share of the batch
             weight = mean_weight(weight)
         # A batch whose total weight is 0 teaches nothing: no loss, no gradient, and not 0/0.
         return summed / weight.where(weight > 0, math.inf)
 
     @override
-    def evaluation(self) -> "ClassificationEvaluation":
-        return ClassificationEvaluation(self.dims, self.device)
+    def measures(self) -> Sequence[Measure[ImageBatch, Tensor]]:
+        return [ClassificationMeasures(self.dims, self.device)]
 
     @override
     def predict(self, model: nn.Module, batch: ImageBatch) -> dict[str, NDArray[Any]]:
@@ -157,7 +160,7 @@ class Classification(Objective[ImageBatch]):
         }
 
 
-class ClassificationEvaluation(Evaluation[ImageBatch]):
+class ClassificationMeasures(Measure[ImageBatch, Tensor]):
     """Plain cross-entropy, accuracy, macro-F1 and worst-group accuracy of a split.
 
     Neither label smoothing nor class weights are used: they shape the training, not the measure.
@@ -175,8 +178,8 @@ class ClassificationEvaluation(Evaluation[ImageBatch]):
         self._by_group = torch.zeros(2, dims.num_groups, dtype=torch.int64, device=device)
 
     @override
-    def update(self, model: nn.Module, batch: ImageBatch) -> None:
-        logits = model(batch.image).float()
+    def update(self, outputs: Tensor, batch: ImageBatch) -> None:
+        logits = outputs.float()
         if not self._has_checked:
             check_fit(logits, batch, self._dims)
             self._has_checked = True

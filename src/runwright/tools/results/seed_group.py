@@ -14,6 +14,7 @@ from runwright.tools.results.run_record import RunRecord
 _NOT_COMPARED: Final = frozenset(
     {
         *("checkpoint.allow_changes", "checkpoint.keep", "checkpoint.save_every"),
+        *("checkpoint.keep_best", "checkpoint.keep_every", "training.find_unused_parameters"),
         *("gpu", "pictures", "seed", "stage", "tensorboard"),
     }
 )

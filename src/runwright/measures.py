@@ -1,0 +1,171 @@
+"""Measures of what a model returned: one forward pass for the losses and for all of them.
+
+An objective in two steps, `outputs` and `losses_of`, is an `OutputObjective`. A measure of one's
+own is a `Measure`, or a `WholeSplit` where no sum over batches gives it, as with correlations:
+
+    class WithPearson(MyObjective):
+        def measures(self) -> list[Measure]:
+            return [*super().measures(), Pearson()]
+"""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, final
+
+from typing_extensions import TypeVar, override
+
+from runwright.data import Batch
+from runwright.objective import Evaluation, LossMeans, Objective, refuse_several_processes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import torch
+    from torch import nn
+
+    from runwright.distributed import World
+
+B = TypeVar("B", bound=Batch, default=Any)
+O = TypeVar("O", default=Any)  # noqa: E741  # what a model returns
+
+
+class Measure(ABC, Generic[B, O]):
+    """A measure, or several, of one pass over a split."""
+
+    @abstractmethod
+    def update(self, outputs: O, batch: B) -> None:
+        """Take in what the model returned for a batch, without waiting for the device."""
+
+    @abstractmethod
+    def compute(self) -> dict[str, float]:
+        """The measures over all batches so far, by name; NaN where there was nothing to measure."""
+
+    def all_reduce(self, world: "World") -> None:
+        """Put together what several processes measured, each on other batches.
+
+        Raises:
+            UserError: it cannot be put together.
+        """
+        refuse_several_processes(self, world)
+
+    def draw(self, folder: Path, split: str) -> None:  # optional
+        """Write the pictures that belong to these measures of a split, if there are any."""
+
+
+class WholeSplit(Measure[B, O]):
+    """A measure of all examples at once, such as a correlation, which no sum over batches gives.
+
+    It keeps `columns` of every batch on the device. Several processes give each other theirs, in
+    the order of the split, so that the measure is that of one process.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is measured yet."""
+        self._kept: dict[str, list[torch.Tensor]] = {}
+
+    @abstractmethod
+    def columns(self, outputs: O, batch: B) -> "dict[str, torch.Tensor]":
+        """What is needed of each example of a batch: tensors of shape (B, …) by name."""
+
+    @abstractmethod
+    def measure(self, columns: "dict[str, torch.Tensor]") -> dict[str, float]:
+        """The measures, from the columns of all examples: tensors of shape (N, …), on the CPU."""
+
+    @final
+    @override
+    def update(self, outputs: O, batch: B) -> None:
+        for name, column in self.columns(outputs, batch).items():
+            self._kept.setdefault(name, []).append(column.detach())
+
+    @final
+    @override
+    def compute(self) -> dict[str, float]:
+        return self.measure(self._joined())
+
+    @final
+    @override
+    def all_reduce(self, world: "World") -> None:
+        if world.size == 1:
+            return
+        shares = world.all_gather(self._joined())  # of other lengths, and none of what had no batch
+        names = dict.fromkeys(name for share in shares for name in share)
+        self._kept = {name: [share[name] for share in shares if name in share] for name in names}
+
+    def _joined(self) -> "dict[str, torch.Tensor]":
+        import torch
+
+        return {name: torch.cat(parts).cpu() for name, parts in self._kept.items()}
+
+
+class OutputObjective(Objective[B], Generic[B, O]):
+    """An objective in two steps: what the model returns for a batch, and the losses of that."""
+
+    @abstractmethod
+    def outputs(self, model: "nn.Module", batch: B) -> O:
+        """The forward pass: what losses and measures are computed from."""
+
+    @abstractmethod
+    def losses_of(self, outputs: O, batch: B) -> "dict[str, torch.Tensor]":
+        """The losses of one batch; see `Objective.losses`."""
+
+    def measures(self) -> "Sequence[Measure[B, O]]":
+        """Fresh measures for a pass over a split; by default the means of the losses."""
+        return [_MeansOfLosses(self.losses_of)]
+
+    @final
+    @override
+    def losses(self, model: "nn.Module", batch: B) -> "dict[str, torch.Tensor]":
+        return self.losses_of(self.outputs(model, batch), batch)
+
+    @final
+    @override
+    def evaluation(self) -> Evaluation[B]:
+        return _OutputEvaluation(self.outputs, self.measures())
+
+
+class _MeansOfLosses(Measure[B, O]):
+    def __init__(self, losses_of: "Callable[[O, B], dict[str, torch.Tensor]]") -> None:
+        self._losses_of = losses_of
+        self._means = LossMeans()
+
+    @override
+    def update(self, outputs: O, batch: B) -> None:
+        self._means.add(self._losses_of(outputs, batch), len(batch))
+
+    @override
+    def compute(self) -> dict[str, float]:
+        return self._means.compute()
+
+    @override
+    def all_reduce(self, world: "World") -> None:
+        self._means.all_reduce(world)
+
+
+class _OutputEvaluation(Evaluation[B], Generic[B, O]):
+    """One forward pass a batch, and every measure of what it returns."""
+
+    def __init__(
+        self, outputs: "Callable[[nn.Module, B], O]", measures: "Sequence[Measure[B, O]]"
+    ) -> None:
+        self._outputs = outputs
+        self._measures = measures
+
+    @override
+    def update(self, model: "nn.Module", batch: B) -> None:
+        outputs = self._outputs(model, batch)
+        for measure in self._measures:
+            measure.update(outputs, batch)
+
+    @override
+    def compute(self) -> dict[str, float]:
+        return {name: v for measure in self._measures for name, v in measure.compute().items()}
+
+    @override
+    def all_reduce(self, world: "World") -> None:
+        for measure in self._measures:
+            measure.all_reduce(world)
+
+    @override
+    def draw(self, folder: Path, split: str) -> None:
+        for measure in self._measures:
+            measure.draw(folder, split)
