@@ -141,3 +141,18 @@ def test_a_share_of_one_example_is_refused_before_it_is_normalised() -> None:
 def test_what_cannot_be_divided_ends_all_with_one_message() -> None:
     said, _ = start("dm.batch_size=63").communicate(timeout=120)
     assert "dm.batch_size=63 cannot be divided equally among 2 processes" in said
+
+
+@pytest.mark.slow
+def test_processes_go_on_from_a_checkpoint_of_another_run_and_keep_several_of_the_best() -> None:
+    every = ("checkpoint.save_every=20", "training.val_every=10", "checkpoint.keep_best=2")
+    finish(start_copies("hydra.run.dir=whole", "checkpoint.keep=null", *every))
+    origin = Path("whole/checkpoints/step-00000040.safetensors")
+    finish(start_copies("hydra.run.dir=branch", f"checkpoint.resume_from={origin}", *every))
+    assert last_weights("branch") == last_weights("whole")
+    assert measures("branch") == measures("whole")
+    kept = [
+        sorted(p.name for p in Path(run).glob("checkpoints/best-*")) for run in ("whole", "branch")
+    ]
+    assert len(kept[0]) == 4
+    assert kept[0] == kept[1]

@@ -128,16 +128,19 @@ class Snapshots:
         Returns:
             Whether they are those that were the best at the checkpoint, and not later ones.
         """
-        if state.best is None:
-            return True
-        for found in best_beside(checkpoint.path):
-            if found.info.get("step") == state.best_step and state.monitor in found.info:
-                state.leaders = [(state.best_step, state.best)]
-                if self._world.is_main:
-                    self._best[state.best_step] = dict(found.weights)
-                    self._rank(state)
-                return True
-        return False
+        ranked = dict(state.leaders)
+        found = {
+            step: dict(best.weights)
+            for best in best_beside(checkpoint.path)
+            if (step := best.info.get("step")) in ranked and state.monitor in best.info
+        }
+        if state.best is not None and state.best_step not in found:
+            return False
+        state.leaders = [(step, value) for step, value in state.leaders if step in found]
+        if self._world.is_main:
+            self._best = found
+            self._rank(state)
+        return True
 
     def _restore_random(self, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
         generators = _below(tensors, _random_of(self._world.rank))
