@@ -15,6 +15,7 @@ Imports = dict[str, set[str]]  # by the name of the module
 FLOORS: Final = {
     "base": "errors extras hints factory plain dims data batching model objective optimisation "
     "runtime distributed caller config figures custom_search_space meta_device model_size "
+    "finetune_options name_patterns "
     "optimizer_arguments",
     "run": "run stages preflight load",
     "front": "__init__",

@@ -9,6 +9,7 @@ from typing_extensions import override
 from runwright.data import DataModule
 from runwright.dims import accepts
 from runwright.factory import CONFIG_GROUPS, Settings, name_of, option, settings, type_argument
+from runwright.finetune_options import FinetuneCfg
 from runwright.model import ModelFactory
 from runwright.objective import ObjectiveFactory
 from runwright.optimisation import OptimisationCfg
@@ -159,6 +160,9 @@ class Config(Settings):
     opt: OptimisationCfg = option(default=OptimisationCfg(), doc="the optimiser")
     training: TrainingCfg = option(default=TrainingCfg(), doc="the training loop")
     checkpoint: CheckpointCfg = option(default=CheckpointCfg(), doc="the checkpoints")
+    finetune: FinetuneCfg = option(
+        default=FinetuneCfg(), doc="starting from the weights of another training"
+    )
     wandb: WandbCfg = option(default=WandbCfg(), doc="Weights & Biases")
     tensorboard: bool = option(
         harmless=True, default=False, doc="whether to write TensorBoard files as well"
@@ -183,6 +187,11 @@ class Config(Settings):
 
     @override
     def problems(self) -> Iterator[str]:
+        if self.stage == "fit" and self.finetune.checkpoint and self.checkpoint.load:
+            yield (
+                "`checkpoint.load` and `finetune.checkpoint` both name weights to start from; the "
+                "first takes those of this very model, the second adapts others"
+            )
         published = type_argument(type(self.dm))
         if not isinstance(published, type):
             return

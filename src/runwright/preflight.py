@@ -13,8 +13,10 @@ from runwright.dims import Dims, accepts
 from runwright.errors import ConfigError, UserError
 from runwright.extras import require_extra
 from runwright.factory import Settings, full_key, mistyped, type_argument
+from runwright.finetune_options import FinetuneCfg
 from runwright.meta_device import nothing_is_real, was_refused
 from runwright.model_size import bounded, refuse_without_memory
+from runwright.rundir.checkpoint import STATE_SUFFIX
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,17 +26,19 @@ if TYPE_CHECKING:
 _WITH_PREFLIGHT: Final = ("dm", "model", "objective", "opt")
 
 
-def problems(config: "Config", *, here: bool = True) -> list[str]:
+def problems(config: "Config", *, here: bool = True, begins: bool = True) -> list[str]:
     """All that can be known to be wrong before a run directory is made and data are read.
 
     Args:
         config: what is to run.
         here: whether on this machine, so that its memory must do.
+        begins: whether a training begins, so that what it starts from must be there.
     """
     wrong = mistyped(config)
     above = {key.partition(".")[0] for key in wrong}
     right = {name: part for name, part in vars(config).items() if name not in above}
-    return [*wrong.values(), *_impossible_paths(config), *problems_of_parts(right, here=here)]
+    of_parts = problems_of_parts(right, here=here, begins=begins)
+    return [*wrong.values(), *_impossible_paths(config), *of_parts]
 
 
 def _impossible_paths(settings: Settings, key: str = "") -> Iterator[str]:
@@ -52,7 +56,9 @@ def _impossible_paths(settings: Settings, key: str = "") -> Iterator[str]:
                     yield f"{full}={str(value)!r}: {why}."
 
 
-def problems_of_parts(parts: Mapping[str, Any], *, here: bool = False) -> list[str]:
+def problems_of_parts(
+    parts: Mapping[str, Any], *, here: bool = False, begins: bool = True
+) -> list[str]:
     """What can be known to be wrong with those options of a configuration that there are, by name.
 
     Where the Dims follow from the options, model and objective are built on the meta device,
@@ -61,6 +67,7 @@ def problems_of_parts(parts: Mapping[str, Any], *, here: bool = False) -> list[s
     import torch
 
     from runwright.training import wandb_log
+    from runwright.training.finetune.start import prepare
     from runwright.training.monitor import choose_monitor
 
     found: list[str] = []
@@ -86,14 +93,16 @@ def problems_of_parts(parts: Mapping[str, Any], *, here: bool = False) -> list[s
         dims = right["dm"].expected_dims() if "dm" in right else None
     except UserError as error:
         found.append(str(error))
+    finetune = parts.get("finetune", FinetuneCfg())
     if dims is None:
-        return found
+        return [*found, *_problems_of_start(parts, [], begins=begins)]
 
     built: list[nn.Module] = []
 
     def check_model() -> None:
         with bounded(f"model={chosen_name(right['model'])}"):
             model = right["model"].build(dims)
+            prepare(model, finetune)
         if "opt" in right:
             right["opt"].build(model)
             built.append(model)
@@ -110,6 +119,7 @@ def problems_of_parts(parts: Mapping[str, Any], *, here: bool = False) -> list[s
         if part is None or not accepts(type_argument(type(part)), type(dims)):
             continue
         found += _problems_of_building(check)
+    found += _problems_of_start(parts, built, begins=begins)
     alone = os.environ.get("WORLD_SIZE", "1") == "1"  # else each process may hold a part
     if here and alone and built and {"gpu", "stage"} <= parts.keys():
         named, is_trained = f"model={chosen_name(right['model'])}", parts["stage"] == "fit"
@@ -120,6 +130,26 @@ def problems_of_parts(parts: Mapping[str, Any], *, here: bool = False) -> list[s
     return found
 
 
+def _problems_of_start(
+    parts: Mapping[str, Any], built: "list[nn.Module]", *, begins: bool
+) -> list[str]:
+    """What is wrong with the weights that a training begins with, before any are loaded.
+
+    Args:
+        parts: the options, by name.
+        built: the model on the meta device, or nothing where it is not known.
+        begins: whether a training begins.
+    """
+    from runwright.training.finetune.start import Start, unreadable
+
+    finetune: FinetuneCfg | None = parts.get("finetune")
+    if finetune is None or not begins or parts.get("stage", "fit") != "fit":
+        return []
+    if not built:
+        return list(unreadable(finetune))
+    return Start(built[0], finetune, is_early=True).problems
+
+
 def _problems_of_building(check: Callable[[], None]) -> list[str]:
     """What is wrong with something, found by building it without memory."""
     try:
@@ -128,6 +158,8 @@ def _problems_of_building(check: Callable[[], None]) -> list[str]:
     except Exception as error:
         if was_refused(error):  # it starts from weights that are not here yet
             return []
+        if isinstance(error, ConfigError):
+            return list(error.problems)
         if isinstance(error, UserError):
             return [str(error)]
         # What does not work on this device (reading a number from a tensor) will for real.
@@ -152,13 +184,20 @@ def check_jobs(pending: PendingJobs) -> None:
 def problems_of_jobs(pending: PendingJobs) -> list[str]:
     """What is wrong with the jobs of a multirun that wait to be launched, each with where."""
     jobs: dict[str, list[str]] = {}
+    begins = not _goes_on(pending)
     for overrides, config in pending.waiting.values():
-        for problem in problems(config, here=False):
+        for problem in problems(config, here=False, begins=begins):
             jobs.setdefault(problem, []).append(" ".join(overrides))
     return [
         f"{problem}\n   Job: {first}" + (f" (and {len(more)} like it)" if more else "")
         for problem, (first, *more) in jobs.items()
     ]
+
+
+def _goes_on(pending: PendingJobs) -> bool:
+    """Whether a multirun goes on in a folder where jobs of it have saved checkpoints."""
+    folder = pending.folder
+    return folder is not None and next(folder.rglob(f"last{STATE_SUFFIX}"), None) is not None
 
 
 def directions(config: "Config") -> tuple[dict[str, str], str | None]:

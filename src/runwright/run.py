@@ -9,6 +9,7 @@ from runwright.caller import Caller
 from runwright.config import Config, chosen_name
 from runwright.errors import ConfigError, RunError, UserError
 from runwright.factory import Settings
+from runwright.finetune_options import FinetuneCfg
 from runwright.plain import plain_values
 from runwright.training.memory import explaining_out_of_memory
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from runwright.distributed import World
-    from runwright.rundir.checkpoint import Checkpoint
+    from runwright.rundir.checkpoint import Checkpoint, Checkpoints
     from runwright.rundir.directory import RunDir
     from runwright.runtime import Runtime
     from runwright.training.built import Built
@@ -57,7 +58,7 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
     from runwright.runtime import Runtime, choose_device, seed_everything
     from runwright.training.stop import StopRequest
 
-    if problems := preflight.problems(config):
+    if problems := preflight.problems(config, begins=_begins(config, run_dir)):
         raise ConfigError(problems)
     with (
         joined(config.gpu) as world,
@@ -85,6 +86,17 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
 Config.runner = staticmethod(run)
 
 
+def _begins(config: Config, run_dir: Path | str | None) -> bool:
+    """Whether a training begins in this directory, and is not gone on with."""
+    from runwright.rundir.checkpoint import Checkpoints
+
+    if config.stage != "fit":
+        return False
+    return (
+        run_dir is None or not Checkpoints(Path(run_dir) / "checkpoints", config.checkpoint).exist()
+    )
+
+
 def build(config: Config, runtime: "Runtime", world: "World") -> "Built[Any]":
     """Build the data, then the model and the objective that fit them.
 
@@ -93,18 +105,27 @@ def build(config: Config, runtime: "Runtime", world: "World") -> "Built[Any]":
             too small.
     """
     from runwright.training.built import Built
+    from runwright.training.finetune.start import prepare
     from runwright.training.model_summary import architecture
 
     with world.main_first(), _explaining_size("dm", config.dm):  # the main process fills the caches
         data = config.dm.build(runtime)
     with _explaining_size("model", config.model):
         model = config.model.build(data.dims)
+        frozen = prepare(model, config.finetune)
         log.info("Model architecture:\n%s", architecture(model, how=config.print_model))
         model = model.to(runtime.device)
     world.draw_differently(config.seed)
     with _explaining_size("objective", config.objective):
         objective = config.objective.build(data.dims, runtime.device)
-    return Built(config=config, runtime=runtime, data=data, model=model, objective=objective)
+    return Built(
+        config=config,
+        runtime=runtime,
+        data=data,
+        model=model,
+        objective=objective,
+        frozen=frozen,
+    )
 
 
 def _measure_or_predict(built: "Built[Any]", world: "World") -> float:
@@ -122,7 +143,8 @@ def _train(
 ) -> float:
     """Train what was built: from its start, from other weights, or from its last checkpoint."""
     from runwright.rundir.checkpoint import Checkpoints
-    from runwright.stages import draw_results, load_weights
+    from runwright.stages import draw_results
+    from runwright.training.finetune.lora import refuse_idle_adapters
     from runwright.training.loop import Training
 
     config, data, model = built.config, built.data, built.model
@@ -133,12 +155,13 @@ def _train(
             if world.is_main:
                 checkpoints.clean()
         resumed = checkpoints.latest()
-        if resumed is None and config.checkpoint.load is not None:
-            load_weights(model, config.checkpoint.load)
+        if resumed is None:
+            _start_from_weights(built, world)
         if config.training.compile:
             model.compile()
         with _recording(built, resumed, world) as run_log:
             training = Training(built, checkpoints, run_log, reporter=caller.reporter, world=world)
+            refuse_idle_adapters(model, training.step.optimizer)
             if resumed is not None:
                 training.resume(resumed, is_changed=bool(directory.changed))
                 has_ended = training.state.finished
@@ -153,9 +176,41 @@ def _train(
             log.info("%s", fitted)
             if world.is_main:
                 checkpoints.finish()
+                _write_adapters(built, checkpoints)
             parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
             directory.finish(fitted, parameters=parameters)
     return fitted.value
+
+
+def _start_from_weights(built: "Built[Any]", world: "World") -> None:
+    """Load what the training starts from besides what was built, if that is asked for."""
+    from runwright.stages import load_weights
+    from runwright.training.finetune.start import Start
+
+    config = built.config
+    if config.checkpoint.load is not None:
+        load_weights(built.model, config.checkpoint.load)
+    if config.finetune == FinetuneCfg():
+        return
+    start = Start(built.model, config.finetune)
+    if world.is_main:
+        start.record(built.runtime.run_dir, built.frozen)
+    start.load()
+
+
+def _write_adapters(built: "Built[Any]", checkpoints: "Checkpoints") -> None:
+    """Write the adapters that were trained, the best, as other programs read them."""
+    from runwright.rundir.checkpoint import read_weights
+    from runwright.training.finetune.adapter_files import write_adapters
+
+    lora = built.config.finetune.lora
+    if not lora.layers or lora.merge:
+        return
+    newest = checkpoints.best if checkpoints.best.exists() else checkpoints.newest()
+    if newest is not None:
+        weights = read_weights(newest)
+        folder = write_adapters(built.runtime.run_dir, built.model, weights, built.config.finetune)
+        log.info("Wrote the adapters to %s.", folder)
 
 
 @contextlib.contextmanager

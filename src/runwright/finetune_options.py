@@ -1,0 +1,193 @@
+"""What a person may set of a training that starts from the weights of another, as pure data."""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from typing_extensions import override
+
+from runwright.factory import Settings, option, settings
+from runwright.name_patterns import NamePattern
+
+_DIGEST: Final = re.compile(r"[0-9a-fA-F]{8,64}")
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_PATTERN: Final = "a part of the name, or re:EXPRESSION"
+
+
+def is_url(checkpoint: str) -> bool:
+    """Whether a checkpoint is to be fetched from elsewhere."""
+    return _SCHEME.match(checkpoint) is not None
+
+
+@settings
+class SourceOptions(Settings):
+    """A file of weights, and how the names in it become those of the model."""
+
+    checkpoint: str | None = option(
+        default=None,
+        doc="weights to start from: a .safetensors, .pth, .pt or .ckpt file, a run directory (its "
+        "best weights), or an https URL; null for none",
+    )
+    sha256: str | None = option(
+        default=None, doc="SHA-256 of the file, or its first digits; a URL needs one"
+    )
+    model_key: str = option(
+        default="state_dict|model",
+        doc="where in a .pth, .pt or .ckpt file the weights are: the first of these keys; without "
+        "any of them, the whole is taken",
+    )
+    rename: dict[str, str] = option(
+        default={},
+        doc=f"changes of the names in the file, {{old: new}}, in this order; old is {_PATTERN}",
+    )
+    drop: list[str] = option(
+        default=[], doc=f"names (renamed) not to take from the file: {_PATTERN}"
+    )
+    strict: bool = option(
+        default=True, doc="whether every tensor of the file must have its place in the model"
+    )
+
+    @override
+    def problems(self) -> Iterator[str]:
+        if self.checkpoint is None:
+            return
+        if not self.checkpoint.strip():
+            yield "`checkpoint` is empty; null is for none"
+        if is_url(self.checkpoint):
+            if not self.checkpoint.startswith("https://"):
+                yield f"`checkpoint` must be a path or an https URL, got {self.checkpoint}"
+            elif self.sha256 is None:
+                yield (
+                    f"`sha256` must be given with `checkpoint`={self.checkpoint}, so that it is "
+                    "the same file every time. Many names end with its first digits "
+                    "(resnet18-f37072fd.pth); else download it once and take `sha256sum FILE`"
+                )
+        if self.sha256 is not None and not _DIGEST.fullmatch(self.sha256):
+            yield f"`sha256` must be 64 hexadecimal digits, or the first 8 or more: {self.sha256}"
+        if not all(self.model_key.split("|")):
+            yield f"`model_key` has an empty key between its bars: '{self.model_key}'"
+        yield from self._problems_of_renaming()
+        yield from problems_of_patterns("drop", self.drop)
+
+    def _problems_of_renaming(self) -> Iterator[str]:
+        before: list[tuple[str, str]] = []
+        for old, new in self.rename.items():
+            pattern = NamePattern(old)
+            problem = pattern.problem() or pattern.replacement_problem(new)
+            if problem is not None:
+                yield f"`rename`: '{old}' {problem}"
+                continue
+            if old == new:
+                yield f"`rename`: '{old}' would stay what it is"
+            for earlier, became in before:
+                if earlier == new and became == old:
+                    yield (
+                        f"`rename`: '{old}' becomes '{new}' after '{earlier}' has become "
+                        f"'{became}', so that both end as '{new}'. To swap two names, go by a third"
+                    )
+            before.append((old, new))
+
+
+def problems_of_patterns(name: str, patterns: list[str]) -> Iterator[str]:
+    """What is wrong with patterns whatever they are looked for in, as `problems` has it."""
+    for text in patterns:
+        if (problem := NamePattern(text).problem()) is not None:
+            yield f"`{name}`: '{text}' {problem}"
+
+
+def without_effect(cfg: Settings, lacking: str, *, others: tuple[str, ...] = ()) -> Iterator[str]:
+    """The options that were set and do nothing, because something else was not.
+
+    Args:
+        cfg: the options.
+        lacking: what is not set, in backticks.
+        others: those that do not depend on it.
+    """
+    for field in dataclasses.fields(cfg):  # pyright: ignore[reportArgumentType]  # every subclass is a dataclass
+        made = field.default_factory
+        usual = field.default if made is dataclasses.MISSING else made()
+        if field.name not in others and getattr(cfg, field.name) != usual:
+            yield f"`{field.name}` has no effect without {lacking}"
+
+
+@settings
+class CheckpointSource(SourceOptions):
+    """A further checkpoint, of a part of the model."""
+
+    checkpoint: str = option(  # pyright: ignore[reportGeneralTypeIssues]  # without a default here
+        doc="the file, run directory or https URL"
+    )
+
+
+@settings
+class LoraCfg(Settings):
+    """Low-rank adapters (Hu et al. 2021, https://arxiv.org/abs/2106.09685): W + B·A·alpha/rank."""
+
+    layers: list[str] = option(
+        default=[],
+        doc=f"layers (nn.Linear, nn.Conv2d) that get adapters: {_PATTERN}. All else is frozen, but "
+        "for the tensors of finetune.reset and of train",
+    )
+    rank: int = option(default=8, ge=1, doc="rank of B·A of an nn.Linear")
+    conv_rank: int = option(default=4, ge=1, doc="rank of B·A of an nn.Conv2d")
+    alpha: float = option(default=1.0, gt=0, doc="B·A counts alpha/rank times")
+    train: list[str] = option(
+        default=[], doc=f"parameters to train besides the adapters, such as a head: {_PATTERN}"
+    )
+    checkpoint: str | None = option(
+        default=None,
+        doc="adapters to start from: a folder as the peft package writes it, or a file of them",
+    )
+    merge: bool = option(
+        default=False,
+        doc="whether to add the adapters that are loaded to the weights, and to train without any",
+    )
+
+    @override
+    def problems(self) -> Iterator[str]:
+        yield from problems_of_patterns("layers", self.layers)
+        yield from problems_of_patterns("train", self.train)
+        if not self.layers:
+            yield from without_effect(self, "`layers`, which names what gets adapters")
+        if self.checkpoint is not None and is_url(self.checkpoint):
+            yield f"`checkpoint` must be a path, got {self.checkpoint}"
+        if self.merge and self.train:
+            yield "`train` has no effect with `merge`, after which all is trained"
+
+
+@settings
+class FinetuneCfg(SourceOptions):
+    """Start from the weights of another training, and train a part of the model."""
+
+    reset: list[str] = option(
+        default=[],
+        doc="tensors of the model that begin anew whatever the file has, such as a head of "
+        f"another size: {_PATTERN}",
+    )
+    min_matched: float = option(
+        default=0.5,
+        ge=0,
+        le=1,
+        doc="share of the model that the checkpoints must fill at least, of its tensors and of its "
+        "numbers, those of reset left out",
+    )
+    additional: list[CheckpointSource] = option(
+        default=[], doc="further checkpoints, loaded in this order after the first"
+    )
+    lora: LoraCfg = option(default=LoraCfg(), doc="low-rank adapters")
+    freeze: list[str] = option(default=[], doc=f"parameters that are not trained: {_PATTERN}")
+    freeze_invert: bool = option(
+        default=False, doc="whether to train the parameters of freeze and freeze all others"
+    )
+
+    @override
+    def problems(self) -> Iterator[str]:
+        yield from super().problems()
+        yield from problems_of_patterns("reset", self.reset)
+        yield from problems_of_patterns("freeze", self.freeze)
+        if self.checkpoint is None:
+            others = ("additional", "lora", "freeze", "freeze_invert")
+            yield from without_effect(self, "`checkpoint`", others=others)
+        if self.freeze_invert and not self.freeze:
+            yield "`freeze_invert` has no effect without `freeze`, which names what is trained"
