@@ -11,11 +11,22 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 from typing_extensions import override
 
-from runwright import ConfigError, ModelFactory, RunError, factory, load, merge_adapters
+from conftest import last_of_each
+from runwright import (
+    ConfigError,
+    ModelFactory,
+    RunError,
+    compose,
+    factory,
+    load,
+    merge_adapters,
+)
 from runwright.finetune_options import FinetuneCfg, LoraCfg
 from runwright.rundir.checkpoint import read_weights
 from runwright.training.finetune.lora import add_adapters
 from runwright.training.finetune.start import prepare
+from torchrun import OPTIONS as CNN
+from torchrun import finish, start_copies
 from toy_domain import SetDims
 from training.finetune.conftest import finetune, network
 
@@ -223,3 +234,23 @@ class _ReadingWeights(nn.Module):
 def test_adapters_that_have_no_part_in_what_is_computed_end_the_first_step() -> None:
     with pytest.raises(RunError, match="The adapters of 1 layers have no part .*: read"):
         finetune("run", "model=reading_weights", "finetune.lora.layers=[read,called]")
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_several_processes_train_the_same_adapters(parallel: str) -> None:
+    small = ("dm=cmnist", "model=fcn", "model.hidden_dim=16", "model.num_hidden=2")
+    options = last_of_each(*CNN, *small, "training.epochs=1", "training.limit_train_batches=6")
+    compose(options).run("base")
+    before = read_weights(Path("base/checkpoints/best.safetensors"))
+    told = ["finetune.checkpoint=base", "finetune.lora.layers=['re:^[12]']"]
+    told += ["finetune.freeze=['re:^1.*lora_A']", f"training.parallel={parallel}"]
+    finish(start_copies(*told, "hydra.run.dir=run", options=options))
+    after = read_weights(Path("run/checkpoints/last.safetensors"))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    adapters = read_weights(Path("run/adapter/adapter_model.safetensors"))
+    names = {name.removeprefix("base_model.model.").removesuffix(".weight") for name in adapters}
+    assert names == after.keys() - before.keys()
+    compose([*options, *told[:-1]]).run("alone")
+    alone = read_weights(Path("alone/checkpoints/last.safetensors"))
+    for name in names:
+        assert torch.allclose(alone[name], after[name], atol=1e-5), name
