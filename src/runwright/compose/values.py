@@ -67,8 +67,8 @@ def as_typed(value: Any, text: str, hint: Any) -> Any:
         member = next((typing.get_args(k)[0] for k in kinds if _is_a(k, list, tuple)), Any)
         return _retyped_list(cast("list[Any]", value), text, member)
     if isinstance(value, dict):
-        member = next((typing.get_args(k)[1] for k in kinds if _is_a(k, dict)), Any)
-        return _retyped_dict(cast("dict[Any, Any]", value), text, member)
+        types = next((typing.get_args(k) for k in kinds if _is_a(k, dict)), (Any, Any))
+        return _retyped_dict(cast("dict[Any, Any]", value), text, *types)
     return text.strip() if takes_text(value, hint) else value
 
 
@@ -90,12 +90,15 @@ def _retyped_list(values: list[Any], text: str, member: Any) -> list[Any]:
     return [as_typed(value, part, member) for value, part in zip(values, parts, strict=True)]
 
 
-def _retyped_dict(values: dict[Any, Any], text: str, member: Any) -> dict[Any, Any]:
+def _retyped_dict(values: dict[Any, Any], text: str, name: Any, member: Any) -> dict[Any, Any]:
     parts = list(split(text.strip()[1:-1]))
     if len(parts) != len(values):
         return values
     items = zip(values.items(), parts, strict=True)
-    return {key: as_typed(value, _behind(part, ":"), member) for (key, value), part in items}
+    return {
+        as_typed(key, part.partition(":")[0], name): as_typed(value, _behind(part, ":"), member)
+        for (key, value), part in items
+    }
 
 
 def split(text: str) -> Iterator[str]:
