@@ -110,7 +110,8 @@ class CheckpointCfg(Settings):
     )
     load: Path | None = option(
         default=None,
-        doc="weights to start from: a .safetensors file, or a run directory (its best weights)",
+        doc="weights of exactly this model, to measure or to start from: a .safetensors file or a "
+        "run directory (its best weights); finetune.checkpoint adapts others",
     )
     allow_changes: bool = option(
         harmless=True,
@@ -161,7 +162,7 @@ class Config(Settings):
     training: TrainingCfg = option(default=TrainingCfg(), doc="the training loop")
     checkpoint: CheckpointCfg = option(default=CheckpointCfg(), doc="the checkpoints")
     finetune: FinetuneCfg = option(
-        default=FinetuneCfg(), doc="starting from the weights of another training"
+        default=FinetuneCfg(), doc="starting from existing weights, and training a part of them"
     )
     wandb: WandbCfg = option(default=WandbCfg(), doc="Weights & Biases")
     tensorboard: bool = option(
@@ -189,8 +190,8 @@ class Config(Settings):
     def problems(self) -> Iterator[str]:
         if self.stage == "fit" and self.finetune.checkpoint and self.checkpoint.load:
             yield (
-                "`checkpoint.load` and `finetune.checkpoint` both name weights to start from; the "
-                "first takes those of this very model, the second adapts others"
+                "`checkpoint.load` and `finetune.checkpoint` are both weights to start from; the "
+                "first takes those of exactly this model, the second adapts those of another"
             )
         published = type_argument(type(self.dm))
         if not isinstance(published, type):

@@ -1,4 +1,4 @@
-"""What a person may set of a training that starts from the weights of another, as pure data."""
+"""What a user may set in a training that starts from existing weights, as pure data."""
 
 import dataclasses
 import re
@@ -12,40 +12,41 @@ from runwright.name_patterns import NamePattern
 
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{8,64}")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_PATTERN: Final = "a part of the name, or re:EXPRESSION"
+_PATTERN: Final = "each a substring or re:REGEX"
 
 
 def is_url(checkpoint: str) -> bool:
-    """Whether a checkpoint is to be fetched from elsewhere."""
+    """Whether a checkpoint has to be downloaded."""
     return _SCHEME.match(checkpoint) is not None
 
 
 @settings
 class SourceOptions(Settings):
-    """A file of weights, and how the names in it become those of the model."""
+    """A file of weights, and how its names become those of the model."""
 
     checkpoint: str | None = option(
         default=None,
         doc="weights to start from: a .safetensors, .pth, .pt or .ckpt file, a run directory (its "
-        "best weights), or an https URL; null for none",
+        "best weights) or an https URL; null for none",
     )
     sha256: str | None = option(
-        default=None, doc="SHA-256 of the file, or its first digits; a URL needs one"
+        default=None, doc="SHA-256 of the file, or at least its first 8 digits; required for a URL"
     )
     model_key: str = option(
         default="state_dict|model",
-        doc="where in a .pth, .pt or .ckpt file the weights are: the first of these keys; without "
-        "any of them, the whole is taken",
+        doc="key of the weights in a .pth, .pt or .ckpt file; of a|b the first that exists; if "
+        "none does, the file itself",
     )
     rename: dict[str, str] = option(
         default={},
-        doc=f"changes of the names in the file, {{old: new}}, in this order; old is {_PATTERN}",
+        doc="replacements in the names of the file, {old: new}, in this order; old is a substring "
+        "or re:REGEX",
     )
     drop: list[str] = option(
-        default=[], doc=f"names (renamed) not to take from the file: {_PATTERN}"
+        default=[], doc=f"names in the file to ignore, after renaming; {_PATTERN}"
     )
     strict: bool = option(
-        default=True, doc="whether every tensor of the file must have its place in the model"
+        default=True, doc="whether every tensor in the file must exist in the model"
     )
 
     @override
@@ -60,13 +61,13 @@ class SourceOptions(Settings):
             elif self.sha256 is None:
                 yield (
                     f"`sha256` must be given with `checkpoint`={self.checkpoint}, so that it is "
-                    "the same file every time. Many names end with its first digits "
-                    "(resnet18-f37072fd.pth); else download it once and take `sha256sum FILE`"
+                    "always the same file. Many file names contain its first digits "
+                    "(resnet18-f37072fd.pth); otherwise download it once and run sha256sum"
                 )
         if self.sha256 is not None and not _DIGEST.fullmatch(self.sha256):
-            yield f"`sha256` must be 64 hexadecimal digits, or the first 8 or more: {self.sha256}"
+            yield f"`sha256` must be 64 hexadecimal digits or at least the first 8, got {self.sha256}"
         if not all(self.model_key.split("|")):
-            yield f"`model_key` has an empty key between its bars: '{self.model_key}'"
+            yield f"`model_key` contains an empty key: '{self.model_key}'"
         yield from self._problems_of_renaming()
         yield from problems_of_patterns("drop", self.drop)
 
@@ -79,12 +80,12 @@ class SourceOptions(Settings):
                 yield f"`rename`: '{old}' {problem}"
                 continue
             if old == new:
-                yield f"`rename`: '{old}' would stay what it is"
+                yield f"`rename`: '{old}' is replaced by itself"
             for earlier, became in before:
                 if earlier == new and became == old:
                     yield (
-                        f"`rename`: '{old}' becomes '{new}' after '{earlier}' has become "
-                        f"'{became}', so that both end as '{new}'. To swap two names, go by a third"
+                        f"`rename`: '{earlier}' becomes '{became}' and then '{new}' again, as does "
+                        f"'{old}'. To swap two names, rename one of them to a third name first"
                     )
             before.append((old, new))
 
@@ -113,7 +114,7 @@ def without_effect(cfg: Settings, lacking: str, *, others: tuple[str, ...] = ())
 
 @settings
 class CheckpointSource(SourceOptions):
-    """A further checkpoint, of a part of the model."""
+    """A further checkpoint, e.g. of a part of the model."""
 
     checkpoint: str = option(  # pyright: ignore[reportGeneralTypeIssues]  # without a default here
         doc="the file, run directory or https URL"
@@ -126,22 +127,23 @@ class LoraCfg(Settings):
 
     layers: list[str] = option(
         default=[],
-        doc=f"layers (nn.Linear, nn.Conv2d) that get adapters: {_PATTERN}. All else is frozen, but "
-        "for the tensors of finetune.reset and of train",
+        doc="nn.Linear and nn.Conv2d layers that get adapters, while everything except "
+        f"finetune.reset and train is frozen; {_PATTERN}",
     )
-    rank: int = option(default=8, ge=1, doc="rank of B·A of an nn.Linear")
-    conv_rank: int = option(default=4, ge=1, doc="rank of B·A of an nn.Conv2d")
-    alpha: float = option(default=1.0, gt=0, doc="B·A counts alpha/rank times")
+    rank: int = option(default=8, ge=1, doc="rank of the adapters of nn.Linear")
+    conv_rank: int = option(default=4, ge=1, doc="rank of the adapters of nn.Conv2d")
+    alpha: float = option(default=1.0, gt=0, doc="adapters are scaled by alpha/rank")
     train: list[str] = option(
-        default=[], doc=f"parameters to train besides the adapters, such as a head: {_PATTERN}"
+        default=[], doc=f"parameters to train besides the adapters, e.g. a head; {_PATTERN}"
     )
     checkpoint: str | None = option(
         default=None,
-        doc="adapters to start from: a folder as the peft package writes it, or a file of them",
+        doc="adapters to start from: a folder in the format of the peft package, a run directory "
+        "or a file",
     )
     merge: bool = option(
         default=False,
-        doc="whether to add the adapters that are loaded to the weights, and to train without any",
+        doc="whether to fold the loaded adapters into the weights and train without adapters",
     )
 
     @override
@@ -149,36 +151,36 @@ class LoraCfg(Settings):
         yield from problems_of_patterns("layers", self.layers)
         yield from problems_of_patterns("train", self.train)
         if not self.layers:
-            yield from without_effect(self, "`layers`, which names what gets adapters")
+            yield from without_effect(self, "`layers`")
         if self.checkpoint is not None and is_url(self.checkpoint):
             yield f"`checkpoint` must be a path, got {self.checkpoint}"
         if self.merge and self.train:
-            yield "`train` has no effect with `merge`, after which all is trained"
+            yield "`train` has no effect with `merge`, after which everything is trained"
 
 
 @settings
 class FinetuneCfg(SourceOptions):
-    """Start from the weights of another training, and train a part of the model."""
+    """Start from existing weights, and train all or part of the model."""
 
     reset: list[str] = option(
         default=[],
-        doc="tensors of the model that begin anew whatever the file has, such as a head of "
-        f"another size: {_PATTERN}",
+        doc="tensors of the model that keep their fresh values, e.g. a head of another size; "
+        f"{_PATTERN}",
     )
     min_matched: float = option(
         default=0.5,
         ge=0,
         le=1,
-        doc="share of the model that the checkpoints must fill at least, of its tensors and of its "
-        "numbers, those of reset left out",
+        doc="fraction of the model, apart from reset, that must be loaded: of its tensors, and of "
+        "the numbers in them",
     )
     additional: list[CheckpointSource] = option(
-        default=[], doc="further checkpoints, loaded in this order after the first"
+        default=[], doc="further checkpoints, loaded after the first in this order"
     )
     lora: LoraCfg = option(default=LoraCfg(), doc="low-rank adapters")
-    freeze: list[str] = option(default=[], doc=f"parameters that are not trained: {_PATTERN}")
+    freeze: list[str] = option(default=[], doc=f"parameters to freeze; {_PATTERN}")
     freeze_invert: bool = option(
-        default=False, doc="whether to train the parameters of freeze and freeze all others"
+        default=False, doc="whether to freeze everything except what freeze matches"
     )
 
     @override
@@ -190,4 +192,4 @@ class FinetuneCfg(SourceOptions):
             others = ("additional", "lora", "freeze", "freeze_invert")
             yield from without_effect(self, "`checkpoint`", others=others)
         if self.freeze_invert and not self.freeze:
-            yield "`freeze_invert` has no effect without `freeze`, which names what is trained"
+            yield "`freeze_invert` has no effect without `freeze`"

@@ -1,4 +1,4 @@
-"""Patterns on the names of tensors and modules: a part of the name, or `re:` and an expression."""
+"""Patterns on names of tensors and modules: a substring, or a regular expression after `re:`."""
 
 import re
 from collections.abc import Iterable
@@ -17,24 +17,24 @@ class NamePattern:
     """A pattern as it is written in a configuration.
 
     Attributes:
-        text: `encoder.` is met by every name that has these characters anywhere; what begins with
-            `re:` is a regular expression, which is looked for anywhere too.
+        text: `encoder.` matches every name that contains it; after `re:` comes a regular
+            expression, which is searched for anywhere in the name.
     """
 
     text: str
 
     def problem(self) -> str | None:
-        """What is wrong with it, whatever the names are; None if nothing is."""
+        """What is wrong with the pattern itself, or None."""
         if not self.text.removeprefix(REGEX):
-            return "is empty, which every name has in it"
+            return "is empty and would match every name"
         try:
             self._compiled()
         except re.error as error:
-            return f"is no regular expression: {error}"
+            return f"is not a valid regular expression: {error}"
         return None
 
     def is_met_by(self, name: str) -> bool:
-        """Whether a name has it."""
+        """Whether it matches a name."""
         return self._compiled().search(name) is not None
 
     def replaced(self, new: str, name: str) -> str:
@@ -60,7 +60,7 @@ class NamePattern:
 
 
 def met_by_none(texts: Iterable[str], names: Iterable[str], what: str) -> list[str]:
-    """A sentence for every pattern that no name has, with the nearest that is there.
+    """A sentence for every pattern that matches no name, with the nearest one that would.
 
     Args:
         texts: the patterns.
@@ -78,6 +78,6 @@ def met_by_none(texts: Iterable[str], names: Iterable[str], what: str) -> list[s
         hint = did_you_mean(plain, parts).partition(" Allowed:")[0]
         meant = f" {hint}" if hint.startswith("Did") else ""
         shown = ", ".join(tops[:_MOST_SHOWN]) + (", …" if len(tops) > _MOST_SHOWN else "")
-        there = f" They begin with {shown}." if tops else " There is none."
-        sentences.append(f"'{text}' is in the name of no {what}.{meant}{there}")
+        there = f" Names start with {shown}." if tops else " There is none."
+        sentences.append(f"'{text}' matches no {what}.{meant}{there}")
     return sentences

@@ -115,7 +115,7 @@ FAULTY = {
     ),
     "experiment/frozen.yaml": (
         "# @package _global_\nfinetune: {freeze: [wieght]}",
-        "finetune.freeze: 'wieght' is in the name of no parameter of the model. Did you mean",
+        "finetune.freeze: 'wieght' matches no parameter of the model. Did you mean",
     ),
     "experiment/sub/two.yaml": (
         "# @package _global_\nsede: 1\nopt: {lr: high}",

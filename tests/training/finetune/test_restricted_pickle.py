@@ -121,7 +121,7 @@ def test_a_program_of_torch_jit_is_not_loaded(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:  # what makes it one; torch.jit itself warns
         for name in ("data.pkl", "constants.pkl", "code/__torch__.py"):
             archive.writestr(f"program/{name}", b"")
-    with pytest.raises(UserError, match="is a program of torch.jit, which is not run"):
+    with pytest.raises(UserError, match="is a TorchScript program, which is not run"):
         read_checkpoint(path)
 
 
@@ -138,7 +138,7 @@ def set_attribute(target: bytes, name: str, value: bytes) -> bytes:
 def test_a_file_cannot_change_what_reads_it(target: bytes, tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(set_attribute(target, "__call__", b"ccollections\nOrderedDict\n"))
-    with pytest.raises(UserError, match="cannot be read as a file of torch"):
+    with pytest.raises(UserError, match="cannot be read as a torch file"):
         read_checkpoint(path)
     torch.save(tensors(), path)
     assert weights_in(path, SourceOptions(), "finetune").tensors.keys() == tensors().keys()

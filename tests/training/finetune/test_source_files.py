@@ -124,7 +124,9 @@ def test_the_first_digits_of_the_sha256_will_do(server: Server) -> None:
 def test_another_file_than_was_asked_for_is_not_kept(server: Server) -> None:
     digest = serve("base.pth")
     other = "0" * 64
-    with pytest.raises(UserError, match=rf"x\.sha256 says: its SHA-256 is {digest}, not {other}"):
+    with pytest.raises(
+        UserError, match=rf"the file of x\.sha256: its SHA-256 is {digest}, not {other}"
+    ):
         checked_file(f"{server.url}/base.pth", other, "x.checkpoint")
     assert not [path for path in cache_folder().rglob("*") if path.suffix == ".pth"]
 
@@ -134,9 +136,9 @@ def test_another_file_than_was_asked_for_is_not_kept(server: Server) -> None:
     [
         (
             "/nothing.pth",
-            r"cannot be fetched: File not found\. Try again later, or fetch it by other",
+            r"cannot be downloaded: File not found\. Try again later, or download it by other",
         ),
-        ("/away", "it leads on to http://localhost:9/weights.pth, which is no https URL"),
+        ("/away", "it redirects to http://localhost:9/weights.pth, which is not an https URL"),
     ],
 )
 def test_what_cannot_be_fetched_is_told(server: Server, address: str, said: str) -> None:
@@ -160,7 +162,7 @@ def test_who_it_comes_from_is_checked(server: Server, monkeypatch: pytest.Monkey
 def test_a_local_file_is_checked_too(weights: Path) -> None:
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert checked_file(str(weights), digest[:12], "x.checkpoint") == (weights, digest)
-    with pytest.raises(UserError, match="is another file than finetune.sha256 says"):
+    with pytest.raises(UserError, match="is not the file of finetune.sha256"):
         finetune("run", f"finetune.checkpoint={weights}", "finetune.sha256=0123456789")
 
 

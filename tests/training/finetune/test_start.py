@@ -64,9 +64,9 @@ def test_what_does_not_fit_is_told_with_what_to_do_about_it(tmp_path: Path) -> N
     state = {f"backbone.{n}": t for n, t in network().state_dict().items()}
     torch.save(state, "base.pth")
     said = refused("finetune.checkpoint=base.pth")
-    assert "finetune.checkpoint=base.pth is not of this model, 25 differences:" in said
+    assert "finetune.checkpoint=base.pth does not match the model, 25 differences:" in said
     assert "\n  missing: encoder.0.bias\n" in said
-    assert "Names would fit with finetune.rename={backbone.: ''}." in said
+    assert "The names would match with finetune.rename={backbone.: ''}." in said
     finetune("run", "finetune.checkpoint=base.pth", "finetune.rename={backbone.: ''}", *NO_STEP)
     assert report("run")["missing"] == []
 
@@ -92,13 +92,13 @@ def test_too_little_is_an_error_by_names_and_by_numbers(tmp_path: Path) -> None:
     torch.save(few, "few.pth")  # 2 of 12 tensors, about half of all numbers
     options = ("finetune.checkpoint=few.pth", "finetune.strict=false")
     said = refused(*options, "finetune.min_matched=0.4")
-    assert "fill 16.7% of the model's tensors and 47.1% of its numbers" in said
+    assert "cover 16.7% of the model's tensors and 47.1% of the numbers" in said
     finetune("run", *options, "finetune.min_matched=0.1", *NO_STEP)
     assert "head.0.weight" in report("run")["missing"]
     small = {n: t for n, t in state.items() if t.ndim == 1}
     torch.save(small, "small.pth")
     said = refused("finetune.checkpoint=small.pth", "finetune.strict=false")
-    assert "fill 66.7% of the model's tensors and 29.4% of its numbers" in said
+    assert "cover 66.7% of the model's tensors and 29.4% of the numbers" in said
 
 
 def test_all_mistakes_come_together_with_the_nearest_names(weights: Path) -> None:
@@ -120,19 +120,25 @@ def test_all_mistakes_come_together_with_the_nearest_names(weights: Path) -> Non
     ("overrides", "said"),
     [
         (["finetune.min_matched=1.5"], "finetune.min_matched must be ≥ 0, ≤ 1, got 1.5"),
-        (["finetune.freeze=['re:(']"], "finetune.freeze: 're:(' is no regular expression: "),
-        (["finetune.freeze=['']"], "finetune.freeze: '' is empty, which every name has in it"),
-        (["finetune.rename={a: b, b: a}"], "both end as 'a'. To swap two names, go by a third"),
+        (
+            ["finetune.freeze=['re:(']"],
+            "finetune.freeze: 're:(' is not a valid regular expression: ",
+        ),
+        (["finetune.freeze=['']"], "finetune.freeze: '' is empty and would match every name"),
+        (
+            ["finetune.rename={a: b, b: a}"],
+            "To swap two names, rename one of them to a third name first",
+        ),
         (["finetune.checkpoint=http://a.b/c"], "must be a path or an https URL"),
         (["finetune.checkpoint=https://a.b/c"], "finetune.sha256 must be given with"),
         (["finetune.sha256=xyz"], "finetune.sha256 must be 64 hexadecimal digits"),
-        (["finetune.rename={nothing: b}"], "finetune.rename: 'nothing' is in the name of no"),
-        (["finetune.drop=[hed]"], "finetune.drop: 'hed' is in the name of no tensor"),
-        (["finetune.model_key=ema_model"], "has no such key. Allowed: ema."),
+        (["finetune.rename={nothing: b}"], "finetune.rename: 'nothing' matches no"),
+        (["finetune.drop=[hed]"], "finetune.drop: 'hed' matches no tensor"),
+        (["finetune.model_key=ema_model"], "does not have this key. Allowed: ema."),
         (["finetune.freeze_invert=true"], "has no effect without finetune.freeze"),
         (["finetune.checkpoint=null", "finetune.strict=false"], "strict has no effect without"),
         (["finetune.lora.rank=4"], "finetune.lora.rank has no effect without finetune.lora.layers"),
-        (["checkpoint.load=run"], "checkpoint.load and finetune.checkpoint both name weights"),
+        (["checkpoint.load=run"], "checkpoint.load and finetune.checkpoint are both weights"),
         (["finetune.freeze=['re:.']"], "finetune.freeze leaves no parameter to train"),
     ],
     ids=str,

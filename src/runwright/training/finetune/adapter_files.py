@@ -64,17 +64,19 @@ def _refuse_other_kinds(path: Path, cfg: LoraCfg) -> None:
         options: Any = json.loads(path.read_text())
         kind, alpha = options["peft_type"], options["lora_alpha"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no configuration of LoRA adapters: {error!r}.") from error
+        raise UserError(f"{path} is not a LoRA configuration: {error!r}.") from error
     if kind != "LORA":
-        raise UserError(f"{path} is of adapters of the kind {kind}, and not of LORA.")
+        raise UserError(f"{path} configures adapters of type {kind}, not LORA.")
     if others := [name for name in _OTHERS if options.get(name)]:
-        raise UserError(f"{path} has {others[0]}=true, adapters that compute something else.")
+        raise UserError(f"{path} has {others[0]}=true, a variant that is not supported.")
     if alphas := options.get("alpha_pattern"):
-        raise UserError(f"{path} has an alpha for each layer, which is not read: {alphas}.")
+        raise UserError(
+            f"{path} has different alphas for different layers, which is not supported: {alphas}."
+        )
     if alpha != cfg.alpha:
         raise UserError(
-            f"finetune.lora.alpha={cfg.alpha:g}, but these adapters have {alpha:g} ({path}): give "
-            f"finetune.lora.alpha={alpha:g}."
+            f"finetune.lora.alpha={cfg.alpha:g}, but these adapters were trained with {alpha:g} "
+            f"({path}): set finetune.lora.alpha={alpha:g}."
         )
 
 

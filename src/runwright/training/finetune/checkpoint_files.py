@@ -44,7 +44,8 @@ def read_checkpoint(path: Path) -> Any:
         return read_weights(path)
     except UserError as error:
         raise UserError(
-            f"{path} is no whole .safetensors, .pth, .pt or .ckpt file: {error.__cause__ or error}."
+            f"{path} is not a complete .safetensors, .pth, .pt or .ckpt file: "
+            f"{error.__cause__ or error}."
         ) from error
 
 
@@ -63,7 +64,7 @@ def _unpickled(path: Path, *, mmap: bool) -> Any:
         raise UserError(f"{path}: {error.strerror or error}.") from error
     except Exception as error:  # a damaged pickle fails in many ways
         said = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
-        raise UserError(f"{path} cannot be read as a file of torch: {said}.") from error
+        raise UserError(f"{path} cannot be read as a torch file: {said}.") from error
 
 
 def _refuse_programs(path: Path) -> None:
@@ -72,14 +73,14 @@ def _refuse_programs(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             names = [name.partition("/")[2] for name in archive.namelist()]
     except (OSError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no whole file: {error}.") from error
+        raise UserError(f"{path} is not a complete file: {error}.") from error
     if "constants.pkl" in names:
         raise UserError(
-            f"{path} is a program of torch.jit, which is not run. Save its weights alone: "
+            f"{path} is a TorchScript program, which is not run. Save only its weights: "
             f"torch.save(torch.jit.load({path.name!r}).state_dict(), 'weights.pth')"
         )
     if "data.pkl" not in names:
-        raise UserError(f"{path} is a zip file, and none that torch.save wrote.")
+        raise UserError(f"{path} is a zip file that was not written by torch.save.")
 
 
 def _is_tar(path: Path) -> bool:

@@ -33,14 +33,14 @@ def freeze(model: nn.Module, cfg: FinetuneCfg) -> frozenset[str]:
     trained = [p for p in model.parameters() if id(p) in names]
     if not any(parameter.requires_grad for parameter in trained):
         raise UserError(
-            "finetune.freeze leaves no parameter to train. Name fewer, or take "
+            "finetune.freeze leaves no parameter to train. Freeze less, or set "
             f"finetune.freeze_invert={str(not cfg.freeze_invert).lower()}."
         )
     left = [name for place in names.values() for name in place]
     if _has_adapters(cfg) and not any(map(is_adapter, left)):
         raise UserError(
-            "finetune.freeze leaves no adapter of finetune.lora to train. All but the adapters is "
-            "frozen as it is; name what is to be frozen besides."
+            "finetune.freeze leaves no adapter of finetune.lora to train. finetune.lora freezes "
+            "the rest of the model by itself; freeze less."
         )
     return frozenset(_frozen_modules(model, cfg, names.keys()))
 

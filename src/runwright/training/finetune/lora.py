@@ -112,9 +112,9 @@ def refuse_idle_adapters(model: nn.Module, optimizer: Optimizer) -> None:
         if idle:
             shown = ", ".join(idle[:_MOST_SHOWN]) + (", …" if len(idle) > _MOST_SHOWN else "")
             raise RunError(
-                f"The adapters of {len(idle)} layers have no part in what is computed: {shown}. "
-                "Their weights are read by the module around them, which does not call them. Leave "
-                "them out of finetune.lora.layers."
+                f"The adapters of {len(idle)} layers are not used: {shown}. The module that "
+                "contains these layers reads their weights instead of calling them. Exclude them from "
+                "finetune.lora.layers."
             )
 
     handle = optimizer.register_step_pre_hook(check)

@@ -132,7 +132,7 @@ def differences(match: Match, missing: Collection[str], *, strict: bool) -> str 
     more = f"\n  … and {len(lines) - _MOST_SHOWN} more" if len(lines) > _MOST_SHOWN else ""
     plural = "" if len(lines) == 1 else "s"
     return (
-        f"{match.key}.checkpoint={match.checkpoint} is not of this model, {len(lines)} "
+        f"{match.key}.checkpoint={match.checkpoint} does not match the model, {len(lines)} "
         f"difference{plural}:\n  {shown}{more}\n" + " ".join(_advice(match, missing, unexpected))
     )
 
@@ -140,14 +140,14 @@ def differences(match: Match, missing: Collection[str], *, strict: bool) -> str 
 def _advice(match: Match, missing: Collection[str], unexpected: Collection[str]) -> Iterator[str]:
     renaming = _renaming(missing, unexpected)
     if renaming is not None:
-        yield f"Names would fit with {match.key}.rename={renaming}."
+        yield f"The names would match with {match.key}.rename={renaming}."
     if match.mismatched:
         heads = ",".join(sorted({name.rpartition(".")[0] or name for name in match.mismatched}))
-        yield f"What is to begin anew in another shape is named by finetune.reset=[{heads}]."
+        yield f"To keep fresh values for other shapes, set finetune.reset=[{heads}]."
     if renaming is None and (missing or unexpected):
         yield (
-            f"{match.key}.rename and {match.key}.drop change and leave out names of the file, "
-            f"finetune.reset names what begins anew, and {match.key}.strict=false takes what fits."
+            f"{match.key}.rename changes names in the file and {match.key}.drop ignores them, "
+            f"finetune.reset keeps fresh values, and {match.key}.strict=false loads what matches."
         )
 
 

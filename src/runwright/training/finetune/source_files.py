@@ -109,13 +109,13 @@ class _OnlyHttps(urllib.request.HTTPRedirectHandler):
         newurl: str,
     ) -> urllib.request.Request | None:
         if not newurl.startswith("https://"):
-            raise HTTPException(f"it leads on to {newurl}, which is no https URL")
+            raise HTTPException(f"it redirects to {newurl}, which is not an https URL")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _fetch(url: str, sha256: str, path: Path, option: str) -> None:
     """Fetch a file into the cache: all of it with the right SHA-256, or nothing."""
-    log.info("Fetching %s to %s.", url, path)
+    log.info("Downloading %s to %s.", url, path)
     digest = hashlib.sha256()
     try:
         opener = urllib.request.build_opener(_OnlyHttps())
@@ -134,8 +134,8 @@ def _fetch(url: str, sha256: str, path: Path, option: str) -> None:
     except (OSError, HTTPException) as error:  # urllib's URLError is an OSError
         reason: Any = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
         raise RunError(
-            f"{option}={url} cannot be fetched: {reason}. Try again later, or fetch it by other "
-            f"means and put it at {path}, or give its path."
+            f"{option}={url} cannot be downloaded: {reason}. Try again later, or download it by "
+            f"other means and put it at {path}."
         ) from error
 
 
@@ -157,6 +157,6 @@ def _is_right(digest: str, sha256: str | None) -> bool:
 
 def _other_file(option: str, checkpoint: str | Path, digest: str, sha256: str | None) -> UserError:
     return UserError(
-        f"{option}={checkpoint} is another file than {option.rpartition('.')[0]}.sha256 says: its "
-        f"SHA-256 is {digest}, not {sha256}."
+        f"{option}={checkpoint} is not the file of {option.rpartition('.')[0]}.sha256: its SHA-256 "
+        f"is {digest}, not {sha256}."
     )

@@ -131,8 +131,8 @@ class Start:
             if adapters and not cfg.lora.layers:
                 yield (
                     f"{match.key}.checkpoint={match.checkpoint} has adapters ({adapters[0]}, …): "
-                    "name their layers with finetune.lora.layers, to train them or, with "
-                    "finetune.lora.merge=true, to add them to the weights; or leave them out with "
+                    "list their layers in finetune.lora.layers, to train them or, with "
+                    "finetune.lora.merge=true, to fold them into the weights; or ignore them with "
                     f"{match.key}.drop=[lora_]."
                 )
                 continue
@@ -145,10 +145,10 @@ class Start:
             elif not match.matched and not match.reset:
                 yield (
                     f"{match.key}.checkpoint={match.checkpoint}: none of its tensors "
-                    f"({', '.join([*match.weights.tensors][:_MOST_SHOWN])} …) is one of the model."
+                    f"({', '.join([*match.weights.tensors][:_MOST_SHOWN])} …) is in the model."
                 )
         if cfg.lora.merge and not any(is_adapter(n) for m in matches for n in m.matched):
-            yield "finetune.lora.merge: no checkpoint has adapters to add to the weights."
+            yield "finetune.lora.merge: no checkpoint has adapters to fold into the weights."
 
     def _too_few(self) -> Iterator[str]:
         of_names, of_numbers = self._target.coverage(self._matches)
@@ -156,10 +156,10 @@ class Start:
         if min(of_names, of_numbers) >= least:
             return
         yield (
-            f"The checkpoints of finetune fill {of_names:.1%} of the model's tensors and "
-            f"{of_numbers:.1%} of its numbers, less than finetune.min_matched={least:g}. Missing: "
-            f"{_listed(self._target.missing(self._matches))}. Look at finetune.rename, name what "
-            "is to begin anew with finetune.reset, or lower finetune.min_matched."
+            f"The checkpoints cover {of_names:.1%} of the model's tensors and {of_numbers:.1%} of "
+            f"the numbers in them, less than finetune.min_matched={least:g}. Missing: "
+            f"{_listed(self._target.missing(self._matches))}. Check finetune.rename, list what is "
+            "to keep fresh values in finetune.reset, or lower finetune.min_matched."
         )
 
     @property
@@ -195,16 +195,18 @@ class Start:
             for what, names in (
                 ("unexpected", match.unexpected),
                 ("other shapes", shapes),
-                ("begin anew", match.reset),
+                ("reset", match.reset),
                 ("dropped", match.weights.dropped),
-                ("no tensors", match.weights.no_tensors),
-                ("not read, as they are neither tensors nor plain values", match.weights.foreign),
+                ("not tensors", match.weights.no_tensors),
+                ("classes not loaded", match.weights.foreign),
             ):
                 if names:
                     log.info("  %s (%d): %s", what, len(names), _listed(names))
         if self._cfg.checkpoint is not None:
             share = (100 * of_names, 100 * of_numbers)
-            log.info("%.1f %% of the model's tensors, %.1f %% of its numbers.", *share)
+            log.info(
+                "Loaded %.1f %% of the model's tensors, %.1f %% of the numbers in them.", *share
+            )
         if missing:
             log.warning("  missing (%d): %s", len(missing), _listed(missing))
         parameters = list(self._model.parameters())

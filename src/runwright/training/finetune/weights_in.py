@@ -54,7 +54,8 @@ def weights_in(path: Path, source: SourceOptions, key: str) -> Weights:
     if odd := {n: _kind(v) for n, v in others.items() if isinstance(v, Foreign | dict)}:
         listed = ", ".join(f"{name} ({kind})" for name, kind in sorted(odd.items())[:8])
         raise UserError(
-            f"{path} has no tensors where {key}.model_key={source.model_key} leads to: {listed}."
+            f"{path} has something other than tensors at {key}.model_key={source.model_key}: "
+            f"{listed}."
         )
     names = dict(zip(tensors, plain_names(list(tensors)), strict=True))
     for old, new in source.rename.items():
@@ -77,8 +78,8 @@ def _entries(whole: Any, model_key: str, option: str, path: Path) -> dict[str, A
     found: Any = whole
     if isinstance(found, Foreign):
         raise UserError(
-            f"{path} is an object of the class {found.what}, which is not made. Save its weights "
-            "alone: torch.save(model.state_dict(), 'weights.pth')."
+            f"{path} holds an object of the class {found.what}, which is not loaded. Save only its "
+            "weights: torch.save(model.state_dict(), 'weights.pth')."
         )
     if isinstance(found, dict) and not _are_weights(found):
         holder = cast("dict[Any, Any]", found)
@@ -89,21 +90,20 @@ def _entries(whole: Any, model_key: str, option: str, path: Path) -> dict[str, A
         elif unknown := [name for name in keys if name not in _USUAL_KEYS]:
             known = [str(name) for name, value in holder.items() if isinstance(value, dict)]
             raise UserError(
-                f"{option}={model_key}: {path} has no such key. {did_you_mean(unknown[0], known)}"
+                f"{option}={model_key}: {path} does not have this key. "
+                + did_you_mean(unknown[0], known)
             )
     for name in _UNWRAPPED:
         if isinstance(found, dict) and isinstance(found.get(name), dict):
             found = cast("dict[str, Any]", found)[name]
     if not isinstance(found, dict):
-        raise UserError(
-            f"{path} has no weights where {option}={model_key} leads to: {_kind(found)}."
-        )
+        raise UserError(f"{path} has no weights at {option}={model_key}: {_kind(found)}.")
     entries = cast("dict[Any, Any]", found)
     if not any(isinstance(value, Tensor) for value in entries.values()):
         listed = ", ".join(f"{name} ({_kind(value)})" for name, value in [*entries.items()][:8])
         raise UserError(
-            f"{path} has no weights where {option}={model_key} leads to, but "
-            f"{listed or 'nothing'}. Name the key that they are under."
+            f"{path} has no weights at {option}={model_key}, but {listed or 'nothing'}. Set it to "
+            "the key of the weights."
         )
     return {str(name): value for name, value in entries.items()}
 
