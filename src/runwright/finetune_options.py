@@ -65,7 +65,7 @@ class SourceOptions(Settings):
                     "(resnet18-f37072fd.pth); otherwise download it once and run sha256sum"
                 )
         if self.sha256 is not None and not _DIGEST.fullmatch(self.sha256):
-            yield f"`sha256` must be 64 hexadecimal digits or at least the first 8, got {self.sha256}"
+            yield f"`sha256` must be 64 hex digits, or at least the first 8, got {self.sha256}"
         if not all(self.model_key.split("|")):
             yield f"`model_key` contains an empty key: '{self.model_key}'"
         yield from self._problems_of_renaming()

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import last_of_each
+from conftest import Run, last_of_each
 from runwright import ConfigError, compose
+from runwright.finetune_options import CheckpointSource
 from runwright.rundir.checkpoint import read_weights
 from training.finetune.conftest import OPTIONS, finetune, network
 
@@ -131,7 +132,7 @@ def test_all_mistakes_come_together_with_the_nearest_names(weights: Path) -> Non
         ),
         (["finetune.checkpoint=http://a.b/c"], "must be a path or an https URL"),
         (["finetune.checkpoint=https://a.b/c"], "finetune.sha256 must be given with"),
-        (["finetune.sha256=xyz"], "finetune.sha256 must be 64 hexadecimal digits"),
+        (["finetune.sha256=xyz"], "finetune.sha256 must be 64 hex digits"),
         (["finetune.rename={nothing: b}"], "finetune.rename: 'nothing' matches no"),
         (["finetune.drop=[hed]"], "finetune.drop: 'hed' matches no tensor"),
         (["finetune.model_key=ema_model"], "does not have this key. Allowed: ema."),
@@ -152,3 +153,47 @@ def test_mistakes_are_told_with_their_key(overrides: list[str], said: str) -> No
         finetune("refused", *options, *overrides)
     assert said in str(error.value)
     assert not Path("refused").exists()
+
+
+def test_further_checkpoints_fill_parts_in_their_order(weights: Path) -> None:
+    head = {f"0.{n}": t for n, t in network(seed=1).head.state_dict().items()}
+    torch.save(head, "head.pth")
+    torch.save({**network(seed=2).encoder.state_dict(), "other": torch.ones(1)}, "encoder.pth")
+    config = compose(last_of_each(*OPTIONS, *NO_STEP, f"finetune.checkpoint={weights}"))
+    sources = [
+        CheckpointSource(checkpoint="head.pth", rename={"re:^0\\.": "head."}),
+        CheckpointSource(checkpoint="encoder.pth", rename={"re:^": "encoder."}, strict=False),
+    ]
+    several = dataclasses.replace(config.finetune, additional=sources)
+    dataclasses.replace(config, finetune=several).run("run")
+    loaded = last("run")
+    assert torch.equal(loaded["head.2.weight"], network(seed=1).head.state_dict()["2.weight"])
+    assert torch.equal(loaded["encoder.0.weight"], network(seed=2).state_dict()["encoder.0.weight"])
+    assert report("run")["checkpoints"][2]["unexpected"] == ["encoder.other"]
+    strict = dataclasses.replace(sources[1], strict=True)
+    several = dataclasses.replace(config.finetune, additional=[sources[0], strict])
+    with pytest.raises(ConfigError, match=r"finetune\.additional\[1\]\.checkpoint=encoder.pth .*"):
+        dataclasses.replace(config, finetune=several).run("refused")
+    # What the first lacks, a further one may have.
+    torch.save(network().encoder.state_dict(), "part.pth")
+    whole = dataclasses.replace(
+        several, checkpoint="part.pth", rename={"re:^": "encoder."}, additional=sources[:1]
+    )
+    dataclasses.replace(config, finetune=whole).run("parts")
+    assert report("parts")["missing"] == []
+
+
+def test_a_multirun_goes_on_without_its_source(weights: Path, run_main: Run) -> None:
+    small = ("model=fcn", "model.hidden_dim=8", "gpu=-1", "pictures=false", "training.max_steps=4")
+    assert run_main(*small, "hydra.run.dir=base").returncode == 0
+    jobs = (*small, "-m", "seed=1,2", "hydra.sweep.dir=jobs", "finetune.checkpoint=moved")
+    done = run_main(*jobs)
+    assert done.returncode == 2
+    assert "finetune.checkpoint=moved: there is no such file" in done.stdout + done.stderr
+    assert not Path("jobs/0").exists()
+    Path("base").rename("moved")
+    assert run_main(*jobs, "training.val_every=1").returncode == 0
+    Path("moved").rename("base")
+    assert run_main(*jobs, "training.val_every=1").returncode == 0
+    longer = ("training.max_steps=6", "training.val_every=1", "checkpoint.allow_changes=true")
+    assert run_main(*last_of_each(*jobs, *longer)).returncode == 0

@@ -112,8 +112,8 @@ def refuse_idle_adapters(model: nn.Module, optimizer: Optimizer) -> None:
         if idle:
             shown = ", ".join(idle[:_MOST_SHOWN]) + (", …" if len(idle) > _MOST_SHOWN else "")
             raise RunError(
-                f"The adapters of {len(idle)} layers are not used: {shown}. The module that "
-                "contains these layers reads their weights instead of calling them. Exclude them from "
+                f"The adapters of {len(idle)} layers are not used: {shown}. The module around "
+                "these layers reads their weights instead of calling them. Exclude them from "
                 "finetune.lora.layers."
             )
 
