@@ -16,7 +16,7 @@ FLOORS: Final = {
     "base": "errors extras hints factory plain dims data batching model objective measures "
     "optimisation runtime distributed caller config figures custom_search_space meta_device "
     "model_size optimizer_arguments atomic_files predictions stage streaming workers parts "
-    "torch_datasets",
+    "torch_datasets finetune_options name_patterns",
     "run": "run trained preflight load",
     "front": "__init__",
     "app": "app",

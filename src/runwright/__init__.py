@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from runwright.figures import new_figure as new_figure
     from runwright.figures import save_figure as save_figure
     from runwright.load import LoadedRun as LoadedRun
+    from runwright.load import merge_adapters as merge_adapters
     from runwright.measures import Measure as Measure
     from runwright.measures import OutputObjective as OutputObjective
     from runwright.measures import WholeSplit as WholeSplit
@@ -74,7 +75,7 @@ _HOME: Final = {
     "extras": ("require_extra",),
     "factory": ("CONFIG_GROUPS", "Settings", "option", "settings"),
     "figures": ("new_figure", "save_figure"),
-    "load": ("LoadedRun",),
+    "load": ("LoadedRun", "merge_adapters"),
     "measures": ("Measure", "OutputObjective", "WholeSplit"),
     "model": ("ModelFactory",),
     "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),

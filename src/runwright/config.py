@@ -11,6 +11,7 @@ from runwright.data import DataModule
 from runwright.dims import accepts
 from runwright.errors import did_you_mean
 from runwright.factory import CONFIG_GROUPS, Settings, name_of, option, settings, type_argument
+from runwright.finetune_options import FinetuneCfg
 from runwright.model import ModelFactory
 from runwright.objective import ObjectiveFactory
 from runwright.optimisation import OptimisationCfg
@@ -154,7 +155,8 @@ class CheckpointCfg(Settings):
     )
     load: Path | None = option(
         default=None,
-        doc="weights to start from: a .safetensors file, or a run directory (its best weights)",
+        doc="weights of exactly this model, to measure or to start from: a .safetensors file or a "
+        "run directory (its best weights); finetune.checkpoint adapts others",
     )
     resume_from: Path | None = option(
         default=None,
@@ -218,6 +220,9 @@ class Config(Settings):
     opt: OptimisationCfg = option(default=OptimisationCfg(), doc="the optimiser")
     training: TrainingCfg = option(default=TrainingCfg(), doc="the training loop")
     checkpoint: CheckpointCfg = option(default=CheckpointCfg(), doc="the checkpoints")
+    finetune: FinetuneCfg = option(
+        default=FinetuneCfg(), doc="starting from existing weights, and training a part of them"
+    )
     wandb: WandbCfg = option(default=WandbCfg(), doc="Weights & Biases")
     tensorboard: bool = option(
         harmless=True, default=False, doc="whether to write TensorBoard files as well"
@@ -257,6 +262,11 @@ class Config(Settings):
 
     @override
     def problems(self) -> Iterator[str]:
+        if self.stage.trains and self.finetune.checkpoint and self.checkpoint.load:
+            yield (
+                "`checkpoint.load` and `finetune.checkpoint` are both weights to start from; the "
+                "first takes those of exactly this model, the second adapts those of another"
+            )
         if self.training.monitor == LAST and self.checkpoint.keep_best > 1:
             yield "`checkpoint.keep_best` must be 1 with `training.monitor`=last: there is one last"
         stages = [name for name in CONFIG_GROUPS["stage"] if name != "fit"]

@@ -73,3 +73,13 @@ def load(run_dir: Path | str, overrides: Sequence[str] = ()) -> LoadedRun:
             for row in MetricsCsv(path / "metrics.csv").rows()
         ],
     )
+
+
+def merge_adapters(model: "nn.Module") -> "nn.Module":
+    """Add every low-rank adapter of a model to the weights of its layer, in place.
+
+    The model computes the same, and its state dictionary has the names that it had without.
+    """
+    from runwright.training.finetune import lora
+
+    return lora.merge_adapters(model)

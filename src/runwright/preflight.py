@@ -13,8 +13,10 @@ from runwright.dims import Dims, accepts
 from runwright.errors import ConfigError, UserError
 from runwright.extras import require_extra
 from runwright.factory import Settings, all_settings, full_key, mistyped, settings_in, type_argument
+from runwright.finetune_options import FinetuneCfg
 from runwright.meta_device import on_meta_device, was_refused
 from runwright.model_size import bounded, refuse_without_memory
+from runwright.rundir.checkpoint import STATE_SUFFIX
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,17 +26,19 @@ if TYPE_CHECKING:
 _WITH_PREFLIGHT: Final = ("dm", "model", "objective", "opt")
 
 
-def problems(config: "Config", *, here: bool = True) -> list[str]:
+def problems(config: "Config", *, here: bool = True, begins: bool = True) -> list[str]:
     """Everything that is known to be wrong before a run directory is made and data are read.
 
     Args:
         config: what is to run.
         here: whether it runs on this machine, whose memory then has to suffice.
+        begins: whether a training begins, so that what it starts from must be there.
     """
     wrong = mistyped(config)
     above = {key.partition(".")[0] for key in wrong}
     right = {name: part for name, part in vars(config).items() if name not in above}
-    return [*wrong.values(), *_impossible_paths(config), *problems_of_parts(right, here=here)]
+    of_parts = problems_of_parts(right, here=here, begins=begins)
+    return [*wrong.values(), *_impossible_paths(config), *of_parts]
 
 
 def _impossible_paths(settings: Settings, key: str = "") -> Iterator[str]:
@@ -52,7 +56,9 @@ def _impossible_paths(settings: Settings, key: str = "") -> Iterator[str]:
                     yield f"{full}={str(value)!r}: {why}."
 
 
-def problems_of_parts(parts: Mapping[str, Any], *, here: bool = False) -> list[str]:
+def problems_of_parts(
+    parts: Mapping[str, Any], *, here: bool = False, begins: bool = True
+) -> list[str]:
     """What is known to be wrong with the options of a configuration that exist, by name.
 
     Where the Dims follow from the options, model and objective are built on the meta device,
@@ -61,6 +67,7 @@ def problems_of_parts(parts: Mapping[str, Any], *, here: bool = False) -> list[s
     import torch
 
     from runwright.training import wandb_log
+    from runwright.training.finetune.start import prepare
     from runwright.training.monitor import choose_monitor
 
     found: list[str] = []
@@ -86,23 +93,19 @@ def problems_of_parts(parts: Mapping[str, Any], *, here: bool = False) -> list[s
         is_right(lambda: require_extra("tensorboard", "tensorboard", "tensorboard=true"))
     dims: Dims | None = None
     try:
-        dims = right["dm"].expected_dims() if "dm" in right else None
+        dims = _known_dims(right)
     except UserError as error:
         found.append(str(error))
-    if dims is not None and _takes(right.get("objective"), dims):
-        try:
-            dims = cast("Dims", right["objective"].for_model(dims))
-        except UserError as error:  # what would be built from other Dims says nothing
-            found.append(str(error))
-            return found
+    finetune = parts.get("finetune", FinetuneCfg())
     if dims is None:
-        return found
+        return [*found, *_problems_of_start(parts, [], begins=begins)]
 
     built: list[nn.Module] = []
 
     def check_model() -> None:
         with bounded(f"model={chosen_name(right['model'])}"):
             model = right["model"].build(dims)
+            prepare(model, finetune)
         if "opt" in right:
             right["opt"].build(model)
             built.append(model)
@@ -117,6 +120,7 @@ def problems_of_parts(parts: Mapping[str, Any], *, here: bool = False) -> list[s
     for name, check in (("model", check_model), ("objective", check_objective)):
         if _takes(right.get(name), dims):
             found += _problems_of_building(check)
+    found += _problems_of_start(parts, built, begins=begins)
     alone = os.environ.get("WORLD_SIZE", "1") == "1"  # else each process may hold a part
     if here and alone and built and {"gpu", "stage"} <= parts.keys():
         named, is_trained = f"model={chosen_name(right['model'])}", parts["stage"].trains
@@ -127,9 +131,41 @@ def problems_of_parts(parts: Mapping[str, Any], *, here: bool = False) -> list[s
     return found
 
 
+def _known_dims(parts: Mapping[str, Any]) -> Dims | None:
+    """The Dims that a model is built from, with what the objective adds; None if data tell them.
+
+    Raises:
+        UserError: the data's options leave none, or the objective asks for what they do not have.
+    """
+    dims: Dims | None = parts["dm"].expected_dims() if "dm" in parts else None
+    if dims is None or not _takes(parts.get("objective"), dims):
+        return dims
+    return parts["objective"].for_model(dims)
+
+
 def _takes(part: Settings | None, dims: Dims) -> bool:
     """Whether there is a model or an objective, and it can be built from these Dims."""
     return part is not None and accepts(type_argument(type(part)), type(dims))
+
+
+def _problems_of_start(
+    parts: Mapping[str, Any], built: "list[nn.Module]", *, begins: bool
+) -> list[str]:
+    """What is wrong with the weights that a training begins with, before any are loaded.
+
+    Args:
+        parts: the options, by name.
+        built: the model on the meta device, or nothing where it is not known.
+        begins: whether a training begins.
+    """
+    from runwright.training.finetune.start import Start, unreadable
+
+    finetune: FinetuneCfg | None = parts.get("finetune")
+    if finetune is None or not begins or ("stage" in parts and not parts["stage"].trains):
+        return []
+    if not built:
+        return list(unreadable(finetune))
+    return Start(built[0], finetune, is_early=True).problems
 
 
 def _problems_of_building(check: Callable[[], None]) -> list[str]:
@@ -140,6 +176,8 @@ def _problems_of_building(check: Callable[[], None]) -> list[str]:
     except Exception as error:
         if was_refused(error):  # it starts from weights that are not downloaded yet
             return []
+        if isinstance(error, ConfigError):
+            return list(error.problems)
         if isinstance(error, UserError):
             return [str(error)]
         # What fails on this device (reading a number from a tensor) will work for real.
@@ -164,13 +202,20 @@ def check_jobs(pending: PendingJobs) -> None:
 def problems_of_jobs(pending: PendingJobs) -> list[str]:
     """What is wrong with the waiting jobs of a multirun, each with the job concerned."""
     jobs: dict[str, list[str]] = {}
+    begins = not _goes_on(pending)
     for overrides, config in pending.waiting.values():
-        for problem in problems(config, here=False):
+        for problem in problems(config, here=False, begins=begins):
             jobs.setdefault(problem, []).append(" ".join(overrides))
     return [
         f"{problem}\n   Job: {first}" + (f" (and {len(more)} like it)" if more else "")
         for problem, (first, *more) in jobs.items()
     ]
+
+
+def _goes_on(pending: PendingJobs) -> bool:
+    """Whether a multirun goes on in a folder where jobs of it have saved checkpoints."""
+    folder = pending.folder
+    return folder is not None and next(folder.rglob(f"last{STATE_SUFFIX}"), None) is not None
 
 
 def directions(config: "Config") -> tuple[dict[str, str], str | None]:

@@ -9,6 +9,7 @@ from runwright.caller import Caller
 from runwright.config import Config, chosen_name
 from runwright.errors import ConfigError, RunError, UserError
 from runwright.factory import CONFIG_GROUPS, Settings
+from runwright.finetune_options import FinetuneCfg
 from runwright.plain import plain_values
 from runwright.training.memory import explaining_out_of_memory
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from runwright.distributed import World
-    from runwright.rundir.checkpoint import Checkpoint
+    from runwright.rundir.checkpoint import Checkpoint, Checkpoints
     from runwright.rundir.directory import RunDir
     from runwright.runtime import Runtime
     from runwright.stage import Stage
@@ -66,7 +67,7 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
     from runwright.trained import training_dir
     from runwright.training.stop import StopRequest
 
-    if problems := preflight.problems(config):
+    if problems := preflight.problems(config, begins=_begins(config, run_dir)):
         raise ConfigError(problems)
     with (
         joined(config.gpu) as world,
@@ -104,6 +105,17 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
 Config.runner = staticmethod(run)
 
 
+def _begins(config: Config, run_dir: Path | str | None) -> bool:
+    """Whether a training begins in this directory, and is not gone on with."""
+    from runwright.rundir.checkpoint import Checkpoints
+
+    if not config.stage.trains:
+        return False
+    return (
+        run_dir is None or not Checkpoints(Path(run_dir) / "checkpoints", config.checkpoint).exist()
+    )
+
+
 def build(config: Config, runtime: "Runtime", world: "World") -> "Built[Any]":
     """Build the data, then the model and the objective that fit them.
 
@@ -112,6 +124,7 @@ def build(config: Config, runtime: "Runtime", world: "World") -> "Built[Any]":
             too small.
     """
     from runwright.training.built import Built
+    from runwright.training.finetune.start import prepare
     from runwright.training.model_summary import architecture
 
     with world.main_first(), _explaining_size("dm", config.dm):  # the main process fills the caches
@@ -119,12 +132,20 @@ def build(config: Config, runtime: "Runtime", world: "World") -> "Built[Any]":
     dims = config.objective.for_model(data.dims)
     with _explaining_size("model", config.model):
         model = config.model.build(dims)
+        frozen = prepare(model, config.finetune)
         log.info("Model architecture:\n%s", architecture(model, how=config.print_model))
         model = model.to(runtime.device)
     world.seed_by_rank(config.seed)
     with _explaining_size("objective", config.objective):
         objective = config.objective.build(dims, runtime.device)
-    return Built(config=config, runtime=runtime, data=data, model=model, objective=objective)
+    return Built(
+        config=config,
+        runtime=runtime,
+        data=data,
+        model=model,
+        objective=objective,
+        frozen=frozen,
+    )
 
 
 def _weights(config: Config, run_dir: Path, world: "World") -> Path:
@@ -150,7 +171,8 @@ def _train(
 ) -> float:
     """Train what was built: from scratch, from other weights, or from its last checkpoint."""
     from runwright.rundir.checkpoint import Checkpoints
-    from runwright.trained import draw_results, load_weights
+    from runwright.trained import draw_results
+    from runwright.training.finetune.lora import refuse_idle_adapters
     from runwright.training.loop import Training
 
     config, data, model = built.config, built.data, built.model
@@ -164,12 +186,13 @@ def _train(
                 checkpoints.clean()
         resumed = checkpoints.latest()
         origin = None if resumed is not None else _origin(config, directory, world)
-        if resumed is None and config.checkpoint.load is not None:
-            load_weights(model, config.checkpoint.load)
+        if resumed is None:
+            _start_from_weights(built, world)
         if config.training.compile:
             model.compile()
         with _recording(built, resumed, world) as run_log:
             training = Training(built, checkpoints, run_log, reporter=caller.reporter, world=world)
+            refuse_idle_adapters(model, training.step.optimizer)
             if resumed is not None:
                 training.resume(resumed, is_changed=bool(directory.changed))
                 has_ended = training.state.finished
@@ -186,11 +209,43 @@ def _train(
             log.info("%s", fitted)
             if world.is_main:
                 checkpoints.finish()
+                _write_adapters(built, checkpoints)
             parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
             directory.finish(fitted, parameters=parameters)
             if world.is_main:
                 _follow(training, directory)
     return fitted.value
+
+
+def _start_from_weights(built: "Built[Any]", world: "World") -> None:
+    """Load what the training starts from besides what was built, if that is asked for."""
+    from runwright.trained import load_weights
+    from runwright.training.finetune.start import Start
+
+    config = built.config
+    if config.checkpoint.load is not None:
+        load_weights(built.model, config.checkpoint.load)
+    if config.finetune == FinetuneCfg():
+        return
+    start = Start(built.model, config.finetune)
+    if world.is_main:
+        start.record(built.runtime.run_dir, built.frozen)
+    start.load()
+
+
+def _write_adapters(built: "Built[Any]", checkpoints: "Checkpoints") -> None:
+    """Write the adapters that were trained, the best, as other programs read them."""
+    from runwright.rundir.checkpoint import read_weights
+    from runwright.training.finetune.adapter_files import write_adapters
+
+    lora = built.config.finetune.lora
+    if not lora.layers or lora.merge:
+        return
+    newest = checkpoints.best if checkpoints.best.exists() else checkpoints.newest()
+    if newest is not None:
+        weights = read_weights(newest)
+        folder = write_adapters(built.runtime.run_dir, built.model, weights, built.config.finetune)
+        log.info("Wrote the adapters to %s.", folder)
 
 
 def _origin(config: Config, directory: "RunDir", world: "World") -> "Checkpoint | None":

@@ -156,3 +156,10 @@ def test_a_package_is_named_without_a_colon(conf: Path) -> None:
     (conf / "experiment" / "mine.yaml").write_text("# @package: _global_\nseed: 3\n")
     with pytest.raises(ConfigError, match="package"):
         compose(["+experiment=mine"], conf=conf)
+
+
+def test_a_name_in_a_dictionary_keeps_its_characters() -> None:
+    config = compose(
+        [*CMNIST, "finetune.checkpoint=a.pth", "finetune.rename={7.: hidden., 1_0: 1.10}"]
+    )
+    assert config.finetune.rename == {"7.": "hidden.", "1_0": "1.10"}

@@ -1,6 +1,7 @@
 """The jobs of a multirun, from composing them until the first is launched."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -8,7 +9,7 @@ if TYPE_CHECKING:
 
 from runwright.config import Config, TrainingCfg
 
-_BUILT: Final = ("dm", "model", "objective", "opt", "wandb", "tensorboard", "gpu")
+_BUILT: Final = ("dm", "model", "objective", "opt", "finetune", "wandb", "tensorboard", "gpu")
 
 
 def parts_key(parts: Mapping[str, Any]) -> str:
@@ -32,6 +33,12 @@ class PendingJobs:
         self.composed: DictConfig | None = None
         self.has_launched = False
         self.waiting: dict[str, tuple[list[str], Config]] = {}
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the directories of the jobs are, or will be; None before it is known."""
+        where = None if self.composed is None else self.composed.hydra.sweep.dir
+        return None if where is None else Path(str(where))
 
     def add(self, overrides: list[str], config: Config) -> None:
         """Note a job that was composed."""

@@ -81,6 +81,14 @@ def member_hint(hint: Any, *containers: type) -> Any:
     return None
 
 
+def key_and_member(hint: Any) -> tuple[Any, Any]:
+    """The types of the keys and of the values of a dictionary; Any where none are declared."""
+    for kind in hints.alternatives(hint):
+        if typing.get_origin(kind) is dict and typing.get_args(kind):
+            return typing.get_args(kind)
+    return Any, Any
+
+
 def as_typed(value: Any, text: str, hint: Any) -> Any:
     """A value as Hydra read it, but with the typed characters where an option takes text.
 
@@ -93,9 +101,10 @@ def as_typed(value: Any, text: str, hint: Any) -> Any:
         return _retyped_list(cast("list[Any]", value), text, member_hint(hint, list, tuple))
     if isinstance(value, dict):
         options = next(filter(dataclasses.is_dataclass, hints.alternatives(hint)), None)
-        member = member_hint(hint, dict)
-        of_each = defaultdict[Any, Any](lambda: member, typing.get_type_hints(options or object))
-        return _retyped_dict(cast("dict[Any, Any]", value), text, of_each)
+        of_options = typing.get_type_hints(options or object)
+        name, member = key_and_member(hint)
+        of_each = defaultdict[Any, Any](lambda: member, of_options)
+        return _retyped_dict(cast("dict[Any, Any]", value), text, name, of_each)
     return text.strip() if takes_text(value, hint) else value
 
 
@@ -114,13 +123,18 @@ def _retyped_list(values: list[Any], text: str, member: Any) -> list[Any]:
 
 
 def _retyped_dict(
-    values: dict[Any, Any], text: str, member: defaultdict[Any, Any]
+    values: dict[Any, Any], text: str, name: Any, member: defaultdict[Any, Any]
 ) -> dict[Any, Any]:
     parts = list(split(text.strip()[1:-1]))
     if len(parts) != len(values):
         return values
     items = zip(values.items(), parts, strict=True)
-    return {key: as_typed(value, _behind(part, ":"), member[key]) for (key, value), part in items}
+    return {
+        as_typed(key, part.partition(":")[0], name): as_typed(
+            value, _behind(part, ":"), member[key]
+        )
+        for (key, value), part in items
+    }
 
 
 def split(text: str) -> Iterator[str]:

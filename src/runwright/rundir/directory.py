@@ -7,6 +7,8 @@ git.diff           uncommitted changes, if there were any
 log.txt            what the run said
 metrics.csv        every measure by step
 result.json        how it ended
+finetune.json      what was loaded of the weights of another training, if there were any
+adapter/           the adapters that were trained, as the peft package reads them, if there were any
 checkpoints/ pictures/
 """
 

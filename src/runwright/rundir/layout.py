@@ -19,7 +19,14 @@ HEADER: Final = "# The whole configuration of this run."
 
 _FILES: Final = (
     *("config.yaml", "command.txt", ENVIRONMENT, "git.diff", "log.txt", "metrics.csv"),
-    *("result.json", "validate.json", "test.json", "predictions_val.csv", "predictions_test.csv"),
+    *(
+        "finetune.json",
+        "result.json",
+        "validate.json",
+        "test.json",
+        "predictions_val.csv",
+        "predictions_test.csv",
+    ),
 )
 _LOCK: Final = ".lock"
 # The folders, and the suffixes of the files that are written in them.

@@ -20,6 +20,7 @@ from runwright.rundir.checkpoint import Checkpoint, Checkpoints
 from runwright.rundir.result import FitResult
 from runwright.training.built import Built
 from runwright.training.evaluation import autocast, evaluate
+from runwright.training.finetune.freezing import keep_in_evaluation_mode
 from runwright.training.losses import LossHistory
 from runwright.training.memory import explaining_out_of_memory
 from runwright.training.monitor import TRAIN_LOSS, Monitor
@@ -124,7 +125,7 @@ class Training(Generic[B]):
     def _loop(self, stop: StopRequest) -> None:
         state, cfg, monitor, world = self.state, self.cfg, self.monitor, self.world
         self.run_log.begin(step=state.step, total_steps=self.total_steps, log_every=cfg.log_every)
-        self.built.model.train()
+        self._train_mode()
         while state.step < self.total_steps and not state.finished:
             epoch, done = divmod(state.step, self.steps_per_epoch)
             batches = self.train.batches(epoch, start=done * cfg.accumulate_grad_batches)
@@ -276,11 +277,16 @@ class Training(Generic[B]):
                     after_batch=self.run_log.validating,
                 )
                 measures |= {f"{split}_{name}": v for name, v in evaluation.compute().items()}
-        self.built.model.train()
+        self._train_mode()
         if not math.isfinite(measures["val_loss"]):
             self._require_finite_losses()  # more likely, the training went wrong first
             self._fail("validation loss", measures["val_loss"], self.state.step)
         return measures
+
+    def _train_mode(self) -> None:
+        """Put the model into training mode, but for what is frozen."""
+        self.built.model.train()
+        keep_in_evaluation_mode(self.built.model, self.built.frozen)
 
     def _record(self, trained: dict[str, float], validated: dict[str, float]) -> None:
         step = self.state.step

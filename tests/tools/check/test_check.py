@@ -113,6 +113,10 @@ FAULTY = {
         "# @package _global_\nopt: {optimizer_cls: SGDD}",
         "torch.optim has no 'SGDD'",
     ),
+    "experiment/frozen.yaml": (
+        "# @package _global_\nfinetune: {freeze: [wieght]}",
+        "finetune.freeze: 'wieght' matches no parameter of the model. Did you mean",
+    ),
     "experiment/sub/two.yaml": (
         "# @package _global_\nsede: 1\nopt: {lr: high}",
         "Did you mean 'seed'?",

@@ -8,11 +8,13 @@ import attrs
 from runwright.config import Config
 from runwright.dims import Dims
 from runwright.extras import MissingExtraError
+from runwright.finetune_options import FinetuneCfg
 from runwright.model import ModelFactory
 from runwright.optimisation import OptimisationCfg
 from runwright.tools.check.cases import Composed, fits
 from runwright.tools.check.findings import Findings, listed
 from runwright.tools.check.sizes import (
+    FROM_NOTHING,
     Broken,
     Misfit,
     Outcome,
@@ -73,11 +75,17 @@ class Builder:
                 self._dims[key] = explain(error)
         return self._dims[key]
 
-    def build(self, model: ModelFactory, dims: Dims, opt: OptimisationCfg) -> Outcome:
+    def build(
+        self,
+        model: ModelFactory,
+        dims: Dims,
+        opt: OptimisationCfg,
+        finetune: FinetuneCfg = FROM_NOTHING,
+    ) -> Outcome:
         """Build a model and its optimiser without their memory."""
-        key = repr((model, dims, opt))
+        key = repr((model, dims, opt, finetune))
         if key not in self._outcomes:
-            self._outcomes[key] = measure(model, dims, opt)
+            self._outcomes[key] = measure(model, dims, opt, finetune)
         return self._outcomes[key]
 
     def pairs(self, composed: list[Composed]) -> list[Built]:
@@ -108,7 +116,8 @@ class Builder:
         dims = self.dims(config)
         if not isinstance(dims, Dims):
             return None
-        outcome = self.build(config.model, dims, config.opt)
+        self._note_checkpoints(place, config.finetune)
+        outcome = self.build(config.model, dims, config.opt, config.finetune)
         if isinstance(outcome, Misfit | Broken):
             self.findings.fault(place, outcome.reason)
         elif isinstance(outcome, Unmeasured):
@@ -122,6 +131,13 @@ class Builder:
             data=one.choices.get("dm") or "?",
             outcome=outcome,
         )
+
+    def _note_checkpoints(self, place: str, finetune: FinetuneCfg) -> None:
+        """Say which weights to start from cannot be read here; they may be elsewhere."""
+        from runwright.training.finetune.start import unreadable
+
+        for sentence in unreadable(finetune):
+            self.findings.note(f"{place}: {sentence}")
 
     def objective(self, one: Composed) -> None:
         """Build the objective for what is known of the data; whatever does not work is a fault."""

@@ -2,7 +2,7 @@
 
 import traceback
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -10,10 +10,13 @@ from runwright.config import chosen_name
 from runwright.dims import Dims
 from runwright.errors import UserError
 from runwright.extras import MissingExtraError
+from runwright.finetune_options import FinetuneCfg
 from runwright.meta_device import on_meta_device, was_refused
 from runwright.model import ModelFactory
 from runwright.model_size import Size, bounded, size_of
 from runwright.optimisation import OptimisationCfg
+
+FROM_NOTHING: Final = FinetuneCfg()
 
 
 @attrs.frozen
@@ -40,12 +43,17 @@ class Broken:
 Outcome: TypeAlias = Size | Misfit | Unmeasured | Broken
 
 
-def measure(model: ModelFactory, dims: Dims, opt: OptimisationCfg) -> Outcome:
+def measure(
+    model: ModelFactory, dims: Dims, opt: OptimisationCfg, finetune: FinetuneCfg = FROM_NOTHING
+) -> Outcome:
     """Build a model for data of these Dims, and its optimiser, on the meta device."""
+    from runwright.training.finetune.start import prepare
+
     try:
         with on_meta_device(), bounded(f"model={chosen_name(model)}"):
             model.preflight()
             module = model.build(dims)
+            prepare(module, finetune)
         return size_of(module, opt)
     except Exception as error:  # noqa: BLE001  # a bug in one factory must not hide the others' faults
         return explain(error)

@@ -1,0 +1,162 @@
+"""Where a file of weights is: on this machine, or fetched once and kept in a cache."""
+
+import hashlib
+import logging
+import os
+import sys
+import urllib.request
+from http.client import HTTPException, HTTPMessage
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Final
+from urllib.parse import unquote, urlsplit
+
+from filelock import FileLock
+from tqdm import tqdm
+from typing_extensions import override
+
+from runwright.atomic_files import replacing
+from runwright.errors import RunError, UserError, nearest
+from runwright.finetune_options import is_url
+from runwright.plain import home_path
+from runwright.rundir.checkpoint import find_weights
+
+log = logging.getLogger(__name__)
+
+_CHUNK: Final = 1 << 20
+_SECONDS: Final = 30
+
+
+def local_file(checkpoint: str, option: str) -> Path:
+    """The file on this machine that an option names: itself, or the best weights of a run.
+
+    Args:
+        checkpoint: a path.
+        option: the full key of the option, `finetune.checkpoint`.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = home_path(Path(checkpoint))
+    try:
+        return find_weights(path)
+    except UserError:
+        what = "there are no weights in it" if path.exists() else "there is no such file"
+        near = nearest(path.name, _beside(path), cutoff=0.7) if not path.exists() else None
+        meant = f" Did you mean '{path.with_name(near)}'?" if near else ""
+        raise UserError(
+            f"{option}={checkpoint}: {what}.{meant} Give a .safetensors, .pth, .pt or .ckpt file, "
+            "a run directory, or an https URL."
+        ) from None
+
+
+def _beside(path: Path) -> list[str]:
+    try:
+        return [other.name for other in path.parent.iterdir()]
+    except OSError:
+        return []
+
+
+def fetched_file(url: str, sha256: str) -> Path | None:
+    """The file that was fetched from a URL before; None if there is none."""
+    path = _cached(url, sha256)
+    return path if path.exists() else None
+
+
+def checked_file(checkpoint: str, sha256: str | None, option: str) -> tuple[Path, str]:
+    """The file of an option, fetched if it has to be, and its SHA-256, which is as it should be.
+
+    Raises:
+        UserError: there is no such file, or it has another SHA-256.
+        RunError: it cannot be fetched now.
+    """
+    if is_url(checkpoint):
+        assert sha256 is not None  # the options see to that
+        path = _cached(checkpoint, sha256)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):  # of the jobs of a sweep one fetches it
+            if not path.exists():
+                _fetch(checkpoint, sha256, path, option)
+    else:
+        path = local_file(checkpoint, option)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if not _is_right(digest, sha256):
+        raise _other_file(option, path, digest, sha256)
+    return path, digest
+
+
+def cache_folder() -> Path:
+    """Where fetched files are kept: `XDG_CACHE_HOME`, or `~/.cache`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "runwright"
+
+
+def _cached(url: str, sha256: str) -> Path:
+    name = PurePosixPath(unquote(urlsplit(url).path)).name or "weights"
+    return cache_folder() / "checkpoints" / f"{sha256.lower()[:16]}-{name}"
+
+
+class _OnlyHttps(urllib.request.HTTPRedirectHandler):
+    """Follows no redirection to where others could change what comes."""
+
+    @override
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        if not newurl.startswith("https://"):
+            raise HTTPException(f"it redirects to {newurl}, which is not an https URL")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _fetch(url: str, sha256: str, path: Path, option: str) -> None:
+    """Fetch a file into the cache: all of it with the right SHA-256, or nothing."""
+    log.info("Downloading %s to %s.", url, path)
+    digest = hashlib.sha256()
+    try:
+        opener = urllib.request.build_opener(_OnlyHttps())
+        with opener.open(url, timeout=_SECONDS) as answer, replacing(path) as file:
+            total = int(answer.headers.get("Content-Length") or 0)
+            came = 0
+            with _bar(path.name, total) as bar:
+                while chunk := answer.read(_CHUNK):
+                    file.write(chunk)
+                    digest.update(chunk)
+                    bar.update(len(chunk))
+                    came += len(chunk)
+            _refuse_part(came, total)
+            if not _is_right(digest.hexdigest(), sha256):
+                raise _other_file(option, url, digest.hexdigest(), sha256)
+    except (OSError, HTTPException) as error:  # urllib's URLError is an OSError
+        reason: Any = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        raise RunError(
+            f"{option}={url} cannot be downloaded: {reason}. Try again later, or download it by "
+            f"other means and put it at {path}."
+        ) from error
+
+
+def _refuse_part(came: int, total: int) -> None:
+    if came < total:
+        raise HTTPException(f"the connection ended after {came:,} of {total:,} bytes")
+
+
+def _bar(name: str, total: int) -> "tqdm[Any]":
+    is_seen = sys.stderr is not None and sys.stderr.isatty()
+    return tqdm(
+        desc=name, total=total or None, unit="B", unit_scale=True, leave=False, disable=not is_seen
+    )
+
+
+def _is_right(digest: str, sha256: str | None) -> bool:
+    return sha256 is None or digest.startswith(sha256.lower())
+
+
+def _other_file(option: str, checkpoint: str | Path, digest: str, sha256: str | None) -> UserError:
+    return UserError(
+        f"{option}={checkpoint} is not the file of {option.rpartition('.')[0]}.sha256: its SHA-256 "
+        f"is {digest}, not {sha256}."
+    )
