@@ -5,6 +5,7 @@ the Python API, passes through one place, which refuses what no option takes, ch
 rules, and reports all mistakes together.
 """
 
+import functools
 import pickle
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -116,7 +117,7 @@ class StrictConfigLoader(DelegatingLoader):
         super().__init__(path)
         self.pending = PendingJobs()
         self.check_parts: CheckParts = _nothing
-        self._bases: dict[str, bytes] = {}
+        self._bases: dict[tuple[str, ...], bytes] = {}
         self._checked: set[tuple[str, ...]] = set()
         self._repository: Repository | None = None
         self._converted: dict[tuple[str, ...], Config] = {}
@@ -159,12 +160,12 @@ class StrictConfigLoader(DelegatingLoader):
         config: Settings | None = None
         try:
             parsed = self.composer.parse(config_name, overrides)
-            self._repository = None
             composed, found = self._compose(config_name, parsed, run_mode)
             problems = found + wrong_in_hydra(composed, run_mode, self)
             problems += files.misplaced(composed, self.composer.last_repository, config_name)
             if run_mode is RunMode.MULTIRUN:
                 self.pending.composed = composed
+                self._bases.clear()  # those of jobs of another
             elif config_name is not None:  # None: --hydra-help
                 config, conversion = convert(composed)
                 problems += conversion.problems
@@ -191,23 +192,20 @@ class StrictConfigLoader(DelegatingLoader):
         values applied to a copy of it. Hydra asks for every job to check it before the first is
         launched, and again to launch it: it is checked once.
         """
-        of_hydra = _texts(master_config.hydra.overrides.hydra)
-        overrides = [*(of_hydra if self._of_file is None else self._of_file), *sweep_overrides]
+        of_hydra = self._of_file
+        if of_hydra is None:
+            of_hydra = _texts(master_config.hydra.overrides.hydra)
+        overrides = [*of_hydra, *sweep_overrides]
         config_name: str | None = master_config.hydra.job.config_name
         key = tuple(sweep_overrides)
         try:
             # What stands for others is written out in the multirun's own configuration already.
-            parsed = OverridesParser.create().parse_overrides(overrides)
-            composed, problems = self._compose(config_name, parsed, RunMode.RUN, is_job=True)
-            if self._of_file is not None:
-                composed.hydra.sweeper = master_config.hydra.sweeper
-                composed.hydra.overrides.hydra = master_config.hydra.overrides.hydra
-            self.composer.check_controllers(master_config, composed)
+            parsed = [*_parsed_once(of_hydra), *_parsed(key)]
+            composed, problems = self._compose_job(config_name, parsed, master_config)
             OmegaConf.copy_cache(from_config=master_config, to_config=composed)
             if key in self._checked:
                 self._checked.discard(key)
                 return composed
-            problems += wrong_in_hydra(composed, RunMode.RUN, self)
             config, conversion = convert(composed)
             problems += conversion.problems
         except (*USER_MISTAKES, AttributeError) as error:
@@ -237,38 +235,73 @@ class StrictConfigLoader(DelegatingLoader):
         return to_config(composed) if made is None else made
 
     def _compose(
-        self,
-        config_name: str | None,
-        parsed: list[Override],
-        run_mode: RunMode,
-        *,
-        is_job: bool = False,
+        self, config_name: str | None, parsed: list[Override], run_mode: RunMode
     ) -> tuple[DictConfig, list[str]]:
-        """Compose files and schemas, or take a copy of what they came to, and give the values."""
+        """Compose files and schemas, and give the values."""
         self.composer.check_sweeps(parsed, run_mode)
+        usual = self.composer.usual_repository
+        composed, problems, self._repository = self._base(config_name, parsed, run_mode, usual)
+        self._give_values(parsed, composed, self._repository, run_mode)
+        return composed, problems
+
+    def _compose_job(
+        self, config_name: str | None, parsed: list[Override], master: DictConfig
+    ) -> tuple[DictConfig, list[str]]:
+        """Take a copy of what files and schemas come to for some jobs, and give the values.
+
+        Hydra's part is all in the copy: what is wrong with it is looked for once.
+        """
+        self.composer.check_sweeps(parsed, RunMode.RUN)
         repository = self._repository or self.composer.usual_repository
-        base = [one for one in parsed if is_structural(one, repository)]
-        key = repr((config_name, [one.input_line for one in base]))
+        key = tuple(str(one.input_line) for one in _structural(parsed, repository))
         problems: list[str] = []
-        if is_job and (kept := self._bases.get(key)) is not None:
+        if (kept := self._bases.get(key)) is not None:
             composed: DictConfig = pickle.loads(kept)
         else:
-            composed = self.composer.compose(config_name, base, run_mode)
-            found = self.composer.last_repository
-            if len(found.sources) > len(repository.sources):  # which may have further groups
-                base = [one for one in parsed if is_structural(one, found)]
-                composed = self.composer.compose(config_name, base, run_mode)
-            if not is_job:
-                self._repository = repository = found
-            problems = files.settle(composed, self.composer, repository, config_name, base)
-            kept = _pickled(composed) if is_job and not problems else None
+            composed, problems, repository = self._base(
+                config_name, parsed, RunMode.RUN, repository
+            )
+            if self._of_file is not None:
+                composed.hydra.sweeper = master.hydra.sweeper
+                composed.hydra.overrides.hydra = master.hydra.overrides.hydra
+            self.composer.check_controllers(master, composed)
+            problems += wrong_in_hydra(composed, RunMode.RUN, self)
+            kept = None if problems else _pickled(composed)
             if kept is not None and len(self._bases) < _MOST_BASES:
                 self._bases[key] = kept
+        self._give_values(parsed, composed, repository, RunMode.RUN)
+        return composed, problems
+
+    def _base(
+        self,
+        config_name: str | None,
+        parsed: Sequence[Override],
+        run_mode: RunMode,
+        repository: Repository,
+    ) -> tuple[DictConfig, list[str], Repository]:
+        """What files and schemas come to, what is wrong with the files, and where they are."""
+        base = _structural(parsed, repository)
+        composed = self.composer.compose(config_name, base, run_mode)
+        found = self.composer.last_repository
+        if len(found.sources) > len(repository.sources):  # which may have further groups
+            base = _structural(parsed, found)
+            composed = self.composer.compose(config_name, base, run_mode)
+        problems = files.settle(composed, self.composer, found, config_name, base)
+        return composed, problems, found
+
+    def _give_values(
+        self,
+        parsed: Sequence[Override],
+        composed: DictConfig,
+        repository: Repository,
+        run_mode: RunMode,
+    ) -> None:
         for one in parsed:
             if not (one.is_sweep_override() or is_structural(one, repository)):
                 self._give(one, composed, run_mode)
-        _record(parsed, composed)
-        return composed, problems
+        # What is for Hydra itself is structural, and noted already.
+        of_task = [one.input_line for one in parsed if not one.is_hydra_override()]
+        composed.hydra.overrides.task = of_task
 
     def _give(self, one: Override, composed: DictConfig, run_mode: RunMode) -> None:
         try:
@@ -300,12 +333,16 @@ def to_config(composed: DictConfig) -> Config:
     return config
 
 
-def _record(parsed: Sequence[Override], composed: DictConfig) -> None:
-    """Note in Hydra's part, as Hydra does, what was typed."""
-    of_hydra = [one.input_line for one in parsed if one.is_hydra_override()]
-    of_task = [one.input_line for one in parsed if not one.is_hydra_override()]
-    composed.hydra.overrides.hydra = of_hydra
-    composed.hydra.overrides.task = of_task
+def _structural(parsed: Sequence[Override], repository: Repository) -> list[Override]:
+    return [one for one in parsed if is_structural(one, repository)]
+
+
+def _parsed(texts: tuple[str, ...]) -> list[Override]:
+    return OverridesParser.create().parse_overrides(list(texts))
+
+
+# Those of Hydra's own part are the same for all jobs of a multirun.
+_parsed_once: Final = functools.lru_cache(maxsize=1)(_parsed)
 
 
 def _task(composed: DictConfig) -> tuple[str, ...]:
