@@ -79,6 +79,7 @@ def launch(
     # The same for all jobs, and larger than a job: written out once.
     shared = cloudpickle.dumps((hydra_context, task_function))
     code = code_version()
+    filled = fill_cache(config.hydra)  # which every job gets
     outcomes: dict[int, Outcome] = {}
     jobs: dict[int, BatchJob] = {}
     run_dirs: dict[int, Path | None] = {}
@@ -91,7 +92,7 @@ def launch(
             composed.hydra.sweep.dir = str(sweep_dir)
             composed.hydra.job.num = number
             composed.hydra.job.id = f"job_id_for_{number}"
-        fill_cache(composed)
+        fill_cache(composed, filled)
         if not is_search:
             _give_directory(composed, earlier, swept)
         run_dirs[number] = run_dir = run_dir_of(composed)
