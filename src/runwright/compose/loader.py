@@ -234,6 +234,15 @@ class StrictConfigLoader(DelegatingLoader):
         made = self._converted.pop(_texts(task), None)
         return to_config(composed) if made is None else made
 
+    def config_of(self, composed: DictConfig) -> Config | None:
+        """The frozen configuration of a job that this loader has composed and found in order.
+
+        None where there are values that only the running job knows.
+        """
+        made = self._converted.pop(_task(composed), None) or convert(composed)[0]
+        assert made is None or isinstance(made, Config)
+        return made
+
     def _compose(
         self, config_name: str | None, parsed: list[Override], run_mode: RunMode
     ) -> tuple[DictConfig, list[str]]:
