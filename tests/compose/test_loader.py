@@ -14,7 +14,8 @@ from conftest import REPOSITORY
 from runwright import Config
 from runwright.compose import schema
 from runwright.compose._hydra import search_path
-from runwright.compose.loader import DelegatingLoader, StrictConfigLoader, _parsed_once
+from runwright.compose.delegating_loader import DelegatingLoader
+from runwright.compose.loader import StrictConfigLoader, _parsed_once
 from runwright.domains import register_domains
 
 CONF = REPOSITORY / "conf"

@@ -11,20 +11,18 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.plugins.config_source import ConfigSource
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from typing_extensions import override
 
 from runwright.compose import files
-from runwright.compose._hydra import Composer, Repository
+from runwright.compose._hydra import Repository
 from runwright.compose.collect import Mistakes, convert
 from runwright.compose.convert import Conversion
+from runwright.compose.delegating_loader import DelegatingLoader
 from runwright.compose.explain import USER_MISTAKES, text_of
 from runwright.compose.hydra_options import wrong_in_hydra
 from runwright.compose.other_member import with_other_members
@@ -41,67 +39,6 @@ CheckParts: TypeAlias = Callable[[Mapping[str, Any]], list[str]]
 
 _MOST_BASES: Final = 100
 _PARSER: Final = OverridesParser.create()  # half of the time of a short text
-
-
-class DelegatingLoader(ConfigLoader):
-    """Hydra's loader, as it is."""
-
-    def __init__(self, path: ConfigSearchPath) -> None:
-        """Look for configurations along this path."""
-        self.composer = Composer(path)
-
-    @override
-    def load_configuration(
-        self,
-        config_name: str | None,
-        overrides: list[str],
-        run_mode: RunMode,
-        from_shell: bool = True,
-        validate_sweep_overrides: bool = True,
-    ) -> DictConfig:
-        return self.composer.loader.load_configuration(
-            config_name, overrides, run_mode, from_shell, validate_sweep_overrides
-        )
-
-    @override
-    def load_sweep_config(
-        self, master_config: DictConfig, sweep_overrides: list[str]
-    ) -> DictConfig:
-        return self.composer.loader.load_sweep_config(master_config, sweep_overrides)
-
-    @override
-    def get_mode(self, config_name: str | None, overrides: list[str]) -> Any:
-        return self.composer.mode(config_name, overrides)
-
-    @override
-    def get_search_path(self) -> ConfigSearchPath:
-        return self.composer.loader.get_search_path()
-
-    @override
-    def get_sources(self) -> list[ConfigSource]:
-        return self.composer.loader.get_sources()
-
-    @override
-    def list_groups(self, parent_name: str) -> list[str]:
-        return self.composer.loader.list_groups(parent_name)
-
-    @override
-    def get_group_options(
-        self,
-        group_name: str,
-        results_filter: ObjectType | None = ObjectType.CONFIG,
-        config_name: str | None = None,
-        overrides: list[str] | None = None,
-    ) -> list[str]:
-        return self.composer.loader.get_group_options(
-            group_name, results_filter, config_name, overrides
-        )
-
-    @override
-    def compute_defaults_list(
-        self, config_name: str | None, overrides: list[str], run_mode: RunMode
-    ) -> Any:
-        return self.composer.loader.compute_defaults_list(config_name, overrides, run_mode)
 
 
 class StrictConfigLoader(DelegatingLoader):
