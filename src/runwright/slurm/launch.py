@@ -185,7 +185,7 @@ def _give_directory(composed: DictConfig, place: Path) -> None:
     number: int = composed.hydra.job.num
     if place.name != str(number):
         composed.hydra.sweep.subdir = place.name
-        log.info("Job #%d of this command has the directory %s.", number, place)
+        log.info("Job #%d of this command runs in %s.", number, place)
 
 
 def _submit(options: SlurmCfg, jobs: Sequence[BatchJob]) -> "list[submitit.Job[Outcome]]":
@@ -234,7 +234,7 @@ def _watched(
         return Watch(submitted, poll_every).until_all_ended()
     except KeyboardInterrupt as end:
         log.info(
-            "The jobs go on. To see how they do: %s\nTo end them: %s",
+            "The jobs keep running. To see their progress: %s\nTo cancel them: %s",
             _results(sweep_dir),
             queue.cancel_command(_arrays(submitted)),
         )
