@@ -36,6 +36,7 @@ from runwright.compose.explain import (
 )
 from runwright.compose.hydra_options import wrong_in_hydra
 from runwright.compose.members import groups, members, nearest_member
+from runwright.compose.nested_values import wrong_within
 from runwright.compose.overrides import parse_override, several_values
 from runwright.compose.typed_nodes import (
     is_required,
@@ -120,7 +121,9 @@ class Mistakes:
                 give(one, attempt, composer)
                 composed = attempt
             except (*USER_MISTAKES, AttributeError) as error:
-                self.problems.append(explain_override(one, error, composed, self._members))
+                within = wrong_within(one.key_or_group, one.value(), composed)
+                said = explain_override(one, error, composed, self._members)
+                self.problems += within or [said]
         self.problems.extend(wrong_in_hydra(composed, run_mode, composer.loader))
         if run_mode is not RunMode.MULTIRUN:
             _, conversion = convert(composed, self._members)
@@ -282,8 +285,10 @@ class Mistakes:
             try:
                 composed.merge_with(OmegaConf.create(nested))
             except OmegaConfBaseException as error:
-                if text := explain_key(key, error, composed):
-                    self._note_in_file(file, text)
+                within = wrong_within(key, value, composed)
+                for text in within or [explain_key(key, error, composed)]:
+                    if text is not None:
+                        self._note_in_file(file, text)
 
 
 def convert(

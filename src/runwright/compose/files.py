@@ -83,7 +83,7 @@ def settle(
     for default in defaults:
         loaded = composer.load(default, repository).config
         for key, value in _given(loaded, composed):
-            if OmegaConf.is_config(value):
+            if isinstance(value, DictConfig):
                 dictionaries[key] = value
             elif value == MISSING:
                 demanded[key] = None
