@@ -22,6 +22,7 @@ from runwright.cli.job import job, remove_if_empty
 from runwright.compose import schema
 from runwright.compose._hydra import Hydra, search_path
 from runwright.compose.loader import StrictConfigLoader
+from runwright.compose.logging_options import refusal_of_logging
 from runwright.compose.overrides import with_home
 from runwright.compose.yaml_text import to_yaml
 from runwright.config import Config
@@ -56,6 +57,11 @@ def run_command_line(conf: str | None, config_name: str, config: type[Config]) -
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         raise ConfigError([str(error)]) from error
+    except ValueError as error:
+        told = refusal_of_logging(error)
+        if told is None:
+            raise
+        raise told from error
     finally:
         GlobalHydra.instance().clear()
 
