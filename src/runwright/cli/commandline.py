@@ -21,6 +21,7 @@ from runwright.cli.flags import read_flags, refuse_without_effect
 from runwright.cli.job import job, remove_if_empty
 from runwright.compose import schema
 from runwright.compose._hydra import Hydra, search_path
+from runwright.compose.explain import USER_MISTAKES
 from runwright.compose.loader import StrictConfigLoader
 from runwright.compose.logging_options import refusal_of_logging
 from runwright.compose.overrides import with_home
@@ -110,7 +111,7 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
     overrides: list[str] = args.overrides
     try:
         mode = hydra.get_mode(config_name, overrides)
-    except HydraException:
+    except USER_MISTAKES:
         mode = None  # composing will say what is wrong, together with all else
     is_multirun = args.multirun or mode is RunMode.MULTIRUN
     refuse_without_effect(args, mode, is_multirun=is_multirun)

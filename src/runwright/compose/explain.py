@@ -19,6 +19,7 @@ from runwright.compose.typed_nodes import (
     all_options,
     is_known,
     lacking_element,
+    node_at,
     option_names,
     options_class,
     options_named,
@@ -172,7 +173,7 @@ def _not_chosen(key: str, composed: DictConfig, members: Members) -> str | None:
     return None
 
 
-def explain_key(key: str, error: Exception, composed: DictConfig) -> str | None:
+def explain_key(key: str, value: Any, error: Exception, composed: DictConfig) -> str | None:
     """The text for a key in a file that does not fit: unknown, or with a wrong value.
 
     None where it is not known what would fit, as the file does not say what it changes; that is
@@ -183,6 +184,15 @@ def explain_key(key: str, error: Exception, composed: DictConfig) -> str | None:
             return None
         if name not in node:
             return unknown_key(path, node)
+    below = node_at(key, composed)
+    if isinstance(below, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(below)):
+        shown = "null" if value is None else value
+        text = (
+            f"{key} holds options, `{key}: {{{option_names(type_of(below))[0]}: …}}`, got {shown}."
+        )
+        is_chosen = getattr(type_of(below), "config_group", None) is not None
+        way = f" A member is chosen in the defaults list: `- override /{key}: NAME`."
+        return text + way * is_chosen
     return f"{key}: {str(error).splitlines()[0]}"
 
 

@@ -25,6 +25,7 @@ from runwright.compose._hydra import Composer, Repository
 from runwright.compose.collect import Mistakes, convert
 from runwright.compose.convert import Conversion
 from runwright.compose.explain import USER_MISTAKES, text_of
+from runwright.compose.file_shapes import wrong_shape, wrong_shapes
 from runwright.compose.hydra_options import wrong_in_hydra
 from runwright.compose.other_member import with_other_members
 from runwright.compose.overrides import given_twice, is_structural
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from runwright.factory import Settings
 
 CheckParts: TypeAlias = Callable[[Mapping[str, Any]], list[str]]
+CheckMultirun: TypeAlias = Callable[[DictConfig], list[str]]
 
 _MOST_BASES: Final = 100
 
@@ -116,6 +118,7 @@ class StrictConfigLoader(DelegatingLoader):
         super().__init__(path)
         self.pending = PendingJobs()
         self.check_parts: CheckParts = _nothing
+        self.check_multirun: CheckMultirun = _nothing
         self._bases: dict[str, bytes] = {}
         self._checked: set[tuple[str, ...]] = set()
         self._repository: Repository | None = None
@@ -128,7 +131,13 @@ class StrictConfigLoader(DelegatingLoader):
         launched.launch()
         held: dict[str, Any] = {"_bases": {}, "_checked": set(), "_converted": {}}
         held |= {"_repository": None, "pending": launched, "check_parts": _nothing}
+        held |= {"check_multirun": _nothing}
         return {**self.__dict__, **held}
+
+    @override
+    def get_mode(self, config_name: str | None, overrides: list[str]) -> Any:
+        self._refuse_wrong_shape(config_name)
+        return super().get_mode(config_name, overrides)
 
     @override
     def load_configuration(
@@ -144,6 +153,7 @@ class StrictConfigLoader(DelegatingLoader):
         Raises:
             ConfigError: with everything that is wrong.
         """
+        self._refuse_wrong_shape(config_name)
         other = with_other_members(
             lambda chosen: self.load_configuration(
                 config_name, chosen, run_mode, from_shell, validate_sweep_overrides
@@ -155,7 +165,7 @@ class StrictConfigLoader(DelegatingLoader):
                 self.pending.composed, self._of_file = other.composed, other.of_file
                 print(other.note, file=sys.stderr)
             return other.composed
-        twice, problems = given_twice(overrides), list[str]()
+        told, problems = given_twice(overrides), list[str]()
         config: Settings | None = None
         try:
             parsed = self.composer.parse(config_name, overrides)
@@ -165,6 +175,7 @@ class StrictConfigLoader(DelegatingLoader):
             problems += files.misplaced(composed, self.composer.last_repository, config_name)
             if run_mode is RunMode.MULTIRUN:
                 self.pending.composed = composed
+                told += self.check_multirun(composed)
             elif config_name is not None:  # None: --hydra-help
                 config, conversion = convert(composed)
                 problems += conversion.problems
@@ -172,11 +183,11 @@ class StrictConfigLoader(DelegatingLoader):
             collected = self._collect(config_name, overrides, run_mode, from_shell=from_shell)
             if isinstance(error, AttributeError) and not collected:
                 raise
-            raise ConfigError([*twice, *(collected or [text_of(error)])]) from None
-        if twice or problems:
+            raise ConfigError([*told, *(collected or [text_of(error)])]) from None
+        if told or problems:
             # There may be others that composing did not get to see.
             collected = self._collect(config_name, overrides, run_mode, from_shell=from_shell)
-            raise ConfigError([*twice, *(collected or problems)])
+            raise ConfigError([*told, *(collected or problems)])
         if isinstance(config, Config):
             self._converted[_task(composed)] = config
         return composed
@@ -253,7 +264,7 @@ class StrictConfigLoader(DelegatingLoader):
         if is_job and (kept := self._bases.get(key)) is not None:
             composed: DictConfig = pickle.loads(kept)
         else:
-            composed = self.composer.compose(config_name, base, run_mode)
+            composed = self._compose_files(config_name, base, run_mode)
             found = self.composer.last_repository
             if len(found.sources) > len(repository.sources):  # which may have further groups
                 base = [one for one in parsed if is_structural(one, found)]
@@ -269,6 +280,22 @@ class StrictConfigLoader(DelegatingLoader):
                 self._give(one, composed, run_mode)
         _record(parsed, composed)
         return composed, problems
+
+    def _compose_files(
+        self, config_name: str | None, base: list[Override], run_mode: RunMode
+    ) -> DictConfig:
+        try:
+            return self.composer.compose(config_name, base, run_mode)
+        except OSError:  # OmegaConf's too, of a file that holds no options
+            if problems := wrong_shapes(self.composer.usual_repository):
+                raise ConfigError(problems) from None
+            raise
+
+    def _refuse_wrong_shape(self, config_name: str | None) -> None:
+        """Look at the primary configuration, which Hydra reads in many ways before it composes."""
+        repository = self.composer.usual_repository
+        if config_name is not None and (text := wrong_shape(repository, config_name)):
+            raise ConfigError([text])
 
     def _give(self, one: Override, composed: DictConfig, run_mode: RunMode) -> None:
         try:
@@ -318,8 +345,8 @@ def _texts(overrides: Any) -> tuple[str, ...]:
     return tuple(plain)
 
 
-def _nothing(parts: Mapping[str, Any]) -> list[str]:
-    del parts
+def _nothing(looked_at: Any) -> list[str]:
+    del looked_at
     return []
 
 
