@@ -1,5 +1,6 @@
 """What is wrong with Hydra's part of a configuration: unknown keys, and what no job comes of."""
 
+import re
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -29,6 +30,7 @@ def wrong_in_hydra(composed: DictConfig, run_mode: RunMode, loader: ConfigLoader
     for name in ("hydra_logging", "job_logging"):
         wrong += wrong_in_logging(composed.hydra[name], f"hydra.{name}")
     wrong += _wrong_verbose(composed.hydra.get("verbose"))
+    wrong += _wrong_subdir(composed.hydra.get("output_subdir"))
     if run_mode is not RunMode.MULTIRUN:
         return wrong
     return wrong + _wrong_plugins(composed) + _without_values(composed, loader)
@@ -39,6 +41,17 @@ def _wrong_verbose(value: Any) -> list[str]:
     if isinstance(value, bool) or all(isinstance(name, str) for name in names):
         return []
     return [f"hydra.verbose must be true, false, or names of loggers, got {value}"]
+
+
+def _wrong_subdir(name: str | None) -> list[str]:
+    if name is None or re.fullmatch(r"\.\w[\w-]*", name):
+        return []
+    text = (
+        f"hydra.output_subdir={name}: Hydra would write its config.yaml, hydra.yaml and "
+        "overrides.yaml there, over those of another. Name it .hydra, or leave it out: all of it "
+        "is in the run directory."
+    )
+    return [text]
 
 
 def _without_values(composed: DictConfig, loader: ConfigLoader) -> list[str]:
