@@ -35,6 +35,13 @@ class Inner(Settings):
     first: PartCfg = option(default=PartCfg(), doc="the first part")
 
 
+@settings
+class NamedCfg(Settings):
+    """A part with a name."""
+
+    name: str = option(default="", doc="name")
+
+
 OF_PART = "PartCfg has no '{}'. It has: lr, width."
 MEANT = "Did you mean 'model.parts[0].lr'? It"
 TYPED = {
@@ -68,6 +75,8 @@ def model() -> Iterator[None]:
         parts: list[PartCfg] = option(default=[], doc="parts")
         inner: Inner = option(default=Inner(), doc="more of them")
         tags: dict[str, str] = option(default={}, doc="anything")
+        named: list[NamedCfg] = option(default=[], doc="parts with names")
+        texts: list[list[str]] = option(default=[], doc="texts")
 
         def build(self, dims: ImageDims) -> nn.Module:
             return nn.Sequential(nn.Flatten(), nn.Linear(dims.height, dims.num_classes))
@@ -128,6 +137,23 @@ def test_what_is_right_in_a_file_stands_beside_a_dictionary(conf: Path) -> None:
     changed = compose(["model=mine", "model.parts[1].lr=0.3"], conf=str(conf)).model
     assert vars(changed)["parts"] == [PartCfg(lr=0.2), PartCfg(lr=0.3, width=2)]
     assert vars(changed)["tags"] == {"a": "b"}
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [("named: [{name: a}, {name: 1.10}]", "named[1].name"), ("texts: [[a, 1.10]]", "texts[0][1]")],
+)
+def test_text_in_a_list_of_a_file_that_yaml_reads_as_a_number_is_named(
+    conf: Path, text: str, key: str
+) -> None:
+    file = conf / "model" / "mine.yaml"
+    file.write_text(f"defaults: [of_parts]\n{text}\n")
+    with pytest.raises(ConfigError) as caught:
+        compose(["model=mine"], conf=str(conf))
+    said = f"model.{key} takes text, and YAML reads 1.10 as 1.1. Quote it: '1.10'."
+    assert caught.value.problems == (f"{file}, line 2: {said}",)
+    file.write_text(file.read_text().replace("1.10", "'1.10'"))
+    assert "1.10" in str(compose(["model=mine"], conf=str(conf)).model)
 
 
 def test_an_element_that_a_list_does_not_have_cannot_be_changed(conf: Path) -> None:
