@@ -93,6 +93,16 @@ def test_a_class_without_a_docstring_is_refused() -> None:
                 return size
 
 
+def test_a_dictionary_of_options_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"Holder\.by_name is a dictionary of options"):
+
+        @settings
+        class Holder(Settings):  # pyright: ignore[reportUnusedClass]  # it is refused
+            """Holds squares."""
+
+            by_name: dict[str, Kind] = option(default={}, doc="kinds by name")
+
+
 def test_a_factory_without_build_is_refused() -> None:
     with pytest.raises(TypeError, match="leaves build abstract"):
 

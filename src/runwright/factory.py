@@ -53,6 +53,10 @@ _NAMED: Final = re.compile(r"`([^`]+)`")  # an option, in a sentence of `problem
 _NO_DOC = (
     "{cls}.{field} has no description. Declare it as `{field}: … = option(default=…, doc='…')`."
 )
+_DICT_OF_OPTIONS = (
+    "{cls}.{field} is a dictionary of options, which nothing can be composed into. Declare a list "
+    "of them, each with a name, or an option for each."
+)
 _NO_CLASS_DOC = "{cls} has no docstring. Its first line is what `--help` shows for it."
 _NO_BUILD = "{cls} is a factory but leaves {missing} abstract. Define it, or use @settings."
 _NO_GROUP = (
@@ -327,12 +331,19 @@ def _make(cls: type[T]) -> type[T]:
             continue
         if field in _RESERVED:
             raise TypeError(_RESERVED_NAME.format(cls=name, field=field))
+        if any(_is_dict_of_options(kind) for kind in hints.alternatives(annotation)):
+            raise TypeError(_DICT_OF_OPTIONS.format(cls=name, field=field))
         declared = cls.__dict__.get(field)
         if not (isinstance(declared, dataclasses.Field) and _METADATA_KEY in declared.metadata):
             raise TypeError(_NO_DOC.format(cls=name, field=field))
         if getattr(cast("Any", declared).default, "config_group", None) is not None:
             raise TypeError(_GROUP_DEFAULT.format(cls=name, field=field))
     return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+
+
+def _is_dict_of_options(annotation: Any) -> bool:
+    members = get_args(annotation) if get_origin(annotation) is dict else ()
+    return any(inspect.isclass(one) and issubclass(one, Settings) for one in members)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))

@@ -24,6 +24,7 @@ from runwright.compose.collect import Mistakes, convert
 from runwright.compose.convert import Conversion
 from runwright.compose.delegating_loader import DelegatingLoader
 from runwright.compose.explain import USER_MISTAKES, text_of
+from runwright.compose.file_shapes import wrong_shape, wrong_shapes
 from runwright.compose.hydra_options import wrong_in_hydra
 from runwright.compose.other_member import with_other_members
 from runwright.compose.overrides import given_twice, is_structural
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from runwright.factory import Settings
 
 CheckParts: TypeAlias = Callable[[Mapping[str, Any]], list[str]]
+CheckMultirun: TypeAlias = Callable[[DictConfig], list[str]]
 
 _MOST_BASES: Final = 100
 _PARSER: Final = OverridesParser.create()  # half of the time of a short text
@@ -55,6 +57,7 @@ class StrictConfigLoader(DelegatingLoader):
         super().__init__(path)
         self.pending = PendingJobs()
         self.check_parts: CheckParts = _nothing
+        self.check_multirun: CheckMultirun = _nothing
         self._bases: dict[tuple[str, ...], bytes] = {}
         self._checked: set[tuple[str, ...]] = set()
         self._repository: Repository | None = None
@@ -67,7 +70,13 @@ class StrictConfigLoader(DelegatingLoader):
         launched.launch()
         held: dict[str, Any] = {"_bases": {}, "_checked": set(), "_converted": {}}
         held |= {"_repository": None, "pending": launched, "check_parts": _nothing}
+        held |= {"check_multirun": _nothing}
         return {**self.__dict__, **held}
+
+    @override
+    def get_mode(self, config_name: str | None, overrides: list[str]) -> Any:
+        self._refuse_wrong_shape(config_name)
+        return super().get_mode(config_name, overrides)
 
     @override
     def load_configuration(
@@ -83,6 +92,7 @@ class StrictConfigLoader(DelegatingLoader):
         Raises:
             ConfigError: with everything that is wrong.
         """
+        self._refuse_wrong_shape(config_name)
         other = with_other_members(
             lambda chosen: self.load_configuration(
                 config_name, chosen, run_mode, from_shell, validate_sweep_overrides
@@ -94,7 +104,7 @@ class StrictConfigLoader(DelegatingLoader):
                 self.pending.composed, self._of_file = other.composed, other.of_file
                 print(other.note, file=sys.stderr)
             return other.composed
-        twice, problems = given_twice(overrides), list[str]()
+        told, problems = given_twice(overrides), list[str]()
         config: Settings | None = None
         try:
             parsed = self.composer.parse(config_name, overrides)
@@ -104,6 +114,7 @@ class StrictConfigLoader(DelegatingLoader):
             if run_mode is RunMode.MULTIRUN:
                 self.pending.composed = composed
                 self._bases.clear()  # those of jobs of another
+                told += self.check_multirun(composed)
             elif config_name is not None:  # None: --hydra-help
                 config, conversion = convert(composed)
                 problems += conversion.problems
@@ -111,11 +122,11 @@ class StrictConfigLoader(DelegatingLoader):
             collected = self._collect(config_name, overrides, run_mode, from_shell=from_shell)
             if isinstance(error, AttributeError) and not collected:
                 raise
-            raise ConfigError([*twice, *(collected or [text_of(error)])]) from None
-        if twice or problems:
+            raise ConfigError([*told, *(collected or [text_of(error)])]) from None
+        if told or problems:
             # There may be others that composing did not reach.
             collected = self._collect(config_name, overrides, run_mode, from_shell=from_shell)
-            raise ConfigError([*twice, *(collected or problems)])
+            raise ConfigError([*told, *(collected or problems)])
         if isinstance(config, Config):
             self._converted[_task(composed)] = config
         return composed
@@ -228,7 +239,7 @@ class StrictConfigLoader(DelegatingLoader):
     ) -> tuple[DictConfig, list[str], Repository]:
         """What files and schemas come to, what is wrong with the files, and where they are."""
         base = _structural(parsed, repository)
-        composed = self.composer.compose(config_name, base, run_mode)
+        composed = self._compose_files(config_name, base, run_mode)
         found = self.composer.last_repository
         if len(found.sources) > len(repository.sources):  # which may have further groups
             base = _structural(parsed, found)
@@ -249,6 +260,22 @@ class StrictConfigLoader(DelegatingLoader):
         # What is for Hydra itself is structural, and noted already.
         of_task = [one.input_line for one in parsed if not one.is_hydra_override()]
         composed.hydra.overrides.task = of_task
+
+    def _compose_files(
+        self, config_name: str | None, base: list[Override], run_mode: RunMode
+    ) -> DictConfig:
+        try:
+            return self.composer.compose(config_name, base, run_mode)
+        except OSError:  # OmegaConf's too, of a file that holds no options
+            if problems := wrong_shapes(self.composer.usual_repository):
+                raise ConfigError(problems) from None
+            raise
+
+    def _refuse_wrong_shape(self, config_name: str | None) -> None:
+        """Look at the primary configuration, which Hydra reads in many ways before it composes."""
+        repository = self.composer.usual_repository
+        if config_name is not None and (text := wrong_shape(repository, config_name)):
+            raise ConfigError([text])
 
     def _give(self, one: Override, composed: DictConfig, run_mode: RunMode) -> None:
         try:
@@ -302,8 +329,8 @@ def _texts(overrides: Any) -> tuple[str, ...]:
     return tuple(plain)
 
 
-def _nothing(parts: Mapping[str, Any]) -> list[str]:
-    del parts
+def _nothing(looked_at: Any) -> list[str]:
+    del looked_at
     return []
 
 

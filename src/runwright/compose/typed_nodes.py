@@ -2,12 +2,13 @@
 
 import dataclasses
 import inspect
+import re
 import typing
 from collections.abc import Iterator
 from typing import Any, Final
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, Node, OmegaConf
 
 from runwright.compose._omegaconf import child, is_empty, split_key
 from runwright.compose.schema import SCHEMA_NAME
@@ -37,16 +38,40 @@ def typed_nodes(node: DictConfig, key: str = "") -> Iterator[tuple[DictConfig, s
 
 def typed_steps(key: str, composed: DictConfig) -> Iterator[tuple[str, DictConfig, str]]:
     """The names in a key that are options: the key so far, the node, the name."""
-    node, path = composed, ""
+    node: Node | None = composed
+    path = ""
     for name in split_key(key):
-        if not dataclasses.is_dataclass(OmegaConf.get_type(node)):
+        if isinstance(node, ListConfig):
+            path, node = f"{path}[{name}]", _member(node, name)
+            continue
+        is_typed = dataclasses.is_dataclass(OmegaConf.get_type(node))
+        if not (is_typed and isinstance(node, DictConfig)):
             return
-        path = f"{path}.{name}".lstrip(".")
+        path = full_key(path, name)
         yield path, node, name
-        below = child(node, name)
-        if not isinstance(below, DictConfig):
-            return
-        node = below
+        node = child(node, name)
+
+
+def node_at(key: str, composed: DictConfig) -> Node | None:
+    """What stands at the full key of an option, nothing resolved; None where there is nothing."""
+    steps = [child(node, name) for path, node, name in typed_steps(key, composed) if path == key]
+    return steps[0] if steps else None
+
+
+def lacking_element(key: str, composed: DictConfig) -> str | None:
+    """The part of a full key that names an element of a list that is shorter."""
+    steps = [path for path, node, name in typed_steps(key, composed) if child(node, name)]
+    place = steps[-1] if steps else ""
+    found = re.match(r"\[?\.?(\d+)\b\]?", key[len(place) :])
+    node = node_at(place, composed)
+    if found is None or not isinstance(node, ListConfig) or _member(node, found[1]) is not None:
+        return None
+    return f"{place}[{found[1]}]"
+
+
+def _member(node: ListConfig, index: str) -> Node | None:
+    is_there = not is_empty(node) and index.isdecimal() and int(index) < len(node)
+    return child(node, int(index)) if is_there else None
 
 
 def options_class(node: DictConfig) -> type[Any] | None:

@@ -29,6 +29,7 @@ def give(one: Override, composed: DictConfig, composer: Composer) -> None:
     """
     value: Any = None if one.is_delete() else one.value()
     hint = hint_at(one.key_or_group, composed)
+    _let_change(one.key_or_group, composed)
     if hint is None or one.package is not None or one.is_delete() or one.is_list_extend():
         composer.apply(one, composed)
     elif isinstance(value, dict) and _is_dictionary(one.key_or_group, composed):
@@ -37,6 +38,12 @@ def give(one: Override, composed: DictConfig, composer: Composer) -> None:
         OmegaConf.update(composed, one.key_or_group, typed)
     else:
         composer.apply(one, composed)
+
+
+def _let_change(key: str, composed: DictConfig) -> None:
+    """Let the options in a list be changed, which OmegaConf has made of a frozen class."""
+    for _, node, _ in typed_steps(key, composed):
+        OmegaConf.set_readonly(node, value=None)
 
 
 def hint_at(key: str, composed: DictConfig) -> Any:
