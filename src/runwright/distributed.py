@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import (
-    rendezvous,  # pyright: ignore[reportUnknownVariableType]
+    rendezvous,  # pyright: ignore[reportUnknownVariableType]  # torch does not say what it yields
 )
 
 from runwright.errors import UserError

@@ -20,8 +20,6 @@ _MOST_TENSORS: Final = 200_000
 # Weights, gradients and the state of any optimiser, with room to spare.
 _MOST_COPIES: Final = 6
 
-_WAY_OUT: Final = "Make it smaller with the options under model (--help shows them)"
-
 
 @attrs.frozen(kw_only=True)
 class Size:
@@ -65,6 +63,20 @@ def size_of(module: "nn.Module", opt: OptimisationCfg) -> Size:
     return attrs.evolve(size, training=weights + _bytes(trainable) + state)
 
 
+def does_not_fit(named: str, why: str) -> UserError:
+    """What to say when a part needs more memory than there is.
+
+    Args:
+        named: the part as the user chose it, `model=fcn`.
+        why: what it takes, or what was said when it could not be had.
+    """
+    group = named.partition("=")[0]
+    return UserError(
+        f"{named} does not fit into memory with these options: {why}. Make it smaller with the "
+        f"options under {group} (--help shows them), or use another device (gpu)."
+    )
+
+
 @contextlib.contextmanager
 def bounded(named: str) -> Generator[None]:
     """Within this block, a model with far too many layers is not built to the end.
@@ -85,7 +97,8 @@ def bounded(named: str) -> Generator[None]:
         if count > _MOST_TENSORS:
             raise UserError(
                 f"{named} has more than {_MOST_TENSORS:,} parameter tensors with these "
-                f"options: it would take minutes to build. {_WAY_OUT}."
+                f"options: it would take minutes to build. Make it smaller with the options under "
+                "model (--help shows them)."
             )
 
     hook = register_module_parameter_registration_hook(registered)
@@ -122,11 +135,8 @@ def refuse_without_memory(
         (training or 0, "its weights, their gradients and the optimiser's state", device, name),
     ):
         if needed > there:
-            raise UserError(
-                f"{named} does not fit into memory with these options: {what} take "
-                f"{_gigabytes(needed)}, and {where} has {_gigabytes(there)}. {_WAY_OUT}, or "
-                "use another device (gpu)."
-            )
+            why = f"{what} take {_gigabytes(needed)}, and {where} has {_gigabytes(there)}"
+            raise does_not_fit(named, why)
 
 
 def _memory_of_gpu(gpu: int) -> tuple[int, str] | None:

@@ -10,6 +10,7 @@ from runwright.config import Config, chosen_name
 from runwright.errors import ConfigError, RunError, UserError
 from runwright.factory import CONFIG_GROUPS, Settings
 from runwright.finetune_options import FinetuneCfg
+from runwright.model_size import does_not_fit
 from runwright.plain import plain_values
 from runwright.training.memory import explaining_out_of_memory
 
@@ -311,15 +312,8 @@ def _recording(
 
 def _explaining_size(group: str, chosen: Settings) -> contextlib.AbstractContextManager[None]:
     """Within this context, a factory that runs out of memory says so in a sentence."""
-
-    def explain(said: str) -> UserError:
-        return UserError(
-            f"{group}={chosen_name(chosen)} does not fit into memory with these options: {said}. "
-            f"Make it smaller with the options under {group} (--help shows them), or use another "
-            "device (gpu)."
-        )
-
-    return explaining_out_of_memory(explain)
+    named = f"{group}={chosen_name(chosen)}"
+    return explaining_out_of_memory(lambda said: does_not_fit(named, said))
 
 
 def _explaining_out_of_memory(what: str, config: Config) -> contextlib.AbstractContextManager[None]:

@@ -102,6 +102,14 @@ def test_what_no_multirun_can_be_launched_with_is_refused(override: str, problem
     assert problem in found
 
 
+@pytest.mark.parametrize("name", ["conf", "../conf", ".", "..", "/tmp", ""])
+def test_hydras_own_records_take_the_place_of_nothing(name: str) -> None:
+    (problem,) = mistakes(f"hydra.output_subdir='{name}'")
+    assert problem.startswith(f"hydra.output_subdir={name}: Hydra would write its config.yaml")
+    for allowed in (".hydra", "null"):
+        assert composed(f"hydra.output_subdir={allowed}").seed == 42
+
+
 def test_the_mistakes_below_hydra_are_reported_with_all_others() -> None:
     with pytest.raises(ConfigError) as caught:
         composed("+hydra.job.foo=1", "+hydra.run.dirr=x", "opt.lr=-1", mode=RunMode.RUN)

@@ -14,7 +14,8 @@ from conftest import REPOSITORY
 from runwright import Config
 from runwright.compose import schema
 from runwright.compose._hydra import search_path
-from runwright.compose.loader import DelegatingLoader, StrictConfigLoader
+from runwright.compose.delegating_loader import DelegatingLoader
+from runwright.compose.loader import StrictConfigLoader, _parsed_once
 from runwright.domains import register_domains
 
 CONF = REPOSITORY / "conf"
@@ -65,17 +66,17 @@ def lists(seed: int, count: int) -> list[list[str]]:
 
 def test_a_job_is_what_hydra_composes_whatever_was_composed_before() -> None:
     strict, hydras = loaders()
-    master = strict.load_configuration("config", ["seed=1,2"], RunMode.MULTIRUN)
-    of_hydra = hydras.load_configuration("config", ["seed=1,2"], RunMode.MULTIRUN)
+    shared = ["hydra.sweep.dir=there", "hydra.job.chdir=false"]
+    master = strict.load_configuration("config", [*shared, "seed=1,2"], RunMode.MULTIRUN)
+    of_hydra = hydras.load_configuration("config", [*shared, "seed=1,2"], RunMode.MULTIRUN)
     compared = 0
     for overrides in lists(seed=0, count=120):
         try:
             expected = hydras.load_sweep_config(of_hydra, overrides)
         except HydraException:
             continue
-        composed, problems = strict._compose(
-            "config", strict.composer.parse("config", overrides), RunMode.RUN, is_job=True
-        )
+        parsed = [*_parsed_once(tuple(shared)), *strict.composer.parse("config", overrides)]
+        composed, problems = strict._compose_job("config", parsed, master)
         assert not problems
         assert as_it_is(composed) == as_it_is(expected), overrides
         compared += 1
@@ -91,7 +92,6 @@ def test_a_single_run_is_what_hydra_composes() -> None:
         except HydraException:
             continue
         parsed = strict.composer.parse("config", overrides)
-        strict._repository = None
         composed, _ = strict._compose("config", parsed, RunMode.RUN)
         assert as_it_is(composed) == as_it_is(expected), overrides
 

@@ -84,3 +84,37 @@ def test_a_damaged_record_is_left_to_the_run_that_is_given_it(tmp_path: Path) ->
     known = JobDirectories(tmp_path)
     assert known.place(0, config, {"seed"}).name == "0"
     assert JobDirectories(tmp_path).place(3, config, {"seed"}).name == "3"
+
+
+def grid(*seeds: int, lr: float = 0.1) -> list[list[str]]:
+    return [["dm=cmnist", "model=cnn", f"seed={seed}", f"opt.lr={lr}"] for seed in seeds]
+
+
+def places(known: JobDirectories, jobs: list[list[str]]) -> list[str]:
+    return [
+        known.place(number, compose(overrides), {"seed"}, overrides).name
+        for number, overrides in enumerate(jobs)
+    ]
+
+
+def test_a_job_that_waits_in_a_queue_has_its_directory_already(tmp_path: Path) -> None:
+    submitted = {tmp_path / str(number): job for number, job in enumerate(grid(1, 2))}
+    assert places(JobDirectories(tmp_path, submitted), grid(3, 2, 4, 1)) == ["2", "1", "3", "0"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "3"]
+
+
+def test_of_a_command_that_was_changed_a_job_that_waits_is_not_another(tmp_path: Path) -> None:
+    submitted = {tmp_path / str(number): job for number, job in enumerate(grid(1, 2))}
+    assert places(JobDirectories(tmp_path, submitted), grid(1, 2, lr=0.5)) == ["0", "1"]
+
+
+def test_a_job_that_has_begun_is_known_by_its_record(tmp_path: Path) -> None:
+    held(tmp_path / "0", "seed=5", "opt.lr=0.1")
+    submitted = {tmp_path / str(number): job for number, job in enumerate(grid(1, 2))}
+    assert places(JobDirectories(tmp_path, submitted), grid(1, 2, 5)) == ["2", "1", "0"]
+
+
+def test_a_job_that_runs_elsewhere_holds_no_directory_here(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere" / "1"
+    known = JobDirectories(tmp_path / "sweep", {elsewhere: grid(1)[0]})
+    assert places(known, grid(1)) == ["0"]

@@ -246,6 +246,23 @@ def test_jobs_that_wait_are_known_run_what_was_submitted_and_are_not_run_twice(
     assert "Submitted 1 jobs as array " in said
 
 
+def test_a_grid_that_grows_while_its_jobs_wait_leaves_them_their_directories(slurm: Slurm) -> None:
+    options = (*SMALL, "+hydra.launcher.additional_parameters.hold=true")
+    grown = ("seed=1,2", "seed=3,2,1", "seed=3,1,2")
+    only_in_the_job = "wandb.name=${hydra:job.num}"
+    held: list[dict[str, str]] = []
+    for seeds, *more in ((grown[0],), (grown[1],), (grown[2], only_in_the_job)):
+        submitted = submit(slurm, seeds, *more, *options, "hydra.launcher.detached=true")
+        said, _ = submitted.communicate(timeout=300)
+        assert submitted.returncode == 0, said
+        newest = max(Path("sweep/submissions").iterdir(), key=lambda path: int(path.stem))
+        jobs = json.loads(newest.read_text())["jobs"]
+        held.append({job["run_dir"]: job["overrides"][0] for job in jobs})
+    assert held[0] == {"0": "seed=1", "1": "seed=2"}
+    assert held[1] == {"0": "seed=1", "1": "seed=2", "2": "seed=3"}
+    assert held[2] == {"0": "seed=3", "1": "seed=1", "2": "seed=2"}  # another command
+
+
 def test_the_tasks_of_a_job_train_one_model_and_make_way_together(
     slurm: Slurm, tmp_path: Path
 ) -> None:

@@ -21,7 +21,9 @@ from runwright.cli.flags import read_flags, refuse_without_effect
 from runwright.cli.job import job, remove_if_empty
 from runwright.compose import CONFIG_NAME, schema
 from runwright.compose._hydra import Hydra, search_path
+from runwright.compose.explain import USER_MISTAKES
 from runwright.compose.loader import StrictConfigLoader
+from runwright.compose.logging_options import refusal_of_logging
 from runwright.compose.of_run import recorded_folder
 from runwright.compose.overrides import with_home
 from runwright.compose.yaml_text import to_yaml
@@ -57,6 +59,11 @@ def run_command_line(conf: str | None, config_name: str, config: type[Config]) -
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         raise ConfigError([str(error)]) from error
+    except ValueError as error:
+        told = refusal_of_logging(error)
+        if told is None:
+            raise
+        raise told from error
     finally:
         GlobalHydra.instance().clear()
 
@@ -108,7 +115,7 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
     overrides: list[str] = args.overrides
     try:
         mode = hydra.get_mode(config_name, overrides)
-    except HydraException:
+    except USER_MISTAKES:
         mode = None  # composing will say what is wrong, together with everything else
     is_multirun = args.multirun or mode is RunMode.MULTIRUN
     refuse_without_effect(args, mode, is_multirun=is_multirun)

@@ -11,8 +11,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from typing_extensions import override
 
+from runwright.compose.delegating_loader import DelegatingLoader
 from runwright.compose.explain import values_to_choose
-from runwright.compose.loader import DelegatingLoader
 from runwright.compose.members import members
 from runwright.compose.overrides import is_read
 

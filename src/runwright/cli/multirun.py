@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from omegaconf import DictConfig
+
 from runwright.atomic_files import is_within
 from runwright.cli.basic_launcher import is_basic_sweeper
 from runwright.cli.commands import sweep_command
@@ -14,6 +16,7 @@ from runwright.cli.mistakes import mistakes_of_multirun
 from runwright.compose._hydra import Hydra
 from runwright.compose.loader import StrictConfigLoader
 from runwright.errors import ConfigError, JobsGoOn, RunError, UserError
+from runwright.rundir.sweep_layout import in_the_way_of_a_multirun
 
 
 def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
@@ -28,6 +31,7 @@ def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
     gc.enable()
     loader = hydra.config_loader
     assert isinstance(loader, StrictConfigLoader)
+    loader.check_multirun = _in_the_way
     try:
         hydra.multirun(config_name=config_name, task_function=job, overrides=overrides)
     except JobsRefusedError as refused:
@@ -49,6 +53,12 @@ def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
         raise
     finally:
         _remove_stray(loader, overrides)
+
+
+def _in_the_way(composed: DictConfig) -> list[str]:
+    if os.environ.get("RANK", "0") != "0":  # which has a directory of its own
+        return []
+    return in_the_way_of_a_multirun(Path(str(composed.hydra.sweep.dir)))
 
 
 def _of_storage(error: OSError, loader: StrictConfigLoader) -> UserError | RunError | None:

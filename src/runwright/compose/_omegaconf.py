@@ -9,7 +9,7 @@ composed node has to be read as it is.
 # ruff: noqa: F401  # some are imported from here unchanged
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import yaml
@@ -51,6 +51,16 @@ def is_interpolation(node: Node) -> bool:
 def raw_value(node: Node) -> Any:
     """The value of a node, unresolved: for an interpolation, its text."""
     return node._value()
+
+
+def interpolations(node: Container) -> Iterator[tuple[Container, Any, str]]:
+    """Every value below a node that stands for another: what it is in, its key there, its text."""
+    content: Any = vars(node)["_content"]
+    for key, below in content.items() if isinstance(node, DictConfig) else enumerate(content):
+        if is_interpolation(below):
+            yield node, key, raw_value(below)
+        elif isinstance(below, Container) and not is_empty(below):
+            yield from interpolations(below)
 
 
 def root_of(node: DictConfig) -> DictConfig:

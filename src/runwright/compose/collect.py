@@ -34,8 +34,10 @@ from runwright.compose.explain import (
     unknown_key,
     unknown_part,
 )
+from runwright.compose.file_shapes import wrong_shape
 from runwright.compose.hydra_options import wrong_in_hydra
 from runwright.compose.members import groups, members, nearest_member
+from runwright.compose.nested_values import wrong_within
 from runwright.compose.overrides import parse_override, several_values
 from runwright.compose.typed_nodes import (
     is_required,
@@ -100,7 +102,7 @@ class Mistakes:
             no_schema = "override '/objective@_global_.objective" in str(error)
             self.problems.append(_NO_SCHEMA if no_schema else self._explain_missing(error))
             return
-        composed = self._merge(defaults.defaults)
+        composed = self._merge(defaults.defaults, wrong)
         self.problems += files.settle(composed, composer, self._repository, config_name, usable)
         self.problems += files.misplaced(composed, self._repository, config_name)
         choices = dict(defaults.overrides.known_choices)
@@ -120,7 +122,9 @@ class Mistakes:
                 give(one, attempt, composer)
                 composed = attempt
             except (*USER_MISTAKES, AttributeError, TypeError) as error:
-                self.problems.append(explain_override(one, error, composed, self._members))
+                within = wrong_within(one.key_or_group, one.value(), composed)
+                said = explain_override(one, error, composed, self._members)
+                self.problems += within or [said]
         self.problems.extend(wrong_in_hydra(composed, run_mode, composer.loader))
         if run_mode is not RunMode.MULTIRUN:
             _, conversion = convert(composed, self._members)
@@ -245,11 +249,21 @@ class Mistakes:
         hint = did_you_mean(group, groups(self._repository))
         return f"{text}there is no group '{group}'. {hint}"
 
-    def _merge(self, defaults: Sequence[ResultDefault]) -> DictConfig:
-        """Compose the files, leaving out and noting what does not fit."""
+    def _merge(self, defaults: Sequence[ResultDefault], wrong: set[str]) -> DictConfig:
+        """Compose what the files hold, leaving out what does not fit and noting it.
+
+        Args:
+            defaults: the files.
+            wrong: the options of which more need not be said; those of a file that is left out
+                are added.
+        """
         composed = OmegaConf.create()
         for default in defaults:
             file = f"{default.config_path}.yaml"
+            if text := wrong_shape(self._repository, str(default.config_path)):
+                self.problems.append(text)
+                wrong.add(default.package or "")
+                continue
             try:
                 loaded = self._composer.load(default, self._repository)
             except USER_MISTAKES as error:
@@ -283,8 +297,10 @@ class Mistakes:
             try:
                 composed.merge_with(OmegaConf.create(nested))
             except OmegaConfBaseException as error:
-                if text := explain_key(key, error, composed):
-                    self._note_in_file(file, text)
+                within = wrong_within(key, value, composed)
+                for text in within or [explain_key(key, value, error, composed)]:
+                    if text is not None:
+                        self._note_in_file(file, text)
 
 
 def convert(

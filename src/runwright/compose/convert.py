@@ -10,7 +10,13 @@ from typing import Any, Final, cast
 from omegaconf import DictConfig, ListConfig, OmegaConf, ValueNode
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from runwright.compose._omegaconf import child, is_interpolation, is_missing, raw_value
+from runwright.compose._omegaconf import (
+    child,
+    is_empty,
+    is_interpolation,
+    is_missing,
+    raw_value,
+)
 from runwright.compose.explain import Members, unknown_key, ways_to_choose
 from runwright.compose.typed_nodes import containers_in, type_of, unknown_keys
 from runwright.errors import UserError
@@ -104,7 +110,11 @@ class Conversion:
         if isinstance(value, ValueNode) and not is_interpolation(value):
             if is_missing(value):
                 raise MissingMandatoryValue
-            return raw_value(value)  # a plain value: the fast path
+            return raw_value(value)  # a plain value: no need to go the long way
+        if isinstance(value, DictConfig | ListConfig) and not (
+            is_interpolation(value) or is_empty(value)
+        ):
+            return self._value(value, full_key(key, name))
         return self._value(node[name], full_key(key, name))
 
     def _note(self, node: DictConfig, name: str, key: str, error: Exception) -> None:

@@ -19,6 +19,7 @@ from runwright.compose.typed_nodes import (
     all_options,
     is_known,
     member,
+    node_at,
     option_names,
     options_class,
     options_named,
@@ -36,7 +37,6 @@ from runwright.factory import (
     group_of,
     is_settings,
 )
-from runwright.plain import leaves
 
 USER_MISTAKES: Final = (
     HydraException,
@@ -92,7 +92,10 @@ def explain_deletion(one: Override, composed: DictConfig) -> str | None:
 def explain_override(
     one: Override, error: Exception, composed: DictConfig, members: Members
 ) -> str:
-    """Hydra's text for an override that does not fit, and the nearest name that would."""
+    """Hydra's text for an override that does not fit, and the nearest name that would.
+
+    But for its advice to append an option with a "+", which is refused just the same.
+    """
     key = one.key_or_group
     if (wrong_place := _no_such_place(key, composed)) is not None:
         return wrong_place
@@ -101,10 +104,8 @@ def explain_override(
         above = f"'{key.rpartition('.')[0]}' was not given"
     if above is not None:
         return f"{key}: {above}, so there is nothing below it."
-    text = text_of(error)
-    if unknown := _unknown_within(key, one.value(), composed):
-        return "\n".join([_OMEGACONF_HINT.sub("", text), *unknown])
-    return _explain_key(unknown_part(key, composed) or key, one, text, composed, members)
+    unknown = unknown_part(key, composed)
+    return _explain_key(unknown or key, one, text_of(error), composed, members)
 
 
 def _explain_key(key: str, one: Override, text: str, composed: DictConfig, members: Members) -> str:
@@ -120,7 +121,7 @@ def _explain_key(key: str, one: Override, text: str, composed: DictConfig, membe
     cls = options_class(owner) or type_of(owner)
     known = [str(known) for known in owner if known not in ("hydra", "_target_")]
     if name in known:
-        hint = _nearest_value(cls, name, one.value())
+        hint = nearest_value(cls, name, one.value())
         if group := group_of(typing.get_type_hints(cls).get(name)):
             ways = ways_to_choose(key, group, in_defaults(composed), members)
             hint = f"It is chosen with {ways}."
@@ -138,18 +139,7 @@ def _explain_key(key: str, one: Override, text: str, composed: DictConfig, membe
     return f"{text}\n{hint}{cls.__name__} {has}."
 
 
-def _unknown_within(key: str, value: object, composed: DictConfig) -> list[str]:
-    """A text for every name in a dictionary of options that is not an option."""
-    texts: dict[str, str] = {}
-    for leaf, _ in leaves(value, key) if isinstance(value, dict) else ():
-        for path, node, _ in typed_steps(leaf, composed):
-            if path != key and not is_known(node, path):
-                texts[path] = unknown_key(path, node)
-                break
-    return [*texts.values()]
-
-
-def _nearest_value(cls: type[Any], name: str, value: object) -> str:
+def nearest_value(cls: type[Any], name: str, value: object) -> str:
     """A sentence with the nearest allowed value, for an option that is one of several names."""
     closest = nearest(str(value), hints.names_in(typing.get_type_hints(cls).get(name)))
     return f"Did you mean '{closest}'?" if closest else ""
@@ -207,7 +197,7 @@ def _not_chosen(key: str, composed: DictConfig, members: Members) -> str | None:
     return None
 
 
-def explain_key(key: str, error: Exception, composed: DictConfig) -> str | None:
+def explain_key(key: str, value: Any, error: Exception, composed: DictConfig) -> str | None:
     """The text for a key in a file that does not fit: unknown, or with a wrong value.
 
     None if it is unknown what would fit, because the file does not say what it changes; that is
@@ -218,6 +208,15 @@ def explain_key(key: str, error: Exception, composed: DictConfig) -> str | None:
             return None
         if name not in node:
             return unknown_key(path, node)
+    below = node_at(key, composed)
+    if isinstance(below, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(below)):
+        shown = "null" if value is None else value
+        text = (
+            f"{key} holds options, `{key}: {{{option_names(type_of(below))[0]}: …}}`, got {shown}."
+        )
+        is_chosen = getattr(type_of(below), "config_group", None) is not None
+        way = f" A member is chosen in the defaults list: `- override /{key}: NAME`."
+        return text + way * is_chosen
     return f"{key}: {str(error).splitlines()[0]}"
 
 
@@ -236,7 +235,11 @@ def in_defaults(composed: DictConfig) -> set[str]:
 
 def unknown_key(key: str, node: DictConfig) -> str:
     """The text for a full key that a typed node cannot have."""
-    cls = options_class(node) or type_of(node)
+    return unknown_option(key, options_class(node) or type_of(node), root_of(node))
+
+
+def unknown_option(key: str, cls: type[Any], composed: DictConfig) -> str:
+    """The text for a full key whose last name is none of the options of a class."""
     if key == "experiment":
         return NOT_GLOBAL
     above, _, name = key.rpartition(".")
@@ -245,11 +248,11 @@ def unknown_key(key: str, node: DictConfig) -> str:
         ways = " or ".join(f"+{choice(name, place)}=…" for place in places)
         return f"{key} is not an option: its members are chosen with {ways}."
     hint = ""
-    if elsewhere := options_named(name, root_of(node)):
-        hint = f" Did you mean {_or(_typed(key, root_of(node)) for key in elsewhere)}?"
+    if elsewhere := options_named(name, composed):
+        hint = f" Did you mean {_or(_typed(key, composed) for key in elsewhere)}?"
     elif closest := nearest(name, known if above else [*known, "experiment"]):
         hint = f" Did you mean '{full_key(above, closest)}'?"
-    elif not above and (further := _nearest_below(name, node)):
+    elif not above and (further := _nearest_below(name, composed)):
         hint = f" Did you mean {_or(further)}?"
     return f"{key} is not an option: {cls.__name__} has no '{name}'.{hint} {_allowed(known)}"
 

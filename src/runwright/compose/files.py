@@ -122,22 +122,19 @@ def _is_likely(composed: DictConfig, repository: Repository) -> bool:
     )
 
 
-def _has_lost(node: DictConfig) -> bool:
+def _has_lost(node: DictConfig | ListConfig) -> bool:
     """Whether a dictionary has content, or a text looks like a number."""
-    for name in () if is_empty(node) else node:
+    if is_empty(node):
+        return False
+    for name in range(len(node)) if isinstance(node, ListConfig) else node:
         below = child(node, name)
         if name == "hydra" and isinstance(below, DictConfig):
             parts = (child(below, part) for part in _OF_HYDRA)
             found = any(isinstance(one, DictConfig) and _has_lost(one) for one in parts)
         elif isinstance(below, DictConfig) and OmegaConf.get_type(below) in (dict, None):
             found = not is_empty(below) and len(below) > 0
-        elif isinstance(below, DictConfig):
+        elif isinstance(below, DictConfig | ListConfig):
             found = _has_lost(below)
-        elif isinstance(below, ListConfig):
-            count = 0 if is_empty(below) else len(below)
-            members = [child(below, place) for place in range(count)]
-            blocks = any(isinstance(one, DictConfig) and _has_lost(one) for one in members)
-            found = blocks or any(_is_like_a_number(one) for one in members)
         else:
             found = _is_like_a_number(below)
         if found:
@@ -193,9 +190,14 @@ def _misread(default: ResultDefault, repository: Repository, composed: DictConfi
         said = {"where": where, "key": one.key, "text": one.text, "value": one.value}
         if isinstance(one.value, int) and re.search(r"^0\d|:", one.text.lstrip("-+")):
             texts.append(_OTHER_BASE.format(**said))
-        elif str(one.value) != one.text and takes_text(one.value, hint_at(one.key, composed)):
+        elif str(one.value) != one.text and takes_text(one.value, _hint_at(one.key, composed)):
             texts.append(_NOT_AS_WRITTEN.format(**said))
     return texts
+
+
+def _hint_at(key: str, composed: DictConfig) -> Any:
+    """The type that is declared for a value, or for the list that it stands in."""
+    return hint_at(key, composed) or hint_at(re.sub(r"(\.\d+)+$", "", key), composed)
 
 
 def _file_of(default: ResultDefault, repository: Repository) -> Path | None:

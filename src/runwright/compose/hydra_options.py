@@ -1,5 +1,6 @@
 """What is wrong with Hydra's part of a configuration: unknown keys, and values without jobs."""
 
+import re
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -8,9 +9,10 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from runwright.compose.explain import unknown_key
+from runwright.compose.logging_options import wrong_in_logging
 from runwright.compose.typed_nodes import typed_nodes, unknown_keys
 from runwright.errors import did_you_mean
 
@@ -20,14 +22,36 @@ def wrong_in_hydra(composed: DictConfig, run_mode: RunMode, loader: ConfigLoader
 
     Also for the plugins themselves, if they are needed and missing.
     """
-    unknown = [
+    wrong = [
         unknown_key(unknown, node)
         for node, key in typed_nodes(composed.hydra, "hydra")
         for unknown in unknown_keys(node, key)
     ]
+    for name in ("hydra_logging", "job_logging"):
+        wrong += wrong_in_logging(composed.hydra[name], f"hydra.{name}")
+    wrong += _wrong_verbose(composed.hydra.get("verbose"))
+    wrong += _wrong_subdir(composed.hydra.get("output_subdir"))
     if run_mode is not RunMode.MULTIRUN:
-        return unknown
-    return unknown + _wrong_plugins(composed) + _without_values(composed, loader)
+        return wrong
+    return wrong + _wrong_plugins(composed) + _without_values(composed, loader)
+
+
+def _wrong_verbose(value: Any) -> list[str]:
+    names = value if isinstance(value, ListConfig) else [value]
+    if isinstance(value, bool) or all(isinstance(name, str) for name in names):
+        return []
+    return [f"hydra.verbose must be true, false, or names of loggers, got {value}"]
+
+
+def _wrong_subdir(name: str | None) -> list[str]:
+    if name is None or re.fullmatch(r"\.\w[\w-]*", name):
+        return []
+    text = (
+        f"hydra.output_subdir={name}: Hydra would write its config.yaml, hydra.yaml and "
+        "overrides.yaml there, over those of another. Name it .hydra, or leave it out: all of it "
+        "is in the run directory."
+    )
+    return [text]
 
 
 def _without_values(composed: DictConfig, loader: ConfigLoader) -> list[str]:

@@ -5,26 +5,26 @@ API) goes through one place, which refuses whatever is not an option, checks bou
 reports all mistakes together.
 """
 
+import functools
 import pickle
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.plugins.config_source import ConfigSource
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from typing_extensions import override
 
 from runwright.compose import files
-from runwright.compose._hydra import Composer, Repository
+from runwright.compose._hydra import Repository
 from runwright.compose.collect import Mistakes, convert
 from runwright.compose.convert import Conversion
+from runwright.compose.delegating_loader import DelegatingLoader
 from runwright.compose.explain import USER_MISTAKES, text_of
+from runwright.compose.file_shapes import wrong_shape, wrong_shapes
 from runwright.compose.hydra_options import wrong_in_hydra
 from runwright.compose.other_member import with_other_members
 from runwright.compose.overrides import given_twice, is_structural
@@ -37,69 +37,10 @@ if TYPE_CHECKING:
     from runwright.factory import Settings
 
 CheckParts: TypeAlias = Callable[[Mapping[str, Any]], list[str]]
+CheckMultirun: TypeAlias = Callable[[DictConfig], list[str]]
 
 _MOST_BASES: Final = 100
-
-
-class DelegatingLoader(ConfigLoader):
-    """Hydra's loader, unchanged."""
-
-    def __init__(self, path: ConfigSearchPath) -> None:
-        """Look for configurations along this path."""
-        self.composer = Composer(path)
-
-    @override
-    def load_configuration(
-        self,
-        config_name: str | None,
-        overrides: list[str],
-        run_mode: RunMode,
-        from_shell: bool = True,
-        validate_sweep_overrides: bool = True,
-    ) -> DictConfig:
-        return self.composer.loader.load_configuration(
-            config_name, overrides, run_mode, from_shell, validate_sweep_overrides
-        )
-
-    @override
-    def load_sweep_config(
-        self, master_config: DictConfig, sweep_overrides: list[str]
-    ) -> DictConfig:
-        return self.composer.loader.load_sweep_config(master_config, sweep_overrides)
-
-    @override
-    def get_mode(self, config_name: str | None, overrides: list[str]) -> Any:
-        return self.composer.mode(config_name, overrides)
-
-    @override
-    def get_search_path(self) -> ConfigSearchPath:
-        return self.composer.loader.get_search_path()
-
-    @override
-    def get_sources(self) -> list[ConfigSource]:
-        return self.composer.loader.get_sources()
-
-    @override
-    def list_groups(self, parent_name: str) -> list[str]:
-        return self.composer.loader.list_groups(parent_name)
-
-    @override
-    def get_group_options(
-        self,
-        group_name: str,
-        results_filter: ObjectType | None = ObjectType.CONFIG,
-        config_name: str | None = None,
-        overrides: list[str] | None = None,
-    ) -> list[str]:
-        return self.composer.loader.get_group_options(
-            group_name, results_filter, config_name, overrides
-        )
-
-    @override
-    def compute_defaults_list(
-        self, config_name: str | None, overrides: list[str], run_mode: RunMode
-    ) -> Any:
-        return self.composer.loader.compute_defaults_list(config_name, overrides, run_mode)
+_PARSER: Final = OverridesParser.create()  # half of the time of a short text
 
 
 class StrictConfigLoader(DelegatingLoader):
@@ -116,7 +57,8 @@ class StrictConfigLoader(DelegatingLoader):
         super().__init__(path)
         self.pending = PendingJobs()
         self.check_parts: CheckParts = _nothing
-        self._bases: dict[str, bytes] = {}
+        self.check_multirun: CheckMultirun = _nothing
+        self._bases: dict[tuple[str, ...], bytes] = {}
         self._checked: set[tuple[str, ...]] = set()
         self._repository: Repository | None = None
         self._converted: dict[tuple[str, ...], Config] = {}
@@ -128,7 +70,13 @@ class StrictConfigLoader(DelegatingLoader):
         launched.launch()
         held: dict[str, Any] = {"_bases": {}, "_checked": set(), "_converted": {}}
         held |= {"_repository": None, "pending": launched, "check_parts": _nothing}
+        held |= {"check_multirun": _nothing}
         return {**self.__dict__, **held}
+
+    @override
+    def get_mode(self, config_name: str | None, overrides: list[str]) -> Any:
+        self._refuse_wrong_shape(config_name)
+        return super().get_mode(config_name, overrides)
 
     @override
     def load_configuration(
@@ -144,6 +92,7 @@ class StrictConfigLoader(DelegatingLoader):
         Raises:
             ConfigError: with everything that is wrong.
         """
+        self._refuse_wrong_shape(config_name)
         other = with_other_members(
             lambda chosen: self.load_configuration(
                 config_name, chosen, run_mode, from_shell, validate_sweep_overrides
@@ -155,16 +104,17 @@ class StrictConfigLoader(DelegatingLoader):
                 self.pending.composed, self._of_file = other.composed, other.of_file
                 print(other.note, file=sys.stderr)
             return other.composed
-        twice, problems = given_twice(overrides), list[str]()
+        told, problems = given_twice(overrides), list[str]()
         config: Settings | None = None
         try:
             parsed = self.composer.parse(config_name, overrides)
-            self._repository = None
             composed, found = self._compose(config_name, parsed, run_mode)
             problems = found + wrong_in_hydra(composed, run_mode, self)
             problems += files.misplaced(composed, self.composer.last_repository, config_name)
             if run_mode is RunMode.MULTIRUN:
                 self.pending.composed = composed
+                self._bases.clear()  # those of jobs of another
+                told += self.check_multirun(composed)
             elif config_name is not None:  # None: --hydra-help
                 config, conversion = convert(composed)
                 problems += conversion.problems
@@ -176,11 +126,11 @@ class StrictConfigLoader(DelegatingLoader):
             collected = self._collect(config_name, overrides, run_mode, from_shell=from_shell)
             if isinstance(error, AttributeError | TypeError) and not collected:
                 raise
-            raise ConfigError([*twice, *(collected or [text_of(error)])]) from None
-        if twice or problems:
+            raise ConfigError([*told, *(collected or [text_of(error)])]) from None
+        if told or problems:
             # There may be others that composing did not reach.
             collected = self._collect(config_name, overrides, run_mode, from_shell=from_shell)
-            raise ConfigError([*twice, *(collected or problems)])
+            raise ConfigError([*told, *(collected or problems)])
         if isinstance(config, Config):
             self._converted[_task(composed)] = config
         return composed
@@ -195,23 +145,20 @@ class StrictConfigLoader(DelegatingLoader):
         values applied to a copy of it. Hydra asks for every job once to check it before the first
         is launched, and again to launch it; it is checked only once.
         """
-        of_hydra = _texts(master_config.hydra.overrides.hydra)
-        overrides = [*(of_hydra if self._of_file is None else self._of_file), *sweep_overrides]
+        of_hydra = self._of_file
+        if of_hydra is None:
+            of_hydra = _texts(master_config.hydra.overrides.hydra)
+        overrides = [*of_hydra, *sweep_overrides]
         config_name: str | None = master_config.hydra.job.config_name
         key = tuple(sweep_overrides)
         try:
-            # What stands for others is already expanded in the multirun's own configuration.
-            parsed = OverridesParser.create().parse_overrides(overrides)
-            composed, problems = self._compose(config_name, parsed, RunMode.RUN, is_job=True)
-            if self._of_file is not None:
-                composed.hydra.sweeper = master_config.hydra.sweeper
-                composed.hydra.overrides.hydra = master_config.hydra.overrides.hydra
-            self.composer.check_controllers(master_config, composed)
+            # What stands for others is written out in the multirun's own configuration already.
+            parsed = [*_parsed_once(of_hydra), *_parsed(key)]
+            composed, problems = self._compose_job(config_name, parsed, master_config)
             OmegaConf.copy_cache(from_config=master_config, to_config=composed)
             if key in self._checked:
                 self._checked.discard(key)
                 return composed
-            problems += wrong_in_hydra(composed, RunMode.RUN, self)
             config, conversion = convert(composed)
             problems += conversion.problems
         except (*USER_MISTAKES, AttributeError, TypeError) as error:
@@ -240,39 +187,99 @@ class StrictConfigLoader(DelegatingLoader):
         made = self._converted.pop(_texts(task), None)
         return to_config(composed) if made is None else made
 
+    def config_of(self, composed: DictConfig) -> Config | None:
+        """The frozen configuration of a job that this loader has composed and found in order.
+
+        None where there are values that only the running job knows.
+        """
+        made = self._converted.pop(_task(composed), None) or convert(composed)[0]
+        assert made is None or isinstance(made, Config)
+        return made
+
     def _compose(
-        self,
-        config_name: str | None,
-        parsed: list[Override],
-        run_mode: RunMode,
-        *,
-        is_job: bool = False,
+        self, config_name: str | None, parsed: list[Override], run_mode: RunMode
     ) -> tuple[DictConfig, list[str]]:
-        """Compose files and schemas, or copy the earlier result, and set the values."""
+        """Compose files and schemas, and give the values."""
         self.composer.check_sweeps(parsed, run_mode)
+        usual = self.composer.usual_repository
+        composed, problems, self._repository = self._base(config_name, parsed, run_mode, usual)
+        self._give_values(parsed, composed, self._repository, run_mode)
+        return composed, problems
+
+    def _compose_job(
+        self, config_name: str | None, parsed: list[Override], master: DictConfig
+    ) -> tuple[DictConfig, list[str]]:
+        """Take a copy of what files and schemas come to for some jobs, and give the values.
+
+        Hydra's part is all in the copy: what is wrong with it is looked for once.
+        """
+        self.composer.check_sweeps(parsed, RunMode.RUN)
         repository = self._repository or self.composer.usual_repository
-        base = [one for one in parsed if is_structural(one, repository)]
-        key = repr((config_name, [one.input_line for one in base]))
+        key = tuple(str(one.input_line) for one in _structural(parsed, repository))
         problems: list[str] = []
-        if is_job and (kept := self._bases.get(key)) is not None:
+        if (kept := self._bases.get(key)) is not None:
             composed: DictConfig = pickle.loads(kept)
         else:
-            composed = self.composer.compose(config_name, base, run_mode)
-            found = self.composer.last_repository
-            if len(found.sources) > len(repository.sources):  # which may have more groups
-                base = [one for one in parsed if is_structural(one, found)]
-                composed = self.composer.compose(config_name, base, run_mode)
-            if not is_job:
-                self._repository = repository = found
-            problems = files.settle(composed, self.composer, repository, config_name, base)
-            kept = _pickled(composed) if is_job and not problems else None
+            composed, problems, repository = self._base(
+                config_name, parsed, RunMode.RUN, repository
+            )
+            if self._of_file is not None:
+                composed.hydra.sweeper = master.hydra.sweeper
+                composed.hydra.overrides.hydra = master.hydra.overrides.hydra
+            self.composer.check_controllers(master, composed)
+            problems += wrong_in_hydra(composed, RunMode.RUN, self)
+            kept = None if problems else _pickled(composed)
             if kept is not None and len(self._bases) < _MOST_BASES:
                 self._bases[key] = kept
+        self._give_values(parsed, composed, repository, RunMode.RUN)
+        return composed, problems
+
+    def _base(
+        self,
+        config_name: str | None,
+        parsed: Sequence[Override],
+        run_mode: RunMode,
+        repository: Repository,
+    ) -> tuple[DictConfig, list[str], Repository]:
+        """What files and schemas come to, what is wrong with the files, and where they are."""
+        base = _structural(parsed, repository)
+        composed = self._compose_files(config_name, base, run_mode)
+        found = self.composer.last_repository
+        if len(found.sources) > len(repository.sources):  # which may have further groups
+            base = _structural(parsed, found)
+            composed = self.composer.compose(config_name, base, run_mode)
+        problems = files.settle(composed, self.composer, found, config_name, base)
+        return composed, problems, found
+
+    def _give_values(
+        self,
+        parsed: Sequence[Override],
+        composed: DictConfig,
+        repository: Repository,
+        run_mode: RunMode,
+    ) -> None:
         for one in parsed:
             if not (one.is_sweep_override() or is_structural(one, repository)):
                 self._give(one, composed, run_mode)
-        _record(parsed, composed)
-        return composed, problems
+        # What is for Hydra itself is structural, and noted already.
+        of_task = [one.input_line for one in parsed if not one.is_hydra_override()]
+        composed.hydra.overrides.task = of_task
+
+    def _compose_files(
+        self, config_name: str | None, base: list[Override], run_mode: RunMode
+    ) -> DictConfig:
+        try:
+            return self.composer.compose(config_name, base, run_mode)
+        except OSError:  # OmegaConf's too, of a file that holds no options
+            if problems := wrong_shapes(self.composer.usual_repository):
+                raise ConfigError(problems) from None
+            raise
+
+    def _refuse_wrong_shape(self, config_name: str | None) -> None:
+        """Look at the primary configuration, which Hydra reads in many ways before it composes."""
+        repository = self.composer.usual_repository
+        if config_name is not None and (text := wrong_shape(repository, config_name)):
+            raise ConfigError([text])
 
     def _give(self, one: Override, composed: DictConfig, run_mode: RunMode) -> None:
         try:
@@ -304,12 +311,16 @@ def to_config(composed: DictConfig) -> Config:
     return config
 
 
-def _record(parsed: Sequence[Override], composed: DictConfig) -> None:
-    """Note in Hydra's part, as Hydra does, what was typed."""
-    of_hydra = [one.input_line for one in parsed if one.is_hydra_override()]
-    of_task = [one.input_line for one in parsed if not one.is_hydra_override()]
-    composed.hydra.overrides.hydra = of_hydra
-    composed.hydra.overrides.task = of_task
+def _structural(parsed: Sequence[Override], repository: Repository) -> list[Override]:
+    return [one for one in parsed if is_structural(one, repository)]
+
+
+def _parsed(texts: tuple[str, ...]) -> list[Override]:
+    return _PARSER.parse_overrides(list(texts))
+
+
+# Those of Hydra's own part are the same for all jobs of a multirun.
+_parsed_once: Final = functools.lru_cache(maxsize=1)(_parsed)
 
 
 def _task(composed: DictConfig) -> tuple[str, ...]:
@@ -322,8 +333,8 @@ def _texts(overrides: Any) -> tuple[str, ...]:
     return tuple(plain)
 
 
-def _nothing(parts: Mapping[str, Any]) -> list[str]:
-    del parts
+def _nothing(looked_at: Any) -> list[str]:
+    del looked_at
     return []
 
 

@@ -51,7 +51,7 @@ def containers_in(node: Container) -> Iterator[tuple[str, Container]]:
 
 
 def typed_steps(key: str, composed: DictConfig) -> Iterator[tuple[str, DictConfig, str]]:
-    """The names in a key that stand for options: the key so far, whose option, the name."""
+    """The names in a key that are options: the key so far, the node, the name."""
     node: Container = composed
     path = ""
     for name in split_key(key):
@@ -62,6 +62,12 @@ def typed_steps(key: str, composed: DictConfig) -> Iterator[tuple[str, DictConfi
         if not isinstance(below, DictConfig | ListConfig):
             return
         node = below
+
+
+def node_at(key: str, composed: DictConfig) -> Node | None:
+    """What stands at the full key of an option, nothing resolved; None where there is nothing."""
+    steps = [child(node, name) for path, node, name in typed_steps(key, composed) if path == key]
+    return steps[0] if steps else None
 
 
 def member(node: Container, name: str) -> Node | None:

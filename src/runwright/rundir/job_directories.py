@@ -7,7 +7,7 @@ differently.
 
 import contextlib
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,22 @@ class JobDirectories:
         folder: the directory of the multirun.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, submitted: Mapping[Path, Sequence[str]] | None = None) -> None:
+        """Look for them; they are read when they are asked for.
+
+        Args:
+            folder: the directory of the multirun.
+            submitted: the overrides of the jobs that were put into a queue, by where they run.
+        """
         self.folder = folder
         numbered = folder.iterdir() if folder.is_dir() else ()
-        self._earlier = sorted(
-            (path for path in numbered if path.name.isdecimal() and _record(path).exists()),
-            key=lambda path: int(path.name),
-        )
+        begun = {path for path in numbered if path.name.isdecimal() and _record(path).exists()}
+        self._waiting = {
+            path: frozenset(overrides)
+            for path, overrides in (submitted or {}).items()
+            if path.parent == folder and path.name.isdecimal() and path not in begun
+        }
+        self._earlier = sorted(begun | self._waiting.keys(), key=lambda path: int(path.name))
         self._records: dict[Path, dict[str, Any]] = {}
         self._given: set[Path] = set()
 
@@ -38,7 +47,9 @@ class JobDirectories:
         """Whether there are any."""
         return bool(self._earlier)
 
-    def place(self, number: int, config: Config, swept: Collection[str]) -> Path:
+    def place(
+        self, number: int, config: Config, swept: Collection[str], overrides: Sequence[str] = ()
+    ) -> Path:
         """The directory of a job: the one that holds its run, or its own, or the next free one.
 
         A job that differs from its own directory's record in more than the values that the command
@@ -48,36 +59,43 @@ class JobDirectories:
         Args:
             number: the job's number in this command.
             config: what it runs.
-            swept: the keys that this command varies.
+            swept: the keys of which this command goes through several values.
+            overrides: what it was composed with. A job that waits in a queue is known by that.
         """
-        place = self._find(self.folder / str(number), config, swept)
+        place = self._find(self.folder / str(number), config, swept, overrides)
         self._given.add(place)
         return place
 
-    def _find(self, own: Path, config: Config, swept: Collection[str]) -> Path:
+    def _find(
+        self, own: Path, config: Config, swept: Collection[str], overrides: Sequence[str]
+    ) -> Path:
         if not self or not config.stage.trains or config.checkpoint.allow_changes:
             return own
         is_anothers = own in self._given
-        if not is_anothers and _record(own).exists():
+        if not is_anothers and (own in self._waiting or _record(own).exists()):
             try:
-                changed = self._differences(own, config)
+                changed = self._differing(own, config, overrides)
             except UserError:
                 return own  # the run there will report what is wrong with its record
             if not changed:
                 return own
             is_anothers = all(_is_of(key, config, swept) for key in changed)
-        same = next((path for path in self._earlier if self._holds(path, config)), None)
+        held = (path for path in self._earlier if self._holds(path, config, overrides))
+        same = next(held, None)
         if same is not None:
             return same
         return self._next_free(own) if is_anothers else own
 
-    def _holds(self, path: Path, config: Config) -> bool:
+    def _holds(self, path: Path, config: Config, overrides: Sequence[str]) -> bool:
         try:
-            return path not in self._given and not self._differences(path, config)
-        except UserError:  # a damaged record belongs to no job
+            return path not in self._given and not self._differing(path, config, overrides)
+        except UserError:  # a damaged record is that of no job
             return False
 
-    def _differences(self, path: Path, config: Config) -> dict[str, str]:
+    def _differing(self, path: Path, config: Config, overrides: Sequence[str]) -> Collection[str]:
+        """The keys in which a job differs from the one that has a directory."""
+        if (submitted := self._waiting.get(path)) is not None:
+            return {_key(one) for one in submitted.symmetric_difference(overrides)}
         if path not in self._records:
             self._records[path] = read_record(_record(path))
         return differences(self._records[path], config)
@@ -86,7 +104,7 @@ class JobDirectories:
         """Make the first directory with a higher number that is not in use."""
         for number in itertools.count(int(own.name) + 1):
             path = self.folder / str(number)
-            if path in self._given:
+            if path in self._given or path in self._waiting:
                 continue
             with contextlib.suppress(FileExistsError):
                 path.mkdir()
@@ -96,6 +114,10 @@ class JobDirectories:
 
 def _record(path: Path) -> Path:
     return path / "config.yaml"
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]
 
 
 def _is_of(key: str, config: Config, swept: Collection[str]) -> bool:

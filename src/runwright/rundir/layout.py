@@ -56,7 +56,7 @@ def refuse_what_is_in_the_way(path: Path, named: str) -> None:
             are files under names that a run writes to, and no run wrote them.
     """
     for place, wanted in _places(path):
-        if (found := _unfit(place, wanted)) is not None:
+        if (found := unfit(place, wanted)) is not None:
             raise UserError(f"{place} is {found}. A run writes there: move it out of the way.")
     # In this order: another run may be starting in it right now.
     if (taken := _taken(path)) and not is_run_directory(path):
@@ -131,7 +131,7 @@ def _entries(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
 
 
-def _unfit(place: Path, wanted: int) -> str | None:
+def unfit(place: Path, wanted: int) -> str | None:
     """What is there, if a run can neither write to it nor replace it."""
     try:
         kind = stat.S_IFMT(place.stat().st_mode)

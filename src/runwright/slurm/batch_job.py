@@ -6,9 +6,11 @@ import json
 import logging
 import os
 import pickle
+import re
 import signal
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn
@@ -23,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from runwright.atomic_files import write_bytes
 from runwright.caller import REQUEUE
 from runwright.cli.commands import sweep_command
+from runwright.compose._omegaconf import interpolations
 from runwright.errors import RunError, UserError
 from runwright.rundir.provenance import code_version
 from runwright.slurm import _submitit, queue
@@ -30,6 +33,7 @@ from runwright.slurm import _submitit, queue
 log = logging.getLogger(__name__)
 
 _SECONDS_TO_REQUEUE: Final = 120
+_NESTED: Final = re.compile(r"\$\{[^}]*\$\{")
 
 
 @attrs.frozen(kw_only=True)
@@ -206,10 +210,20 @@ def _text(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
-def fill_cache(node: Any) -> None:
-    """Resolve every value once, so that the time in `${now:…}` is that of the submission."""
-    if not isinstance(node, DictConfig):
-        return
-    for key in node:
-        with contextlib.suppress(Exception):  # what only a running job knows
-            fill_cache(node[key])
+def fill_cache(composed: DictConfig, filled: Collection[str] = ()) -> set[str]:
+    """Call every resolver once, so that the time in `${now:…}` is that of the submission.
+
+    Args:
+        composed: what they stand in.
+        filled: values whose resolvers were called, with the same cache.
+
+    Returns:
+        The values whose resolvers were called, but for those that depend on other options.
+    """
+    called: set[str] = set()
+    for container, key, text in interpolations(composed):
+        if ":" in text and text not in filled:  # it is not only the name of another option
+            with contextlib.suppress(Exception):  # what only a running job knows
+                container[key]
+            called.add(text)
+    return {text for text in called if not _NESTED.search(text)}

@@ -7,8 +7,7 @@ from typing import Any
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from runwright.compose.collect import without_hydra
-from runwright.compose.loader import to_config
+from runwright.config import Config
 from runwright.errors import UserError
 from runwright.rundir.changes import changes
 from runwright.rundir.checkpoint import Checkpoints
@@ -22,14 +21,13 @@ def run_dir_of(composed: DictConfig) -> Path | None:
         return None
 
 
-def finished_value(run_dir: Path, composed: DictConfig) -> float | None:
-    """The value of the run in a directory; None unless this very run has finished there."""
+def finished_value(run_dir: Path, config: Config) -> float | None:
+    """What the run in a directory came to; None unless this very run has finished there."""
     try:
         record: dict[str, Any] = json.loads((run_dir / "result.json").read_text())
         if record["status"] not in ("finished", "pruned"):
             return None
         value = float("nan") if record["value"] is None else float(record["value"])
-        config = to_config(without_hydra(composed))
         if not config.stage.trains or changes(run_dir / "config.yaml", config):
             return None
     except (OSError, ValueError, KeyError, TypeError, UserError):

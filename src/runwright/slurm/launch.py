@@ -1,11 +1,13 @@
 """Submitting the jobs of a multirun to Slurm as one array."""
 
+import contextlib
 import logging
+import pickle
 import re
 import shlex
 import shutil
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,8 +19,7 @@ from omegaconf import DictConfig, open_dict
 from runwright import preflight
 from runwright.cli.basic_launcher import is_basic_sweeper
 from runwright.cli.commands import sweep_command
-from runwright.compose.collect import without_hydra
-from runwright.compose.loader import StrictConfigLoader, to_config
+from runwright.compose.loader import StrictConfigLoader
 from runwright.compose.overrides import swept_keys
 from runwright.errors import JobsGoOn, RunError, UserError
 from runwright.rundir.job_directories import JobDirectories
@@ -78,33 +79,35 @@ def launch(
     assert isinstance(loader, StrictConfigLoader)
     # The same for all jobs, and larger than a job: serialised once.
     shared = cloudpickle.dumps((hydra_context, task_function))
+    name = JobRuntime.instance().get("name")
+    argv = [str(Path(sys.argv[0]).resolve()), *sys.argv[1:]]
     code = code_version()
+    filled = fill_cache(config.hydra)  # which every job gets
     outcomes: dict[int, Outcome] = {}
     jobs: dict[int, BatchJob] = {}
     run_dirs: dict[int, Path | None] = {}
-    earlier = JobDirectories(sweep_dir)
+    earlier = JobDirectories(sweep_dir, submissions.overrides_in(sweep_dir))
     swept = frozenset[str]() if is_search else swept_keys(config)
     for number, overrides in enumerate(job_overrides, start=first):
         log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
         composed = loader.load_sweep_config(config, overrides)
-        with open_dict(composed):
-            composed.hydra.sweep.dir = str(sweep_dir)
-            composed.hydra.job.num = number
-            composed.hydra.job.id = f"job_id_for_{number}"
-        fill_cache(composed)
-        if not is_search:
-            _give_directory(composed, earlier, swept)
-        run_dirs[number] = run_dir = run_dir_of(composed)
-        if not is_search and run_dir is not None:
-            value = finished_value(run_dir, composed)
+        _number(composed, number, sweep_dir)
+        fill_cache(composed, filled)
+        job_config, run_dir = loader.config_of(composed), run_dir_of(composed)
+        if not is_search and run_dir is not None and job_config is not None:
+            if earlier and run_dir == sweep_dir / str(number):
+                run_dir = earlier.place(number, job_config, swept, overrides)
+                _give_directory(composed, run_dir)
+            value = finished_value(run_dir, job_config)
             if value is not None:
                 outcomes[number] = Outcome.of_value(value)
                 continue
+        run_dirs[number] = run_dir
         jobs[number] = BatchJob(
-            composed=cloudpickle.dumps(composed),
+            composed=_written_out(composed),
             shared=shared,
-            name=JobRuntime.instance().get("name"),
-            argv=[str(Path(sys.argv[0]).resolve()), *sys.argv[1:]],
+            name=name,
+            argv=argv,
             code=code,
             max_num_timeout=options.max_num_timeout,
         )
@@ -115,7 +118,6 @@ def launch(
         return [outcomes[number].returned for number in sorted(outcomes)]
     preflight.check_jobs(loader.pending)
     submitted = dict(zip(jobs, _submit(options, list(jobs.values())), strict=True))
-    arrays = {queue.array_of(job.job_id) for job in submitted.values()}
     _record(
         sweep_dir,
         [
@@ -133,22 +135,14 @@ def launch(
     log.info(
         "Submitted %d jobs as array %s; logs are in %s.",
         len(submitted),
-        ", ".join(sorted(arrays)),
+        ", ".join(sorted(_arrays(submitted))),
         next(iter(submitted.values())).paths.folder,
     )
     if options.detached:
         log.info("To see their progress: %s", _results(sweep_dir))
         outcomes |= {number: Outcome.of_value(None) for number in submitted}
     else:
-        try:
-            outcomes |= Watch(submitted, options.poll_every).until_all_ended()
-        except KeyboardInterrupt as end:
-            log.info(
-                "The jobs keep running. To see their progress: %s\nTo cancel them: %s",
-                _results(sweep_dir),
-                queue.cancel_command(arrays),
-            )
-            raise JobsGoOn from end
+        outcomes |= _watched(submitted, options.poll_every, sweep_dir)
         if not is_search:
             _sum_up(outcomes, sweep_dir)
     return [outcomes[number].returned for number in sorted(outcomes)]
@@ -168,14 +162,30 @@ def _refuse_what_cannot_be(options: SlurmCfg, *, is_search: bool) -> None:
         )
 
 
-def _give_directory(composed: DictConfig, known: JobDirectories, swept: Collection[str]) -> None:
-    """Let a job run where an earlier command ran it, if its number was different then."""
-    own, number = run_dir_of(composed), composed.hydra.job.num
-    if known and own == known.folder / str(number):
-        place = known.place(number, to_config(without_hydra(composed)), swept)
-        if place != own:
-            composed.hydra.sweep.subdir = place.name
-            log.info("Job #%d of this command runs in %s.", number, place)
+def _number(composed: DictConfig, number: int, sweep_dir: Path) -> None:
+    with open_dict(composed):
+        composed.hydra.sweep.dir = str(sweep_dir)
+        composed.hydra.job.num = number
+        composed.hydra.job.id = f"job_id_for_{number}"
+
+
+def _written_out(composed: DictConfig) -> bytes:
+    """A configuration as another process reads it.
+
+    cloudpickle sends the classes of the script itself along, and takes twice the time.
+    """
+    with contextlib.suppress(pickle.PicklingError, AttributeError, TypeError):
+        if b"__main__" not in (written := pickle.dumps(composed)):
+            return written
+    return cloudpickle.dumps(composed)
+
+
+def _give_directory(composed: DictConfig, place: Path) -> None:
+    """Let a job run where an earlier command ran it, if that is not the directory of its number."""
+    number: int = composed.hydra.job.num
+    if place.name != str(number):
+        composed.hydra.sweep.subdir = place.name
+        log.info("Job #%d of this command runs in %s.", number, place)
 
 
 def _submit(options: SlurmCfg, jobs: Sequence[BatchJob]) -> "list[submitit.Job[Outcome]]":
@@ -210,6 +220,29 @@ def _record(sweep_dir: Path, jobs: Sequence[SubmittedJob]) -> None:
         submissions.record(sweep_dir, jobs)
     except OSError as error:  # the jobs are running, and must be watched all the same
         log.warning("What was submitted could not be recorded in %s: %s", sweep_dir, error)
+
+
+def _watched(
+    submitted: "Mapping[int, submitit.Job[Outcome]]", poll_every: float, sweep_dir: Path
+) -> dict[int, Outcome]:
+    """What the jobs came to, when the last has ended.
+
+    Raises:
+        JobsGoOn: it was interrupted before.
+    """
+    try:
+        return Watch(submitted, poll_every).until_all_ended()
+    except KeyboardInterrupt as end:
+        log.info(
+            "The jobs keep running. To see their progress: %s\nTo cancel them: %s",
+            _results(sweep_dir),
+            queue.cancel_command(_arrays(submitted)),
+        )
+        raise JobsGoOn from end
+
+
+def _arrays(submitted: "Mapping[int, submitit.Job[Outcome]]") -> set[str]:
+    return {queue.array_of(job.job_id) for job in submitted.values()}
 
 
 def _sum_up(outcomes: Mapping[int, Outcome], sweep_dir: Path) -> None:

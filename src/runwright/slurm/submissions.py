@@ -69,16 +69,24 @@ def record(sweep_dir: Path, jobs: Sequence[SubmittedJob]) -> None:
 def recorded(folders: Iterable[Path]) -> dict[Path, list[SubmittedJob]]:
     """The jobs that were submitted in sweep directories at or below these, by directory.
 
-    For those that were submitted more than once, the last submission.
+    Of those that were submitted more than once, the last submission. A job has another number in
+    another command; its run has one directory.
     """
     found: dict[Path, list[SubmittedJob]] = {}
     for folder in folders:
         for path in sorted(folder.rglob(f"{_FOLDER}/*.json"), key=_number):
             sweep_dir = path.parent.parent
-            jobs = {job.number: job for job in found.get(sweep_dir, [])}
-            jobs |= {job.number: job for job in _read(path, sweep_dir)}
-            found[sweep_dir] = [jobs[number] for number in sorted(jobs)]
+            listed = [*found.get(sweep_dir, []), *_read(path, sweep_dir)]
+            jobs = {job.run_dir or job.number: job for job in listed}
+            found[sweep_dir] = sorted(jobs.values(), key=lambda job: job.number)
     return found
+
+
+def overrides_in(sweep_dir: Path) -> dict[Path, list[str]]:
+    """The command lines of the jobs that were submitted in a sweep directory, by where they run."""
+    paths = sorted((sweep_dir / _FOLDER).glob("*.json"), key=_number)
+    jobs = [job for path in paths for job in _read(path, sweep_dir)]
+    return {job.run_dir: job.overrides for job in jobs if job.run_dir is not None}
 
 
 def _read(path: Path, sweep_dir: Path) -> list[SubmittedJob]:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shlex
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from runwright.errors import UserError
+from runwright.rundir.layout import unfit
+from runwright.rundir.sweep_layout import is_journal
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +27,16 @@ def open_journal(path: Path) -> JournalStorage:
     """Open a journal, or create it. A torn record at its end is cut off.
 
     Raises:
-        UserError: a line in the middle is not a record; the file stays as it is.
+        UserError: it is another program's file, or has a line that is no record; it stays as
+            it is.
     """
+    if (found := unfit(path, stat.S_IFREG)) is not None:
+        raise UserError(f"{path} is {found}. A study is kept there: move it away.")
+    if path.exists() and not is_journal(path.read_bytes()):
+        raise UserError(
+            f"{path} is no study, and its sweep would write over it. Move it away, or take another "
+            "hydra.sweep.dir or hydra.sweeper.storage."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     # Of Optuna's two locks, the one that also works on network file systems (NFS 3 and later).
     lock = JournalFileOpenLock(str(path))

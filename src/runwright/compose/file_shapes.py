@@ -1,0 +1,54 @@
+"""YAML files whose content is no options at all, on which Hydra ends with an error of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from runwright.compose._hydra import Repository
+from runwright.compose._omegaconf import yaml_loader
+
+
+def wrong_shape(repository: Repository, config: str) -> str | None:
+    """What is wrong with the file of a configuration such as `model/cnn`, if its shape is."""
+    for source in repository.sources:
+        if source.scheme() == "file" and source.is_config(config):
+            return _wrong_shape(Path(source.path) / f"{config}.yaml")
+    return None
+
+
+def wrong_shapes(repository: Repository) -> list[str]:
+    """A text for every file on the search path that has a wrong shape."""
+    folders = [Path(one.path) for one in repository.sources if one.scheme() == "file"]
+    files = [file for folder in folders for file in sorted(folder.rglob("*.yaml"))]
+    return [text for file in files if file.is_file() and (text := _wrong_shape(file))]
+
+
+def _wrong_shape(file: Path) -> str | None:
+    try:
+        text = file.read_text()
+        loader = yaml_loader(text)
+        root = loader.get_single_node()
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None  # which says itself what it is
+    if root is None:
+        return None
+    if not isinstance(root, yaml.MappingNode):
+        return f"{file}: a file holds options, `name: value`, got {_shown(root)}."
+    for node in _at(root, "hydra"):
+        if not isinstance(node, yaml.MappingNode):
+            return (
+                f"{file}, line {node.start_mark.line + 1}: `hydra` holds Hydra's options, such as "
+                f"`hydra: {{job: {{name: mine}}}}`, got {_shown(node)}. Without any, leave it out."
+            )
+    return None
+
+
+def _at(root: yaml.MappingNode, key: str) -> Iterator[yaml.Node]:
+    yield from (value for name, value in root.value if name.value == key)
+
+
+def _shown(node: yaml.Node) -> str:
+    if isinstance(node, yaml.ScalarNode):
+        return node.value or "null"
+    return "a list" if isinstance(node, yaml.SequenceNode) else "other options"

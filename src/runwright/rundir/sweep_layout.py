@@ -1,0 +1,91 @@
+"""The names in the directory of a multirun that it writes to beside its jobs: whose they are.
+
+Each says itself whether this program wrote it; the pictures of a sweep are its own where a
+`multirun.yaml` says so, which is written first.
+"""
+
+import json
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from runwright.rundir.layout import unfit
+
+_MULTIRUN: Final = "multirun.yaml"
+_PICTURES: Final = (
+    *("history", "intermediate_values", "parallel_coordinates", "slices", "importances"),
+    "pareto_front",
+)
+_FOLDERS: Final = ("pictures", "submissions")
+
+
+def in_the_way_of_a_multirun(folder: Path) -> list[str]:
+    """A text for everything that a multirun would destroy in a directory, or cannot write to."""
+    if not folder.is_dir():
+        return []
+    texts = [
+        f"{place} is {found}. A multirun writes there: move it away."
+        for place, wanted in _places(folder)
+        if (found := unfit(place, wanted)) is not None
+    ]
+    if texts:
+        return texts
+    return [
+        f"hydra.sweep.dir={folder}: {name} was not written by this program, and a multirun would "
+        "write over it. Take another directory, or move that away."
+        for name in _of_others(folder)
+    ]
+
+
+def is_journal(content: bytes) -> bool:
+    """Whether a file is the journal of a study, be it that its first write was torn."""
+    begin = b'{"op_code"'
+    return content.startswith(begin) or begin.startswith(content.strip(b"\0\n"))
+
+
+def _places(folder: Path) -> Iterator[tuple[Path, int]]:
+    for name in _OWN:
+        yield folder / name, stat.S_IFREG
+    for name in _FOLDERS:
+        yield folder / name, stat.S_IFDIR
+    for picture in _PICTURES:
+        yield folder / "pictures" / f"{picture}.png", stat.S_IFREG
+
+
+def _of_others(folder: Path) -> Iterator[str]:
+    """The names under which something lies that no multirun has written."""
+    for name, is_own in _OWN.items():
+        if (folder / name).exists() and not is_own(_begin(folder / name)):
+            yield name
+    if not (folder / _MULTIRUN).exists():
+        pictures = (f"pictures/{name}.png" for name in _PICTURES)
+        yield from (name for name in pictures if (folder / name).exists())
+    for file in sorted(folder.glob("submissions/*.json")):
+        if not _is_submission(file):
+            yield str(file.relative_to(folder))
+
+
+def _begin(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(64)
+
+
+def _begins_with(own: bytes) -> Callable[[bytes], bool]:
+    """Whether a file begins so, or is the beginning of it: another process may just write it."""
+    return lambda content: content.startswith(own) or own.startswith(content)
+
+
+def _is_submission(file: Path) -> bool:
+    try:
+        entry: Any = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(entry, dict) and {"submitted", "jobs"} <= entry.keys()
+
+
+_OWN: Final[dict[str, Callable[[bytes], bool]]] = {
+    _MULTIRUN: _begins_with(b"hydra:\n  run:\n"),
+    "study.log": is_journal,
+    "optimization_results.yaml": _begins_with(b"name: optuna\n"),
+}

@@ -1,0 +1,169 @@
+"""Options that lie in the value of another: all mistakes in it are told, each with its full key."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra.types import RunMode
+from torch import nn
+
+from runwright import ConfigError, compose
+from runwright.cli.mistakes import mistakes_of_multirun
+from runwright.compose._hydra import search_path
+from runwright.compose.loader import StrictConfigLoader
+from runwright.compose.schema import store
+from runwright.config import Config
+from runwright.domains import register_domains
+from runwright.domains.vision.dims import ImageDims
+from runwright.factory import CONFIG_GROUPS, Settings, factory, option, settings
+from runwright.model import ModelFactory
+
+
+@settings
+class PartCfg(Settings):
+    """A part."""
+
+    lr: float = option(default=0.1, gt=0, doc="learning rate")
+    width: int = option(default=1, ge=1, doc="width")
+
+
+@settings
+class Inner(Settings):
+    """Options below options."""
+
+    parts: list[PartCfg] = option(default=[], doc="parts")
+    first: PartCfg = option(default=PartCfg(), doc="the first part")
+
+
+@settings
+class NamedCfg(Settings):
+    """A part with a name."""
+
+    name: str = option(default="", doc="name")
+
+
+OF_PART = "PartCfg has no '{}'. It has: lr, width."
+MEANT = "Did you mean 'model.parts.0.lr'? It"
+TYPED = {
+    "model.parts=[{lrr:1},{foo:2,lr:3}]": [
+        f"model.parts.0.lrr is not an option: {OF_PART.format('lrr').replace('It', MEANT)}",
+        f"model.parts.1.foo is not an option: {OF_PART.format('foo')}",
+    ],
+    "model.inner={parts:[{lr:1},{foo:2}],first:{bar:3},baz:4}": [
+        f"model.inner.parts.1.foo is not an option: {OF_PART.format('foo')}",
+        f"model.inner.first.bar is not an option: {OF_PART.format('bar')}",
+        "model.inner.baz is not an option: Inner has no 'baz'. It has: parts, first.",
+    ],
+    "model.parts=[{lr:a},3,{width:b,foo:1}]": [
+        "model.parts.0.lr: Value 'a' of type 'str' could not be converted to Float.",
+        "model.parts.1: takes options, {lr: …}, got 3",
+        "model.parts.2.width: Value 'b' of type 'str' could not be converted to Integer.",
+        f"model.parts.2.foo is not an option: {OF_PART.format('foo')}",
+    ],
+}
+
+
+@pytest.fixture(autouse=True)
+def model() -> Iterator[None]:
+    register_domains()
+    before = dict(CONFIG_GROUPS["model"])
+
+    @factory("of_parts")
+    class OfParts(ModelFactory[ImageDims]):
+        """A model of parts."""
+
+        parts: list[PartCfg] = option(default=[], doc="parts")
+        inner: Inner = option(default=Inner(), doc="more of them")
+        tags: dict[str, str] = option(default={}, doc="anything")
+        named: list[NamedCfg] = option(default=[], doc="parts with names")
+        texts: list[list[str]] = option(default=[], doc="texts")
+
+        def build(self, dims: ImageDims) -> nn.Module:
+            return nn.Sequential(nn.Flatten(), nn.Linear(dims.height, dims.num_classes))
+
+    assert OfParts
+    yield
+    CONFIG_GROUPS["model"] = before
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    folder = tmp_path / "conf"
+    for group in ("model", "experiment"):
+        (folder / group).mkdir(parents=True)
+    (folder / "config.yaml").write_text(
+        "defaults: [config_schema, {dm: cmnist}, {model: of_parts}, _self_]\n"
+    )
+    return folder
+
+
+@pytest.mark.parametrize("override", TYPED)
+def test_all_that_is_wrong_in_what_is_typed_is_told(conf: Path, override: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose([override, "opt.lr=0"], conf=str(conf))
+    assert list(caught.value.problems) == [*TYPED[override], "opt.lr must be > 0, got 0.0"]
+
+
+@pytest.mark.parametrize("override", TYPED)
+def test_all_that_is_wrong_in_a_file_is_told_with_the_file(conf: Path, override: str) -> None:
+    key, _, value = override.partition("=")
+    name = key.partition(".")[2]
+    value = value.replace(":", ": ")
+    (conf / "model" / "mine.yaml").write_text(f"defaults: [of_parts]\n{name}: {value}\n")
+    experiment = f"# @package _global_\nmodel:\n  {name}: {value}\n"
+    (conf / "experiment" / "mine.yaml").write_text(experiment)
+    for chosen in ("model=mine", "+experiment=mine"):
+        with pytest.raises(ConfigError) as caught:
+            compose([chosen], conf=str(conf))
+        file = f"{chosen.lstrip('+').replace('=', '/')}.yaml"
+        assert sorted(caught.value.problems) == sorted(f"In {file}: {t}" for t in TYPED[override])
+
+
+def test_all_that_is_wrong_in_the_values_of_a_multirun_is_told(conf: Path) -> None:
+    store(Config)
+    loader = StrictConfigLoader(search_path(conf))
+    typed = ["model.parts=[{lrr:1},{foo:2}],[{bar:1}]"]
+    multirun = loader.load_configuration("config", typed, RunMode.MULTIRUN)
+    with pytest.raises(ConfigError) as caught:
+        loader.load_sweep_config(multirun, ["model.parts=[{lrr:1},{foo:2}]"])
+    told = mistakes_of_multirun(caught.value, loader, "config", typed)
+    keys = [text.partition(" ")[0] for text in told.problems]
+    assert keys == ["model.parts.0.lrr", "model.parts.1.foo", "model.parts.0.bar"]
+
+
+def test_what_is_right_in_a_file_stands_beside_a_dictionary(conf: Path) -> None:
+    text = "defaults: [of_parts]\nparts: [{lr: 0.2}, {width: 2}]\ntags: {a: b}\n"
+    (conf / "model" / "mine.yaml").write_text(text)
+    changed = compose(["model=mine", "model.parts.1.lr=0.3"], conf=str(conf)).model
+    assert vars(changed)["parts"] == [PartCfg(lr=0.2), PartCfg(lr=0.3, width=2)]
+    assert vars(changed)["tags"] == {"a": "b"}
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [("named: [{name: a}, {name: 1.10}]", "named.1.name"), ("texts: [[a, 1.10]]", "texts.0.1")],
+)
+def test_text_in_a_list_of_a_file_that_yaml_reads_as_a_number_is_named(
+    conf: Path, text: str, key: str
+) -> None:
+    file = conf / "model" / "mine.yaml"
+    file.write_text(f"defaults: [of_parts]\n{text}\n")
+    with pytest.raises(ConfigError) as caught:
+        compose(["model=mine"], conf=str(conf))
+    said = f"model.{key} takes text, and YAML reads 1.10 as 1.1. Quote it: '1.10'."
+    assert caught.value.problems == (f"{file}, line 2: {said}",)
+    file.write_text(file.read_text().replace("1.10", "'1.10'"))
+    assert "1.10" in str(compose(["model=mine"], conf=str(conf)).model)
+
+
+def test_an_element_that_a_list_does_not_have_cannot_be_changed(conf: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose(["model.parts=[{lr:1}]", "model.parts.1.lr=3"], conf=str(conf))
+    (problem,) = caught.value.problems
+    assert problem == (
+        "model.parts.1.lr: model.parts has one entry, model.parts.0. To give all of it: "
+        "model.parts=[…]"
+    )
+    with pytest.raises(ConfigError) as caught:
+        compose(["model.parts=[{lr:1}]", "model.parts.0.lrr=3"], conf=str(conf))
+    assert "Did you mean 'model.parts.0.lr'?" in str(caught.value)
