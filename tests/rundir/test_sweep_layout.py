@@ -59,7 +59,7 @@ def test_a_file_that_is_no_study_stays_as_it_is(run_main: Run, tmp_path: Path) -
     (tmp_path / "notes.txt").write_text("my notes")
     done = run_main("--multirun", *OPTIONS, *SEARCH, "hydra.sweeper.storage=notes.txt")
     assert done.returncode == 2
-    assert f"{tmp_path}/notes.txt is no study, and its sweep would write over it." in done.stderr
+    assert f"{tmp_path}/notes.txt is not the journal of a study: it begins with" in done.stderr
     assert (tmp_path / "notes.txt").read_text() == "my notes"
 
 

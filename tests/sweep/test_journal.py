@@ -1,7 +1,9 @@
 """A journal that was cut short while being written."""
 
+import contextlib
 import json
 import os
+import sqlite3
 from pathlib import Path
 
 import optuna
@@ -51,9 +53,55 @@ def test_half_a_record_at_the_end_is_cut_off(number: int, caplog: pytest.LogCapt
     assert (trial.value, trial.intermediate_values) == (0.9, {})
 
 
-def test_a_journal_of_nothing_but_a_torn_line_is_a_new_one(number: int) -> None:
-    JOURNAL.write_bytes(b"\0\0\n")
+@pytest.mark.parametrize(
+    "found", [b"my notes\n", b"\0\0\n", b"\n", b'{"op_code":0,"wor', b"a: 1\nb"]
+)
+def test_a_file_without_a_record_is_refused_and_stays_as_it_is(found: bytes) -> None:
+    JOURNAL.write_bytes(found)
+    with pytest.raises(UserError, match=r"journal\.log is not the journal of a study: it begins "):
+        open_journal(JOURNAL)
+    assert JOURNAL.read_bytes() == found
+
+
+def test_a_database_that_is_named_without_its_scheme_is_refused_with_its_url() -> None:
+    with contextlib.closing(sqlite3.connect(JOURNAL)) as database:
+        database.execute("create table trials (number)")
+        database.commit()
+    found = JOURNAL.read_bytes()
+    with pytest.raises(UserError, match=r"hydra\.sweeper\.storage=sqlite:///journal\.log$"):
+        open_journal(JOURNAL)
+    assert JOURNAL.read_bytes() == found
+
+
+def test_an_empty_file_is_a_new_journal() -> None:
+    JOURNAL.touch()
     assert opened().trials == []
+
+
+LACKING = [b'{"op_code": 4}', b'{"op_code":4,"worker_id":"x","study_id":0}', b'{"op_code":99}']
+
+
+@pytest.mark.parametrize("line", LACKING, ids=repr)
+@pytest.mark.parametrize("behind", [b"", b"\n"], ids=["last", "before another"])
+def test_a_record_that_lacks_a_part_is_named_wherever_it_stands(
+    number: int, line: bytes, behind: bytes
+) -> None:
+    whole = JOURNAL.read_bytes()
+    further = whole.splitlines()[-1] + behind if behind else b""
+    JOURNAL.write_bytes(whole + line + b"\n" + further)
+    place = whole.count(b"\n") + 1
+    with pytest.raises(UserError, match=rf"line {place} is no record .*sed -i\.bak {place}d"):
+        open_journal(JOURNAL)
+    assert JOURNAL.read_bytes() == whole + line + b"\n" + further
+
+
+def test_a_record_that_lacks_a_part_meanwhile_is_named(number: int) -> None:
+    ours = opened()
+    place = JOURNAL.read_bytes().count(b"\n") + 1
+    with JOURNAL.open("a") as file:
+        file.write('{"op_code": 4}\n')
+    with pytest.raises(UserError, match=f"line {place} is no record of a study: "):
+        ours.ask()
 
 
 @pytest.mark.parametrize("line", [b"", b"\0\0", b'{"op_code":6,"wor', b"3", b"{}"])

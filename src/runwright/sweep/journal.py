@@ -9,10 +9,11 @@ import os
 import shlex
 import stat
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, JournalFileOpenLock
+from typing_extensions import override
 
 from runwright.errors import UserError
 from runwright.rundir.layout import unfit
@@ -20,7 +21,11 @@ from runwright.rundir.sweep_layout import is_journal
 
 log = logging.getLogger(__name__)
 
+UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError, AssertionError)
+"""What Optuna raises for a line that is no record, or one that lacks a part."""
+
 _SHOWN: Final = 60
+_SQLITE: Final = b"SQLite format 3\0"
 
 
 def open_journal(path: Path) -> JournalStorage:
@@ -33,24 +38,22 @@ def open_journal(path: Path) -> JournalStorage:
     if (found := unfit(path, stat.S_IFREG)) is not None:
         raise UserError(f"{path} is {found}. A study is kept there: move it away.")
     if path.exists() and not is_journal(path.read_bytes()):
-        raise UserError(
-            f"{path} is no study, and its sweep would write over it. Move it away, or take another "
-            "hydra.sweep.dir or hydra.sweeper.storage."
-        )
+        raise _no_journal(path, path.read_bytes())
     path.parent.mkdir(parents=True, exist_ok=True)
     # Of Optuna's two locks, the one that also works on network file systems (NFS 3 and later).
     lock = JournalFileOpenLock(str(path))
     _cut_off_torn_end(path, lock)
     try:
         return JournalStorage(JournalFileBackend(str(path), lock))
-    except (ValueError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         raise damaged(path) or error from error
 
 
 def damaged(path: Path) -> UserError | None:
     """What to do about the first line that is not a record; None if there is none."""
+    replayed = JournalStorage(one := _OneLine())
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        if not _is_record(line):
+        if not (_is_record(line) and _is_taken(line, replayed, one)):
             return UserError(
                 f"{path}: line {number} is not a record of a study: {line[:_SHOWN]!r}. What "
                 "follows cannot be read. Restore a backup; or, if there is none, "
@@ -77,6 +80,19 @@ def _cut_off_torn_end(path: Path, lock: JournalFileOpenLock) -> None:
         lock.release()
 
 
+def _no_journal(path: Path, found: bytes) -> UserError:
+    """What to say about a file that does not begin as a journal does."""
+    if found.startswith(_SQLITE):
+        return UserError(
+            f"{path} is an SQLite database, which is given by its URL: "
+            f"hydra.sweeper.storage=sqlite:///{path}"
+        )
+    return UserError(
+        f"{path} is not the journal of a study: it begins with {found[:_SHOWN]!r}. Move it away, or "
+        "use another hydra.sweep.dir or hydra.sweeper.storage."
+    )
+
+
 def _ends_in_a_record(found: bytes) -> bool:
     return _length_of_records(found) == len(found)
 
@@ -94,3 +110,28 @@ def _is_record(line: bytes) -> bool:
         return "op_code" in json.loads(line)
     except (ValueError, TypeError):  # not JSON, or a number
         return False
+
+
+class _OneLine(BaseJournalBackend):
+    """Holds one record, which is read as soon as the storage is asked for anything."""
+
+    def __init__(self) -> None:
+        self.record: list[dict[str, Any]] = []
+
+    @override
+    def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
+        return self.record
+
+    @override
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        raise NotImplementedError
+
+
+def _is_taken(line: bytes, replayed: JournalStorage, one: _OneLine) -> bool:
+    """Whether Optuna reads a record behind those that were replayed before it."""
+    one.record = [json.loads(line)]
+    try:
+        replayed.get_all_studies()
+    except UNREADABLE:
+        return False
+    return True

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar, cast
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 
 from runwright.errors import UserError
-from runwright.sweep.journal import damaged, open_journal
+from runwright.sweep.journal import UNREADABLE, damaged, open_journal
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ class PatientStorage:
     def _ask(self, ask: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         try:
             return self._patience.until_answered(ask, *args, **kwargs)
-        except ValueError as error:
+        except UNREADABLE as error:
             told = None if self._journal is None else damaged(self._journal)
             if told is None:
                 raise
