@@ -156,3 +156,25 @@ def test_processes_go_on_from_a_checkpoint_of_another_run_and_keep_several_of_th
     ]
     assert len(kept[0]) == 4
     assert kept[0] == kept[1]
+
+
+@pytest.mark.parametrize("place", ["fixed", "${now:%Y}"])
+def test_a_multirun_keeps_the_directory_that_all_processes_have(place: str) -> None:
+    Path("conf").mkdir()
+    Path("conf/mine.yaml").write_text(
+        f"defaults: [config_schema, {{dm: cmnist}}, {{model: cnn}}, _self_]\n"
+        f"hydra: {{sweep: {{dir: 'sweeps/{place}'}}}}\n"
+    )
+    finish(
+        start_copies(
+            "--config-dir=conf", "-cn=mine", "--multirun", "seed=1", "training.max_steps=1"
+        )
+    )
+    (folder,) = Path("sweeps").iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["0", "multirun.yaml"]
+
+
+def test_a_multirun_leaves_one_directory_for_all_processes() -> None:
+    finish(start_copies("--multirun", "seed=1", "training.max_steps=1"))
+    (folder,) = Path("multirun").glob("*/*")
+    assert sorted(path.name for path in folder.iterdir()) == ["0", "multirun.yaml"]

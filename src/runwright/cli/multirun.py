@@ -3,10 +3,12 @@
 import gc
 import logging
 import os
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from runwright.atomic_files import is_within
 from runwright.cli.basic_launcher import is_basic_sweeper
@@ -52,7 +54,7 @@ def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
             print(f"To resume all jobs: {command}", file=sys.stderr)
         raise
     finally:
-        _remove_stray(loader, overrides)
+        _remove_stray(loader)
 
 
 def _in_the_way(composed: DictConfig) -> list[str]:
@@ -88,10 +90,16 @@ def _folder(loader: StrictConfigLoader) -> Path:
     return Path(str(loader.pending.composed.hydra.sweep.dir))
 
 
-def _remove_stray(loader: StrictConfigLoader, overrides: list[str]) -> None:
-    """Remove the directory of a process other than the main one, which has its own."""
-    is_given = any(text.lstrip("+").startswith("hydra.sweep.dir=") for text in overrides)
-    if os.environ.get("RANK", "0") == "0" or loader.pending.composed is None or is_given:
+def _remove_stray(loader: StrictConfigLoader) -> None:
+    """Remove the directory of a process other than the main one, if it has its own.
+
+    It has one if the name contains the microsecond in which it was composed. Any other name,
+    wherever it was given, may be the main process's.
+    """
+    if os.environ.get("RANK", "0") == "0" or loader.pending.composed is None:
+        return
+    sweep: Any = OmegaConf.to_container(loader.pending.composed.hydra.sweep, resolve=False)
+    if not re.search(r"\$\{now:[^}]*%f", str(sweep["dir"])):
         return
     folder = _folder(loader)
     (folder / "multirun.yaml").unlink(missing_ok=True)
