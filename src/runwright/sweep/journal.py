@@ -88,8 +88,8 @@ def _no_journal(path: Path, found: bytes) -> UserError:
             f"hydra.sweeper.storage=sqlite:///{path}"
         )
     return UserError(
-        f"{path} is not the journal of a study: it begins with {found[:_SHOWN]!r}. Move it away, or "
-        "use another hydra.sweep.dir or hydra.sweeper.storage."
+        f"{path} is not the journal of a study: it begins with {found[:_SHOWN]!r}. Move it away, "
+        "or use another hydra.sweep.dir or hydra.sweeper.storage."
     )
 
 

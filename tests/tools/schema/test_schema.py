@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from conftest import REPOSITORY
 from programs import run_python
-from runwright import compose
+from runwright import UserError, compose
 from runwright.rundir.record import config_yaml
 from runwright.tools import schema
 
@@ -284,14 +284,36 @@ def test_the_users_own_settings_and_schemas_stay(project: Path) -> None:
     other = project / ".vscode" / "schemas" / "ci.json"
     other.parent.mkdir(parents=True)
     other.write_text("{}")
-    own = {"editor.rulers": [100], "yaml.schemas": {"https://example.org/ci.json": ["ci.yaml"]}}
-    path.write_text(json.dumps(own))
+    (other.parent / ".gitignore").write_text("!ci.json\n")
+    ci = {"https://example.org/ci.json": ["ci.yaml"], ".vscode/schemas/ci.json": ["ci/*.yaml"]}
+    path.write_text(json.dumps({"editor.rulers": [100], "yaml.schemas": ci}))
     schema.main([])
     settings = json.loads(path.read_text())
     assert settings["editor.rulers"] == [100]
-    assert settings["yaml.schemas"]["https://example.org/ci.json"] == ["ci.yaml"]
+    assert ci.items() <= settings["yaml.schemas"].items()
     assert settings["yaml.schemas"][".vscode/schemas/model.json"] == ["conf/model/**/*.yaml"]
     assert other.read_text() == "{}"
+    assert (other.parent / ".gitignore").read_text() == "!ci.json\n"
+
+
+def test_a_file_of_the_users_own_with_the_name_of_a_schema_is_refused(project: Path) -> None:
+    own = project / ".vscode" / "schemas" / "model.json"
+    own.parent.mkdir(parents=True)
+    own.write_text('{"title": "mine"}')
+    with pytest.raises(UserError, match=r"model\.json was not made by this command"):
+        schema.main([])
+    assert [*own.parent.iterdir()] == [own]
+    assert own.read_text() == '{"title": "mine"}'
+
+
+def test_what_is_told_of_a_schema_goes_with_it(project: Path) -> None:
+    (project / "conf" / "opt").mkdir()
+    (project / "conf" / "opt" / "sgd.yaml").write_text("optimizer_cls: SGD\n")
+    schema.main([])
+    assert "opt" in associated(project)
+    (project / "conf" / "opt" / "sgd.yaml").unlink()
+    schema.main([])
+    assert "opt" not in associated(project)
 
 
 def test_settings_with_comments_are_left_alone_and_told_what_to_add(
