@@ -97,6 +97,33 @@ def test_a_dictionary_on_the_command_line_takes_the_place_of_that_in_a_file(conf
     assert config.opt.optimizer_kwargs == {}
 
 
+def test_texts_in_a_block_keep_their_characters() -> None:
+    config = compose([*CMNIST, "wandb={name:1.10,id:1_1,tags:[1_0,'2_0']}"])
+    assert (config.wandb.name, config.wandb.id) == ("1.10", "1_1")
+    assert config.wandb.tags == ["1_0", "2_0"]
+
+
+@pytest.mark.filterwarnings("ignore:extend_list")
+def test_a_text_that_is_added_to_a_list_keeps_its_characters(conf: Path) -> None:
+    experiment(conf, "wandb: {tags: [a]}\n")
+    config = compose(["+experiment=mine", "wandb.tags=extend_list(1_0,b)"], conf=conf)
+    assert config.wandb.tags == ["a", "1_0", "b"]
+
+
+def test_a_dictionary_in_a_block_takes_the_place_of_that_in_a_file(conf: Path) -> None:
+    experiment(conf, "opt: {optimizer_kwargs: {momentum: 0.9}}\n")
+    config = compose(["+experiment=mine", "opt={optimizer_kwargs:{dampening:0.1}}"], conf=conf)
+    assert config.opt.optimizer_kwargs == {"dampening": 0.1}
+
+
+@pytest.mark.parametrize("sign", ["", "+", "++"])
+def test_a_number_is_added_to_the_keys_of_a_dictionary(conf: Path, sign: str) -> None:
+    experiment(conf, "dm: {label_map: {3: 0, 8: 1}}\n")
+    config = compose(["+experiment=mine", f"{sign}dm.label_map.5=1"], conf=conf)
+    assert isinstance(config.dm, ColoredMNISTDataModule)
+    assert config.dm.label_map == {3: 0, 8: 1, 5: 1}
+
+
 def test_a_dictionary_in_a_file_takes_the_place_of_that_in_another(conf: Path) -> None:
     (conf / "dm").mkdir()
     (conf / "dm" / "two.yaml").write_text("defaults: [cmnist]\nlabel_map: {3: 0, 8: 1}\n")
@@ -110,6 +137,8 @@ def test_one_key_of_a_dictionary_is_set_by_its_name(conf: Path) -> None:
     experiment(conf, "opt: {optimizer_kwargs: {eps: 0.1, foreach: false}}\n")
     config = compose(["+experiment=mine", "opt.optimizer_kwargs.eps=0.2"], conf=conf)
     assert config.opt.optimizer_kwargs == {"eps": 0.2, "foreach": False}
+    config = compose(["+experiment=mine", "opt.optimizer_kwargs.fused=true"], conf=conf)
+    assert config.opt.optimizer_kwargs == {"eps": 0.1, "foreach": False, "fused": True}
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,9 @@ from runwright.compose.explain import USER_MISTAKES, text_of
 from runwright.compose.file_shapes import wrong_shape, wrong_shapes
 from runwright.compose.hydra_options import wrong_in_hydra
 from runwright.compose.other_member import with_other_members
-from runwright.compose.overrides import given_twice, is_structural
+from runwright.compose.overrides import given_twice, structural
 from runwright.compose.pending import PendingJobs
+from runwright.compose.texts import keep_texts, keep_texts_of_params
 from runwright.compose.values import give
 from runwright.config import Config
 from runwright.errors import ConfigError
@@ -108,6 +109,7 @@ class StrictConfigLoader(DelegatingLoader):
         config: Settings | None = None
         try:
             parsed = self.composer.parse(config_name, overrides)
+            parsed = keep_texts(parsed, of_task=run_mode is RunMode.MULTIRUN)
             composed, found = self._compose(config_name, parsed, run_mode)
             problems = found + wrong_in_hydra(composed, run_mode, self)
             problems += files.misplaced(composed, self.composer.last_repository, config_name)
@@ -204,6 +206,10 @@ class StrictConfigLoader(DelegatingLoader):
         usual = self.composer.usual_repository
         composed, problems, self._repository = self._base(config_name, parsed, run_mode, usual)
         self._give_values(parsed, composed, self._repository, run_mode)
+        keep_texts_of_params(composed)
+        overrides = composed.hydra.overrides
+        overrides.hydra = [one.input_line for one in parsed if one.is_hydra_override()]
+        overrides.task = [one.input_line for one in parsed if not one.is_hydra_override()]
         return composed, problems
 
     def _compose_job(
@@ -215,7 +221,7 @@ class StrictConfigLoader(DelegatingLoader):
         """
         self.composer.check_sweeps(parsed, RunMode.RUN)
         repository = self._repository or self.composer.usual_repository
-        key = tuple(str(one.input_line) for one in _structural(parsed, repository))
+        key = tuple(str(one.input_line) for one in structural(parsed, repository))
         problems: list[str] = []
         if (kept := self._bases.get(key)) is not None:
             composed: DictConfig = pickle.loads(kept)
@@ -223,6 +229,10 @@ class StrictConfigLoader(DelegatingLoader):
             composed, problems, repository = self._base(
                 config_name, parsed, RunMode.RUN, repository
             )
+            of_hydra = [one for one in parsed if one.is_hydra_override()]
+            self._give_values(of_hydra, composed, repository, RunMode.RUN)
+            keep_texts_of_params(composed)
+            composed.hydra.overrides.hydra = [one.input_line for one in of_hydra]
             if self._of_file is not None:
                 composed.hydra.sweeper = master.hydra.sweeper
                 composed.hydra.overrides.hydra = master.hydra.overrides.hydra
@@ -231,7 +241,9 @@ class StrictConfigLoader(DelegatingLoader):
             kept = None if problems else _pickled(composed)
             if kept is not None and len(self._bases) < _MOST_BASES:
                 self._bases[key] = kept
-        self._give_values(parsed, composed, repository, RunMode.RUN)
+        of_task = [one for one in parsed if not one.is_hydra_override()]
+        self._give_values(of_task, composed, repository, RunMode.RUN)
+        composed.hydra.overrides.task = [one.input_line for one in of_task]
         return composed, problems
 
     def _base(
@@ -242,11 +254,11 @@ class StrictConfigLoader(DelegatingLoader):
         repository: Repository,
     ) -> tuple[DictConfig, list[str], Repository]:
         """What files and schemas come to, what is wrong with the files, and where they are."""
-        base = _structural(parsed, repository)
+        base = structural(parsed, repository)
         composed = self._compose_files(config_name, base, run_mode)
         found = self.composer.last_repository
         if len(found.sources) > len(repository.sources):  # which may have further groups
-            base = _structural(parsed, found)
+            base = structural(parsed, found)
             composed = self.composer.compose(config_name, base, run_mode)
         problems = files.settle(composed, self.composer, found, config_name, base)
         return composed, problems, found
@@ -258,12 +270,10 @@ class StrictConfigLoader(DelegatingLoader):
         repository: Repository,
         run_mode: RunMode,
     ) -> None:
+        decided = {id(one) for one in structural(parsed, repository)}
         for one in parsed:
-            if not (one.is_sweep_override() or is_structural(one, repository)):
+            if not one.is_sweep_override() and id(one) not in decided:
                 self._give(one, composed, run_mode)
-        # What is for Hydra itself is structural, and noted already.
-        of_task = [one.input_line for one in parsed if not one.is_hydra_override()]
-        composed.hydra.overrides.task = of_task
 
     def _compose_files(
         self, config_name: str | None, base: list[Override], run_mode: RunMode
@@ -286,7 +296,7 @@ class StrictConfigLoader(DelegatingLoader):
             give(one, composed, self.composer)
         except (*USER_MISTAKES, TypeError):  # a place in a list that is no number
             # A multirun's own configuration has members that none of its jobs may have.
-            if run_mode is not RunMode.MULTIRUN:
+            if run_mode is not RunMode.MULTIRUN or one.is_hydra_override():
                 raise
 
     def _collect(
@@ -311,12 +321,8 @@ def to_config(composed: DictConfig) -> Config:
     return config
 
 
-def _structural(parsed: Sequence[Override], repository: Repository) -> list[Override]:
-    return [one for one in parsed if is_structural(one, repository)]
-
-
 def _parsed(texts: tuple[str, ...]) -> list[Override]:
-    return _PARSER.parse_overrides(list(texts))
+    return keep_texts(_PARSER.parse_overrides(list(texts)), of_task=False)
 
 
 # Those of Hydra's own part are the same for all jobs of a multirun.

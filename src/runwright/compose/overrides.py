@@ -47,10 +47,25 @@ def parse_override(text: str, *, before: str | None = None) -> Override:
     return parsed
 
 
-def is_structural(one: Override, repository: Repository) -> bool:
-    """Whether an override decides what is composed, instead of only setting an option."""
+def structural(parsed: Sequence[Override], repository: Repository) -> list[Override]:
+    """The overrides that decide what is composed, instead of only setting an option.
+
+    Hydra sets its own options itself, except for a dictionary, which it would merge, and what is
+    set in one.
+    """
+    dictionaries = {
+        one.key_or_group
+        for one in parsed
+        if one.is_hydra_override() and isinstance(one.value(), dict)
+    } - {"hydra.aliases"}
+    return [one for one in parsed if _is_structural(one, repository, dictionaries)]
+
+
+def _is_structural(one: Override, repository: Repository, dictionaries: set[str]) -> bool:
     group = one.key_or_group
-    return one.is_hydra_override() or one.package is not None or repository.has_group(group)
+    if one.is_hydra_override():
+        return not any(f"{group}.".startswith(f"{other}.") for other in dictionaries)
+    return one.package is not None or repository.has_group(group)
 
 
 def given_twice(overrides: Sequence[str]) -> list[str]:

@@ -6,12 +6,15 @@ import typing
 from collections.abc import Iterator
 from typing import Any, Final
 
+from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
+from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig, ListConfig, Node, OmegaConf
 
+from runwright import hints
 from runwright.compose._omegaconf import Container, child, is_empty, split_key
 from runwright.compose.schema import SCHEMA_NAME
-from runwright.factory import CONFIG_GROUPS, full_key, group_of, usual_members
+from runwright.factory import CONFIG_GROUPS, full_key, group_of, name_of, usual_members
 from runwright.hints import is_optional
 
 # Hydra's part, including what a project keeps there for itself (`hydra/env=…`).
@@ -116,6 +119,12 @@ def option_names(cls: type[Any]) -> list[str]:
     return [name for name in names if name not in ("defaults", "_target_", "_partial_")]
 
 
+def option_types(cls: type[Any]) -> dict[str, Any]:
+    """The types of the options of a class."""
+    types = typing.get_type_hints(cls)
+    return {field.name: types[field.name] for field in dataclasses.fields(cls)}
+
+
 def is_required(group: str, key: str) -> bool:
     """Whether the option of this key needs a member of the group, for all that can be chosen."""
     owners = [cls for taken, cls in takers_of(group, root_class()) if taken == key]
@@ -145,6 +154,57 @@ def all_options(composed: DictConfig) -> list[str]:
         if key.partition(".")[0] != "hydra"
         for name in option_names(type_of(node))
     ]
+
+
+def declared(key: str) -> Any:
+    """The type of an option by its full key, whatever is chosen: a union where there are several.
+
+    None where there is no such option.
+    """
+    first, *names = split_key(key)
+    in_hydra = first == "hydra"
+    top, names = (HydraConf, names) if in_hydra else (root_class(), [first, *names])
+    found = [*_declared_below(top, names, "hydra" if in_hydra else "")]
+    return typing.Union[tuple(found)] if found else None  # noqa: UP007  # of as many as there are
+
+
+def _declared_below(hint: Any, names: list[str], place: str) -> Iterator[Any]:
+    for kind in hints.alternatives(hint):
+        classes = classes_of(kind, place)
+        if not names:
+            yield from classes or [kind]
+            continue
+        name, *rest = names
+        arguments = typing.get_args(kind)
+        if typing.get_origin(kind) in (dict, list) and arguments:
+            yield from _declared_below(arguments[-1], rest, "")
+        for cls in classes:
+            if (inner := option_types(cls).get(name)) is not None:
+                yield from _declared_below(inner, rest, f"{place}/{name}".lstrip("/"))
+
+
+def classes_of(kind: Any, place: str = "") -> list[type[Any]]:
+    """The classes of options that something of a type may have.
+
+    Args:
+        kind: the type.
+        place: the group that may be chosen there, where the type does not say so.
+    """
+    group = group_of(kind)
+    if group is not None and name_of(kind) is None:
+        return [*CONFIG_GROUPS.get(group, {}).values()]
+    if inspect.isclass(kind) and dataclasses.is_dataclass(kind):
+        return [kind]
+    repository = ConfigStore.instance()
+    if kind is not Any or repository.get_type(place) is not ObjectType.GROUP:
+        return []
+    stored = (
+        repository.load(f"{place}/{name}").node
+        for name in repository.list(place)
+        if name.endswith(".yaml")
+    )
+    types = (OmegaConf.get_type(node) for node in stored)
+    return [cls for cls in types if cls is not None and dataclasses.is_dataclass(cls)]
 
 
 def places_of(group: str, cls: type[Any], above: str = "", depth: int = 4) -> list[str]:

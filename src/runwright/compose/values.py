@@ -5,23 +5,25 @@ known which option they are for, and merges a dictionary into the previous one.
 """
 
 import dataclasses
+import re
 import typing
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runwright import hints
 from runwright.compose._hydra import Composer
-from runwright.compose._omegaconf import Container, child, split_key
-from runwright.compose.typed_nodes import member, type_of, typed_steps
+from runwright.compose._omegaconf import Container, child, is_empty, split_key
+from runwright.compose.typed_nodes import classes_of, member, option_types, type_of, typed_steps
 from runwright.factory import full_key
 
 _NUMBERS = (bool, int, float)
+_IN_LIST: Final = re.compile(r"^(extend_list\(|\[)")
 
 
 def give(one: Override, composed: DictConfig, composer: Composer) -> None:
@@ -30,17 +32,25 @@ def give(one: Override, composed: DictConfig, composer: Composer) -> None:
     Raises:
         ConfigCompositionException: there is no such option, or it does not accept the value.
     """
-    value: Any = None if one.is_delete() else one.value()
+    key = one.key_or_group
     if not one.is_delete():
-        _add_entry(one.key_or_group, composed)
-    hint = hint_at(one.key_or_group, composed)
-    if hint is None or one.package is not None or one.is_delete() or one.is_list_extend():
+        _add_entry(key, composed)
+    hint = hint_at(key, composed)
+    if hint is None or one.package is not None or one.is_delete():
         composer.apply(one, composed)
-    elif isinstance(value, dict) and _is_dictionary(one.key_or_group, composed):
-        _replace(one, cast("dict[Any, Any]", value), hint, composed, composer)
-    elif (typed := as_typed(value, _text(one), hint)) != value:
-        OmegaConf.update(composed, one.key_or_group, typed)
-    else:
+        return
+    value: Any = one.value()
+    typed = as_typed(value, _text(one), hint)
+    if isinstance(value, dict) and _is_dictionary(key, composed):
+        _replace(one, typed, composed, composer)
+        return
+    if isinstance(value, dict):
+        _empty_dictionaries(OmegaConf.select(composed, key), cast("dict[Any, Any]", value))
+    if one.is_list_extend() and typed != value:
+        OmegaConf.select(composed, key).extend(typed)
+    elif typed != value:
+        OmegaConf.update(composed, key, typed)
+    elif not _add_under_number(key, value, composed):
         composer.apply(one, composed)
 
 
@@ -56,6 +66,19 @@ def _add_entry(key: str, composed: DictConfig) -> None:
         if not isinstance(below, DictConfig | ListConfig):
             return
         node, path = below, full_key(path, name)
+
+
+def _add_under_number(key: str, value: Any, composed: DictConfig) -> bool:
+    """Add an entry to a dictionary whose keys are numbers, of which Hydra makes text; if it is."""
+    above, _, name = key.rpartition(".")
+    dictionary = OmegaConf.select(composed, above) if above else None
+    kinds = (typing.get_args(kind) for kind in hints.alternatives(hint_at(above, composed)))
+    is_number = any(kind[:1] == (int,) for kind in kinds)
+    if not (is_number and isinstance(dictionary, DictConfig) and re.fullmatch(r"-?\d+", name)):
+        return False
+    if is_new := int(name) not in dictionary:
+        dictionary[int(name)] = value
+    return is_new
 
 
 def hint_at(key: str, composed: DictConfig) -> Any:
@@ -100,11 +123,8 @@ def as_typed(value: Any, text: str, hint: Any) -> Any:
     if isinstance(value, list):
         return _retyped_list(cast("list[Any]", value), text, member_hint(hint, list, tuple))
     if isinstance(value, dict):
-        options = next(filter(dataclasses.is_dataclass, hints.alternatives(hint)), None)
-        of_options = typing.get_type_hints(options or object)
-        name, member = key_and_member(hint)
-        of_each = defaultdict[Any, Any](lambda: member, of_options)
-        return _retyped_dict(cast("dict[Any, Any]", value), text, name, of_each)
+        name = key_and_member(hint)[0]
+        return _retyped_dict(cast("dict[Any, Any]", value), text, name, _types_within(hint))
     return text.strip() if takes_text(value, hint) else value
 
 
@@ -115,8 +135,18 @@ def takes_text(value: Any, hint: Any) -> bool:
     return isinstance(value, _NUMBERS) and bool(kinds & {str, Path}) and not kinds & {*number, Any}
 
 
+def _types_within(hint: Any) -> defaultdict[Any, Any]:
+    """The types in a dictionary, or of the options in a block of any that may be there."""
+    entry = member_hint(hint, dict)
+    found = defaultdict[Any, Any](lambda: Any if entry is None else entry)
+    for cls in (cls for kind in hints.alternatives(hint) for cls in classes_of(kind)):
+        for name, inner in option_types(cls).items():
+            found[name] = found[name] | inner if name in found else inner
+    return found
+
+
 def _retyped_list(values: list[Any], text: str, member: Any) -> list[Any]:
-    parts = list(split(text.strip()[1:-1]))
+    parts = list(split(_IN_LIST.sub("", text.strip())[:-1]))
     if len(parts) != len(values):  # written in a way that only Hydra's grammar can split
         return values
     return [as_typed(value, part, member) for value, part in zip(values, parts, strict=True)]
@@ -171,14 +201,15 @@ def _is_dictionary(key: str, composed: DictConfig) -> bool:
     if not isinstance(owner, DictConfig):
         return False
     node = child(owner, name)
+    if isinstance(node, DictConfig) and is_empty(node):
+        kinds = hints.alternatives(hint_at(key, composed))
+        return any(kind is dict or typing.get_origin(kind) is dict for kind in kinds)
     return isinstance(node, DictConfig) and OmegaConf.get_type(node) in (dict, None)
 
 
-def _replace(
-    one: Override, value: dict[Any, Any], hint: Any, composed: DictConfig, composer: Composer
-) -> None:
+def _replace(one: Override, value: Any, composed: DictConfig, composer: Composer) -> None:
     try:
-        replace(composed, one.key_or_group, as_typed(value, _text(one), hint))
+        replace(composed, one.key_or_group, value)
     except OmegaConfBaseException:
         composer.apply(one, composed)  # which reports mistakes in the usual words
         raise
@@ -192,5 +223,16 @@ def replace(composed: DictConfig, key: str, value: Any) -> None:
     """
     OmegaConf.update(composed, key, {}, merge=False)
     node = OmegaConf.select(composed, key)
-    with open_dict(node):
-        node.merge_with(value)
+    OmegaConf.set_struct(node, False)
+    node.merge_with(value)
+
+
+def _empty_dictionaries(block: Any, given: dict[Any, Any]) -> None:
+    """Empty the dictionaries in a block of options for which others are given."""
+    for name, value in given.items():
+        if not (isinstance(block, DictConfig) and isinstance(value, dict)):
+            continue
+        if name in block and _is_dictionary(name, block):
+            replace(block, name, {})
+        else:
+            _empty_dictionaries(child(block, name), cast("dict[Any, Any]", value))

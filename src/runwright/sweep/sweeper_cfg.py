@@ -73,7 +73,7 @@ class OptunaSweeperCfg:
     direction: Any = None
 
     # The URL of a database, such as sqlite:///study.db. Default: in memory.
-    storage: Any = None
+    storage: str | None = None
     study_name: str | None = None
 
     # Trials of this sweep.

@@ -1,0 +1,101 @@
+"""Texts that Hydra's grammar reads as numbers, kept as they were typed: put into quotes.
+
+Hydra's own options are given their values where only Hydra is at work, and of what a multirun goes
+through it hands on what it has read: of `wandb.name=1.10,1.1` two jobs with the number 1.1.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from typing import Any, Final, cast
+
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from omegaconf import DictConfig
+
+from runwright.compose._omegaconf import child, raw_value
+from runwright.compose.overrides import parse_override
+from runwright.compose.typed_nodes import declared
+from runwright.compose.values import as_typed, split
+from runwright.errors import UserError
+
+_OF_VALUES: Final = re.compile(r"\s*(choice|shuffle|sort|tag)\((.*)\)\s*")
+_ARGUMENT: Final = re.compile(r"\s*reverse\s*=")
+_EXTENDING: Final = re.compile(r"\s*extend_list\((.*)\)\s*")
+
+
+def keep_texts(parsed: Iterable[Override], *, of_task: bool) -> list[Override]:
+    """Overrides with those texts in quotes that are for Hydra alone to give.
+
+    Args:
+        parsed: the overrides.
+        of_task: whether those of the application are, too; what they are on record as changes.
+    """
+    kept: list[Override] = []
+    for one in parsed:
+        is_hydras = one.key_or_group == "hydra" or one.is_hydra_override()
+        if not (is_hydras or of_task) or one.is_delete() or one.package is not None:
+            kept.append(one)
+            continue
+        key, _, text = str(one.input_line).partition("=")
+        quoted = _with_quotes(text, declared(one.key_or_group))
+        changed = one if quoted == text else parse_override(f"{key}={quoted}")
+        if is_hydras:
+            changed = dataclasses.replace(changed, input_line=one.input_line)
+        kept.append(changed)
+    return kept
+
+
+def keep_texts_of_params(composed: DictConfig) -> None:
+    """Put the texts into quotes, in place, that a sweeper is to go through."""
+    sweeper: Any = composed.hydra.sweeper
+    if not isinstance(sweeper, DictConfig):
+        return
+    conditional: Any = sweeper.get("when") or {}
+    for params in (sweeper.get("params"), *conditional.values()):
+        for key in params or ():
+            text: Any = raw_value(node) if (node := child(params, key)) else None
+            hint = declared(str(key).lstrip("+"))
+            if isinstance(text, str) and (quoted := _with_quotes(text, hint)) != text:
+                params[key] = quoted
+
+
+def _with_quotes(text: str, hint: Any, *, every: bool = False) -> str:
+    """The values in a text, with quotes around those that are texts and would lose characters.
+
+    Or around every text.
+    """
+    if hint is None:
+        return text
+    if found := _EXTENDING.fullmatch(text):
+        return f"extend_list({_with_quotes(f'[{found[1]}]', hint)[1:-1]})"
+    if found := _OF_VALUES.fullmatch(text):
+        parts = list(split(found[2]))
+        quoted = [_with_quotes(part, hint) for part in parts]
+        if found[1] == "sort" and quoted != parts:  # which compares them all
+            quoted = [
+                part if _ARGUMENT.match(part) else _with_quotes(part, hint, every=True)
+                for part in parts
+            ]
+        return f"{found[1]}({','.join(quoted)})"
+    parts = list(split(text))
+    if len(parts) > 1:
+        return ",".join(_with_quotes(part, hint) for part in parts)
+    try:
+        value: Any = parse_override(f"_={text}").value()
+    except UserError:  # composing says what is wrong with it
+        return text
+    typed = as_typed(value, text, hint)
+    is_kept = not every and typed == as_typed(value, _written(value), hint)
+    return text if is_kept else _written(typed)
+
+
+def _written(value: Any) -> str:
+    """A value as Hydra's grammar takes it."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_written, cast('list[Any]', value)))}]"
+    if isinstance(value, dict):
+        items = cast("dict[Any, Any]", value).items()
+        return f"{{{','.join(f'{key}:{_written(member)}' for key, member in items)}}}"
+    if isinstance(value, str):
+        return QuotedString(value, Quote.single).with_quotes()
+    return "null" if value is None else str(value)
