@@ -75,12 +75,7 @@ class Monitor:
         else:
             state.best, state.best_step, state.best_measures = value, state.step, dict(measures)
             state.validations_without_best = 0
-        others = [] if not self.selects else [one for one in state.leaders if one[0] != state.step]
-        if not self.selects or not math.isnan(value):
-            ranked = [*others, (state.step, value)]
-            ranked.sort(key=lambda one: one[1], reverse=self.higher_is_better)  # equals stay
-            state.leaders = ranked[: self._keep_best]
-        return any(step == state.step for step, _ in state.leaders)
+        return self._takes_the_lead(state, (state.step, value))
 
     def should_prune(self, state: TrainState, measures: Mapping[str, float]) -> bool:
         """Whether to end this training because others do better, reporting its measure."""
@@ -94,6 +89,20 @@ class Monitor:
     def is_out_of_patience(self, state: TrainState) -> bool:
         """Whether there were too many validations in a row without a new best."""
         return state.validations_without_best >= self._patience
+
+    def _takes_the_lead(self, state: TrainState, new: tuple[int, float]) -> bool:
+        """Whether a validation, step and value, is among the best, which the state takes down."""
+        if not self.selects:
+            state.leaders = [new]
+        elif not math.isnan(new[1]):
+            ranked = [*state.leaders, new]
+            ranked.sort(key=lambda one: one[1], reverse=self.higher_is_better)  # equals stay
+            # Weights of before a change may be of a step that is done once more: one of them stays.
+            by_step: dict[int, tuple[int, float]] = {}
+            for one in ranked:
+                by_step.setdefault(one[0], one)
+            state.leaders = list(by_step.values())[: self._keep_best]
+        return any(one is new for one in state.leaders)
 
     def _is_new_best(self, state: TrainState, value: float) -> bool:
         if math.isnan(value) or state.best is None:
