@@ -113,7 +113,7 @@ class TrainingCfg(Settings):
         if self.parallel == "fsdp" and self.precision == "fp16":
             yield "`precision`=fp16 cannot be combined with `parallel`=fsdp; use bf16"
         if self.parallel == "fsdp" and self.find_unused_parameters:
-            yield "`find_unused_parameters` is for `parallel`=ddp; fsdp waits for no parameter"
+            yield "`find_unused_parameters` is an option of `parallel`=ddp"
         for name in ("val_every", "limit_train_batches", "limit_val_batches"):
             value = getattr(self, name)
             if isinstance(value, float) and value > 1:
