@@ -207,7 +207,10 @@ def test_all_mistakes_are_reported_together() -> None:
         (["+opt.lrr=1", "opt.warmup=2"], ["opt.lrr is not", "opt.warmup must be 0 with opt.sch"]),
         (
             ["training.log_every=0", "training.parallel=fsdp", "training.precision=fp16"],
-            ["training.log_every must be", "training.precision=fp16 does not go with training.p"],
+            [
+                "training.log_every must be",
+                "training.precision=fp16 cannot be combined with training.p",
+            ],
         ),
         # What follows from a mistake is no mistake of its own.
         (["dm.num_colors=11", "dm.colors=[1,2]"], ["dm.num_colors must be"]),

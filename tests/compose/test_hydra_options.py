@@ -202,19 +202,19 @@ def conf(tmp_path: Path) -> Path:
             "hydra/launcher/mine",
             "defaults: [joblib]\nnjobs: 4\n",
             ["hydra/launcher=mine"],
-            ["hydra.launcher.njobs: Key 'njobs' not in 'JobLibLauncherConf'. Did you mean: 'n_jo"],
+            ["hydra.launcher.njobs is not an option: JobLibLauncherConf has no 'njobs'. Did you m"],
         ),
         (
             "hydra/sweeper/mine",
             "defaults: [optuna]\nntrials: 4\nsampler: {n_startup_trial: 3}\n",
             ["hydra/sweeper=mine"],
-            ["Did you mean: 'n_trials'?", "Did you mean: 'n_startup_trials'?"],
+            ["hydra.sweeper.n_trials'?", "hydra.sweeper.sampler.n_startup_trials'?"],
         ),
         (
             "hydra/sweeper/mine",
             "defaults: [runwright]\nntrials: 4\npruner: {n_warmup: 3}\n",
             ["hydra/sweeper=mine"],
-            ["Did you mean: 'n_trials'?", "Did you mean: 'n_warmup_steps'?"],
+            ["hydra.sweeper.n_trials'?", "hydra.sweeper.pruner.n_warmup_steps'?"],
         ),
         (
             "experiment/sub/mine",

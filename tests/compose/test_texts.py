@@ -32,7 +32,7 @@ def composed(*overrides: str, mode: RunMode = RunMode.RUN) -> DictConfig:
     [
         *("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.job.name"),
         *("hydra.launcher.account", "hydra.launcher.qos", "hydra.launcher.comment"),
-        *("hydra.sweeper.study_name", "hydra.sweeper.storage", "hydra.output_subdir"),
+        *("hydra.sweeper.study_name", "hydra.sweeper.storage"),
         *("+hydra.job.env_set.A", "++hydra.launcher.partition"),
     ],
 )

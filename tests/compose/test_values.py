@@ -63,7 +63,7 @@ def test_a_tilde_means_home_in_paths_only(monkeypatch: pytest.MonkeyPatch) -> No
     [
         ("wandb: {name: 1.10}", "wandb.name takes text, and YAML reads 1.10 as 1.1"),
         ("wandb: {group: 1:30}", "YAML reads 1:30 as 90"),
-        ("wandb: {tags: [a, 1_0]}", "wandb.tags[1] takes text, and YAML reads 1_0 as 10"),
+        ("wandb: {tags: [a, 1_0]}", "wandb.tags.1 takes text, and YAML reads 1_0 as 10"),
         ("wandb: {id: yes}", "wandb.id takes text, and YAML reads yes as True"),
         ("seed: 017", "YAML reads 017 as 15"),
         ("seed: 1:30", "YAML reads 1:30 as 90"),
