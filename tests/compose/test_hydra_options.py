@@ -239,3 +239,14 @@ def test_a_typo_in_a_file_is_refused(
     assert len(problems) == len(expected)
     for problem, text in zip(problems, expected, strict=True):
         assert text in problem
+
+
+def test_a_key_that_a_dictionary_of_hydras_lacks_is_told_how_to_be_added() -> None:
+    (problem,) = mistakes("hydra.job.env_set.A=1")
+    assert "use +hydra.job.env_set.A=1" in problem
+    assert composed("+hydra.job.env_set.A=1").hydra.job.env_set.A == "1"
+
+
+def test_a_key_for_a_dictionary_of_hydras_is_no_mistake_beside_one() -> None:
+    (problem,) = mistakes("+hydra.job.env_set.A=1", "+hydra.job.nam=x")
+    assert "hydra.job.nam is not an option" in problem

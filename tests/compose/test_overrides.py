@@ -59,8 +59,7 @@ def test_several_values_of_one_run_are_explained() -> None:
     assert several_values("model=cnn,fcn", is_choice=True).endswith("add --multirun.")
     assert refused("wandb.tags=a,b") == (
         "wandb.tags=a,b: these are several values. compose makes one configuration; call it once "
-        "for each of them. As a list, write 'wandb.tags=[a,b]'; as one string, "
-        "'wandb.tags=\"a,b\"'."
+        "for each of them. As a list, write 'wandb.tags=[a,b]'."
     )
     assert refused("model=cnn,fcn").endswith("call it once for each of them.")
 

@@ -3,8 +3,13 @@
 from pathlib import Path
 
 import pytest
+from hydra.types import RunMode
 
-from runwright import ConfigError, compose
+from runwright import Config, ConfigError, compose
+from runwright.compose._hydra import search_path
+from runwright.compose.loader import StrictConfigLoader
+from runwright.compose.schema import store
+from runwright.domains import register_domains
 from runwright.domains.vision.choices import ColoredMNISTDataModule
 
 CMNIST = ("dm=cmnist", "model=fcn")
@@ -171,6 +176,56 @@ def test_a_file_that_takes_the_place_of_a_factory_is_refused(conf: Path) -> None
     (conf / "model" / "cnn.yaml").write_text("defaults: [fcn]\nnum_hidden: 2\n")
     with pytest.raises(ConfigError, match=r"cnn\.yaml replaces the factory model=cnn"):
         compose(["model=cnn"], conf=conf)
+
+
+def test_a_file_in_the_place_of_a_factory_is_refused_also_for_a_job(conf: Path) -> None:
+    (conf / "model").mkdir()
+    (conf / "model" / "cnn.yaml").write_text("defaults: [fcn]\nnum_hidden: 2\n")
+    register_domains()
+    store(Config)
+    loader = StrictConfigLoader(search_path(conf))
+    sweep = loader.load_configuration("config", ["model=fcn,cnn"], RunMode.MULTIRUN)
+    assert loader.load_sweep_config(sweep, ["model=fcn"]).model.num_hidden
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"cnn\.yaml takes the place of the factory model=cn"):
+            loader.load_sweep_config(sweep, ["model=cnn"])
+
+
+def test_a_file_in_the_place_of_the_factory_that_it_changes_is_told_one_way(conf: Path) -> None:
+    (conf / "model").mkdir()
+    (conf / "model" / "cnn.yaml").write_text("kernel_size: 3\n")
+    with pytest.raises(ConfigError) as caught:
+        compose(["model=cnn"], conf=conf)
+    (problem,) = caught.value.problems
+    assert "Give the file another name; if it changes options of the factory" in problem
+
+
+def test_keys_that_are_numbers_are_no_mistake_beside_one(conf: Path) -> None:
+    experiment(conf, "dm: {label_map: {3: 0, 8: 1}}\nopt: {lrr: 1}\n")
+    with pytest.raises(ConfigError) as caught:
+        compose(["+experiment=mine"], conf=conf)
+    (problem,) = caught.value.problems
+    assert "opt.lrr is not an option" in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "ways"),
+    [
+        ("seed=1,2", []),
+        ("opt.lr=1,2", []),
+        ("wandb.name=1,2", ["As one text 'wandb.name=\"1,2\"'."]),
+        ("wandb.tags=1,2", ["As a list they are written 'wandb.tags=[1,2]'."]),
+        ("wandb.nam=1,2", ["As a list they are written", "as one text"]),
+    ],
+)
+def test_only_what_an_option_takes_is_advised_for_several_values(
+    text: str, ways: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose([*CMNIST, text])
+    (problem,) = caught.value.problems
+    assert problem.count("written") + problem.count("one text") == len(ways)
+    assert all(way in problem for way in ways)
 
 
 def test_a_group_that_a_defaults_list_chooses_twice_is_refused(conf: Path) -> None:

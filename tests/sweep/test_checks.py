@@ -4,7 +4,7 @@ import optuna
 import pytest
 
 from runwright.errors import ConfigError
-from runwright.sweep.checks import check_study
+from runwright.sweep.checks import check, check_study
 from runwright.sweep.space import SearchSpace
 from runwright.sweep.sweeper_cfg import SweeperCfg
 
@@ -82,3 +82,12 @@ def test_it_is_said_that_the_trials_before_had_other_values(
             "++model.hidden_dim=5: earlier trials of this study were run with the default."
         )
         assert second == ("training.epochs=3: earlier trials of this study were run with 2.")
+
+
+@pytest.mark.parametrize("heartbeat", [0.0, -1.0, 1e300, float("inf"), float("nan")])
+def test_a_heartbeat_that_nothing_can_wait_for_is_refused(heartbeat: float) -> None:
+    sampler = {"_target_": "optuna.samplers.RandomSampler"}
+    pruner = {"_target_": "optuna.pruners.NopPruner"}
+    check(SweeperCfg(sampler=sampler, pruner=pruner))
+    with pytest.raises(ConfigError, match=r"^hydra\.sweeper\.heartbeat must be .*, got "):
+        check(SweeperCfg(sampler=sampler, pruner=pruner, heartbeat=heartbeat))

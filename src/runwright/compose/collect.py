@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import ConfigCompositionException, MissingConfigException
@@ -21,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from runwright.compose import files, schema
 from runwright.compose._hydra import Composer, Repository, flag_names
 from runwright.compose._omegaconf import drop_defaults_list, without_key
-from runwright.compose.convert import Conversion
+from runwright.compose.convert import NO_FACTORY, Conversion
 from runwright.compose.explain import (
     NOT_GLOBAL,
     USER_MISTAKES,
@@ -40,6 +41,7 @@ from runwright.compose.members import groups, members, nearest_member
 from runwright.compose.nested_values import wrong_within
 from runwright.compose.overrides import parse_override, several_values
 from runwright.compose.typed_nodes import (
+    declared,
     is_required,
     option_names,
     owners_of_usual,
@@ -51,7 +53,6 @@ from runwright.compose.typed_nodes import (
 from runwright.compose.values import give
 from runwright.errors import UserError, did_you_mean, nearest
 from runwright.factory import Settings, choice
-from runwright.plain import leaves
 
 _NO_SCHEMA: Final = (
     "The primary configuration has no schema. Start its defaults list with "
@@ -103,10 +104,9 @@ class Mistakes:
             self.problems.append(_NO_SCHEMA if no_schema else self._explain_missing(error))
             return
         composed = self._merge(defaults.defaults, wrong)
-        self.problems += files.settle(composed, composer, self._repository, config_name, usable)
-        self.problems += files.misplaced(composed, self._repository, config_name)
         choices = dict(defaults.overrides.known_choices)
         OmegaConf.update(composed, "hydra.runtime.choices", choices, force_add=True)
+        self.problems += files.check(composed, composer, self._repository, config_name, usable)
         OmegaConf.set_struct(composed, True)
         refused: set[str | None] = set()
         for one in defaults.config_overrides:
@@ -125,15 +125,16 @@ class Mistakes:
                 within = wrong_within(one.key_or_group, one.value(), composed)
                 said = explain_override(one, error, composed, self._members)
                 self.problems += within or [said]
-        self.problems.extend(wrong_in_hydra(composed, run_mode, composer.loader))
-        if run_mode is not RunMode.MULTIRUN:
-            _, conversion = convert(composed, self._members)
-            found = conversion.problems
-            self.parts = conversion.parts
-            if "dm" in wrong or any(text.startswith("dm must be chosen") for text in found):
-                wrong.add("objective")  # it would follow from the data
-            answered = tuple(f"{key} must be chosen" for key in wrong)
-            self.problems.extend(text for text in found if not text.startswith(answered))
+        _, conversion = check(composed, config_name, run_mode, composer.loader, self._members)
+        found = conversion.problems
+        self.parts = conversion.parts
+        if "dm" in wrong or any(text.startswith("dm must be chosen") for text in found):
+            wrong.add("objective")  # it would follow from the data
+        answered = [f"{key} must be chosen" for key in wrong]
+        # A file in the place of a factory needs another name first.
+        in_place = files.in_place_of_factories(composed, self._repository)
+        answered += [f"{key}: {NO_FACTORY}" for key in in_place]
+        self.problems.extend(text for text in found if not text.startswith(tuple(answered)))
 
     def _parse(
         self, overrides: Sequence[str], run_mode: RunMode, *, from_shell: bool
@@ -146,7 +147,12 @@ class Mistakes:
                 if one.is_sweep_override() and run_mode is RunMode.RUN:
                     is_choice = not has_commas or self._repository.has_group(one.key_or_group)
                     self.problems.append(
-                        several_values(text, is_choice=is_choice, from_shell=from_shell)
+                        several_values(
+                            text,
+                            is_choice=is_choice,
+                            from_shell=from_shell,
+                            hint=declared(one.key_or_group),
+                        )
                     )
                     continue
                 self._composer.check_sweeps([one], run_mode)
@@ -290,9 +296,10 @@ class Mistakes:
 
     def _merge_leaves(self, composed: DictConfig, loaded: Any, file: ResultDefault) -> None:
         """Merge a file option by option, to find all options that do not fit."""
-        for key, value in leaves(OmegaConf.to_container(loaded, resolve=False)):
-            nested: dict[str, Any] = value
-            for name in reversed(key.split(".")):
+        for names, value in _leaves(OmegaConf.to_container(loaded, resolve=False)):
+            key = ".".join(map(str, names))
+            nested: dict[Any, Any] = value
+            for name in reversed(names):
                 nested = {name: nested}
             try:
                 composed.merge_with(OmegaConf.create(nested))
@@ -301,6 +308,26 @@ class Mistakes:
                 for text in within or [explain_key(key, value, error, composed)]:
                     if text is not None:
                         self._note_in_file(file, text)
+
+
+def check(
+    composed: DictConfig,
+    config_name: str | None,
+    run_mode: RunMode,
+    loader: ConfigLoader,
+    members: Members | None = None,
+) -> tuple[Settings | None, Conversion]:
+    """What is wrong with what was composed of the files, values and all.
+
+    Returns:
+        The frozen configuration, and what is wrong; there is none of a multirun, whose jobs have
+        one each, or without a primary configuration.
+    """
+    config, conversion = None, Conversion()
+    if run_mode is not RunMode.MULTIRUN and config_name is not None:
+        config, conversion = convert(composed, members)
+    conversion.problems[:0] = wrong_in_hydra(composed, run_mode, loader)
+    return config, conversion
 
 
 def convert(
@@ -328,6 +355,15 @@ def without_hydra(composed: DictConfig) -> DictConfig:
         ours = copy.copy(composed)
     OmegaConf.set_struct(ours, False)
     return ours
+
+
+def _leaves(node: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Every value with the keys that lead to it, each as it is: a number is no text."""
+    if not (isinstance(node, dict) and node):
+        yield above, node
+        return
+    for name, below in cast("dict[Any, Any]", node).items():
+        yield from _leaves(below, (*above, name))
 
 
 def _repository(composer: Composer, config_name: str | None, overrides: list[str]) -> Repository:

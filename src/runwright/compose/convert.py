@@ -23,8 +23,10 @@ from runwright.errors import UserError
 from runwright.factory import OptionError, Settings, broken_rules, described, full_key, group_of
 from runwright.plain import home_path
 
+NO_FACTORY: Final = "the chosen file does not say which"
 _ABSTRACT: Final = (
-    "{key}: the chosen file does not say which {cls} it changes. Start it with a "
+    f"{{key}}: {NO_FACTORY} {{cls}} it changes. "
+    "Start it with a "
     "defaults list that names one, `defaults: [NAME]`."
 )
 

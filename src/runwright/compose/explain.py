@@ -100,7 +100,8 @@ def explain_override(
     if (wrong_place := _no_such_place(key, composed)) is not None:
         return wrong_place
     above = _not_chosen(key, composed, members)
-    if above is None and isinstance(error, AttributeError):
+    is_omegaconfs = isinstance(error, OmegaConfBaseException)
+    if above is None and isinstance(error, AttributeError) and not is_omegaconfs:
         above = f"'{key.rpartition('.')[0]}' was not given"
     if above is not None:
         return f"{key}: {above}, so there is nothing below it."

@@ -97,22 +97,41 @@ def settle(
     return problems
 
 
-def misplaced(
-    composed: DictConfig, repository: Repository, config_name: str | None
-) -> Iterator[str]:
-    """A text for every file that replaces a factory, and every group chosen twice."""
-    choices: Any = OmegaConf.to_container(composed.hydra.runtime.choices, resolve=False)
-    for choice, name in choices.items():
-        group = str(choice).partition("@")[0]
-        if name in CONFIG_GROUPS.get(group, {}):
-            for source in repository.sources:
-                if source.scheme() == "file" and source.is_config(f"{group}/{name}"):
-                    yield _IN_PLACE_OF.format(
-                        path=Path(source.path) / f"{group}/{name}.yaml", group=group, name=name
-                    )
+def check(
+    composed: DictConfig,
+    composer: Composer,
+    repository: Repository,
+    config_name: str | None,
+    overrides: Sequence[Override],
+) -> list[str]:
+    """Settle what was composed of the files, and find what is wrong with those.
+
+    Returns:
+        A text for every value that is not read as it is written, every file that replaces a
+        factory, and every group that is chosen twice.
+    """
+    texts = settle(composed, composer, repository, config_name, overrides)
+    texts += in_place_of_factories(composed, repository).values()
     chosen = [] if config_name is None else repository.groups_chosen_in(config_name)
-    for group in dict.fromkeys(one for one in chosen if chosen.count(one) > 1):
-        yield f"In {config_name}.yaml: the defaults list chooses '{group}' twice. Keep only one."
+    texts += [
+        f"In {config_name}.yaml: the defaults list chooses '{group}' twice. Keep only one."
+        for group in dict.fromkeys(one for one in chosen if chosen.count(one) > 1)
+    ]
+    return texts
+
+
+def in_place_of_factories(composed: DictConfig, repository: Repository) -> dict[str, str]:
+    """A text for every file that replaces a factory, by the option that it is for."""
+    choices: Any = OmegaConf.to_container(composed.hydra.runtime.choices, resolve=False)
+    texts: dict[str, str] = {}
+    for choice, name in choices.items():
+        group, _, option = str(choice).partition("@")
+        for source in repository.sources if name in CONFIG_GROUPS.get(group, {}) else ():
+            if source.scheme() == "file" and source.is_config(f"{group}/{name}"):
+                path = Path(source.path) / f"{group}/{name}.yaml"
+                said = _IN_PLACE_OF.format(path=path, group=group, name=name)
+                texts.setdefault(option or group, said)
+    return texts
 
 
 def _is_likely(composed: DictConfig, repository: Repository) -> bool:

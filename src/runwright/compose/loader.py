@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from runwright.compose import files
 from runwright.compose._hydra import Repository
-from runwright.compose.collect import Mistakes, convert
+from runwright.compose.collect import Mistakes, check, convert
 from runwright.compose.convert import Conversion
 from runwright.compose.delegating_loader import DelegatingLoader
 from runwright.compose.explain import USER_MISTAKES, text_of
@@ -111,20 +111,14 @@ class StrictConfigLoader(DelegatingLoader):
             parsed = self.composer.parse(config_name, overrides)
             parsed = keep_texts(parsed, of_task=run_mode is RunMode.MULTIRUN)
             composed, found = self._compose(config_name, parsed, run_mode)
-            problems = found + wrong_in_hydra(composed, run_mode, self)
-            problems += files.misplaced(composed, self.composer.last_repository, config_name)
+            config, conversion = check(composed, config_name, run_mode, self)
+            problems = [*found, *conversion.problems]
             if run_mode is RunMode.MULTIRUN:
                 self.pending.composed = composed
                 self._bases.clear()  # those of jobs of another
                 told += self.check_multirun(composed)
-            elif config_name is not None:  # None: --hydra-help
-                config, conversion = convert(composed)
-                problems += conversion.problems
-        except (
-            *USER_MISTAKES,
-            AttributeError,
-            TypeError,
-        ) as error:  # OmegaConf's, below what was deleted
+        # OmegaConf's, under a deleted key or at a place of a list that is no number
+        except (*USER_MISTAKES, AttributeError, TypeError) as error:
             collected = self._collect(config_name, overrides, run_mode, from_shell=from_shell)
             if isinstance(error, AttributeError | TypeError) and not collected:
                 raise
@@ -260,7 +254,7 @@ class StrictConfigLoader(DelegatingLoader):
         if len(found.sources) > len(repository.sources):  # which may have further groups
             base = structural(parsed, found)
             composed = self.composer.compose(config_name, base, run_mode)
-        problems = files.settle(composed, self.composer, found, config_name, base)
+        problems = files.check(composed, self.composer, found, config_name, base)
         return composed, problems, found
 
     def _give_values(

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import GrammarParseError
 
+from runwright import hints
 from runwright.compose._hydra import Repository
 from runwright.errors import UserError
 from runwright.plain import home_path
@@ -98,7 +100,7 @@ def _key(text: str) -> str:
     return text.partition("=")[0].lstrip("+")
 
 
-def several_values(text: str, *, is_choice: bool, from_shell: bool = True) -> str:
+def several_values(text: str, *, is_choice: bool, from_shell: bool = True, hint: Any = None) -> str:
     """The message for several values where only one is allowed.
 
     Args:
@@ -106,6 +108,7 @@ def several_values(text: str, *, is_choice: bool, from_shell: bool = True) -> st
         is_choice: whether it can mean nothing else: it chooses a member of a group, or it has more
             than commas between the values.
         from_shell: whether it was typed in a shell, and not in Python.
+        hint: the type of the option; None where that is not known.
     """
     way = "To run with each of them, add --multirun."
     if not from_shell:
@@ -117,8 +120,14 @@ def several_values(text: str, *, is_choice: bool, from_shell: bool = True) -> st
         return said
     key, _, value = text.partition("=")
     written = shlex.quote if from_shell else repr
-    as_list, as_text = written(f"{key}=[{value}]"), written(_with_text(key, value))
-    return f"{said} As a list, write {as_list}; as one string, {as_text}."
+    kinds = [typing.get_origin(kind) or kind for kind in hints.alternatives(hint)]
+    is_open = hint is None or Any in kinds
+    ways: list[str] = []
+    if is_open or {list, tuple} & {*kinds}:
+        ways.append(f"As a list, write {written(f'{key}=[{value}]')}")
+    if is_open or {str, Path} & {*kinds}:
+        ways.append(f"{'as' if ways else 'As'} one string, {written(_with_text(key, value))}")
+    return f"{said} {'; '.join(ways)}." if ways else said
 
 
 def quoted(key: str, value: str) -> str:

@@ -49,7 +49,12 @@ def give(one: Override, composed: DictConfig, composer: Composer) -> None:
     if one.is_list_extend() and typed != value:
         OmegaConf.select(composed, key).extend(typed)
     elif typed != value:
-        OmegaConf.update(composed, key, typed)
+        try:
+            is_new = one.is_add() or one.is_force_add()
+            OmegaConf.update(composed, key, typed, force_add=is_new)
+        except OmegaConfBaseException:
+            composer.apply(one, composed)  # which says what is wrong in the words of all others
+            raise
     elif not _add_under_number(key, value, composed):
         composer.apply(one, composed)
 

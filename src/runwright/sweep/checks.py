@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from runwright.config import MAX_SEED
@@ -39,6 +40,10 @@ def check(options: SweeperCfg) -> None:
     problems = [*_numbers(options)]
     problems += out_of_bounds("hydra.sweeper.retries", options.retries, 0)
     problems += _seconds("hydra.sweeper.heartbeat", options.heartbeat)
+    if TIMEOUT_MAX < options.heartbeat < math.inf:  # nothing waits longer
+        problems.append(
+            f"hydra.sweeper.heartbeat must be ≤ {int(TIMEOUT_MAX)}, got {options.heartbeat}."
+        )
     if options.timeout is not None and options.timeout != math.inf:
         problems += _seconds("hydra.sweeper.timeout", options.timeout)
     problems += problems_of_options("pruner", options.pruner)
