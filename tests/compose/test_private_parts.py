@@ -14,9 +14,17 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.defaults_list import create_defaults_list
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf._utils import split_key
 from omegaconf._yaml import get_yaml_loader
+
+from conftest import REPOSITORY
+from runwright import Config
+from runwright.compose._hydra import Composer, search_path
+from runwright.compose._omegaconf import drop_defaults_list
+from runwright.compose.schema import store
+from runwright.domains import register_domains
 
 WAY = (
     "{name} of {library} has changed: it takes {now}, and took {before}. It is used in "
@@ -54,6 +62,8 @@ TOUCHED: list[tuple[Any, str | None]] = [
     (CachingConfigRepository.get_group_options, "self, group_name, results_filter"),
     (CachingConfigRepository.group_exists, "self, config_path"),
     (CachingConfigRepository.config_exists, "self, config_path"),
+    (CachingConfigRepository.load_config, "self, config_path"),
+    (CachingConfigRepository.get_sources, "self"),
     (ConfigSearchPathImpl.prepend, "self, provider, path, anchor"),
     (create_config_search_path, "search_path_dir"),
     (get_args_parser, ""),
@@ -74,6 +84,15 @@ TOUCHED: list[tuple[Any, str | None]] = [
         Hydra.multirun,
         "self, config_name, task_function, overrides, with_log_configuration, parsed_overrides",
     ),
+    (Hydra.get_mode, "self, config_name, overrides, parsed_overrides"),
+    (Hydra.get_sanitized_cfg, "self, cfg, cfg_type"),
+    (Hydra.hydra_help, "self, config_name, args_parser, args, parsed_overrides"),
+    (
+        Hydra.show_info,
+        "self, info, config_name, overrides, run_mode, parsed_overrides, alias_start",
+    ),
+    (Hydra.shell_completion, "self, config_name, overrides"),
+    (Hydra.format_config_groups, "self, predicate, compact"),
     (BasicLauncher.setup, "self, hydra_context, task_function, config"),
     (BasicSweeper.sweep, "self, arguments"),
     (
@@ -84,6 +103,8 @@ TOUCHED: list[tuple[Any, str | None]] = [
         ListConfig._get_node,
         "self, key, validate_access, validate_key, throw_on_missing_value, throw_on_missing_key",
     ),
+    (DictConfig._get_flag, "self, flag"),
+    (DictConfig._set_flag, "self, flags, values"),
     (split_key, "key"),
     (get_yaml_loader, None),
 ]
@@ -111,3 +132,23 @@ def test_a_node_of_omegaconf_has_the_parts_that_are_looked_at() -> None:
     assert [key for key, one in states.items() if one._is_missing()] == ["d"]
     assert [key for key, one in states.items() if one._is_interpolation()] == ["e"]
     assert states["e"]._value() == "${a.b}"
+
+
+def test_the_loader_keeps_the_configurations_that_it_composed_from_last() -> None:
+    register_domains()
+    store(Config)
+    loader = ConfigLoaderImpl(search_path(REPOSITORY / "conf"))
+    composer = Composer(search_path(REPOSITORY / "conf"))
+    assert loader._active_repository is None
+    composer.compose("config", [], RunMode.RUN)
+    assert isinstance(composer.loader._active_repository, CachingConfigRepository)
+    assert composer.last_repository.has_config("config_schema")
+
+
+def test_a_flag_of_a_node_is_set_and_taken_away() -> None:
+    node = OmegaConf.create({"a": 1, "defaults": []})
+    node._set_flag("HYDRA_REMOVE_TOP_LEVEL_DEFAULTS", True)
+    assert node._get_flag("HYDRA_REMOVE_TOP_LEVEL_DEFAULTS")
+    drop_defaults_list(node)
+    assert node == {"a": 1}
+    assert not node._get_flag("HYDRA_REMOVE_TOP_LEVEL_DEFAULTS")
