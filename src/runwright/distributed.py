@@ -8,7 +8,6 @@ the few collectives that a training needs.
 import contextlib
 import datetime
 import itertools
-import logging
 import os
 from collections.abc import Generator, Iterable
 from functools import cache, partial
@@ -28,11 +27,8 @@ from runwright.errors import UserError
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-log = logging.getLogger(__name__)
-
 T = TypeVar("T")
 
-_BATCH_NORMS: Final = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _TIMEOUT: Final = datetime.timedelta(minutes=30)
 _groups = itertools.count()
 

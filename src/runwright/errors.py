@@ -42,6 +42,13 @@ class ConfigError(UserError):
         return f"The configuration has {len(self.problems)} mistakes:\n{listed}"
 
 
+def told(error: BaseException) -> str:
+    """What is said of an error where its traceback is not shown."""
+    if isinstance(error, UserError | RunError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
+
+
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.55) -> str | None:
     """The known name that `name` was most likely meant to be, or None.
 

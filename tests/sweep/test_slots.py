@@ -68,5 +68,5 @@ def test_an_error_in_a_slot_is_said_while_the_others_work(caplog: pytest.LogCapt
     with caplog.at_level(logging.ERROR), pytest.raises(KeyError, match="x"):
         work_through(2, Idle, next_trial, done)
     (record,) = caplog.records
-    assert "A slot ended; the others continue: 'x'" in record.getMessage()
+    assert "A slot ended; the others continue: KeyError: 'x'" in record.getMessage()
     assert record.exc_info is not None

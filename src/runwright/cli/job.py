@@ -123,13 +123,11 @@ def _place(own: Path, number: int, config: "Config", pending: "PendingJobs") -> 
 
 
 def _text(error: Exception, run_dir: Path) -> str:
-    from runwright.errors import RunError, UserError
+    from runwright.errors import RunError, UserError, told
 
-    if isinstance(error, UserError | RunError):
-        return str(error)
-    text = f"{type(error).__name__}: {error}".removesuffix(": ")
     log = run_dir / "log.txt"
-    return f"{text} (its traceback is in {log})" if log.exists() else text
+    has_traceback = not isinstance(error, UserError | RunError) and log.exists()
+    return told(error) + f" (its traceback is in {log})" * has_traceback
 
 
 def remove_if_empty(folder: Path) -> None:

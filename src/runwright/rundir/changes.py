@@ -39,13 +39,25 @@ def read_record(recorded: Path) -> dict[str, Any]:
     """
     try:
         loaded: Any = yaml.safe_load(recorded.read_text())
-        chosen = _chosen(loaded)
+        return recorded_options(_record_of(loaded))
     except (OSError, yaml.YAMLError, AttributeError, TypeError, UnicodeDecodeError) as error:
         raise UserError(
             f"{recorded} cannot be read, so it is not known what this run directory holds: "
             f"{error}. Fix the file, or use another directory."
         ) from error
-    return dict(leaves(loaded)) | chosen
+
+
+def recorded_options(loaded: dict[str, Any]) -> dict[str, Any]:
+    """The choices in the defaults list of a record, and its options, by their full keys."""
+    entries: list[Any] = loaded.get("defaults", [])
+    chosen = {
+        group.removeprefix("override "): name
+        for entry in entries
+        if isinstance(entry, dict)
+        for group, name in cast("dict[str, str]", entry).items()
+    }
+    options = {key: value for key, value in loaded.items() if key != "defaults"}
+    return chosen | dict(leaves(options)) | chosen  # a choice of what has no options is one
 
 
 def differences(before: dict[str, Any], config: Settings) -> dict[str, str]:
@@ -171,16 +183,8 @@ def _harmless(settings: Settings, key: str) -> set[str]:
     return found
 
 
-def _chosen(loaded: Any) -> dict[str, str]:
-    """The members of groups in the defaults list of a record, which is removed from it."""
-    defaults: Any = None
-    if isinstance(loaded, dict):
-        defaults = cast("dict[str, Any]", loaded).pop("defaults", None)
-    if not isinstance(defaults, list):
+def _record_of(loaded: Any) -> dict[str, Any]:
+    values = cast("dict[str, Any]", loaded) if isinstance(loaded, dict) else {}
+    if not isinstance(values.get("defaults"), list):
         raise TypeError("it is not the record of a run")
-    return {
-        group.removeprefix("override "): name
-        for entry in cast("list[Any]", defaults)
-        if isinstance(entry, dict)
-        for group, name in cast("dict[str, str]", entry).items()
-    }
+    return values

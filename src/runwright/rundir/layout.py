@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from runwright.errors import UserError
 from runwright.rundir.checkpoint import STATE_SUFFIX, WEIGHTS_SUFFIX
+from runwright.rundir.safetensors_header import read_metadata
 
 ENVIRONMENT: Final = "environment.json"
 HEADER: Final = "# The whole configuration of this run."
@@ -84,13 +85,8 @@ def _is_own_environment(file: Path) -> bool:
 
 
 def _is_own_state(file: Path) -> bool:
-    """Whether the header of a safetensors file is that of this program's checkpoints."""
-    try:
-        with file.open("rb") as opened:
-            header = opened.read(int.from_bytes(opened.read(8), "little"))
-        return json.loads(header)["__metadata__"].keys() >= {"info", "digest"}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError):
-        return False
+    """Whether the header of a safetensors file has what only checkpoints of this program have."""
+    return read_metadata(file).keys() >= {"info", "digest"}
 
 
 def _was_just_begun(path: Path) -> bool:

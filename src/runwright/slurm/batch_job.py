@@ -26,7 +26,7 @@ from runwright.atomic_files import write_bytes
 from runwright.caller import REQUEUE
 from runwright.cli.commands import sweep_command
 from runwright.compose._omegaconf import interpolations
-from runwright.errors import RunError, UserError
+from runwright.errors import RunError, told
 from runwright.rundir.provenance import code_version
 from runwright.slurm import _submitit, queue
 
@@ -60,7 +60,7 @@ class Outcome:
         """A job that raised this."""
         returned = JobReturn()
         returned.status, returned.return_value = JobStatus.FAILED, error
-        return cls(returned=returned, error=_text(error))
+        return cls(returned=returned, error=told(error))
 
 
 @attrs.frozen(kw_only=True)
@@ -185,7 +185,7 @@ class _NotingErrors:
         try:
             return self.task_function(composed)
         except Exception as error:
-            self.error = _text(error)
+            self.error = told(error)
             raise
 
 
@@ -202,12 +202,6 @@ def _note_in_run_dir(run_dir: Path, line: str) -> None:
 def _end_to_be_requeued(number: int, frame: FrameType | None) -> NoReturn:
     del number, frame
     sys.exit(REQUEUE)
-
-
-def _text(error: Exception) -> str:
-    if isinstance(error, UserError | RunError):
-        return str(error)
-    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def fill_cache(composed: DictConfig, filled: Collection[str] = ()) -> set[str]:

@@ -29,7 +29,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from runwright.cli import basic_launcher
-from runwright.errors import ConfigError, RunError, UserError
+from runwright.errors import ConfigError, RunError, UserError, told
 from runwright.sweep.trial import TrialJob
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def work_through(slots: int, new_slot: Callable[[], Slot], next_trial: Next, don
         except BaseException as error:  # handed to the main thread
             errors.append(error)
             bug = None if isinstance(error, UserError | RunError) else error
-            text = _text(error)
+            text = told(error)
             log.exception("A slot ended; the others continue: %s", text, exc_info=bug)
 
     # Daemons: after Ctrl-C nothing waits for a thread that waits for a cluster.
@@ -242,15 +242,11 @@ def _launch(launcher: Launcher, assignment: Assignment) -> Ended:
     except UserError as error:
         # A refused combination concerns this trial; anything else would hit every trial.
         is_of_trial = isinstance(error, ConfigError)
-        return Ended(error=_text(error), refusal=None if is_of_trial else error)
+        return Ended(error=told(error), refusal=None if is_of_trial else error)
     except Exception as error:  # noqa: BLE001  # a trial that fails does not end the sweep
-        return Ended(error=_text(error))
+        return Ended(error=told(error))
     try:
         _ = returned.return_value  # raises what the job raised
     except Exception as error:  # noqa: BLE001  # likewise
-        return Ended(error=_text(error))
+        return Ended(error=told(error))
     return Ended()
-
-
-def _text(error: BaseException) -> str:
-    return str(error) or type(error).__name__

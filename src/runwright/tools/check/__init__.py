@@ -25,7 +25,7 @@ from shapes alone, without reading data or allocating memory; report everything 
 once.
 """
 _OVERRIDES = """\
-overrides as for a run, e.g. model=cnn or dm.default_res=64; each applies wherever that option
+overrides as for a run, e.g. seed=1 or opt.lr=0.01; each applies wherever that option
 exists
 """
 

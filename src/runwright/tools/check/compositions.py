@@ -32,12 +32,6 @@ from runwright.tools.project import Project, included
 # What is said about a missing option without a default.
 _MUST_BE_GIVEN: Final = (" must be given: ", " must be chosen (")
 
-_CIRCLE: Final = (
-    "The defaults lists form a cycle. A YAML file cannot build on something with its own name: "
-    "give the file another one."
-)
-
-
 _CANNOT_COMPOSE: Final = (
     ConfigError,
     HydraException,
@@ -139,8 +133,6 @@ class Compositions:
             )
         except ConfigError:
             raise
-        except RecursionError:
-            raise ConfigError([_CIRCLE]) from None
         except HydraException as error:
             raise ConfigError([str(error)]) from error
         except Exception as error:  # a bug in one factory must not hide the others' faults

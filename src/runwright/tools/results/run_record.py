@@ -13,7 +13,8 @@ from typing import Any, Final, cast
 import attrs
 import yaml
 
-from runwright.plain import leaves
+from runwright.rundir.changes import recorded_options
+from runwright.rundir.safetensors_header import read_metadata
 from runwright.tools.results.liveness import state_without_end
 
 _LOWER_IS_BETTER: Final = ("loss", "error", "perplexity")
@@ -141,13 +142,8 @@ def _options(path: Path) -> dict[str, str]:
         return {}
     if not isinstance(loaded, dict):
         return {}
-    values = cast("dict[str, Any]", loaded)
-    chosen: dict[str, Any] = {}
-    for entry in values.pop("defaults", []):
-        if isinstance(entry, dict):
-            for group, name in cast("dict[str, Any]", entry).items():
-                chosen[group.removeprefix("override ")] = name
-    return {key: str(value) for key, value in [*chosen.items(), *leaves(values)]}
+    found = recorded_options(cast("dict[str, Any]", loaded))
+    return {key: str(value) for key, value in found.items()}
 
 
 def _measures(path: Path) -> Iterator[dict[str, float]]:
@@ -161,10 +157,9 @@ def _measures(path: Path) -> Iterator[dict[str, float]]:
 def _progress(checkpoints: Path) -> dict[str, Any]:
     """The progress of a run at its newest checkpoint; empty before the first one."""
     try:
-        with (checkpoints / "last.state.safetensors").open("rb") as file:
-            header = file.read(int.from_bytes(file.read(8), "little"))
-        return json.loads(json.loads(header)["__metadata__"]["info"])["progress"]
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError):
+        metadata = read_metadata(checkpoints / "last.state.safetensors")
+        return json.loads(metadata["info"])["progress"]
+    except (ValueError, KeyError, TypeError):
         return {}
 
 
