@@ -284,7 +284,7 @@ class Training(Generic[B]):
         return measures
 
     def _train_mode(self) -> None:
-        """Put the model into training mode, but for what is frozen."""
+        """Put the model into training mode, except what is frozen."""
         self.built.model.train()
         keep_in_evaluation_mode(self.built.model, self.built.frozen)
 

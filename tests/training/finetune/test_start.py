@@ -197,3 +197,26 @@ def test_a_multirun_goes_on_without_its_source(weights: Path, run_main: Run) -> 
     assert run_main(*jobs, "training.val_every=1").returncode == 0
     longer = ("training.max_steps=6", "training.val_every=1", "checkpoint.allow_changes=true")
     assert run_main(*last_of_each(*jobs, *longer)).returncode == 0
+
+
+def test_further_checkpoints_are_listed_in_a_file_and_changed_by_their_number(
+    weights: Path, tmp_path: Path
+) -> None:
+    torch.save({f"0.{n}": t for n, t in network(seed=1).head.state_dict().items()}, "head.pth")
+    conf = tmp_path / "conf"
+    conf.mkdir()
+    (conf / "config.yaml").write_text(
+        "defaults: [config_schema, {dm: toy_sets}, {model: set_network}, _self_]\n"
+        "finetune:\n"
+        f"  checkpoint: {weights}\n"
+        "  additional:\n"
+        "    - {checkpoint: haed.pth, rename: {'re:^0\\.': head.}}\n"
+    )
+    options = ["gpu=-1", *NO_STEP]
+    with pytest.raises(ConfigError) as error:
+        compose(options, conf=conf).run("refused")
+    assert "finetune.additional[0].checkpoint=haed.pth: there is no such file." in str(error.value)
+    compose([*options, "finetune.additional.0.checkpoint=head.pth"], conf=conf).run("run")
+    assert torch.equal(last("run")["head.2.weight"], network(seed=1).head.state_dict()["2.weight"])
+    again = compose([], conf=Path("run"))  # the record of the run says it all
+    assert again.finetune.additional[0].rename == {"re:^0\\.": "head."}
