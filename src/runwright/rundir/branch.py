@@ -1,4 +1,4 @@
-"""Going on from a checkpoint of another run, in a directory of one's own: the other stays whole."""
+"""Continuing from a checkpoint of another run, in a directory of its own: the other stays whole."""
 
 import contextlib
 import logging

@@ -59,7 +59,7 @@ def test_a_run_goes_on_exactly_from_an_earlier_step_of_another(
     branch = [*OFTEN, f"checkpoint.resume_from={origin}"]
     compose(branch).run(tmp_path / "branch")
     said = capsys.readouterr().out
-    assert f"Going on from {origin}, after step 64 of 124." in said
+    assert f"Continuing from {origin}, after step 64 of 124." in said
     assert "Changed since" not in said
     assert contents(all_kept) == before
     whole, last = all_kept, tmp_path / "branch"
