@@ -60,6 +60,9 @@ if TYPE_CHECKING:
     from runwright.parts import shared as shared
     from runwright.plain import home_path as home_path
     from runwright.runtime import Runtime as Runtime
+    from runwright.stage import Stage as Stage
+    from runwright.stage import Trained as Trained
+    from runwright.stage import split_of as split_of
     from runwright.streaming import Streamed as Streamed
     from runwright.torch_datasets import TorchSplit as TorchSplit
     from runwright.torch_datasets import TorchStream as TorchStream
@@ -83,6 +86,7 @@ _HOME: Final = {
     "parts": ("Ragged", "SparseRows", "shared"),
     "plain": ("home_path",),
     "runtime": ("Runtime",),
+    "stage": ("Stage", "Trained", "split_of"),
     "streaming": ("Streamed",),
     "torch_datasets": ("TorchSplit", "TorchStream"),
     "custom_search_space": ("search_space",),

@@ -54,8 +54,8 @@ class TrainingCfg(Settings):
     precision: Precision = option(default="fp32", doc="number format of the forward pass")
     float32_precision: Float32Precision = option(
         default="highest",
-        doc="of products of fp32 matrices: high and medium round what is multiplied (TF32, bf16), "
-        "which is several times as fast on newer GPUs",
+        doc="precision of fp32 matrix products; high and medium round the factors (TF32, bf16) and "
+        "are several times as fast on recent GPUs",
     )
     accumulate_grad_batches: int = option(
         default=1, ge=1, doc="batches whose gradients are averaged into one step"

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 @settings
-class Measure(Stage):
+class MeasureStage(Stage):
     """Measure a split, with confidence intervals if asked for."""
 
     split: ClassVar[str]
@@ -122,7 +122,7 @@ class _Measured:
 
 
 @factory("validate")
-class Validate(Measure):
+class Validate(MeasureStage):
     """Measure the validation splits."""
 
     split = "val"
@@ -133,7 +133,7 @@ class Validate(Measure):
 
 
 @factory("test")
-class Test(Measure):
+class Test(MeasureStage):
     """Measure the test split."""
 
     split = "test"
