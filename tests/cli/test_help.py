@@ -115,7 +115,8 @@ def complete(repository: Path, typed: str) -> list[str]:
         ("model.activation=", {"model.activation=GELU", "model.activation=RELU"}),
         ("model.norm=", {"model.norm=LN", "model.norm=BN", "model.norm=null"}),
         ("model=resnet model.depth=1", {"model.depth=18", "model.depth=101"}),
-        ("++stage=", {"++stage=fit", "++stage=predict"}),
+        ("++print_model=", {"++print_model=summary", "++print_model=whole"}),
+        ("stage=", {"stage=fit", "stage=predict"}),
         ("seed=", {"seed=42"}),
         ("opt.lr=-1 model.act", {"model.activation="}),  # the bound is checked by the run
     ],

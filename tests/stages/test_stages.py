@@ -52,6 +52,24 @@ def test_one_argument_measures_a_run_with_its_own_data_and_model(
     assert measured(tmp_path / "test", "test")["test_accuracy"] == value
     weights = digits / "checkpoints" / "best.safetensors"
     assert compose([f"checkpoint.load={weights}", "stage=test"]).dm == compose(DIGITS).dm
+    # `pictures` is also a folder of the run.
+    (digits / "pictures").mkdir(exist_ok=True)
+    assert compose([*given, "pictures=true"]).pictures
+
+
+@pytest.mark.parametrize("other", [["model=cnn"], ["+experiment=wide"]])
+def test_other_data_or_another_model_are_composed_as_usual(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: list[str]
+) -> None:
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    usual = "defaults: [config_schema, {dm: cmnist}, {model: fcn}, _self_]\n"
+    (tmp_path / "conf" / "config.yaml").write_text(usual)
+    wide = "# @package _global_\nmodel: {hidden_dim: 64}\n"
+    (tmp_path / "conf" / "experiment" / "wide.yaml").write_text(wide)
+    monkeypatch.chdir(tmp_path)
+    config = compose(["stage=test", f"checkpoint.load={digits}", "gpu=-1", *other])
+    with pytest.raises(UserError, match="were trained with other data or another model"):
+        config.run(tmp_path / "out")
 
 
 def test_intervals_come_from_one_inference_and_the_table_gives_the_same_measures(

@@ -19,12 +19,12 @@ from runwright.cli import basic_launcher
 from runwright.cli.completion import CompletionLoader, typed_flag
 from runwright.cli.flags import read_flags, refuse_without_effect
 from runwright.cli.job import job, remove_if_empty
-from runwright.compose import CONFIG_NAME, schema
+from runwright.compose import schema
 from runwright.compose._hydra import Hydra, search_path
 from runwright.compose.explain import USER_MISTAKES
 from runwright.compose.loader import StrictConfigLoader
 from runwright.compose.logging_options import refusal_of_logging
-from runwright.compose.of_run import recorded_folder
+from runwright.compose.of_run import recorded_config
 from runwright.compose.overrides import with_home
 from runwright.compose.yaml_text import to_yaml
 from runwright.config import Config
@@ -87,8 +87,8 @@ def _command(conf: str | None, config_name: str, config: type[Config]) -> None:
         raise UserError(_NO_FOLDER.format(folder, name, script.name, *choices))
     before = _existing("--config-dir", Path.cwd(), args.config_dir) if args.config_dir else None
     is_open = before is None and not args.config_name and not args.shell_completion
-    if is_open and (before := recorded_folder(args.overrides)) is not None:
-        name = CONFIG_NAME
+    if is_open and (record := recorded_config(args.overrides)) is not None:
+        name = schema.store_record(record)
     path = search_path(folder, before)
     hydra = Hydra.create_main_hydra2(task_name=script.stem, config_search_path=path)
     hydra.config_loader = StrictConfigLoader(path)

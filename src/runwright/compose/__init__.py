@@ -57,15 +57,17 @@ def compose(
     from runwright.compose._hydra import search_path
     from runwright.compose.collect import without_hydra
     from runwright.compose.loader import StrictConfigLoader
-    from runwright.compose.of_run import recorded_folder
+    from runwright.compose.of_run import recorded_config
     from runwright.compose.overrides import with_home
     from runwright.config import Config
     from runwright.domains import register_domains
 
     register_domains()
     schema.store(config or Config)
-    conf = recorded_folder(overrides) if conf is None and config_name == CONFIG_NAME else conf
     folder = nearest_conf(config_name) if conf is None else Path(conf).resolve()
+    is_open = conf is None and config_name == CONFIG_NAME
+    if is_open and (record := recorded_config(overrides)) is not None:
+        config_name = schema.store_record(record)
     if folder is not None and not folder.is_dir():
         raise UserError(f"conf={conf}: there is no such folder.")
     loader = StrictConfigLoader(search_path(folder))

@@ -12,18 +12,19 @@ import yaml
 from runwright.plain import home_path
 
 
-def recorded_folder(overrides: Sequence[str]) -> Path | None:
-    """The folder with the `config.yaml` of the run whose weights a stage is to load.
+def recorded_config(overrides: Sequence[str]) -> Path | None:
+    """The `config.yaml` of the run whose weights a stage is to load.
 
     Args:
         overrides: what was typed.
 
     Returns:
-        The folder; None where another stage is meant, or no run is named whose record there is.
+        The file; None where another stage is meant, or no run is named whose record there is.
     """
     given = {key: value for key, _, value in (one.partition("=") for one in overrides)}
     stage, location = given.get("stage", "fit"), given.get("checkpoint.load", "")
-    if stage == "fit" or not location:
+    says_otherwise = any(key.lstrip("+").partition("/")[0] == "experiment" for key in given)
+    if stage == "fit" or not location or says_otherwise:
         return None
     path = home_path(Path(location.strip("'\"")))
     folder = path if path.is_dir() else path.resolve().parent.parent
@@ -31,7 +32,7 @@ def recorded_folder(overrides: Sequence[str]) -> Path | None:
         return None
     recorded = _choices(folder / "config.yaml")
     others = any(given.get(group, one) != one for group, one in recorded.items())
-    return None if others else folder.resolve()
+    return None if others else (folder / "config.yaml").resolve()
 
 
 def _choices(record: Path) -> dict[str, Any]:

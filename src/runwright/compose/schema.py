@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, cast
 
 from hydra.core.config_store import ConfigNode, ConfigStore
@@ -12,6 +13,7 @@ from runwright.compose._omegaconf import child, declared_types, is_empty
 from runwright.factory import CONFIG_GROUPS, Settings, usual_members
 
 SCHEMA_NAME: Final = "config_schema"
+_RECORD: Final = "config_of_run"
 
 HYDRA_SETTINGS: Final[dict[str, Any]] = {
     # Two runs that start in the same second must not share a directory.
@@ -64,6 +66,20 @@ def store(config: type[Settings]) -> None:
             folder = cast("dict[str, Any]", folder.setdefault(name, {}))
         for name, cls in members.items():
             folder[f"{name}.yaml"] = _SchemaNode(name, group, partial(_member, cls))
+
+
+def store_record(record: Path) -> str:
+    """Register the `config.yaml` of a run as a primary configuration.
+
+    Its folder is not put on the search path: what else is in it, `pictures` say, would be taken for
+    groups.
+
+    Returns:
+        The name of the configuration.
+    """
+    make = partial(cast("Any", OmegaConf.load), record)
+    ConfigStore.instance().repo[f"{_RECORD}.yaml"] = _SchemaNode(_RECORD, None, make)
+    return _RECORD
 
 
 class _SchemaNode(ConfigNode):
