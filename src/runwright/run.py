@@ -107,10 +107,10 @@ Config.runner = staticmethod(run)
 
 
 def _begins(config: Config, run_dir: Path | str | None) -> bool:
-    """Whether a training begins in this directory, and is not gone on with."""
+    """Whether a training begins in this directory, rather than resumes."""
     from runwright.rundir.checkpoint import Checkpoints
 
-    if not config.stage.trains:
+    if not getattr(config.stage, "trains", False):  # which Python lets be of another type
         return False
     return (
         run_dir is None or not Checkpoints(Path(run_dir) / "checkpoints", config.checkpoint).exist()

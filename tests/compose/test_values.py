@@ -187,7 +187,7 @@ def test_a_file_in_the_place_of_a_factory_is_refused_also_for_a_job(conf: Path) 
     sweep = loader.load_configuration("config", ["model=fcn,cnn"], RunMode.MULTIRUN)
     assert loader.load_sweep_config(sweep, ["model=fcn"]).model.num_hidden
     for _ in range(2):
-        with pytest.raises(ConfigError, match=r"cnn\.yaml takes the place of the factory model=cn"):
+        with pytest.raises(ConfigError, match=r"cnn\.yaml replaces the factory model=cn"):
             loader.load_sweep_config(sweep, ["model=cnn"])
 
 
@@ -213,9 +213,9 @@ def test_keys_that_are_numbers_are_no_mistake_beside_one(conf: Path) -> None:
     [
         ("seed=1,2", []),
         ("opt.lr=1,2", []),
-        ("wandb.name=1,2", ["As one text 'wandb.name=\"1,2\"'."]),
-        ("wandb.tags=1,2", ["As a list they are written 'wandb.tags=[1,2]'."]),
-        ("wandb.nam=1,2", ["As a list they are written", "as one text"]),
+        ("wandb.name=1,2", ["As one string, 'wandb.name=\"1,2\"'."]),
+        ("wandb.tags=1,2", ["As a list, write 'wandb.tags=[1,2]'."]),
+        ("wandb.nam=1,2", ["As a list, write", "as one string"]),
     ],
 )
 def test_only_what_an_option_takes_is_advised_for_several_values(
@@ -224,7 +224,7 @@ def test_only_what_an_option_takes_is_advised_for_several_values(
     with pytest.raises(ConfigError) as caught:
         compose([*CMNIST, text])
     (problem,) = caught.value.problems
-    assert problem.count("written") + problem.count("one text") == len(ways)
+    assert problem.count("write") + problem.count("one string") == len(ways)
     assert all(way in problem for way in ways)
 
 

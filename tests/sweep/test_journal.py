@@ -53,9 +53,7 @@ def test_half_a_record_at_the_end_is_cut_off(number: int, caplog: pytest.LogCapt
     assert (trial.value, trial.intermediate_values) == (0.9, {})
 
 
-@pytest.mark.parametrize(
-    "found", [b"my notes\n", b"\0\0\n", b"\n", b'{"op_code":0,"wor', b"a: 1\nb"]
-)
+@pytest.mark.parametrize("found", [b"my notes\n", b'{"mine": 1}\n', b"a: 1\nb"])
 def test_a_file_without_a_record_is_refused_and_stays_as_it_is(found: bytes) -> None:
     JOURNAL.write_bytes(found)
     with pytest.raises(UserError, match=r"journal\.log is not the journal of a study: it begins "):
@@ -90,7 +88,7 @@ def test_a_record_that_lacks_a_part_is_named_wherever_it_stands(
     further = whole.splitlines()[-1] + behind if behind else b""
     JOURNAL.write_bytes(whole + line + b"\n" + further)
     place = whole.count(b"\n") + 1
-    with pytest.raises(UserError, match=rf"line {place} is no record .*sed -i\.bak {place}d"):
+    with pytest.raises(UserError, match=rf"line {place} is not a record .*sed -i\.bak {place}d"):
         open_journal(JOURNAL)
     assert JOURNAL.read_bytes() == whole + line + b"\n" + further
 
@@ -100,7 +98,7 @@ def test_a_record_that_lacks_a_part_meanwhile_is_named(number: int) -> None:
     place = JOURNAL.read_bytes().count(b"\n") + 1
     with JOURNAL.open("a") as file:
         file.write('{"op_code": 4}\n')
-    with pytest.raises(UserError, match=f"line {place} is no record of a study: "):
+    with pytest.raises(UserError, match=f"line {place} is not a record of a study: "):
         ours.ask()
 
 

@@ -62,7 +62,10 @@ def test_limits_apply_to_each_split(tmp_path: Path) -> None:
         (("training.monitor=fr_largest",), "Did you mean 'far_largest'"),
         (("training.monitor=far_largst",), "Did you mean 'val_largest'"),  # before data are read
         (("training.monitor=far_largest", "training.monitor_mode=max"), "keep the worst weights"),
-        (("training.monitor=fr_own", "training.monitor_mode=max"), "nothing called|no such thing"),
+        (
+            ("training.monitor=fr_own", "training.monitor_mode=max"),
+            "nothing called|no such thing|no validation is known",
+        ),
     ],
 )
 def test_a_measure_of_no_split_is_refused(

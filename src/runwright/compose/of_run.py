@@ -31,16 +31,17 @@ def recorded_config(overrides: Sequence[str]) -> Path | None:
     if not all((folder / name).is_file() for name in ("config.yaml", "environment.json")):
         return None
     recorded = _choices(folder / "config.yaml")
-    others = any(given.get(group, one) != one for group, one in recorded.items())
-    return None if others else (folder / "config.yaml").resolve()
+    if recorded is None or any(given.get(group, one) != one for group, one in recorded.items()):
+        return None
+    return (folder / "config.yaml").resolve()
 
 
-def _choices(record: Path) -> dict[str, Any]:
-    """The data and the model of a record; values that are theirs do not fit any others."""
+def _choices(record: Path) -> dict[str, Any] | None:
+    """The data and the model of a record, whose values fit no others; None if it is damaged."""
     try:
         loaded: Any = yaml.safe_load(record.read_text())
         defaults: list[Any] = [entry for entry in loaded["defaults"] if isinstance(entry, dict)]
     except (OSError, yaml.YAMLError, TypeError, KeyError, UnicodeDecodeError):
-        return {}  # which is told when it is composed
+        return None  # which is reported when the weights are found
     chosen = {key: one for entry in defaults for key, one in entry.items()}
     return {group: chosen[group] for group in ("dm", "model") if group in chosen}

@@ -115,7 +115,7 @@ def test_a_run_can_be_resumed_with_other_means(
 
 
 def test_a_changed_model_is_refused_even_if_changes_are_allowed(killed: Path) -> None:
-    with pytest.raises(UserError, match=r"not of this model, 5 differences"):
+    with pytest.raises(UserError, match=r"do not fit this model, 5 differences"):
         compose(
             last_of_each(*OVERRIDES, "model.hidden_dim=33", "checkpoint.allow_changes=true")
         ).run(killed)
@@ -130,7 +130,7 @@ def record(run_dir: Path) -> dict[str, bytes]:
 def test_what_cannot_be_resumed_changes_nothing_on_record(unbroken: Path, tmp_path: Path) -> None:
     run_dir = Path(shutil.copytree(unbroken, tmp_path / "finished"))
     before = record(run_dir)
-    with pytest.raises(UserError, match="not of this model"):
+    with pytest.raises(UserError, match="do not fit this model"):
         compose(last_of_each(*OVERRIDES, "model.hidden_dim=33", ALLOWED)).run(run_dir)
     assert record(run_dir) == before
 

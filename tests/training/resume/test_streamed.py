@@ -113,8 +113,8 @@ def test_a_signal_to_all_processes_is_told_once_and_saves(
     os.killpg(program.pid, number)  # as a terminal does
     said, _ = program.communicate(timeout=60)
     assert program.returncode == status, said
-    assert said.count(f"{name}: stopping after this step; once more stops at once.") == 1
-    assert said.count("A checkpoint is saved. To go on:") == 1
+    assert said.count(f"{name}: stopping after this step; a second signal stops at once.") == 1
+    assert said.count("A checkpoint was saved. To resume:") == 1
     assert said.count("Interrupted.") == (1 if last else 0)
     assert "Traceback" not in said
     assert not are_alive(workers)
