@@ -115,8 +115,10 @@ def member_cases(
                 f"(`pip install {package}`)."
             )
             continue
-        owner, chosen_by = _owner(group, given) if group not in in_defaults else ({}, group)
+        owned_by = ({}, group) if group in in_defaults else _owner(group, given)
+        owner, chosen_by = owned_by or ({}, group)
         partners = _partners(project, {**given, **owner, group: name}, usual)
+        partners = None if owned_by is None else partners
         if partners is None:
             alone.append(case.place)
             continue
@@ -127,12 +129,16 @@ def member_cases(
         findings.note(f"Left out because nothing fits them: {listed(alone)}.")
 
 
-def _owner(group: str, given: Mapping[str, str]) -> tuple[dict[str, str], str]:
-    """A factory that takes a member of a group unless told otherwise, and what tells it so."""
-    for above, name, key in owners_of_usual(group):
+def _owner(group: str, given: Mapping[str, str]) -> tuple[dict[str, str], str] | None:
+    """A factory that takes a member of a group unless told otherwise, and what tells it so.
+
+    None where there are such factories, and another than these is given.
+    """
+    owners = list(owners_of_usual(group))
+    for above, name, key in owners:
         if given.get(above, name) == name:
             return {above: name}, choice(group, key)
-    return {}, group
+    return None if owners else ({}, group)
 
 
 def fits(dm: type[Settings], other: type[Settings]) -> bool:
