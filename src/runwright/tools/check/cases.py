@@ -115,10 +115,11 @@ def member_cases(
                 f"(`pip install {package}`)."
             )
             continue
-        owned_by = ({}, group) if group in in_defaults else _owner(group, given)
-        owner, chosen_by = owned_by or ({}, group)
+        owned_by = None if group in in_defaults else _owner(group, given)
+        owner, chosen_by = owned_by or (dict[str, str](), group)
         partners = _partners(project, {**given, **owner, group: name}, usual)
-        partners = None if owned_by is None else partners
+        if owned_by is None and group not in in_defaults:
+            partners = None
         if partners is None:
             alone.append(case.place)
             continue
