@@ -202,7 +202,8 @@ def check_jobs(pending: PendingJobs) -> None:
 def problems_of_jobs(pending: PendingJobs) -> list[str]:
     """What is wrong with the waiting jobs of a multirun, each with the job concerned."""
     jobs: dict[str, list[str]] = {}
-    begins = not _goes_on(pending)
+    finetuned = any(config.finetune != FinetuneCfg() for _, config in pending.waiting.values())
+    begins = not (finetuned and _goes_on(pending))  # the folder may hold thousands of runs
     for overrides, config in pending.waiting.values():
         for problem in problems(config, here=False, begins=begins):
             jobs.setdefault(problem, []).append(" ".join(overrides))

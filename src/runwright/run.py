@@ -163,6 +163,7 @@ def _apply(built: "Built[Any]", weights: Path) -> float:
     from runwright.trained import trained
 
     stage = built.config.stage
+    stage.check(built.data)
     with _explaining_out_of_memory(f"stage={chosen_name(stage)}", built.config):
         return stage.run(trained(built, weights))
 
@@ -271,11 +272,12 @@ def _follow(training: "Training[Any]", directory: "RunDir") -> None:
     from runwright.trained import trained_here
 
     config = training.built.config
-    for stage in _following(config):
-        name = chosen_name(stage)
-        if name in directory.stages_done:
+    named = {chosen_name(stage): stage for stage in _following(config)}
+    undone = named.keys() - set(directory.stages_done)
+    trained = trained_here(training) if undone else None
+    for name, stage in named.items():
+        if name not in undone:
             continue
-        trained = trained_here(training)
         if trained is None:
             log.warning("then=[%s]: the model is sharded; take stage=%s by itself.", name, name)
             continue

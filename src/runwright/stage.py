@@ -76,7 +76,9 @@ class Stage(Settings, ABC, group="stage"):
     """Whether it is the training itself."""
 
     def check(self, data: Data[Any, Any]) -> None:
-        """Check that the data have what it takes; before the training that it is to follow.
+        """Check that the data have what it takes, before the training that the stage follows.
+
+        It is called before `run` too, where the stage is by itself.
 
         Raises:
             UserError: they do not.

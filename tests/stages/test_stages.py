@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 from torch import nn
 
-from runwright import ConfigError, UserError, compose, factory
+from runwright import ConfigError, Data, UserError, compose, factory
 from runwright.stage import Stage, Trained
 from toy_domain import SetBatch, SetDims, SetError, SquaredDistance
 
@@ -175,9 +175,14 @@ SETS = ["dm=toy_sets", "model=set_encoder", "gpu=-1", "training.max_steps=2", "p
 
 
 def test_a_domain_has_stages_of_its_own(tmp_path: Path) -> None:
+    checked: list[bool] = []
+
     @factory("largest_offset")
     class LargestOffset(Stage):
         """The largest output."""
+
+        def check(self, data: Data[Any, Any]) -> None:
+            checked.append(data.val is not None)
 
         def run(self, trained: Trained[SetBatch]) -> float:
             with trained.applying():
@@ -187,6 +192,9 @@ def test_a_domain_has_stages_of_its_own(tmp_path: Path) -> None:
     compose(SETS).run(tmp_path / "run")
     given = [f"checkpoint.load={tmp_path / 'run'}", "stage=largest_offset"]
     assert compose(given).run(tmp_path / "out") > 0
+    assert checked == [True]
+    compose([*SETS, "then=[largest_offset]"]).run(tmp_path / "followed")
+    assert len(checked) == 2
 
 
 def test_embeddings_are_columns_and_a_domain_writes_what_it_likes(tmp_path: Path) -> None:

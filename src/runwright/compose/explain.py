@@ -92,10 +92,7 @@ def explain_deletion(one: Override, composed: DictConfig) -> str | None:
 def explain_override(
     one: Override, error: Exception, composed: DictConfig, members: Members
 ) -> str:
-    """Hydra's text for an override that does not fit, and the nearest name that would.
-
-    But for its advice to append an option with a "+", which is refused just the same.
-    """
+    """Hydra's text for an override that does not fit, and the nearest name that would."""
     key = one.key_or_group
     if (wrong_place := _no_such_place(key, composed)) is not None:
         return wrong_place
