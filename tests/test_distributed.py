@@ -13,7 +13,7 @@ import torch
 from conftest import REPOSITORY, last_of_each
 from programs import Program, run_python
 from runwright import compose
-from runwright.batching import InMemory
+from runwright.data.batching import InMemory
 from runwright.errors import UserError
 from runwright.training.splits import part_of
 from torchrun import (

@@ -13,10 +13,10 @@ Imports = dict[str, set[str]]  # by the name of the module
 
 # The floors of the house: its folders, and these of the modules that lie in none.
 FLOORS: Final = {
-    "base": "errors extras hints factory plain dims data batching model objective measures "
-    "optimisation runtime distributed caller config figures custom_search_space meta_device "
-    "model_size optimizer_arguments atomic_files predictions stage streaming workers parts "
-    "torch_datasets finetune_options name_patterns",
+    "ground": "errors extras hints name_patterns figures atomic_files",
+    "base": "plain dims model objective measures optimisation runtime distributed caller config "
+    "custom_search_space meta_device model_size optimizer_arguments predictions stage "
+    "finetune_options",
     "run": "run trained preflight load",
     "front": "__init__",
     "app": "app",
@@ -24,7 +24,12 @@ FLOORS: Final = {
 }
 # Floor → those that it may not import.
 FORBIDDEN: Final = {
+    "ground": "factory base data stages compose rundir training run cli sweep slurm tools domains "
+    "front app",
+    "factory": "base data stages compose rundir training run cli sweep slurm tools domains "
+    "front app",
     "base": "compose rundir training run cli sweep slurm tools domains front app",
+    "data": "stages compose rundir training run cli sweep slurm tools domains front app",
     "stages": "compose rundir training run cli sweep slurm tools domains front app",
     "compose": "rundir training run cli sweep slurm tools front app",
     "rundir": "training run cli sweep slurm tools domains front app",
@@ -37,7 +42,7 @@ FORBIDDEN: Final = {
     "front": "rundir training cli sweep slurm tools domains app",
     "app": "rundir training sweep slurm tools domains front",
     # As a user's own domain does, it takes all from the front.
-    "domains": "base compose rundir training run cli sweep slurm tools app",
+    "domains": "ground factory base data compose rundir training run cli sweep slurm tools app",
 }
 # Who imports modules by names that no reader of the text can follow, and which.
 BY_NAME: Final = {

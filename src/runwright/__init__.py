@@ -17,8 +17,6 @@ from runwright.load import load as load
 from runwright.run import run as run
 
 if TYPE_CHECKING:
-    from runwright.batching import Batched as Batched
-    from runwright.batching import InMemory as InMemory
     from runwright.caller import Caller as Caller
     from runwright.caller import Reporter as Reporter
     from runwright.config import CheckpointCfg as CheckpointCfg
@@ -30,6 +28,14 @@ if TYPE_CHECKING:
     from runwright.data import Data as Data
     from runwright.data import DataModule as DataModule
     from runwright.data import Split as Split
+    from runwright.data.batching import Batched as Batched
+    from runwright.data.batching import InMemory as InMemory
+    from runwright.data.parts import Ragged as Ragged
+    from runwright.data.parts import SparseRows as SparseRows
+    from runwright.data.parts import shared as shared
+    from runwright.data.streaming import Streamed as Streamed
+    from runwright.data.torch_datasets import TorchSplit as TorchSplit
+    from runwright.data.torch_datasets import TorchStream as TorchStream
     from runwright.dims import Dims as Dims
     from runwright.distributed import World as World
     from runwright.distributed import mean_weight as mean_weight
@@ -55,20 +61,14 @@ if TYPE_CHECKING:
     from runwright.objective import Objective as Objective
     from runwright.objective import ObjectiveFactory as ObjectiveFactory
     from runwright.optimisation import OptimisationCfg as OptimisationCfg
-    from runwright.parts import Ragged as Ragged
-    from runwright.parts import SparseRows as SparseRows
-    from runwright.parts import shared as shared
     from runwright.plain import home_path as home_path
     from runwright.runtime import Runtime as Runtime
     from runwright.stage import Stage as Stage
     from runwright.stage import Trained as Trained
     from runwright.stage import split_of as split_of
-    from runwright.streaming import Streamed as Streamed
-    from runwright.torch_datasets import TorchSplit as TorchSplit
-    from runwright.torch_datasets import TorchStream as TorchStream
 
 _HOME: Final = {
-    "batching": ("Batched", "InMemory"),
+    "data.batching": ("Batched", "InMemory"),
     "caller": ("Caller", "Reporter"),
     "config": ("CheckpointCfg", "Config", "TrainingCfg", "WandbCfg"),
     "data": ("Batch", "Data", "DataModule", "Split"),
@@ -83,12 +83,12 @@ _HOME: Final = {
     "model": ("ModelFactory",),
     "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),
     "optimisation": ("OptimisationCfg",),
-    "parts": ("Ragged", "SparseRows", "shared"),
+    "data.parts": ("Ragged", "SparseRows", "shared"),
     "plain": ("home_path",),
     "runtime": ("Runtime",),
     "stage": ("Stage", "Trained", "split_of"),
-    "streaming": ("Streamed",),
-    "torch_datasets": ("TorchSplit", "TorchStream"),
+    "data.streaming": ("Streamed",),
+    "data.torch_datasets": ("TorchSplit", "TorchStream"),
     "custom_search_space": ("search_space",),
 }
 """Module → the names that are imported from it."""

@@ -11,8 +11,8 @@ from torch import nn
 
 from conftest import last_of_each
 from runwright import RunError, UserError, compose
-from runwright.batching import InMemory, epoch_order
 from runwright.data import Data
+from runwright.data.batching import InMemory, epoch_order
 from runwright.factory import factory
 from runwright.rundir.checkpoint import read_tensors, read_weights
 from runwright.runtime import Runtime

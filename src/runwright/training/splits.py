@@ -7,9 +7,9 @@ from typing import Any, Generic, TypeVar
 
 from typing_extensions import override
 
-from runwright.batching import Batched, share_of
 from runwright.config import TrainingCfg
 from runwright.data import Batch, Data, Split
+from runwright.data.batching import Batched, share_of
 from runwright.errors import UserError
 
 B = TypeVar("B", bound=Batch)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from runwright.batching import InMemory
 from runwright.data import Data
+from runwright.data.batching import InMemory
 from runwright.domains.vision.batch import ImageBatch
 from runwright.domains.vision.cmnist import ColoredMNISTDataModule
 from runwright.domains.vision.coloring import choose_colors

@@ -9,7 +9,7 @@ import torch
 
 from domains.vision.faces import RES, Faces, build, mapped
 from runwright import UserError
-from runwright.batching import InMemory
+from runwright.data.batching import InMemory
 from runwright.domains.vision.batch import ImageBatch
 from runwright.domains.vision.celeba_attributes import CelebAttr
 from runwright.domains.vision.mapped import MappedImages, normalize

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from runwright.batching import InMemory
 from runwright.data import Split
+from runwright.data.batching import InMemory
 from runwright.domains.vision.batch import ImageBatch
 from runwright.domains.vision.mapped import MappedImages
 

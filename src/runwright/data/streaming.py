@@ -10,9 +10,9 @@ from typing import Final, Generic, TypeAlias, TypeVar
 import torch
 from typing_extensions import override
 
-from runwright.batching import Batched
-from runwright.data import Batch
-from runwright.workers import Workers
+from runwright.data.batching import Batched
+from runwright.data.interface import Batch
+from runwright.data.workers import Workers
 
 B = TypeVar("B", bound=Batch)
 

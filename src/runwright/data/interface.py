@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self
 import attrs
 from typing_extensions import TypeVar, override
 
+from runwright.data.parts import Index, Part, fields_of, lengths_of, select_examples, tensors_in
 from runwright.dims import Dims
 from runwright.errors import UserError
 from runwright.factory import Settings, settings
-from runwright.parts import Index, Part, fields_of, lengths_of, select_examples, tensors_in
 
 if TYPE_CHECKING:
     import torch

@@ -24,7 +24,7 @@ import torch
 from torch import multiprocessing as torch_multiprocessing  # its tensors travel in shared memory
 from typing_extensions import override
 
-from runwright.data import Batch
+from runwright.data.interface import Batch
 from runwright.errors import RunError
 
 B = TypeVar("B", bound=Batch)

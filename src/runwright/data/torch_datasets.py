@@ -17,10 +17,10 @@ from torch.utils.data import (
 )
 from typing_extensions import override
 
-from runwright.data import Batch
+from runwright.data.interface import Batch
+from runwright.data.parts import fields_of
+from runwright.data.streaming import Gather, Streamed
 from runwright.errors import UserError, did_you_mean
-from runwright.parts import fields_of
-from runwright.streaming import Gather, Streamed
 
 log = logging.getLogger(__name__)
 

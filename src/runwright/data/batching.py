@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from typing_extensions import override
 
-from runwright.data import Batch, Split
+from runwright.data.interface import Batch, Split
 from runwright.errors import UserError
 
 B = TypeVar("B", bound=Batch)

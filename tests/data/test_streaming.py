@@ -209,7 +209,7 @@ def test_workers_pay_no_heed_to_what_is_meant_for_the_training() -> None:
 
 
 def test_a_worker_that_hangs_does_not_keep_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runwright.streaming._PATIENCE", 0.2)
+    monkeypatch.setattr("runwright.data.streaming._PATIENCE", 0.2)
     one = dataset_split(2, {int(split("dataset").order(0)[30]): lambda: time.sleep(1000)})
     batches = one.batches(0)
     next(batches)

@@ -1,0 +1,173 @@
+"""What is declared about an option: its description, bounds, and usual member."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, cast
+
+import attrs
+
+from runwright import hints
+from runwright.errors import did_you_mean
+
+_METADATA_KEY: Final = "runwright"
+_MAX_INT: Final = 2**63 - 1
+
+
+@attrs.frozen(kw_only=True)
+class Option:
+    """What is declared about an option besides its type and default."""
+
+    doc: str
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+    choices: tuple[str, ...] | None = None
+    harmless: bool = False
+    usual: str | None = None
+
+    @property
+    def bounds(self) -> str:
+        """The bounds as people write them: "≥ 0, < 1"; empty when there are none."""
+        limits = (("≥", self.ge), (">", self.gt), ("≤", self.le), ("<", self.lt))
+        return ", ".join(f"{sign} {_written(limit)}" for sign, limit in limits if limit is not None)
+
+    def written_type(self, hint: Any) -> str:
+        """The type and the bounds as people write them: "int ≥ 1", "path", "GELU | RELU | null"."""
+        if self.choices is not None:
+            return " | ".join(self.choices)
+        text = hints.written(hint)
+        if not self.bounds:
+            return text
+        return f"{text}, {self.bounds}" if "|" in text else f"{text} {self.bounds}"
+
+    def problem(self, value: object) -> str | None:
+        """What is wrong with `value` (a number, or a container of numbers), or None."""
+        if isinstance(value, str) and self.choices is not None and value not in self.choices:
+            return f"cannot be '{value}'. {did_you_mean(value, self.choices)}"
+        if isinstance(value, dict):
+            return self._first_problem(cast("dict[object, object]", value).values())
+        if isinstance(value, list | tuple):
+            return self._first_problem(cast("Sequence[object]", value))
+        if isinstance(value, bool) or not isinstance(value, int | float) or self._holds(value):
+            return None
+        if not isinstance(value, int) and not math.isfinite(value):
+            demand = f"a finite number{self.bounds and f' {self.bounds}'}"
+        else:
+            demand = self.bounds if self._fits(value) or self.le else "a 64-bit number"
+        return f"must be {demand}, got {value}"
+
+    def _holds(self, value: float) -> bool:
+        return (
+            (isinstance(value, int) or math.isfinite(value))  # an int may be too large for a float
+            and (self.ge is None or value >= self.ge)
+            and (self.gt is None or value > self.gt)
+            and (self.le is None or value <= self.le)
+            and (self.lt is None or value < self.lt)
+            and self._fits(value)
+        )
+
+    def _fits(self, value: float) -> bool:
+        """Whether torch and NumPy can hold it; a larger bound means that it is not for them."""
+        return not isinstance(value, int) or abs(value) <= max(_MAX_INT, self.le or 0)
+
+    def _first_problem(self, values: Iterable[object]) -> str | None:
+        return next((text for value in values if (text := self.problem(value))), None)
+
+
+def _written(limit: float) -> str:
+    return str(limit) if isinstance(limit, int) else f"{limit:g}"
+
+
+def option(
+    *,
+    doc: str,
+    default: Any = dataclasses.MISSING,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
+    choices: Sequence[str] | None = None,
+    harmless: bool = False,
+    usual: str | None = None,
+) -> Any:
+    """Declare an option of a factory.
+
+    Args:
+        doc: a one-line description, with the unit; `--help` shows it.
+        default: the value if nothing is chosen; without one the option must be given. A list or
+            dictionary is copied for every instance.
+        ge: the smallest value allowed; bounds also apply to every number in a list or dictionary.
+        gt: what the value must be greater than.
+        le: the largest value allowed.
+        lt: what the value must be less than.
+        choices: the strings that are allowed, where the type cannot say so.
+        harmless: whether it changes how or where a run is made, but not what it computes; a run
+            may be resumed with another value.
+        usual: for an option that takes a member of a group: the name of the one that is taken
+            unless another is chosen.
+
+    Raises:
+        TypeError: `doc` is empty, or there are both a default and a usual member.
+    """
+    if not doc.strip():
+        raise TypeError("option(doc=…) must say in one line what the option is.")
+    described = Option(
+        doc=" ".join(doc.split()),
+        ge=ge,
+        gt=gt,
+        le=le,
+        lt=lt,
+        choices=None if choices is None else tuple(choices),
+        harmless=harmless,
+        usual=usual,
+    )
+    metadata = {_METADATA_KEY: described}
+    if usual is not None:
+        if default is not dataclasses.MISSING:
+            raise TypeError("option(…) takes a default or a usual member, not both.")
+        return dataclasses.field(default_factory=UsualMember(usual), metadata=metadata)
+    if isinstance(default, list | dict):
+        template: Any = default  # pyright: ignore[reportUnknownVariableType]  # any container
+        return dataclasses.field(
+            default_factory=lambda: type(template)(template), metadata=metadata
+        )
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class UsualMember:
+    """Makes the usual member of the group that an option takes, with its own defaults.
+
+    Attributes:
+        name: the name of the member.
+        make: what makes it; the decorator of the class whose option this is sets it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.make: Callable[[], Any] | None = None
+
+    def __call__(self) -> Any:
+        """A new one.
+
+        Raises:
+            UserError: there is no such member.
+        """
+        assert self.make is not None, "the decorator of the class says whose it is"
+        return self.make()
+
+
+def full_key(key: str, name: str) -> str:
+    """The full key of the option `name` under `key`, which is "" at the top level."""
+    return f"{key}.{name}" if key else name
+
+
+def described(field: "dataclasses.Field[Any]") -> Option:
+    """The declaration of an option, from its dataclass field."""
+    return field.metadata[_METADATA_KEY]
+
+
+def is_declared(field: object) -> bool:
+    """Whether an attribute of a class body was made by `option(…)`."""
+    return isinstance(field, dataclasses.Field) and _METADATA_KEY in field.metadata

@@ -1,0 +1,262 @@
+"""What holds options: frozen, keyword-only, and checked when it is made."""
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Collection, Iterator, Sequence
+from types import NoneType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from runwright import hints
+from runwright.errors import UserError
+from runwright.factory.option import described, full_key
+
+_NAMED: Final = re.compile(r"`([^`]+)`")  # an option, in a sentence of `problems()`
+# Modules whose frames stand between a definition of a class and the question where it is.
+_NOT_A_PLACE: Final = (__name__, "runwright.factory.register", "abc")
+
+
+class OptionError(UserError, ValueError):
+    """The values of one factory or settings class break its bounds or rules.
+
+    Attributes:
+        owner: the name of the class.
+        problems: (option, what is wrong), all of them; the option is "" for a rule on several.
+    """
+
+    def __init__(self, owner: str, problems: Sequence[tuple[str, str]]) -> None:
+        self.owner = owner
+        self.problems = tuple(problems)
+        super().__init__(owner, self.problems)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{self.owner}: {text}" for text in self.texts(""))
+
+    def texts(self, key: str) -> list[str]:
+        """The problems as sentences, every option named with its full key below `key`."""
+        prefix = f"{key}." if key else ""
+        sentences = (f"`{name}` {text}" if name else text for name, text in self.problems)
+        return [_NAMED.sub(rf"{prefix}\1", sentence) for sentence in sentences]
+
+
+class Settings:
+    """Base of everything that a configuration holds: frozen, keyword-only, documented options."""
+
+    config_group: ClassVar[str | None] = None
+    config_choice: ClassVar[str | None] = None
+    defined_at: ClassVar[str | None] = None
+    """File and line, for factories and for the interface of each group."""
+
+    def __init_subclass__(cls, *, group: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if group is not None:
+            cls.config_group = group
+            cls.defined_at = place_of_definition()
+
+    # Frozen by hand: of a dataclass that says `frozen` itself OmegaConf makes read-only nodes, into
+    # whose lists nothing can be composed; and what `dataclass` writes and compiles for each class
+    # would be most of the time of a start.
+    if not TYPE_CHECKING:  # to whom the decorators say that the classes are frozen
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if name in self.__dict__ or name not in self.__dataclass_fields__:
+                raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+            object.__setattr__(self, name, value)
+
+        def __delattr__(self, name: str) -> None:
+            raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return self._values() == cast("Settings", other)._values()
+
+    def __hash__(self) -> int:
+        return hash((type(self), _hashable(self._values())))
+
+    def __repr__(self) -> str:
+        names = (field.name for field in dataclasses.fields(cast("Any", self)))
+        values = zip(names, self._values(), strict=True)
+        return f"{type(self).__qualname__}({', '.join(f'{n}={v!r}' for n, v in values)})"
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, f.name) for f in dataclasses.fields(cast("Any", self)))
+
+    def __post_init__(self) -> None:
+        wrong = {
+            field.name: text
+            for field in dataclasses.fields(cast("Any", self))
+            if (text := described(field).problem(getattr(self, field.name)))
+        }
+        problems = [*wrong.items(), *broken_rules(self, wrong)]
+        if problems:
+            raise OptionError(type(self).__name__, problems)
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with combinations of options, one sentence each.
+
+        An option in backticks, "`epochs`", is shown to the user with its full key.
+        """
+        yield from ()
+
+    def preflight(self) -> None:
+        """Check, before any data are read, what only the heavy libraries can tell.
+
+        Raises:
+            UserError: a name that the library does not know, say.
+        """
+
+
+def _hashable(value: Any) -> Any:
+    """A value that is equal where this one is, and has a hash."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_hashable, cast("Sequence[Any]", value)))
+    if isinstance(value, dict):
+        items = cast("dict[Any, Any]", value).items()
+        return frozenset((key, _hashable(member)) for key, member in items)
+    return value
+
+
+def broken_rules(values: Settings, wrong: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Broken rules between options, except those that follow from wrong options.
+
+    Args:
+        values: the options; those that are wrong may be missing.
+        wrong: the options that are wrong by themselves.
+
+    Yields:
+        Problems as `OptionError` takes them.
+    """
+    try:
+        for text in values.problems():
+            if not set(_NAMED.findall(text)) & set(wrong):
+                yield "", text
+    except Exception:
+        # A rule may trip over an option of a wrong type, which is reported when it runs.
+        if not wrong and not mistyped(values):
+            raise
+
+
+def mistyped(settings: Settings, key: str = "") -> dict[str, str]:
+    """Values of the wrong type, by full key, with a sentence each.
+
+    OmegaConf checks composed configurations; this is for values given in Python.
+    """
+    types = get_type_hints(type(settings))
+    wrong: dict[str, str] = {}
+    for field in dataclasses.fields(cast("Any", settings)):
+        value, hint = getattr(settings, field.name), types[field.name]
+        full = full_key(key, field.name)
+        if not hints.fits(value, hint):
+            wrong[full] = f"{full} {hints.demand(value, hint)}"
+            continue
+        for place, part in settings_in(value, full):
+            wrong |= mistyped(part, place)
+    return wrong
+
+
+def settings_in(value: object, key: str) -> Iterator[tuple[str, Settings]]:
+    """What has options of its own, with its full key: the value, or members of a container."""
+    if isinstance(value, Settings):
+        yield key, value
+    elif isinstance(value, list | tuple):
+        for index, member in enumerate(cast("Sequence[object]", value)):
+            yield from settings_in(member, full_key(key, str(index)))
+    elif isinstance(value, dict):
+        for name, member in cast("dict[object, object]", value).items():
+            yield from settings_in(member, full_key(key, str(name)))
+
+
+def all_settings(settings: Settings) -> Iterator[Settings]:
+    """Settings and all those within them: members of groups, and entries of lists too."""
+    yield settings
+    for field in dataclasses.fields(cast("Any", settings)):
+        for _, within in settings_in(getattr(settings, field.name), ""):
+            yield from all_settings(within)
+
+
+def type_argument(cls: type[Settings], position: int = 0) -> Any:
+    """The type that a factory gave to its interface: `ImageDims` for `ModelFactory[ImageDims]`.
+
+    Returns:
+        The type, a union of types, or None when the interface was not subscripted.
+    """
+    for base in cls.__mro__:
+        for parent in base.__dict__.get("__orig_bases__", ()):
+            arguments = get_args(parent)
+            origin = get_origin(parent)
+            if (
+                len(arguments) > position
+                and isinstance(origin, type)
+                and issubclass(origin, Settings)
+                and not isinstance(arguments[position], TypeVar)
+            ):
+                return arguments[position]
+    return None
+
+
+def group_of(hint: Any) -> str | None:
+    """The group whose members an option of this type takes, `Kind` or `Kind | None`, or None."""
+    groups = (getattr(kind, "config_group", None) for kind in hints.alternatives(hint))
+    return next((group for group in groups if group is not None), None)
+
+
+def is_settings(hint: Any) -> bool:
+    """Whether an option of this type holds options of its own, or null."""
+    kinds = [kind for kind in hints.alternatives(hint) if kind is not NoneType]
+    return all(isinstance(kind, type) and issubclass(kind, Settings) for kind in kinds)
+
+
+def name_of(cls: type[Settings]) -> str | None:
+    """The name under which a factory is registered in its group, or None."""
+    # Its own, not an inherited one. The class knows it, and not only the register: in a process
+    # that a launcher starts, a class of the script itself arrives although the script has not run.
+    return cls.__dict__.get("config_choice")
+
+
+def choice(group: str, key: str) -> str:
+    """What chooses a member of a group for the option `key`: `aug`, or `aug@train_aug`."""
+    return group if key == group.replace("/", ".") else f"{group}@{key}"
+
+
+def usual_members(cls: type[Settings], above: str = "") -> Iterator[tuple[str, str, str]]:
+    """The options of a class that have a usual member: key, group, and the member's name.
+
+    Those of settings within it are among them; those of members of groups are theirs to say.
+    """
+    types: dict[str, Any] = {}
+    for field in dataclasses.fields(cast("Any", cls)):
+        key, usual = full_key(above, field.name), described(field).usual
+        if usual is None and isinstance(field.type, type) and not issubclass(field.type, Settings):
+            continue
+        types = types or get_type_hints(cls)
+        if usual is not None:
+            group = group_of(types[field.name])
+            assert group is not None
+            yield key, group, usual
+        elif is_settings(hint := types[field.name]) and group_of(hint) is None:
+            yield from usual_members(hint, key) if isinstance(hint, type) else ()
+
+
+def summary(cls: type[Any]) -> str:
+    """The first sentence of a class's docstring, on one line."""
+    paragraph = inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0]
+    return " ".join(paragraph.split())
+
+
+def place_of_definition() -> str:
+    """File and line of the code that is defining a class."""
+    frame = inspect.currentframe()
+    while frame and frame.f_globals.get("__name__") in _NOT_A_PLACE:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "an unknown place"
