@@ -7,7 +7,7 @@ import torch
 
 import runwright
 from runwright import UserError, compose
-from runwright.rundir.checkpoint import read_weights
+from runwright.rundir.tensor_files import read_weights
 from runwright.training.evaluation import evaluate
 from training.test_loop import SETS, column
 

@@ -237,7 +237,7 @@ def _start_from_weights(built: "Built[Any]", world: "World") -> None:
 
 def _write_adapters(built: "Built[Any]", checkpoints: "Checkpoints") -> None:
     """Write the adapters that were trained, the best, as other programs read them."""
-    from runwright.rundir.checkpoint import read_weights
+    from runwright.rundir.tensor_files import read_weights
     from runwright.training.finetune.adapter_files import write_adapters
 
     lora = built.config.finetune.lora

@@ -13,8 +13,9 @@ from torch import nn
 from runwright.config import Config
 from runwright.errors import UserError
 from runwright.rundir.changes import changes, is_record
-from runwright.rundir.checkpoint import find_weights, read_weights
+from runwright.rundir.checkpoint import find_weights
 from runwright.rundir.learning_curves import draw_learning_curves
+from runwright.rundir.tensor_files import read_weights
 from runwright.stage import Trained
 from runwright.training.built import Built
 from runwright.training.evaluation import autocast, evaluate

@@ -12,7 +12,7 @@ import toy_domain
 from conftest import last_of_each
 from programs import run_python
 from runwright import ConfigError, compose
-from runwright.rundir.checkpoint import read_tensors
+from runwright.rundir.tensor_files import read_tensors
 
 SETS = ["dm=toy_sets", "model=set_encoder", "gpu=-1", "training.epochs=3", "pictures=false"]
 WITH_TOY_DOMAIN = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

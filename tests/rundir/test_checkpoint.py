@@ -8,11 +8,9 @@ from safetensors.torch import load_file, save_file
 
 from runwright.atomic_files import alias
 from runwright.errors import UserError
-from runwright.rundir.checkpoint import (
-    CheckpointCfg,
-    Checkpoints,
+from runwright.rundir.checkpoint import CheckpointCfg, Checkpoints, find_weights
+from runwright.rundir.tensor_files import (
     DamagedCheckpointError,
-    find_weights,
     read_tensors,
     read_weights,
     write_tensors,

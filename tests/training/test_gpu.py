@@ -15,7 +15,7 @@ from runwright import RunError, UserError, compose
 from runwright.data import Data, Split
 from runwright.domains.vision.batch import ImageBatch
 from runwright.domains.vision.mapped import MappedImages
-from runwright.rundir.checkpoint import read_tensors
+from runwright.rundir.tensor_files import read_tensors
 from runwright.runtime import Runtime, choose_device
 from training.test_loop import weights
 

@@ -13,7 +13,7 @@ from runwright.data import Data, DataModule
 from runwright.factory import factory
 from runwright.objective import ObjectiveFactory
 from runwright.preflight import directions
-from runwright.rundir.checkpoint import read_weights
+from runwright.rundir.tensor_files import read_weights
 from runwright.runtime import Runtime
 from toy_domain import SetBatch, SetDims, SquaredDistance, ToySets
 from training.test_loop import DIGITS, SETS, column, weights

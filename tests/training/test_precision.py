@@ -11,7 +11,7 @@ from conftest import last_of_each
 from runwright import compose
 from runwright.factory import factory
 from runwright.objective import ObjectiveFactory
-from runwright.rundir.checkpoint import read_tensors
+from runwright.rundir.tensor_files import read_tensors
 from toy_domain import SetBatch, SetDims, SquaredDistance
 from training.test_loop import SETS, column, weights
 

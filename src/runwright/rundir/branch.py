@@ -14,11 +14,11 @@ from runwright.rundir.checkpoint import (
     WEIGHTS_SUFFIX,
     Checkpoint,
     Checkpoints,
-    DamagedCheckpointError,
     best_names,
     read_pair,
     step_names,
 )
+from runwright.rundir.tensor_files import DamagedCheckpointError
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import nn
 
 from runwright.errors import UserError
-from runwright.rundir.checkpoint import Tensors
+from runwright.rundir.tensor_files import Tensors
 from runwright.training.sharding import shard_like
 
 

@@ -13,7 +13,7 @@ from conftest import REPOSITORY, last_of_each
 from programs import run_python
 from runwright import UserError, compose, load
 from runwright.finetune_options import FinetuneCfg, LoraCfg
-from runwright.rundir.checkpoint import read_tensors, read_weights
+from runwright.rundir.tensor_files import read_tensors, read_weights
 from runwright.training.finetune.freezing import keep_in_evaluation_mode
 from runwright.training.finetune.start import prepare
 from training.finetune.conftest import OPTIONS, finetune, network

@@ -22,7 +22,7 @@ from runwright import (
     merge_adapters,
 )
 from runwright.finetune_options import FinetuneCfg, LoraCfg
-from runwright.rundir.checkpoint import read_weights
+from runwright.rundir.tensor_files import read_weights
 from runwright.training.finetune.lora import add_adapters
 from runwright.training.finetune.start import prepare
 from torchrun import OPTIONS as CNN

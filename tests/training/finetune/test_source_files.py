@@ -15,7 +15,7 @@ import torch
 from typing_extensions import override
 
 from runwright import ConfigError, RunError, UserError, compose
-from runwright.rundir.checkpoint import read_weights
+from runwright.rundir.tensor_files import read_weights
 from runwright.training.finetune.source_files import cache_folder, checked_file
 from training.finetune.conftest import OPTIONS, finetune, network
 

@@ -11,7 +11,7 @@ import torch
 from conftest import Run, last_of_each
 from runwright import ConfigError, compose
 from runwright.finetune_options import CheckpointSource
-from runwright.rundir.checkpoint import read_weights
+from runwright.rundir.tensor_files import read_weights
 from training.finetune.conftest import OPTIONS, finetune, network
 
 NO_STEP = ("training.max_steps=1", "opt.lr=1e-30")

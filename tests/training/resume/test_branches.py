@@ -11,7 +11,8 @@ import pytest
 from conftest import last_of_each
 from programs import run_python
 from runwright import UserError, compose
-from runwright.rundir.checkpoint import read_pair, read_weights
+from runwright.rundir.checkpoint import read_pair
+from runwright.rundir.tensor_files import read_weights
 from training.resume.conftest import (
     ALLOWED,
     DIE_AT_STEP_30,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from runwright.atomic_files import write_bytes
 from runwright.errors import UserError
 from runwright.finetune_options import FinetuneCfg, LoraCfg, SourceOptions
-from runwright.rundir.checkpoint import write_tensors
+from runwright.rundir.tensor_files import write_tensors
 from runwright.training.finetune.lora import adapted_layers, is_adapter
 from runwright.training.finetune.weights_in import Weights, weights_in
 

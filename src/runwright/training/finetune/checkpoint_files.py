@@ -9,7 +9,7 @@ from typing import Any, Final
 import torch
 
 from runwright.errors import UserError
-from runwright.rundir.checkpoint import read_weights
+from runwright.rundir.tensor_files import read_weights
 from runwright.training.finetune import restricted_pickle
 
 _ZIP: Final = b"PK\x03\x04"
