@@ -11,12 +11,14 @@ import pytest
 import torch
 
 from conftest import Run, last_of_each, run_dirs
+from data.test_parts import rich
 from runwright import RunError, UserError, compose
 from runwright.data import Data, Split
 from runwright.domains.vision.batch import ImageBatch
 from runwright.domains.vision.mapped import MappedImages
 from runwright.rundir.tensor_files import read_tensors
 from runwright.runtime import Runtime, choose_device
+from streamed_domain import WAYS, split
 from training.test_loop import weights
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
@@ -151,6 +153,65 @@ def test_images_from_a_map_are_the_same_there(num_workers: int) -> None:
         assert moved.device == torch.device("cuda:0")
         assert torch.allclose(moved.image.cpu(), expected.image, atol=1e-6)
         assert torch.equal(moved.label.cpu(), expected.label)
+
+
+CUDA = torch.device("cuda:0")
+
+
+@pytest.mark.filterwarnings(IT_IS_A_PROTOTYPE)
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("way", WAYS)
+def test_streamed_batches_are_the_same_there_and_moved_without_waiting(
+    way: str, num_workers: int
+) -> None:
+    there, here = (split(way, num_workers, device=device) for device in (CUDA, torch.device("cpu")))
+    expected = [*here.batches(1, 1)]
+    batches = there.batches(1, 1)
+    found = [next(batches)]  # the first of them starts the workers
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found += batches
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    for moved, other in zip(found, expected, strict=True):
+        assert moved.device == CUDA
+        assert torch.equal(moved.vectors.cpu(), other.vectors)
+        assert torch.equal(moved.target.cpu(), other.target)
+
+
+def test_every_part_of_a_batch_is_moved_and_selected_there() -> None:
+    moved, here = rich().to(CUDA), rich()
+    assert {tensor.device for tensor in moved.tensors()} == {CUDA}
+    which = torch.tensor([5, 0, 0, 3])
+    some, expected = moved.select(which.to(CUDA)), here.select(which)
+    for one, other in zip(some.tensors(), expected.tensors(), strict=True):
+        assert torch.equal(one.cpu(), other)
+    assert torch.equal(moved.counts.dense().cpu(), here.counts.dense())
+
+
+def test_adapters_are_trained_there_and_kept(tmp_path: Path) -> None:
+    trained, adapted = tmp_path / "trained", tmp_path / "adapted"
+    compose([*CNN, "training.epochs=2"]).run(trained)
+    before = weights(trained)
+    lora = [f"finetune.checkpoint={trained}", "finetune.lora.layers=['re:.*']"]
+    accuracy = compose([*CNN, *lora, "training.max_steps=20"]).run(adapted)
+    after = weights(adapted)
+    assert accuracy > 0.5
+    assert any(name.endswith("lora_B") and value.any() for name, value in after.items())
+    unchanged = [
+        name for name, value in before.items() if name.endswith(".weight") and value.ndim > 1
+    ]
+    assert unchanged
+    assert all(torch.equal(before[name], after[name]) for name in unchanged)
+
+
+@pytest.mark.parametrize("method", ["bootstrap_quantiles", "binomial"])
+def test_weights_are_measured_there_with_confidence_intervals(tmp_path: Path, method: str) -> None:
+    run = tmp_path / "run"
+    compose([*CNN, "training.max_steps=30"]).run(run)
+    stage = ["stage=validate", f"checkpoint.load={run}", f"stage.ci_method={method}"]
+    accuracy = compose([*stage, "stage.num_bootstrap_runs=100", "gpu=0"]).run(tmp_path / "measured")
+    assert 0 < accuracy <= 1
 
 
 def test_a_batch_too_large_for_the_device_says_what_to_do(tmp_path: Path) -> None:
