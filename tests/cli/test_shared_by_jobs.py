@@ -13,7 +13,7 @@ from programs import run_python
 from runwright import Config, compose
 from runwright.compose import schema
 from runwright.compose._hydra import search_path
-from runwright.compose.collect import without_hydra
+from runwright.compose.convert import without_hydra
 from runwright.compose.loader import StrictConfigLoader, to_config
 from runwright.domains import register_domains
 from runwright.errors import free_variables

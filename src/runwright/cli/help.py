@@ -15,7 +15,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from runwright.compose._hydra import Hydra
 from runwright.compose._omegaconf import child
-from runwright.compose.collect import without_hydra
+from runwright.compose.convert import without_hydra
 from runwright.compose.typed_nodes import containers_in
 from runwright.compose.yaml_text import to_yaml
 from runwright.factory import described, name_of, summary

@@ -8,7 +8,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 
 from runwright import preflight
-from runwright.compose.collect import without_hydra
+from runwright.compose.convert import without_hydra
 from runwright.compose.loader import StrictConfigLoader, to_config
 from runwright.compose.pending import parts_key
 from runwright.errors import ConfigError

@@ -55,7 +55,7 @@ def compose(
 
     from runwright.compose import schema
     from runwright.compose._hydra import search_path
-    from runwright.compose.collect import without_hydra
+    from runwright.compose.convert import without_hydra
     from runwright.compose.loader import StrictConfigLoader
     from runwright.compose.of_run import recorded_config
     from runwright.compose.overrides import with_home

@@ -1,5 +1,6 @@
 """From a composed node to frozen objects, reporting every mistake that is found."""
 
+import copy
 import dataclasses
 import inspect
 import typing
@@ -16,13 +17,18 @@ from runwright.compose._omegaconf import (
     is_interpolation,
     is_missing,
     raw_value,
+    without_key,
 )
-from runwright.compose.explain import Members, unknown_key, ways_to_choose
+from runwright.compose.explain import Members, in_defaults, unknown_key, ways_to_choose
+from runwright.compose.schema import SCHEMA_NAME
 from runwright.compose.typed_nodes import containers_in, type_of, unknown_keys
 from runwright.errors import UserError
 from runwright.factory import OptionError, Settings, broken_rules, described, full_key, group_of
 from runwright.plain import home_path
 
+NO_SCHEMA: Final = (
+    f"The primary configuration has no schema. Start its defaults list with `- {SCHEMA_NAME}`."
+)
 NO_FACTORY: Final = "the chosen file does not say which"
 _ABSTRACT: Final = (
     f"{{key}}: {NO_FACTORY} {{cls}} it changes. "
@@ -151,3 +157,30 @@ def _from_home(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _from_home(member) for k, member in cast("dict[Any, Any]", value).items()}
     return home_path(value) if isinstance(value, Path) else value
+
+
+def convert(
+    composed: DictConfig, members: Members | None = None
+) -> tuple[Settings | None, Conversion]:
+    """The frozen configuration of a composed node, and what is wrong with the node.
+
+    It is also None while there are values that only the job can know.
+
+    Args:
+        composed: the node.
+        members: the members of a group, including YAML files; by default the factories.
+    """
+    conversion = Conversion(in_defaults(composed), members)
+    if OmegaConf.get_type(composed) in (dict, None):
+        conversion.problems.append(NO_SCHEMA)
+        return None, conversion
+    with without_key(composed, "hydra"):
+        return conversion.settings(composed), conversion
+
+
+def without_hydra(composed: DictConfig) -> DictConfig:
+    """The application's part of a composed node."""
+    with without_key(composed, "hydra"):
+        ours = copy.copy(composed)
+    OmegaConf.set_struct(ours, False)
+    return ours

@@ -1,4 +1,4 @@
-"""YAML files whose content is no options at all, on which Hydra ends with an error of its own."""
+"""YAML files that are not read as options at all, on which Hydra ends with errors of its own."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,3 +52,32 @@ def _shown(node: yaml.Node) -> str:
     if isinstance(node, yaml.ScalarNode):
         return node.value or "null"
     return "a list" if isinstance(node, yaml.SequenceNode) else "other options"
+
+
+def wrong_suffixes(repository: Repository) -> list[str]:
+    """A text for every file on the search path that Hydra ignores because of its suffix."""
+    return [
+        f"{file}: only files with the suffix .yaml are read. Rename it to {file.stem}.yaml."
+        for file in _files(repository, "*.yml")
+    ]
+
+
+def not_in_utf8(repository: Repository) -> list[str]:
+    """A text for every YAML file on the search path in another encoding."""
+    texts: list[str] = []
+    for file in _files(repository, "*.yaml"):
+        content = file.read_bytes()
+        try:
+            content.decode()
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            texts.append(f"{file}, line {line}: the file is not in UTF-8. Save it as UTF-8.")
+    return texts
+
+
+def _files(repository: Repository, pattern: str) -> Iterator[Path]:
+    """The files that match a pattern in the folders of the search path."""
+    for source in repository.sources:
+        if source.scheme() == "file":
+            found = Path(source.path).rglob(pattern)
+            yield from sorted(path for path in found if path.is_file())

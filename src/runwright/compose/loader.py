@@ -20,8 +20,8 @@ from typing_extensions import override
 
 from runwright.compose import files
 from runwright.compose._hydra import Repository
-from runwright.compose.collect import Mistakes, check, convert
-from runwright.compose.convert import Conversion
+from runwright.compose.collect import Mistakes, check
+from runwright.compose.convert import Conversion, convert
 from runwright.compose.delegating_loader import DelegatingLoader
 from runwright.compose.explain import USER_MISTAKES, text_of
 from runwright.compose.file_shapes import wrong_shape, wrong_shapes

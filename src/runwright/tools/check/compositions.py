@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runwright import hints
-from runwright.compose.collect import without_hydra
+from runwright.compose.convert import without_hydra
 from runwright.compose.loader import to_config
 from runwright.compose.overrides import parse_override
 from runwright.config import Config

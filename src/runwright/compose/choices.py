@@ -1,0 +1,156 @@
+"""Choices of members of groups that are wrong, and what was most likely meant by each."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+from hydra.core.override_parser.types import Override
+from hydra.errors import ConfigCompositionException, MissingConfigException
+
+from runwright.compose._hydra import Composer, Repository
+from runwright.compose.explain import NOT_GLOBAL, text_of
+from runwright.compose.members import groups, members, nearest_member
+from runwright.compose.overrides import parse_override
+from runwright.compose.typed_nodes import (
+    is_required,
+    option_names,
+    owners_of_usual,
+    places_of,
+    root_class,
+)
+from runwright.errors import did_you_mean
+from runwright.factory import choice
+
+_UNUSED: Final = re.compile(
+    r"In '(?P<file>.+)': Invalid Defaults List override '(?P<entry>.+)'\.\n"
+    r"No earlier Group Default for '(?P<key>.+)' exists to override\."
+)
+
+
+class Choices:
+    """Looks at what is chosen of groups.
+
+    Attributes:
+        problems: one text per mistake is added to it.
+    """
+
+    def __init__(self, composer: Composer, repository: Repository, problems: list[str]) -> None:
+        self.problems = problems
+        self._composer = composer
+        self._repository = repository
+
+    def wrong(self, overrides: Sequence[Override]) -> set[str]:
+        """The options for which a nonexistent member of their group was named."""
+        wrong: set[str] = set()
+        for one in overrides:
+            group = one.key_or_group
+            if "/" in group and not self._repository.has_group(group):
+                wrong.add(option_of(one))
+                hint = did_you_mean(group, groups(self._repository))
+                self.problems.append(f"{one.input_line}: there is no group '{group}'. {hint}")
+                continue
+            if one.is_sweep_override() or not self._repository.has_group(group):
+                continue
+            if one.is_delete():
+                if is_required(group, option_of(one)):
+                    wrong.add(option_of(one))
+                    choices = "|".join(self.members(group))
+                    key = one.get_key_element()
+                    self.problems.append(
+                        f"{key}: one must be chosen. Leave this out, or choose another: "
+                        f"{key.lstrip('~')}={choices}"
+                    )
+                continue
+            value = one.value()
+            names = cast("list[object]", value if isinstance(value, list) else [value])
+            for name in names:
+                if isinstance(name, str) and self._repository.has_config(f"{group}/{name}"):
+                    continue
+                wrong.add(option_of(one))
+                shown = "null" if name is None else str(name)
+                hint = did_you_mean(shown, self.members(group))
+                key = one.get_key_element().lstrip("+")
+                if name is None and is_required(group, option_of(one)):
+                    self.problems.append(f"{key}=null: one must be chosen. {hint}")
+                    continue
+                if name is None:
+                    hint += f" To choose none: ~{key}"
+                self.problems.append(f"{key}={shown}: there is no such {group}. {hint}")
+        return wrong
+
+    def members(self, group: str) -> list[str]:
+        """Everything that can be chosen in a group, including YAML files."""
+        return members(self._repository, group)
+
+    def defaults_list(self, config_name: str | None, overrides: list[Override]) -> Any:
+        """What the defaults lists and the overrides choose.
+
+        Where a choice lacks its "+", or has one too many, that is noted, and it is applied
+        anyway.
+        """
+        try:
+            # What was not chosen is found later, together with everything else.
+            return self._composer.defaults(self._repository, config_name, overrides)
+        except ConfigCompositionException as error:
+            text = text_of(error)
+            for index, one in enumerate(overrides):
+                key, typed = one.get_key_element().lstrip("+"), str(one.input_line)
+                if text.startswith(f"Could not override '{key}'. No match in the defaults list."):
+                    meant, text = _with_place(one, text)
+                elif one.is_add() and text.startswith(f"Multiple values for {key}."):
+                    meant = typed.lstrip("+")
+                    text = f"{typed}: {key} is already chosen. To choose another: {meant}"
+                else:
+                    continue
+                self.problems.append(text)
+                again = [parse_override(meant)] if meant else []
+                rest = [*overrides[:index], *again, *overrides[index + 1 :]]
+                return self.defaults_list(config_name, rest)
+            raise
+
+    def explain(self, error: BaseException) -> str:
+        """The text for a defaults list that cannot be resolved, with the nearest right name."""
+        missing = error.missing_cfg_file if isinstance(error, MissingConfigException) else None
+        if missing is None:
+            unused = _UNUSED.fullmatch(str(error))
+            return self._explain_unused(unused) if unused else text_of(error)
+        first = str(error).splitlines()[0]
+        return f"{first} {nearest_member(self._repository, missing)}"
+
+    def _explain_unused(self, unused: re.Match[str]) -> str:
+        """The text for an entry `override …` of a defaults list that overrides nothing."""
+        entry, (group, _, package) = unused["entry"], unused["key"].partition("@")
+        text = f"In {unused['file']}.yaml: `override {entry}`: "
+        folder = unused["file"].rpartition("/")[0].replace("/", ".")
+        if package.startswith(f"{folder}.") and folder not in option_names(root_class()):
+            return f"{text}{NOT_GLOBAL}"
+        if self._repository.has_group(group):
+            return f"{text}no '{group}' was chosen before it. To choose one, leave out `override`."
+        top = entry.partition(":")[0].partition("@")[0]
+        if self._repository.has_group(top):  # Hydra looked for it next to the file
+            return f"{text}there is no group '{group}'. Did you mean `override /{entry}`?"
+        hint = did_you_mean(group, groups(self._repository))
+        return f"{text}there is no group '{group}'. {hint}"
+
+
+def _with_place(one: Override, text: str) -> tuple[str, str]:
+    """What was meant by the choice of a member that no defaults list names, and what to say.
+
+    Nothing that can be taken was meant where what takes such a member was not chosen.
+    """
+    typed = str(one.input_line)
+    group = one.key_or_group
+    if usual := list(owners_of_usual(group)):
+        who = " or ".join(dict.fromkeys(f"{owners}={name}" for owners, name, _ in usual))
+        return "", f"{typed}: nothing that is chosen takes a member of '{group}'; {who} does."
+    places = places_of(group, root_class())
+    if one.package is not None or group in places or not places:
+        return f"+{typed}", text
+    value = typed.partition("=")[2]
+    ways = [f"+{choice(group, place)}={value}" for place in places]
+    return ways[0], f"{typed}: nothing chooses '{group}' by default. Write {' or '.join(ways)}."
+
+
+def option_of(one: Override) -> str:
+    """The option that an override gives a value to, or a member of its group."""
+    return one.package or one.key_or_group.replace("/", ".")

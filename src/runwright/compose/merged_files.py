@@ -1,0 +1,91 @@
+"""The files of a configuration merged one by one, without what does not fit."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+from hydra.core.default_element import ResultDefault
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from runwright.compose._hydra import Composer, Repository
+from runwright.compose._omegaconf import drop_defaults_list
+from runwright.compose.explain import NOT_GLOBAL, USER_MISTAKES, explain_key, text_of, unknown_key
+from runwright.compose.file_shapes import wrong_shape
+from runwright.compose.nested_values import wrong_within
+from runwright.compose.typed_nodes import typed_nodes, unknown_keys
+
+
+class MergedFiles:
+    """Merges files, and notes what is wrong in them.
+
+    Attributes:
+        problems: one text per mistake is added to it.
+    """
+
+    def __init__(self, composer: Composer, repository: Repository, problems: list[str]) -> None:
+        self.problems = problems
+        self._composer = composer
+        self._repository = repository
+
+    def merge(self, defaults: Sequence[ResultDefault], wrong: set[str]) -> DictConfig:
+        """Compose what the files hold, leaving out what does not fit and noting it.
+
+        Args:
+            defaults: the files.
+            wrong: the options of which more need not be said; those of a file that is left out
+                are added.
+        """
+        composed = OmegaConf.create()
+        for default in defaults:
+            file = f"{default.config_path}.yaml"
+            if text := wrong_shape(self._repository, str(default.config_path)):
+                self.problems.append(text)
+                wrong.add(default.package or "")
+                continue
+            try:
+                loaded = self._composer.load(default, self._repository)
+            except USER_MISTAKES as error:
+                self.problems.append(f"In {file}: {text_of(error)}")
+                continue
+            try:
+                composed.merge_with(loaded.config)
+            except OmegaConfBaseException:
+                self._merge_leaves(composed, loaded.config, default)
+            for node, key in list(typed_nodes(composed)):
+                drop_defaults_list(node)
+                with open_dict(node):
+                    for unknown in unknown_keys(node, key):
+                        self._note_in_file(default, unknown_key(unknown, node))
+                        node.pop(unknown.rpartition(".")[2])
+        return composed
+
+    def _note_in_file(self, file: ResultDefault, text: str) -> None:
+        path = file.config_path
+        if text == NOT_GLOBAL and not f"{path}".startswith("experiment/"):
+            path = file.parent  # which chose this one
+        if (noted := f"In {path}.yaml: {text}") not in self.problems:
+            self.problems.append(noted)
+
+    def _merge_leaves(self, composed: DictConfig, loaded: Any, file: ResultDefault) -> None:
+        """Merge a file option by option, to find all options that do not fit."""
+        for names, value in _leaves(OmegaConf.to_container(loaded, resolve=False)):
+            key = ".".join(map(str, names))
+            nested: dict[Any, Any] = value
+            for name in reversed(names):
+                nested = {name: nested}
+            try:
+                composed.merge_with(OmegaConf.create(nested))
+            except OmegaConfBaseException as error:
+                within = wrong_within(key, value, composed)
+                for text in within or [explain_key(key, value, error, composed)]:
+                    if text is not None:
+                        self._note_in_file(file, text)
+
+
+def _leaves(node: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Every value with the keys that lead to it, each as it is: a number is no text."""
+    if not (isinstance(node, dict) and node):
+        yield above, node
+        return
+    for name, below in cast("dict[Any, Any]", node).items():
+        yield from _leaves(below, (*above, name))
