@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import typing
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -18,6 +18,7 @@ from runwright.compose._omegaconf import (
     raw_value,
 )
 from runwright.compose.explain import Members, unknown_key, ways_to_choose
+from runwright.compose.nested_values import misplaced
 from runwright.compose.typed_nodes import containers_in, type_of, unknown_keys
 from runwright.errors import UserError
 from runwright.factory import OptionError, Settings, broken_rules, described, full_key, group_of
@@ -77,8 +78,7 @@ class Conversion:
                 self.problems.append(f"{full_key(key, field.name)}: {error}")
             else:
                 values[field.name] = value
-                if text := described(field).problem(value):
-                    self.problems.append(f"{full_key(key, field.name)} {text}")
+                self.problems += _wrong_in(value, field, cls, full_key(key, field.name))
             if self._count() > until_here:
                 values.pop(field.name, None)
                 wrong.append(field.name)
@@ -135,6 +135,15 @@ class Conversion:
         if isinstance(value, DictConfig) and any(containers_in(value)):
             return {name: self._value(value[name], full_key(key, str(name))) for name in value}
         return OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
+
+
+def _wrong_in(
+    value: Any, field: "dataclasses.Field[Any]", cls: type[Any], key: str
+) -> Iterator[str]:
+    if text := described(field).problem(value):
+        yield f"{key} {text}"
+    if isinstance(value, list | dict):
+        yield from misplaced(value, typing.get_type_hints(cls)[field.name], key)
 
 
 def _incomplete(cls: type[Any], values: dict[str, Any]) -> Settings:
