@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 from runwright.errors import nearest
 
 _CONTAINERS: Final = (list, tuple, Sequence)
+_SCALARS: Final = (str, int, float, bytes, Path, enum.Enum, types.NoneType)
 _MOST_NAMES: Final = 12
 _NAMES: Final[dict[Any, str]] = {type(None): "null", Path: "path", Any: "any"}
 
@@ -81,6 +82,15 @@ def names_in(hint: Any) -> list[str]:
     if typing.get_origin(hint) is typing.Literal:
         return [str(value) for value in typing.get_args(hint)]
     return [name for kind in typing.get_args(hint) for name in names_in(kind)]
+
+
+def is_scalar(hint: Any) -> bool:
+    """Whether a type takes neither a list nor a dictionary, nor options of their own."""
+    return all(
+        typing.get_origin(kind) is typing.Literal
+        or (inspect.isclass(kind) and issubclass(kind, _SCALARS))
+        for kind in alternatives(hint)
+    )
 
 
 def scalars_in(hint: Any) -> Iterator[Any]:

@@ -25,6 +25,8 @@ SMALLEST = ("training.max_steps=1", "gpu=-1", "pictures=false")
         (["--package", "opt"], "--package has no effect without --cfg"),
         (["--experimental-rerun", "x"], "--experimental-rerun: no run leaves a pickled job."),
         (["--run", "hydra.mode=MULTIRUN"], "--run contradicts hydra.mode=MULTIRUN."),
+        (["--multirun", "hydra.mode=RUN"], "--multirun contradicts hydra.mode=RUN. Leave one"),
+        (["--multirun", "--run"], "--multirun contradicts --run. Leave one of them out."),
     ],
     ids=str,
 )
@@ -75,10 +77,19 @@ def test_all_members_of_a_group_can_be_swept_by_a_pattern(run_main: Run, tmp_pat
     assert "- model: fcn" in (only / "config.yaml").read_text()
 
 
-def test_the_value_of_an_option_is_printed_also_when_it_is_null(run_main: Run) -> None:
-    done = run_main("--cfg", "job", "-p", "checkpoint.load")
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("checkpoint.load", "null"),
+        ("pictures", "false"),
+        ("model.activation", "GELU"),
+        ("dm.root", "data"),
+    ],
+)
+def test_the_value_of_an_option_is_printed_as_yaml(run_main: Run, key: str, value: str) -> None:
+    done = run_main("--cfg", "job", "-p", key, "pictures=false", "model.activation=GELU")
     assert done.returncode == 0, done.stderr
-    assert "None" in done.stdout or "null" in done.stdout
+    assert done.stdout == f"# @package {key}\n{value}\n"
 
 
 def complete(line: str, cwd: Path) -> list[str]:

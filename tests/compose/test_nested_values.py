@@ -60,6 +60,12 @@ TYPED = {
         "model.parts.2.width: Value 'b' of type 'str' could not be converted to Integer.",
         f"model.parts.2.foo is not an option: {OF_PART.format('foo')}",
     ],
+    "model.widths=[a,1,b,null,{c:1}]": [
+        "model.widths.0: Value 'a' of type 'str' could not be converted to Integer.",
+        "model.widths.2: Value 'b' of type 'str' could not be converted to Integer.",
+        "model.widths.3: takes int, got null",
+        "model.widths.4: takes int, got {'c': 1}",
+    ],
 }
 
 
@@ -76,6 +82,8 @@ def model() -> Iterator[None]:
         inner: Inner = option(default=Inner(), doc="more of them")
         tags: dict[str, str] = option(default={}, doc="anything")
         named: list[NamedCfg] = option(default=[], doc="parts with names")
+        widths: list[int] = option(default=[], doc="widths")
+        counts: dict[str, int] = option(default={}, doc="counts")
         texts: list[list[str]] = option(default=[], doc="texts")
 
         def build(self, dims: ImageDims) -> nn.Module:
@@ -117,6 +125,27 @@ def test_all_that_is_wrong_in_a_file_is_told_with_the_file(conf: Path, override:
             compose([chosen], conf=str(conf))
         file = f"{chosen.lstrip('+').replace('=', '/')}.yaml"
         assert sorted(caught.value.problems) == sorted(f"In {file}: {t}" for t in TYPED[override])
+
+
+def test_all_that_is_wrong_in_a_dictionary_is_told(conf: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose(["model.counts={a:x,b:1,c:[2],d:y}"], conf=str(conf))
+    assert list(caught.value.problems) == [
+        "model.counts.a: Value 'x' of type 'str' could not be converted to Integer.",
+        "model.counts.c: takes int, got [2]",
+        "model.counts.d: Value 'y' of type 'str' could not be converted to Integer.",
+    ]
+
+
+def test_a_list_or_a_dictionary_in_the_place_of_a_value_is_refused(conf: Path) -> None:
+    said = ("model.texts.0.1: takes str, got {'b': 1}", "wandb.tags.1: takes str, got ['d']")
+    text = "texts: [[a, {b: 1}]]\n"
+    (conf / "model" / "mine.yaml").write_text(f"defaults: [of_parts]\n{text}")
+    for chosen in (["model.texts=[[a,{b:1}]]"], ["model=mine"]):
+        with pytest.raises(ConfigError) as caught:
+            compose([*chosen, "wandb.tags=[c,[d]]"], conf=str(conf))
+        told = (text.removeprefix("In model/mine.yaml: ") for text in caught.value.problems)
+        assert tuple(told) == said
 
 
 def test_all_that_is_wrong_in_the_values_of_a_multirun_is_told(conf: Path) -> None:

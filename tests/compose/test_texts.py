@@ -13,6 +13,7 @@ from runwright.compose._hydra import search_path
 from runwright.compose.loader import StrictConfigLoader
 from runwright.compose.schema import store
 from runwright.domains import register_domains
+from runwright.errors import ConfigError
 
 
 def loader(conf: Path = REPOSITORY / "conf") -> StrictConfigLoader:
@@ -104,6 +105,26 @@ def test_what_a_sweeper_goes_through_under_a_condition_keeps_the_characters(
     )
     found = loader(tmp_path).load_configuration("config", [], RunMode.MULTIRUN)
     assert found.hydra.sweeper.when == {"seed=1": {"wandb.id": "'1_0',b"}}
+
+
+def test_what_is_enqueued_keeps_the_characters_of_options_that_take_text() -> None:
+    trials = "[{wandb.name: 1.10, opt.lr: 1.10}, {wandb.tags: [1_0,a]}]"
+    enqueued = ("hydra/sweeper=runwright", f"hydra.sweeper.enqueue={trials}")
+    found = composed(*enqueued, mode=RunMode.MULTIRUN).hydra.sweeper.enqueue
+    assert found == [{"wandb.name": "1.10", "opt.lr": 1.1}, {"wandb.tags": ["1_0", "a"]}]
+
+
+def test_a_text_that_is_enqueued_in_a_file_and_read_as_a_number_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "defaults: [config_schema, {dm: cmnist}, {model: cnn}, "
+        "{override hydra/sweeper: runwright}, _self_]\n"
+        "hydra: {sweeper: {enqueue: [{opt.lr: 1.10}, {wandb.name: 1.10}]}}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        loader(tmp_path).load_configuration("config", [], RunMode.MULTIRUN)
+    said = "wandb.name takes text, and YAML reads 1.10 as 1.1. Quote it: '1.10'."
+    assert caught.value.problems == (f"{file}, line 2: hydra.sweeper.enqueue.1.{said}",)
 
 
 def test_a_dictionary_of_hydras_takes_the_place_of_that_in_a_file() -> None:

@@ -1,11 +1,14 @@
 """The directories of jobs that a repeated command numbers differently."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from conftest import TINY, Run, last_of_each
-from runwright import compose
+from runwright import Config, compose
+from runwright.rundir import job_directories
+from runwright.rundir.changes import differences
 from runwright.rundir.job_directories import JobDirectories
 from runwright.rundir.record import config_yaml
 
@@ -60,6 +63,38 @@ def test_each_job_of_a_grid_that_grew_has_one_directory(tmp_path: Path) -> None:
     ]
     places = [known.place(n, config, {"seed", "opt.lr"}) for n, config in enumerate(configs)]
     assert [place.name for place in places] == ["0", "1", "4", "2", "3", "5"]
+
+
+def test_what_decides_nothing_does_not_tell_jobs_apart(tmp_path: Path) -> None:
+    for number, seed in enumerate((1, 2)):
+        held(tmp_path / str(number), f"seed={seed}", "wandb.name=a", "wandb.tags=[a]")
+    known = JobDirectories(tmp_path)
+    swept = {"seed", "wandb.name", "wandb.tags", "finetune.reset"}
+    for seed, place in ((2, "1"), (1, "0")):
+        changed = [f"seed={seed}", "wandb.name=b", "wandb.tags=[b]"]
+        config = compose(["dm=cmnist", "model=cnn", *changed])
+        assert known.place(5, config, swept).name == place
+
+
+def test_each_job_of_a_large_grid_is_compared_with_its_own_record_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = range(20)
+    configs = [compose(["dm=cmnist", "model=cnn", f"seed={seed}"]) for seed in seeds]
+    for number, config in enumerate(configs):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "config.yaml").write_text(config_yaml(config, tmp_path))
+    compared = list[Config]()
+
+    def counted(before: dict[str, Any], config: Config) -> dict[str, str]:
+        compared.append(config)
+        return differences(before, config)
+
+    monkeypatch.setattr(job_directories, "differences", counted)
+    known = JobDirectories(tmp_path)
+    again = [known.place(n, config, {"seed"}) for n, config in enumerate(reversed(configs))]
+    assert [int(path.name) for path in again] == [*reversed(seeds)]
+    assert len(compared) <= 2 * len(seeds)  # also with that of its number
 
 
 def test_a_group_that_is_swept_may_decide_on_every_option(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import runwright
 from conftest import SMALL, Run
 from programs import run_shown
 
@@ -32,6 +33,30 @@ def test_the_recorded_configuration_reproduces_the_run_by_itself(
         one, two = (tmp_path / run / name for run in ("first", "second"))
         skip = 2 if name == "config.yaml" else 0  # its first lines name the directory
         assert one.read_bytes().split(b"\n")[skip:] == two.read_bytes().split(b"\n")[skip:]
+
+
+def test_a_folder_of_the_run_is_not_taken_for_a_group_of_the_option_of_its_name(
+    run_main: Run, tmp_path: Path
+) -> None:
+    small = ("gpu=-1", "model=single_linear_layer", "training.max_steps=1")
+    first = run_main(*small, "tensorboard=true", "hydra.run.dir=first")
+    assert first.returncode == 0, first.stderr
+    assert (tmp_path / "first" / "pictures").is_dir()
+    recorded = ("--config-dir", "first", "--config-name", "config")
+    changed = ("pictures=false", "tensorboard=false")
+    second = run_main(*recorded, *changed, "hydra.run.dir=second")
+    assert second.returncode == 0, second.stderr
+    assert not (tmp_path / "second" / "pictures").exists()
+    swept = ("--multirun", "pictures=true,false", "hydra.sweep.dir=sweep")
+    third = run_main(*recorded, *swept)
+    assert third.returncode == 0, third.stderr
+    assert [(tmp_path / "sweep" / job / "pictures").exists() for job in "01"] == [True, False]
+    wrong = run_main(*recorded, *changed, "sead=1", "opt.lr=-1").stderr
+    assert "no such" not in wrong
+    assert "1. sead is not an option: Config has no 'sead'. Did you mean 'seed'?" in wrong
+    assert "2. opt.lr must be > 0, got -1.0" in wrong
+    loaded = runwright.load(tmp_path / "first", ["pictures=false"])
+    assert not loaded.config.pictures
 
 
 def test_text_with_escapes_on_the_command_line_is_reproduced(run_main: Run, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -170,7 +171,9 @@ def _show(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
     if OmegaConf.is_config(shown):
         print(to_yaml(shown, resolve=args.resolve), end="")
     else:
-        print(plain_values(shown))
+        value = plain_values(shown)
+        is_text = isinstance(value, str)
+        print(value if is_text else yaml.safe_dump(value).partition("\n")[0])  # null, not None
 
 
 def _existing(flag: str, base: Path, folder: str) -> Path:

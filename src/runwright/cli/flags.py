@@ -75,6 +75,11 @@ def refuse_without_effect(args: argparse.Namespace, mode: object, *, is_multirun
         )
     if args.run and mode is RunMode.MULTIRUN:
         problems.append("--run contradicts hydra.mode=MULTIRUN. Leave one of them out.")
+    named = [text for text in args.overrides if text.lstrip("+").startswith("hydra.mode=")]
+    if args.multirun and mode is RunMode.RUN and named:
+        problems.append(f"--multirun contradicts {named[0]}. Leave one of them out.")
+    if args.multirun and args.run:
+        problems.append("--multirun contradicts --run. Leave one of them out.")
     if not (args.cfg or args.info or args.help or args.hydra_help):
         for text in args.overrides:
             key = text.lstrip("+").partition("=")[0]

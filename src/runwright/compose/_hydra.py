@@ -28,6 +28,7 @@ from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from typing_extensions import override
 
 
 def search_path(conf: Path | None, config_dir: Path | None = None) -> ConfigSearchPath:
@@ -49,11 +50,34 @@ def flag_names() -> list[str]:
     return re.findall(r"--([a-z-]+)", get_args_parser().format_usage())
 
 
+class _WithoutOtherFolders(CachingConfigRepository):
+    """Takes no folder for a group that has no configuration in it.
+
+    A run directory on the search path has `pictures/`, which is also an option.
+    """
+
+    def __init__(self, repository: CachingConfigRepository) -> None:  # pyright: ignore[reportMissingSuperCall]  # it copies what is a copy
+        self.delegate = repository.delegate
+        self.cache = repository.cache
+
+    @override
+    def group_exists(self, config_path: str) -> bool:
+        return any(
+            source.is_group(config_path)
+            and (source.scheme() != "file" or _has_files(Path(source.path) / config_path))
+            for source in self.get_sources()
+        )
+
+
+def _has_files(folder: Path) -> bool:
+    return any(folder.rglob("*.y*ml"))  # one that ends in .yml is reported
+
+
 class Repository:
     """The configurations along a search path, each read once."""
 
     def __init__(self, repository: CachingConfigRepository) -> None:
-        self._repository = repository
+        self._repository = _WithoutOtherFolders(repository)
 
     def has_group(self, group: str) -> bool:
         """Whether there is a group, a folder."""

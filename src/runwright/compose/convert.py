@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import inspect
 import typing
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -20,6 +20,7 @@ from runwright.compose._omegaconf import (
     without_key,
 )
 from runwright.compose.explain import Members, in_defaults, unknown_key, ways_to_choose
+from runwright.compose.nested_values import misplaced
 from runwright.compose.schema import SCHEMA_NAME
 from runwright.compose.typed_nodes import containers_in, type_of, unknown_keys
 from runwright.errors import UserError
@@ -83,8 +84,7 @@ class Conversion:
                 self.problems.append(f"{full_key(key, field.name)}: {error}")
             else:
                 values[field.name] = value
-                if text := described(field).problem(value):
-                    self.problems.append(f"{full_key(key, field.name)} {text}")
+                self.problems += _wrong_in(value, field, cls, full_key(key, field.name))
             if self._count() > until_here:
                 values.pop(field.name, None)
                 wrong.append(field.name)
@@ -141,6 +141,15 @@ class Conversion:
         if isinstance(value, DictConfig) and any(containers_in(value)):
             return {name: self._value(value[name], full_key(key, str(name))) for name in value}
         return OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
+
+
+def _wrong_in(
+    value: Any, field: "dataclasses.Field[Any]", cls: type[Any], key: str
+) -> Iterator[str]:
+    if text := described(field).problem(value):
+        yield f"{key} {text}"
+    if isinstance(value, list | dict):
+        yield from misplaced(value, typing.get_type_hints(cls)[field.name], key)
 
 
 def _incomplete(cls: type[Any], values: dict[str, Any]) -> Settings:

@@ -20,6 +20,7 @@ from omegaconf import MISSING, DictConfig, ListConfig, Node, OmegaConf, PathNode
 from runwright import hints
 from runwright.compose._hydra import Composer, Repository
 from runwright.compose._omegaconf import child, is_empty, raw_value, yaml_loader
+from runwright.compose.typed_nodes import declared
 from runwright.compose.values import hint_at, replace, takes_text
 from runwright.factory import CONFIG_GROUPS, full_key
 
@@ -31,6 +32,7 @@ _SUSPICIOUS: Final = re.compile(
 _HEADER_WITH_COLON: Final = re.compile(r"^#\s*@package\s*:", re.MULTILINE)
 # Where people name runs, folders and accounts.
 _OF_HYDRA: Final = ("run", "sweep", "job", "launcher", "sweeper")
+_ENQUEUED: Final = re.compile(r"hydra\.sweeper\.enqueue\.\d+\.\+*(.+)")
 _LIKE_A_NUMBER: Final = re.compile(r"[-+]?[0-9.][0-9.eE+-]*|True|False|nan|inf|-inf")
 
 _IN_PLACE_OF: Final = (
@@ -216,6 +218,8 @@ def _misread(default: ResultDefault, repository: Repository, composed: DictConfi
 
 def _hint_at(key: str, composed: DictConfig) -> Any:
     """The type that is declared for a value, or for the list that it stands in."""
+    if enqueued := _ENQUEUED.fullmatch(key):
+        return declared(enqueued[1])
     return hint_at(key, composed) or hint_at(re.sub(r"(\.\d+)+$", "", key), composed)
 
 

@@ -1,6 +1,7 @@
 """What is wrong with Hydra's part of a configuration: unknown keys, and values without jobs."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -13,8 +14,16 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from runwright.compose.explain import unknown_key
 from runwright.compose.logging_options import wrong_in_logging
-from runwright.compose.typed_nodes import typed_nodes, unknown_keys
+from runwright.compose.nested_values import misplaced
+from runwright.compose.typed_nodes import (
+    containers_in,
+    option_types,
+    type_of,
+    typed_nodes,
+    unknown_keys,
+)
 from runwright.errors import did_you_mean
+from runwright.factory import full_key
 
 
 def wrong_in_hydra(composed: DictConfig, run_mode: RunMode, loader: ConfigLoader) -> list[str]:
@@ -27,6 +36,7 @@ def wrong_in_hydra(composed: DictConfig, run_mode: RunMode, loader: ConfigLoader
         for node, key in typed_nodes(composed.hydra, "hydra")
         for unknown in unknown_keys(node, key)
     ]
+    wrong += _misplaced(composed.hydra)
     for name in ("hydra_logging", "job_logging"):
         wrong += wrong_in_logging(composed.hydra[name], f"hydra.{name}")
     wrong += _wrong_verbose(composed.hydra.get("verbose"))
@@ -34,6 +44,15 @@ def wrong_in_hydra(composed: DictConfig, run_mode: RunMode, loader: ConfigLoader
     if run_mode is not RunMode.MULTIRUN:
         return wrong
     return wrong + _wrong_plugins(composed) + _without_values(composed, loader)
+
+
+def _misplaced(node: DictConfig) -> Iterator[str]:
+    for inner, key in typed_nodes(node, "hydra"):
+        types = option_types(type_of(inner))
+        for name, below in containers_in(inner):
+            if name in types:
+                plain = OmegaConf.to_container(below, resolve=False)
+                yield from misplaced(plain, types[name], full_key(key, name))
 
 
 def _wrong_verbose(value: Any) -> list[str]:

@@ -1,15 +1,16 @@
-"""What is wrong in a value that holds options of its own: a dictionary of them, or a list of such.
+"""What is wrong within a value: a list, a dictionary, or options of its own.
 
-OmegaConf stops at the first, and names those in a list without the list.
+OmegaConf stops at the first, names those in a list without the list, and takes a list or a
+dictionary in the place of any member.
 """
 
 import dataclasses
 import inspect
 import typing
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
-from omegaconf import DictConfig, Node, OmegaConf
+from omegaconf import DictConfig, ListConfig, Node, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runwright import hints
@@ -17,8 +18,10 @@ from runwright.compose._omegaconf import child
 from runwright.compose.explain import nearest_value, unknown_option
 from runwright.compose.schema import schema_node
 from runwright.compose.typed_nodes import node_at, option_names, options_class
-from runwright.compose.values import hint_at
+from runwright.compose.values import hint_at, key_and_member
 from runwright.factory import Settings, full_key
+
+_MISPLACED: Final = "takes {}, got {}"
 
 _Found: TypeAlias = tuple[str, type[Any] | str]
 """The full key of a mistake; the class that has no such option, or what is wrong."""
@@ -49,7 +52,10 @@ def _wrong(key: str, value: Any, hint: Any, node: Node | None) -> Iterator[_Foun
     cls: type[Any] | None = _class_in(hint)
     if isinstance(node, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(node)):
         typed, cls = node, options_class(node)
-    if cls is None or not isinstance(value, dict):
+    if not isinstance(value, dict):
+        return
+    if cls is None:
+        yield from _wrong_in_dictionary(key, cast("dict[Any, Any]", value), hint)
         return
     types = typing.get_type_hints(cls)
     known = {field.name for field in dataclasses.fields(cls)}
@@ -68,10 +74,60 @@ def _wrong_in_list(key: str, values: list[Any], member: Any) -> Iterator[_Found]
     cls = _class_in(member)
     for index, one in enumerate(values):
         place = full_key(key, str(index))
-        if cls is not None and not isinstance(one, dict):
+        if _is_misplaced(one, member):
+            yield place, _MISPLACED.format(hints.written(member), one)
+        elif cls is not None and not isinstance(one, dict):
             yield place, f"takes options, {{{option_names(cls)[0]}: …}}, got {one!r}"
-        else:
-            yield from _wrong(place, one, member, None)
+        elif within := [*_wrong(place, one, member, None)]:
+            yield from within
+        elif cls is None:
+            empty = ListConfig([], element_type=member)
+            if said := _unfit_member(empty, [one], one, member):
+                yield place, said
+
+
+def _wrong_in_dictionary(key: str, values: dict[Any, Any], hint: Any) -> Iterator[_Found]:
+    kind, member = key_and_member(hint)
+    for name, one in values.items():
+        place = full_key(key, str(name))
+        if _is_misplaced(one, member):
+            yield place, _MISPLACED.format(hints.written(member), one)
+            continue
+        within = [*_wrong(place, one, member, None)]
+        yield from within
+        if not within and _class_in(member) is None:
+            empty = DictConfig({}, key_type=kind, element_type=member)
+            if said := _unfit_member(empty, {name: one}, one, member):
+                yield place, said
+
+
+def misplaced(value: Any, hint: Any, key: str) -> Iterator[str]:
+    """A text for every list or dictionary in a value whose type asks for something else there."""
+    if _is_misplaced(value, hint):
+        yield f"{key}: {_MISPLACED.format(hints.written(hint), value)}"
+    elif isinstance(value, list):
+        for index, one in enumerate(cast("list[Any]", value)):
+            yield from misplaced(one, _member(hint), full_key(key, str(index)))
+    elif isinstance(value, dict):
+        for name, one in cast("dict[Any, Any]", value).items():
+            yield from misplaced(one, key_and_member(hint)[1], full_key(key, str(name)))
+
+
+def _is_misplaced(value: Any, hint: Any) -> bool:
+    return isinstance(value, list | dict) and hints.is_scalar(hint)
+
+
+def _unfit_member(
+    empty: ListConfig | DictConfig, content: Any, value: Any, member: Any
+) -> str | None:
+    """Why a list or a dictionary of this type of member does not take the value in `content`."""
+    try:
+        OmegaConf.merge(empty, content)
+    except OmegaConfBaseException as error:
+        if value is None or not hints.is_scalar(member):
+            return _MISPLACED.format(hints.written(member), "null" if value is None else value)
+        return f"{str(error).splitlines()[0]}."
+    return None
 
 
 def _unfit(cls: type[Settings], name: str, value: Any) -> str | None:
@@ -88,7 +144,7 @@ def _member(hint: Any) -> Any:
     for kind in hints.alternatives(hint):
         if typing.get_origin(kind) in (list, tuple, Sequence):
             return typing.get_args(kind)[0]
-    return None
+    return Any
 
 
 def _class_in(hint: Any) -> type[Settings] | None:

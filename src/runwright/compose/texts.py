@@ -20,6 +20,7 @@ from runwright.errors import UserError
 
 _OF_VALUES: Final = re.compile(r"\s*(choice|shuffle|sort|tag)\((.*)\)\s*")
 _ARGUMENT: Final = re.compile(r"\s*reverse\s*=")
+_ENQUEUED: Final = "hydra.sweeper.enqueue"
 _EXTENDING: Final = re.compile(r"\s*extend_list\((.*)\)\s*")
 
 
@@ -37,7 +38,8 @@ def keep_texts(parsed: Iterable[Override], *, of_task: bool) -> list[Override]:
             kept.append(one)
             continue
         key, _, text = str(one.input_line).partition("=")
-        quoted = _with_quotes(text, declared(one.key_or_group))
+        is_enqueued = one.key_or_group == _ENQUEUED
+        quoted = _trials(text) if is_enqueued else _with_quotes(text, declared(one.key_or_group))
         changed = one if quoted == text else parse_override(f"{key}={quoted}")
         if is_hydras:
             changed = dataclasses.replace(changed, input_line=one.input_line)
@@ -57,6 +59,24 @@ def keep_texts_of_params(composed: DictConfig) -> None:
             hint = declared(str(key).lstrip("+"))
             if isinstance(text, str) and (quoted := _with_quotes(text, hint)) != text:
                 params[key] = quoted
+
+
+def _trials(text: str) -> str:
+    """A list of trials to enqueue, each with values by the key of their option."""
+    if not (text.startswith("[") and text.endswith("]")):
+        return text
+    return f"[{','.join(_trial(one.strip()) for one in split(text[1:-1]))}]"
+
+
+def _trial(text: str) -> str:
+    if not (text.startswith("{") and text.endswith("}")):
+        return text
+    items = (one.partition(":") for one in split(text[1:-1]))
+    return f"{{{','.join(f'{key}:{_of(key, value)}' for key, _, value in items)}}}"
+
+
+def _of(key: str, value: str) -> str:
+    return _with_quotes(value, declared(key.strip().lstrip("+")))
 
 
 def _with_quotes(text: str, hint: Any, *, every: bool = False) -> str:

@@ -7,14 +7,15 @@ differently.
 
 import contextlib
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from runwright.config import Config
 from runwright.errors import UserError
 from runwright.factory import Settings
-from runwright.rundir.changes import differences, read_record
+from runwright.rundir.changes import decisive_values, differences, read_record
 
 
 class JobDirectories:
@@ -40,7 +41,9 @@ class JobDirectories:
             if path.parent == folder and path.name.isdecimal() and path not in begun
         }
         self._earlier = sorted(begun | self._waiting.keys(), key=lambda path: int(path.name))
+        self._submitted = _grouped((one, path) for path, one in self._waiting.items())
         self._records: dict[Path, dict[str, Any]] = {}
+        self._recorded: dict[tuple[str, ...], dict[Any, list[Path]]] = {}
         self._given: set[Path] = set()
 
     def __bool__(self) -> bool:
@@ -80,11 +83,41 @@ class JobDirectories:
             if not changed:
                 return own
             is_anothers = all(_is_of(key, config, swept) for key in changed)
-        held = (path for path in self._earlier if self._holds(path, config, overrides))
-        same = next(held, None)
+        alike = self._alike(config, swept, overrides)
+        same = next((path for path in alike if self._holds(path, config, overrides)), None)
         if same is not None:
             return same
         return self._next_free(own) if is_anothers else own
+
+    def _alike(
+        self, config: Config, swept: Collection[str], overrides: Sequence[str]
+    ) -> list[Path]:
+        """The directories of jobs with the same values of what the command varies, in order.
+
+        Comparing each job of a grid with every record would take minutes.
+        """
+        values = decisive_values(config, swept)
+        keys = tuple(values)
+        if keys not in self._recorded:
+            self._recorded[keys] = _grouped(self._with_values(keys))
+        recorded = self._recorded[keys]
+        found = [
+            *recorded.get(tuple(values.values()), ()),
+            *recorded.get(None, ()),
+            *self._submitted.get(frozenset(overrides), ()),
+        ]
+        return sorted(found, key=lambda path: int(path.name))
+
+    def _with_values(self, keys: tuple[str, ...]) -> Iterator[tuple[Any, Path]]:
+        """The values of these keys in every record, None where it lacks one; and its directory."""
+        for path in self._earlier:
+            if path in self._waiting:
+                continue
+            with contextlib.suppress(UserError, TypeError):  # it is damaged, or has a list there
+                record = self._read(path)
+                values = tuple(record[key] for key in keys if key in record)
+                hash(values)
+                yield values if len(values) == len(keys) else None, path
 
     def _holds(self, path: Path, config: Config, overrides: Sequence[str]) -> bool:
         try:
@@ -96,9 +129,12 @@ class JobDirectories:
         """The keys in which a job differs from the one that has a directory."""
         if (submitted := self._waiting.get(path)) is not None:
             return {_key(one) for one in submitted.symmetric_difference(overrides)}
+        return differences(self._read(path), config)
+
+    def _read(self, path: Path) -> dict[str, Any]:
         if path not in self._records:
             self._records[path] = read_record(_record(path))
-        return differences(self._records[path], config)
+        return self._records[path]
 
     def _next_free(self, own: Path) -> Path:
         """Make the first directory with a higher number that is not in use."""
@@ -110,6 +146,16 @@ class JobDirectories:
                 path.mkdir()
                 return path
         raise AssertionError
+
+
+_Key = TypeVar("_Key")
+
+
+def _grouped(keyed: Iterable[tuple[_Key, Path]]) -> dict[_Key, list[Path]]:
+    found = defaultdict[_Key, list[Path]](list)
+    for key, path in keyed:
+        found[key].append(path)
+    return found
 
 
 def _record(path: Path) -> Path:

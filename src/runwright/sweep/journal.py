@@ -18,6 +18,7 @@ from typing_extensions import override
 from runwright.errors import UserError
 from runwright.rundir.layout import unfit
 from runwright.rundir.sweep_layout import is_journal
+from runwright.sweep.sqlite_file import begins_as_sqlite
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,6 @@ UNREADABLE: Final = (ValueError, KeyError, TypeError, AttributeError, AssertionE
 """What Optuna raises for a line that is no record, or one that lacks a part."""
 
 _SHOWN: Final = 60
-_SQLITE: Final = b"SQLite format 3\0"
 
 
 def open_journal(path: Path) -> JournalStorage:
@@ -82,7 +82,7 @@ def _cut_off_torn_end(path: Path, lock: JournalFileOpenLock) -> None:
 
 def _no_journal(path: Path, found: bytes) -> UserError:
     """What to say about a file that does not begin as a journal does."""
-    if found.startswith(_SQLITE):
+    if begins_as_sqlite(found):
         return UserError(
             f"{path} is an SQLite database, which is given by its URL: "
             f"hydra.sweeper.storage=sqlite:///{path}"

@@ -12,6 +12,7 @@ from runwright.sweep.algorithms import make_sampler
 from runwright.sweep.checks import check_stock, directions
 from runwright.sweep.corners import check_corners, known_directions
 from runwright.sweep.space import SearchSpace
+from runwright.sweep.storage import refuse_foreign_file
 from runwright.sweep.sweeper_cfg import OptunaSweeperCfg
 
 
@@ -28,6 +29,7 @@ def run_stock_sweep(
         ConfigError: the options, or a corner of the search space, cannot work.
     """
     check_stock(options)
+    refuse_foreign_file(options.storage or "")
     space = SearchSpace.parse(options.params or {}, {}, arguments)
     extend = registered(options.custom_search_space)
     make_sampler(options.sampler, space)  # refuses what does not fit

@@ -6,12 +6,16 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 
 from runwright.errors import UserError
 from runwright.sweep.journal import UNREADABLE, damaged, open_journal
+from runwright.sweep.sqlite_file import prepare_sqlite
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +35,7 @@ def absolute(where: str) -> str:
         return str(Path(where).resolve())
     if not where.startswith("sqlite"):
         return where
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        url = make_url(where)
-    except ArgumentError as error:
-        raise UserError(f"hydra.sweeper.storage={where}: {error}") from error
+    url = _url(where)
     if url.database in (None, "", ":memory:"):
         raise UserError(
             f"hydra.sweeper.storage={where}: a database in memory is not seen by the trials, which "
@@ -49,6 +47,28 @@ def absolute(where: str) -> str:
     return url.set(database=path).render_as_string(hide_password=False)
 
 
+def refuse_foreign_file(where: str) -> None:
+    """Look at the file of an SQLite database before it is opened, if `where` names one.
+
+    Raises:
+        UserError: a study cannot be kept in it.
+    """
+    if where.startswith("sqlite"):
+        file = _url(where).database
+        if file not in (None, "", ":memory:") and not file.startswith("file:"):
+            prepare_sqlite(Path(file).resolve())
+
+
+def _url(where: str) -> "URL":
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(where)
+    except ArgumentError as error:
+        raise UserError(f"hydra.sweeper.storage={where}: {error}") from error
+
+
 def open_storage(where: str) -> BaseStorage:
     """Open what `hydra.sweeper.storage` names: a journal file, or a database by its URL.
 
@@ -57,6 +77,7 @@ def open_storage(where: str) -> BaseStorage:
     """
     try:
         if "://" in where:
+            refuse_foreign_file(where)
             return _patient(get_storage(_open_database(where)))
         return _patient(open_journal(Path(where)), Path(where))
     except UserError:
@@ -67,7 +88,8 @@ def open_storage(where: str) -> BaseStorage:
             "For PostgreSQL: `pip install psycopg[binary]` and postgresql+psycopg://…"
         ) from error
     except Exception as error:  # every database has errors of its own
-        raise UserError(f"hydra.sweeper.storage={where} cannot be opened: {error}") from error
+        said = str(error).partition("\n(Background on this error")[0]
+        raise UserError(f"hydra.sweeper.storage={where} cannot be opened: {said}") from error
 
 
 def _patient(storage: BaseStorage, journal: Path | None = None) -> BaseStorage:
