@@ -320,7 +320,9 @@ def _recording(
             config=plain_values(config),
             resumed_id=resumed and resumed.info["wandb_id"],
         )
-        run_log = RunLog(run_dir, wandb_log=wandb, tensorboard=config.tensorboard)
+        run_log = RunLog(
+            run_dir, wandb_log=wandb, tensorboard=config.tensorboard, draws=config.pictures
+        )
     else:
         run_log = NoLog(run_dir)
     failed = True
