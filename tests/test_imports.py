@@ -13,7 +13,8 @@ Imports = dict[str, set[str]]  # by the name of the module
 
 # The floors of the house: its folders, and these of the modules that lie in none.
 FLOORS: Final = {
-    "ground": "errors extras hints name_patterns figures atomic_files",
+    "ground": "errors extras hints name_patterns figures atomic_files generators kept "
+    "metrics_table",
     "base": "plain dims model objective measures optimisation runtime distributed caller config "
     "custom_search_space meta_device model_size optimizer_arguments predictions stage "
     "finetune_options",

@@ -22,8 +22,14 @@ def test_a_run_is_loaded_as_it_was(tmp_path: Path) -> None:
     assert not run.model.training
     assert run.data.val is not None
     assert evaluate(run.model, run.objective, run.data.val).compute()["largest"] == value
-    losses = {row["step"]: row["val_loss"] for row in run.metrics if "val_loss" in row}
-    assert losses == column(tmp_path / "run", "val_loss")
+    steps, losses = run.metrics.curve("val_loss")
+    assert dict(zip(steps, losses, strict=True)) == column(tmp_path / "run", "val_loss")
+    assert repr(run) == (
+        f"The run in {tmp_path / 'run'}\n"
+        "  dm=toy_sets model=set_encoder objective=set_error\n"
+        f"  Best val_largest: {value:.4f}, at step 24 of 24.\n"
+        "  24 rows of metrics: step, epoch, lr, train_loss, train_largest, val_loss, val_largest"
+    )
 
 
 def test_what_is_no_run_directory_is_said_to_be_none(tmp_path: Path) -> None:

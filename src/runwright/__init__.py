@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from runwright.distributed import World as World
     from runwright.distributed import mean_weight as mean_weight
     from runwright.errors import ConfigError as ConfigError
+    from runwright.errors import Interrupted as Interrupted
     from runwright.errors import RunError as RunError
     from runwright.errors import UserError as UserError
     from runwright.errors import did_you_mean as did_you_mean
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from runwright.measures import Measure as Measure
     from runwright.measures import OutputObjective as OutputObjective
     from runwright.measures import WholeSplit as WholeSplit
+    from runwright.metrics_table import MetricsTable as MetricsTable
     from runwright.model import ModelFactory as ModelFactory
     from runwright.objective import Evaluation as Evaluation
     from runwright.objective import MeanLosses as MeanLosses
@@ -74,12 +76,13 @@ _HOME: Final = {
     "data": ("Batch", "Data", "DataModule", "Split"),
     "dims": ("Dims",),
     "distributed": ("World", "mean_weight"),
-    "errors": ("ConfigError", "RunError", "UserError", "did_you_mean"),
+    "errors": ("ConfigError", "Interrupted", "RunError", "UserError", "did_you_mean"),
     "extras": ("require_extra",),
     "factory": ("CONFIG_GROUPS", "Settings", "option", "settings"),
     "figures": ("new_figure", "save_figure"),
     "load": ("LoadedRun", "merge_adapters"),
     "measures": ("Measure", "OutputObjective", "WholeSplit"),
+    "metrics_table": ("MetricsTable",),
     "model": ("ModelFactory",),
     "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),
     "optimisation": ("OptimisationCfg",),

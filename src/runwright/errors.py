@@ -12,12 +12,29 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
-class UserError(Exception):
+class _Sentence(BaseException):
+    """An exception whose text says it all: a notebook shows that, and no traceback.
+
+    The method is how IPython asks an exception for what to show of it.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+class UserError(_Sentence, Exception):
     """A mistake of the user's: what is wrong, where, what is allowed, and the next step."""
 
 
-class RunError(Exception):
+class RunError(_Sentence, Exception):
     """A run that failed for a reason that the message explains in full."""
+
+
+class Interrupted(_Sentence, KeyboardInterrupt):
+    """Ctrl-C, or a notebook's button for it, after a run has ended as it should."""
+
+    def __str__(self) -> str:
+        return "Interrupted."
 
 
 class JobsGoOn(KeyboardInterrupt):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from runwright.caller import Caller
 from runwright.config import Config, chosen_name
-from runwright.errors import ConfigError, RunError, UserError
+from runwright.errors import ConfigError, Interrupted, RunError, UserError, free_variables
 from runwright.factory import CONFIG_GROUPS, Settings
 from runwright.finetune_options import FinetuneCfg
 from runwright.model_size import does_not_fit
@@ -54,10 +54,26 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
     Raises:
         UserError: something in the configuration or the data must be fixed first.
         RunError: the training failed, or the memory is too small for it or for the stage.
+        Interrupted: after Ctrl-C; if there was anything to save, a checkpoint has been saved.
     """
+    from runwright.runtime import global_state_kept
+
+    try:
+        with global_state_kept():
+            return _run(config, run_dir, caller)
+    except (UserError, RunError) as error:
+        # A notebook keeps its last error, which would keep the model while the next run needs room.
+        free_variables(error)
+        raise
+    except KeyboardInterrupt as error:
+        free_variables(error)
+        raise Interrupted(*error.args) from None
+
+
+def _run(config: Config, run_dir: Path | str | None, caller: Caller) -> float:
     from runwright import preflight
     from runwright.distributed import joined
-    from runwright.rundir.branch import check_origin
+    from runwright.rundir.branch import check_origin, take_over_kept
     from runwright.rundir.directory import RunDir
     from runwright.runtime import (
         Runtime,
@@ -77,6 +93,8 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
     ):
         if config.stage.trains and config.checkpoint.resume_from is not None:
             check_origin(config.checkpoint.resume_from, directory.path, caller.directory_option)
+            with world.main_first():
+                take_over_kept(config.checkpoint.resume_from, directory.path)
         if directory.finished is not None:
             log.info(_FINISHED, directory.finished, caller.directory_option)
             lacks_pictures = config.pictures and directory.lacks_pictures
@@ -93,6 +111,7 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
             seed=config.seed,
             run_dir=directory.path,
             training_dir=directory.path if weights is None else training_dir(weights),
+            trains=weights is None,
         )
         built = build(config, runtime, world)
         if weights is None:
@@ -301,7 +320,9 @@ def _recording(
             config=plain_values(config),
             resumed_id=resumed and resumed.info["wandb_id"],
         )
-        run_log = RunLog(run_dir, wandb_log=wandb, tensorboard=config.tensorboard)
+        run_log = RunLog(
+            run_dir, wandb_log=wandb, tensorboard=config.tensorboard, draws=config.pictures
+        )
     else:
         run_log = NoLog(run_dir)
     failed = True

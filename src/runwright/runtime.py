@@ -1,16 +1,20 @@
 """What is known only at run time: the device, the seed, the run directory."""
 
+import contextlib
 import logging
 import os
 import random
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import attrs
 import numpy as np
 import torch
 
 from runwright.errors import UserError
+from runwright.generators import generators_kept
+from runwright.kept import kept
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +30,8 @@ class Runtime:
         seed: the seed of every random choice.
         run_dir: the directory that the run writes to.
         training_dir: the directory of the training: the same in stage `fit`, and where the weights
-            are from in any other. What data must keep for later stages (a vocabulary, the
-            categories) is written there in the training, and read from there.
+            are from in any other.
+        trains: whether this is the training; what it has made of its data, others read.
     """
 
     device: torch.device
@@ -36,6 +40,22 @@ class Runtime:
     training_dir: Path = attrs.field(
         default=attrs.Factory(lambda self: cast("Runtime", self).run_dir, takes_self=True)
     )
+    trains: bool = True
+
+    def kept(self, name: str, make: Callable[[], Any] | None = None) -> Any:
+        """What a training makes of its data, and whatever comes later reads: a vocabulary, say.
+
+        The training makes it, once, and keeps it in `kept/` of its directory. When it goes on, in
+        another stage, and in `load`, the same is read from there.
+
+        Args:
+            name: what it is called, e.g. `vocabulary`.
+            make: makes it in the training, of what JSON has: lists, dictionaries, numbers, text.
+
+        Raises:
+            UserError: the training has not kept it, or the file is damaged.
+        """
+        return kept(self.training_dir, name, make if self.trains else None)
 
 
 def choose_device(gpu: int) -> torch.device:
@@ -63,6 +83,26 @@ def choose_device(gpu: int) -> torch.device:
     plural = "" if threads == 1 else "s"
     log.info(NO_ACCELERATOR.format(instead=f"the CPU ({threads} thread{plural})"))
     return torch.device("cpu")
+
+
+@contextlib.contextmanager
+def global_state_kept() -> Generator[None]:
+    """Leave random generators and torch's settings as they were found: in a notebook, others' too.
+
+    Within this context a run may choose its own; the next run, or cell, finds none of it.
+    """
+    cudnn = torch.backends.cudnn
+    flags = cudnn.deterministic, cudnn.benchmark
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    precision = torch.get_float32_matmul_precision()
+    try:
+        with generators_kept():
+            yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = flags
+        if deterministic != torch.are_deterministic_algorithms_enabled():
+            torch.use_deterministic_algorithms(deterministic)
+        choose_float32_precision(precision)
 
 
 def seed_everything(seed: int, *, deterministic: bool) -> None:

@@ -1,14 +1,11 @@
 """Datasets of torch's as splits: their order and all that they draw can be had again exactly."""
 
-import contextlib
 import logging
-import random
 from abc import abstractmethod
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 import attrs
-import numpy as np
 import torch
 from torch.utils.data import (
     Dataset,
@@ -21,6 +18,12 @@ from runwright.data.interface import Batch
 from runwright.data.parts import fields_of
 from runwright.data.streaming import Gather, Streamed
 from runwright.errors import UserError, did_you_mean
+from runwright.generators import (
+    generator_states,
+    generators_kept,
+    restore_generators,
+    seed_generators,
+)
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +61,7 @@ class _FromDataset(Streamed[B], Generic[B]):
 
     @override
     def gather(self, positions: torch.Tensor, epoch: int) -> B:
-        with _generators_kept():
+        with generators_kept():
             examples = self.read(positions, epoch if self.shuffle_seed is not None else 0)
         return collated(examples, self.collate, positions)
 
@@ -125,7 +128,7 @@ class TorchSplit(_FromDataset[B], Generic[B]):
     def read(self, positions: torch.Tensor, epoch: int) -> list[Any]:
         examples: list[Any] = []
         for index in cast("list[int]", positions.tolist()):
-            _seed_generators(self.seed, epoch, index)
+            seed_generators(self.seed, epoch, index)
             try:
                 examples.append(self.dataset[index])
             except Exception as error:
@@ -233,17 +236,17 @@ class TorchStream(_FromDataset[B], Generic[B]):
         if reading is None or reading.epoch != epoch or reading.position > first:
             reading = self._begin(epoch)
         else:
-            _restore_generators(reading.generators)
+            restore_generators(reading.generators)
         self._reading = None  # unless it comes to its end
         while reading.position < first:  # read before, or another process's share
             self._next(reading)
         examples = [self._next(reading) for _ in range(end - first)]
-        reading.generators = _generators()
+        reading.generators = generator_states()
         self._reading = reading
         return examples
 
     def _begin(self, epoch: int) -> _Reading:
-        _seed_generators(self.seed, epoch)
+        seed_generators(self.seed, epoch)
         if isinstance(self.dataset, _KnowsEpochs):
             self.dataset.set_epoch(epoch)
         return _Reading(epoch, 0, iter(self.dataset), None)
@@ -336,32 +339,3 @@ def _are_equal(once: Batch, again: Batch) -> bool:
         one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())
         for one, other in pairs
     )
-
-
-def _generators() -> Any:
-    return random.getstate(), np.random.get_state(), torch.default_generator.get_state()
-
-
-def _restore_generators(states: Any) -> None:
-    for_python, for_numpy, for_torch = states
-    random.setstate(for_python)
-    np.random.set_state(for_numpy)
-    torch.default_generator.set_state(for_torch)
-
-
-def _seed_generators(*key: int) -> None:
-    """Let the global generators begin anew, as a function of some numbers."""
-    words = [int(word) for word in np.random.SeedSequence(key).generate_state(3, np.uint64)]
-    random.seed(words[0])
-    np.random.seed(words[1] % 2**32)
-    torch.default_generator.manual_seed(words[2] >> 1)
-
-
-@contextlib.contextmanager
-def _generators_kept() -> Generator[None]:
-    """Leave the global generators as they were found: they are the training's."""
-    states = _generators()
-    try:
-        yield
-    finally:
-        _restore_generators(states)

@@ -8,6 +8,7 @@ log.txt            what the run said
 metrics.csv        every measure by step
 result.json        how it ended
 finetune.json      what was loaded of the weights of another training, if there were any
+kept/              what the training made of its data and later stages read, if anything
 adapter/           the adapters that were trained, as the peft package reads them, if there were any
 checkpoints/ pictures/
 """
@@ -17,6 +18,7 @@ import datetime
 import errno
 import logging
 import os
+import shutil
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -28,6 +30,7 @@ from runwright.atomic_files import is_within
 from runwright.caller import REQUEUE, Caller
 from runwright.config import Config, chosen_name
 from runwright.errors import RunError, UserError
+from runwright.kept import KEPT
 from runwright.rundir.changes import changes
 from runwright.rundir.checkpoint import Checkpoints
 from runwright.rundir.layout import is_run_directory, refuse_what_is_in_the_way
@@ -201,6 +204,8 @@ class RunDir:
         if not can_resume:
             if is_training:
                 (self.path / "metrics.csv").unlink(missing_ok=True)
+                if (self.path / KEPT).exists():  # made of other data, perhaps
+                    shutil.rmtree(self.path / KEPT)
             self.record()
 
     def record(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from runwright.errors import UserError
+from runwright.kept import KEPT
 from runwright.rundir.checkpoint import STATE_SUFFIX, WEIGHTS_SUFFIX
 from runwright.rundir.safetensors_header import read_metadata
 
@@ -31,7 +32,12 @@ _FILES: Final = (
 )
 _LOCK: Final = ".lock"
 # The folders, and the suffixes of the files that are written in them.
-_FOLDERS: Final = {"checkpoints": WEIGHTS_SUFFIX, "pictures": ".png", "tensorboard": None}
+_FOLDERS: Final = {
+    "checkpoints": WEIGHTS_SUFFIX,
+    KEPT: ".json",
+    "pictures": ".png",
+    "tensorboard": None,
+}
 
 _KEYS_OF_ENVIRONMENT: Final = frozenset({"python", "platform", "packages", "git_commit"})
 

@@ -38,7 +38,7 @@ def write_tensors(path: Path, tensors: Tensors, info: Info) -> str:
     from safetensors.torch import save
 
     unshared = _unshared(tensors)
-    text = json.dumps(info, sort_keys=True)
+    text = json.dumps(info)  # unsorted: measures keep their order, losses theirs
     digest = _digest(unshared, text)
     content = save(unshared, {"format": "pt", "info": text, "digest": digest})
     write_bytes(path, *_with_sorted_header(content))

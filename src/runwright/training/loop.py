@@ -124,7 +124,12 @@ class Training(Generic[B]):
 
     def _loop(self, stop: StopRequest) -> None:
         state, cfg, monitor, world = self.state, self.cfg, self.monitor, self.world
-        self.run_log.begin(step=state.step, total_steps=self.total_steps, log_every=cfg.log_every)
+        self.run_log.begin(
+            step=state.step,
+            total_steps=self.total_steps,
+            log_every=cfg.log_every,
+            validation=self.validation,
+        )
         self._train_mode()
         while state.step < self.total_steps and not state.finished:
             epoch, done = divmod(state.step, self.steps_per_epoch)

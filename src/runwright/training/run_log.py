@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from runwright.atomic_files import write_bytes
 from runwright.errors import UserError
+from runwright.training.notebook import NotebookView, is_notebook
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -104,9 +105,21 @@ class RunLog:
     """Everything that a run records while it trains."""
 
     def __init__(
-        self, run_dir: Path, *, wandb_log: "WandbLog | None" = None, tensorboard: bool = False
+        self,
+        run_dir: Path,
+        *,
+        wandb_log: "WandbLog | None" = None,
+        tensorboard: bool = False,
+        draws: bool = False,
     ) -> None:
-        """Record in `run_dir`, and in W&B and TensorBoard if they are given."""
+        """Record in `run_dir`, and in W&B and TensorBoard if they are given.
+
+        Args:
+            run_dir: the directory of the run.
+            wandb_log: W&B's record.
+            tensorboard: whether to write TensorBoard's files.
+            draws: whether to draw the learning curves where there is a notebook to draw in.
+        """
         self.metrics = MetricsCsv(run_dir / "metrics.csv")
         self._wandb = wandb_log
         self._tensorboard: Any = None
@@ -114,7 +127,9 @@ class RunLog:
             from torch.utils.tensorboard.writer import SummaryWriter
 
             self._tensorboard = SummaryWriter(run_dir / "tensorboard")
+        self._draws = draws
         self._bar: tqdm[Any] | None = None
+        self._notebook: NotebookView | None = None
         self._step = self._total_steps = 0
         self._loss: float | None = None
         self._started = self._last_line = time.monotonic()
@@ -125,15 +140,27 @@ class RunLog:
         """W&B's id of the run, if W&B records it."""
         return None if self._wandb is None else self._wandb.id
 
-    def begin(self, *, step: int, total_steps: int, log_every: int) -> None:
-        """Start or continue after this step of the training, with a row every `log_every` steps."""
+    def begin(
+        self, *, step: int, total_steps: int, log_every: int, validation: Collection[str] = ()
+    ) -> None:
+        """Start or continue a training.
+
+        Args:
+            step: how many steps are done.
+            total_steps: how many there will be.
+            log_every: how many steps there are from one row to the next.
+            validation: the names of the validation splits.
+        """
         last = self.metrics.truncate(step)
         if step - last > log_every:
             log.warning("%s has no rows between step %d and %d.", self.metrics.path, last, step)
         self._total_steps = total_steps
         self._first_step = self._step = step
         self._started = self._last_line = time.monotonic()
-        if sys.stderr is not None and sys.stderr.isatty():
+        if is_notebook():
+            curves = validation if self._draws else None
+            self._notebook = NotebookView(self.metrics.path, total=total_steps, curves=curves)
+        elif sys.stderr is not None and sys.stderr.isatty():
             self._bar = _bar(total=total_steps, initial=step)
 
     def record(self, step: int, measures: Mapping[str, float]) -> None:
@@ -144,6 +171,8 @@ class RunLog:
         if self._tensorboard is not None:
             for name, value in measures.items():
                 self._tensorboard.add_scalar(name, value, step)
+        if self._notebook is not None:
+            self._notebook.recorded()
 
     def advance(self, loss: float | None = None) -> None:
         """A step is done: advance the bar, or print a line if there was none for a while.
@@ -157,12 +186,14 @@ class RunLog:
             if loss is not None:
                 self._bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
             self._bar.update()
+        elif self._notebook is not None:
+            self._notebook.advance(self._step, self._so_far)
         elif self._is_silent():
-            self.line(self._step, {} if self._loss is None else {"train_loss": self._loss})
+            self.line(self._step, self._latest())
 
     def validating(self) -> None:
         """A validation batch is done: print a line if there was none for a while."""
-        if self._bar is None and self._is_silent():
+        if self._bar is None and self._notebook is None and self._is_silent():
             self._last_line = time.monotonic()
             log.info("step %d/%d  validating", self._step, self._total_steps)
 
@@ -172,17 +203,29 @@ class RunLog:
     def line(self, step: int, measures: Mapping[str, float]) -> None:
         """Print a line with the step, some measures, the rate and the time left."""
         self._last_line = time.monotonic()
-        rate = (step - self._first_step) / max(1e-9, self._last_line - self._started)
+        log.info("%s", self._described(step, measures))
+
+    def _latest(self) -> dict[str, float]:
+        return {} if self._loss is None else {"train_loss": self._loss}
+
+    def _so_far(self) -> str:
+        return self._described(self._step, self._latest())
+
+    def _described(self, step: int, measures: Mapping[str, float]) -> str:
+        rate = (step - self._first_step) / max(1e-9, time.monotonic() - self._started)
         shown = [f"{name} {value:.4g}" for name, value in measures.items()]
         left = [f"{duration((self._total_steps - step) / rate)} left"] if rate else []
         parts = [f"step {step}/{self._total_steps}", *shown, f"{rate:.3g} steps/s", *left]
-        log.info("%s", "  ".join(parts))
+        return "  ".join(parts)
 
     def close(self, *, failed: bool = False) -> None:
         """Close the records."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+        if self._notebook is not None:
+            self._notebook.close()
+            self._notebook = None
         if self._tensorboard is not None:
             self._tensorboard.close()
         if self._wandb is not None:
@@ -226,7 +269,9 @@ class NoLog(RunLog):
     """Records nothing: for all processes but the main one."""
 
     @override
-    def begin(self, *, step: int, total_steps: int, log_every: int) -> None:
+    def begin(
+        self, *, step: int, total_steps: int, log_every: int, validation: Collection[str] = ()
+    ) -> None:
         pass
 
     @override

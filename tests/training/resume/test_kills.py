@@ -4,6 +4,7 @@ import datetime
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from conftest import last_of_each
 from programs import run_python
 from runwright import UserError, compose
 from runwright.rundir.directory import RunDir
-from training.resume.conftest import ALLOWED, OVERRIDES, assert_equal_runs
+from toy_domain import ToySets
+from training.resume.conftest import ALLOWED, DIE_AT_STEP_30, OVERRIDES, assert_equal_runs
 
 
 @pytest.mark.slow
@@ -30,6 +32,26 @@ def test_sigkill_at_random_moments_changes_no_byte(
     assert broken
     for run in broken:
         assert_equal_runs(tmp_path / "runs" / "unbroken", run)
+
+
+def test_the_order_of_measures_survives_a_kill_before_the_first_training_record(
+    tmp_path: Path,
+) -> None:
+    # The losses of these sets are in no alphabetical order.
+    domain = f"import sys; sys.path[:0] = {list(filter(None, sys.path))}; import toy_domain\n"
+    options = [f"dm={ToySets.config_choice}", "model=set_encoder", "gpu=-1", "pictures=false"]
+    options += ["training.max_steps=40", "training.log_every=40", "checkpoint.save_every=5"]
+    options += ["training.val_every=32"]
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    compose(options).run(unbroken)
+    done = run_python("-c", domain + DIE_AT_STEP_30, str(broken), *options)
+    assert done.returncode == -9, done.stderr
+    compose(options).run(broken)
+    assert_equal_runs(unbroken, broken)
+    header = (broken / "metrics.csv").read_text().splitlines()[0]
+    assert header == "step,epoch,lr,train_loss,train_largest,val_loss,val_largest"
+    results = [json.loads((run / "result.json").read_text()) for run in (unbroken, broken)]
+    assert list(results[0]["measures"]) == list(results[1]["measures"])
 
 
 def test_the_time_of_a_run_is_that_of_all_its_processes(killed: Path) -> None:

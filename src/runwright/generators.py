@@ -1,0 +1,40 @@
+"""The global random generators of Python, NumPy and torch, on the CPU."""
+
+import contextlib
+import random
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def generator_states() -> Any:
+    """The states of all three."""
+    return random.getstate(), np.random.get_state(), torch.default_generator.get_state()
+
+
+def restore_generators(states: Any) -> None:
+    """Set all three to what `generator_states` returned."""
+    for_python, for_numpy, for_torch = states
+    random.setstate(for_python)
+    np.random.set_state(for_numpy)
+    torch.default_generator.set_state(for_torch)
+
+
+def seed_generators(*key: int) -> None:
+    """Let all three begin anew, as a function of some numbers."""
+    words = [int(word) for word in np.random.SeedSequence(key).generate_state(3, np.uint64)]
+    random.seed(words[0])
+    np.random.seed(words[1] % 2**32)
+    torch.default_generator.manual_seed(words[2] >> 1)
+
+
+@contextlib.contextmanager
+def generators_kept() -> Generator[None]:
+    """Leave all three as they were found: they are somebody else's."""
+    states = generator_states()
+    try:
+        yield
+    finally:
+        restore_generators(states)
