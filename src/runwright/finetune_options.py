@@ -1,4 +1,4 @@
-"""What a user may set in a training that starts from existing weights, as pure data."""
+"""The options of a training that starts from existing weights."""
 
 import dataclasses
 import re
@@ -22,7 +22,7 @@ def is_url(checkpoint: str) -> bool:
 
 @settings
 class SourceOptions(Settings):
-    """A file of weights, and how its names become those of the model."""
+    """A file of weights, and how the names in it become those of the model."""
 
     checkpoint: str | None = option(
         default=None,
@@ -34,12 +34,12 @@ class SourceOptions(Settings):
     )
     model_key: str = option(
         default="state_dict|model",
-        doc="key of the weights in a .pth, .pt or .ckpt file; of a|b the first that exists; if "
-        "none does, the file itself",
+        doc="key of the weights in a .pth, .pt or .ckpt file; a|b means the first that exists, or "
+        "else the file itself",
     )
     rename: dict[str, str] = option(
         default={},
-        doc="replacements in the names of the file, {old: new}, in this order; old is a substring "
+        doc="replacements in the names in the file, {old: new}, in this order; old is a substring "
         "or re:REGEX",
     )
     drop: list[str] = option(
@@ -54,14 +54,14 @@ class SourceOptions(Settings):
         if self.checkpoint is None:
             return
         if not self.checkpoint.strip():
-            yield "`checkpoint` is empty; null is for none"
+            yield "`checkpoint` is empty; use null for none"
         if is_url(self.checkpoint):
             if not self.checkpoint.startswith("https://"):
                 yield f"`checkpoint` must be a path or an https URL, got {self.checkpoint}"
             elif self.sha256 is None:
                 yield (
-                    f"`sha256` must be given with `checkpoint`={self.checkpoint}, so that it is "
-                    "always the same file. Many file names contain its first digits "
+                    f"`sha256` must be given with `checkpoint`={self.checkpoint}, so that the file "
+                    "is always the same. Many file names contain the first digits "
                     "(resnet18-f37072fd.pth); otherwise download it once and run sha256sum"
                 )
         if self.sha256 is not None and not _DIGEST.fullmatch(self.sha256):
@@ -80,43 +80,43 @@ class SourceOptions(Settings):
                 yield f"`rename`: '{old}' {problem}"
                 continue
             if old == new:
-                yield f"`rename`: '{old}' is replaced by itself"
+                yield f"`rename`: '{old}' is replaced with itself"
             for earlier, became in before:
                 if earlier == new and became == old:
                     yield (
-                        f"`rename`: '{earlier}' becomes '{became}' and then '{new}' again, as does "
-                        f"'{old}'. To swap two names, rename one of them to a third name first"
+                        f"`rename`: '{earlier}' becomes '{became}' and then '{new}' again. To swap "
+                        "two names, rename one of them to a third name first"
                     )
             before.append((old, new))
 
 
 def problems_of_patterns(name: str, patterns: list[str]) -> Iterator[str]:
-    """What is wrong with patterns whatever they are looked for in, as `problems` has it."""
+    """What is wrong with patterns whatever the names, as `Settings.problems` puts it."""
     for text in patterns:
         if (problem := NamePattern(text).problem()) is not None:
             yield f"`{name}`: '{text}' {problem}"
 
 
-def without_effect(cfg: Settings, lacking: str, *, others: tuple[str, ...] = ()) -> Iterator[str]:
-    """The options that were set and do nothing, because something else was not.
+def without_effect(cfg: Settings, unset: str, *, others: tuple[str, ...] = ()) -> Iterator[str]:
+    """A sentence for each option that was set but does nothing because another one is not set.
 
     Args:
         cfg: the options.
-        lacking: what is not set, in backticks.
-        others: those that do not depend on it.
+        unset: the option that is not set, in backticks.
+        others: the options that do not depend on it.
     """
     for field in dataclasses.fields(cfg):  # pyright: ignore[reportArgumentType]  # every subclass is a dataclass
         made = field.default_factory
         usual = field.default if made is dataclasses.MISSING else made()
         if field.name not in others and getattr(cfg, field.name) != usual:
-            yield f"`{field.name}` has no effect without {lacking}"
+            yield f"`{field.name}` has no effect without {unset}"
 
 
 @settings
 class CheckpointSource(SourceOptions):
     """A further checkpoint, e.g. of a part of the model."""
 
-    checkpoint: str = option(  # pyright: ignore[reportGeneralTypeIssues]  # without a default here
+    checkpoint: str = option(  # pyright: ignore[reportGeneralTypeIssues]  # required here
         doc="the file, run directory or https URL"
     )
 
@@ -127,14 +127,14 @@ class LoraCfg(Settings):
 
     layers: list[str] = option(
         default=[],
-        doc="nn.Linear and nn.Conv2d layers that get adapters, while everything except "
-        f"finetune.reset and train is frozen; {_PATTERN}",
+        doc="nn.Linear and nn.Conv2d layers to add adapters to; everything else is frozen, except "
+        f"finetune.reset and train; {_PATTERN}",
     )
-    rank: int = option(default=8, ge=1, doc="rank of the adapters of nn.Linear")
-    conv_rank: int = option(default=4, ge=1, doc="rank of the adapters of nn.Conv2d")
+    rank: int = option(default=8, ge=1, doc="rank of the adapters of nn.Linear layers")
+    conv_rank: int = option(default=4, ge=1, doc="rank of the adapters of nn.Conv2d layers")
     alpha: float = option(default=1.0, gt=0, doc="adapters are scaled by alpha/rank")
     train: list[str] = option(
-        default=[], doc=f"parameters to train besides the adapters, e.g. a head; {_PATTERN}"
+        default=[], doc=f"parameters to train in addition to the adapters, e.g. a head; {_PATTERN}"
     )
     checkpoint: str | None = option(
         default=None,
@@ -155,7 +155,7 @@ class LoraCfg(Settings):
         if self.checkpoint is not None and is_url(self.checkpoint):
             yield f"`checkpoint` must be a path, got {self.checkpoint}"
         if self.merge and self.train:
-            yield "`train` has no effect with `merge`, after which everything is trained"
+            yield "`train` has no effect with `merge`, which trains the whole model"
 
 
 @settings
@@ -164,18 +164,18 @@ class FinetuneCfg(SourceOptions):
 
     reset: list[str] = option(
         default=[],
-        doc="tensors of the model that keep their fresh values, e.g. a head of another size; "
+        doc="tensors of the model that keep fresh values, e.g. a head of a different size; "
         f"{_PATTERN}",
     )
     min_matched: float = option(
         default=0.5,
         ge=0,
         le=1,
-        doc="fraction of the model, apart from reset, that must be loaded: of its tensors, and of "
+        doc="fraction of the model (apart from reset) that must be loaded: of its tensors, and of "
         "the numbers in them",
     )
     additional: list[CheckpointSource] = option(
-        default=[], doc="further checkpoints, loaded after the first in this order"
+        default=[], doc="further checkpoints, loaded after the first one, in this order"
     )
     lora: LoraCfg = option(default=LoraCfg(), doc="low-rank adapters")
     freeze: list[str] = option(default=[], doc=f"parameters to freeze; {_PATTERN}")

@@ -1,7 +1,7 @@
-"""Measures of what a model returned: one forward pass for the losses and for all of them.
+"""Measures of a model's outputs: one forward pass for the losses and all measures.
 
-An objective in two steps, `outputs` and `losses_of`, is an `OutputObjective`. A measure of one's
-own is a `Measure`, or a `WholeSplit` where no sum over batches gives it, as with correlations:
+An `OutputObjective` has two steps, `outputs` and `losses_of`. A measure of your own is a `Measure`,
+or a `WholeSplit` if it is not a sum over batches, as with correlations:
 
     class WithPearson(MyObjective):
         def measures(self) -> list[Measure]:
@@ -34,38 +34,37 @@ class Measure(ABC, Generic[B, O]):
 
     @abstractmethod
     def update(self, outputs: O, batch: B) -> None:
-        """Take in what the model returned for a batch, without waiting for the device."""
+        """Accumulate the outputs for a batch, without waiting for the device."""
 
     @abstractmethod
     def compute(self) -> dict[str, float]:
         """The measures over all batches so far, by name; NaN where there was nothing to measure."""
 
     def all_reduce(self, world: "World") -> None:
-        """Put together what several processes measured, each on other batches.
+        """Combine what several processes measured, each on its own batches.
 
         Raises:
-            UserError: it cannot be put together.
+            UserError: the measure does not support several processes.
         """
         refuse_several_processes(self, world)
 
     def draw(self, folder: Path, split: str) -> None:  # optional
-        """Write the pictures that belong to these measures of a split, if there are any."""
+        """Write pictures of the measures of a split, if there are any."""
 
 
 class WholeSplit(Measure[B, O]):
-    """A measure of all examples at once, such as a correlation, which no sum over batches gives.
+    """A measure of all examples at once, such as a correlation, which is not a sum over batches.
 
-    It keeps `columns` of every batch on the device. Several processes give each other theirs, in
-    the order of the split, so that the measure is that of one process.
+    It keeps the `columns` of every batch on the device. Several processes exchange them, in the
+    order of the split, so the measure is the same as that of one process.
     """
 
     def __init__(self) -> None:
-        """Nothing is measured yet."""
         self._kept: dict[str, list[torch.Tensor]] = {}
 
     @abstractmethod
     def columns(self, outputs: O, batch: B) -> "dict[str, torch.Tensor]":
-        """What is needed of each example of a batch: tensors of shape (B, …) by name."""
+        """What to keep of each example of a batch: tensors of shape (B, …) by name."""
 
     @abstractmethod
     def measure(self, columns: "dict[str, torch.Tensor]") -> dict[str, float]:
@@ -87,7 +86,8 @@ class WholeSplit(Measure[B, O]):
     def all_reduce(self, world: "World") -> None:
         if world.size == 1:
             return
-        shares = world.all_gather(self._joined())  # of other lengths, and none of what had no batch
+        # Shares may differ in length; a process without batches has no columns.
+        shares = world.all_gather(self._joined())
         names = dict.fromkeys(name for share in shares for name in share)
         self._kept = {name: [share[name] for share in shares if name in share] for name in names}
 
@@ -98,7 +98,7 @@ class WholeSplit(Measure[B, O]):
 
 
 class OutputObjective(Objective[B], Generic[B, O]):
-    """An objective in two steps: what the model returns for a batch, and the losses of that."""
+    """An objective in two steps: the model's outputs for a batch, and the losses of these."""
 
     @abstractmethod
     def outputs(self, model: "nn.Module", batch: B) -> O:
@@ -109,7 +109,7 @@ class OutputObjective(Objective[B], Generic[B, O]):
         """The losses of one batch; see `Objective.losses`."""
 
     def measures(self) -> "Sequence[Measure[B, O]]":
-        """Fresh measures for a pass over a split; by default the means of the losses."""
+        """New measures for a pass over a split; by default the means of the losses."""
         return [_MeansOfLosses(self.losses_of)]
 
     @final
@@ -142,7 +142,7 @@ class _MeansOfLosses(Measure[B, O]):
 
 
 class _OutputEvaluation(Evaluation[B], Generic[B, O]):
-    """One forward pass a batch, and every measure of what it returns."""
+    """One forward pass per batch, and every measure of its outputs."""
 
     def __init__(
         self, outputs: "Callable[[nn.Module, B], O]", measures: "Sequence[Measure[B, O]]"

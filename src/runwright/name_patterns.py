@@ -1,4 +1,4 @@
-"""Patterns on names of tensors and modules: a substring, or a regular expression after `re:`."""
+"""Patterns for names of tensors and modules: a substring, or a regular expression after `re:`."""
 
 import re
 from collections.abc import Iterable
@@ -33,22 +33,22 @@ class NamePattern:
             return f"is not a valid regular expression: {error}"
         return None
 
-    def is_met_by(self, name: str) -> bool:
-        """Whether it matches a name."""
+    def matches(self, name: str) -> bool:
+        """Whether the name contains a match."""
         return self._compiled().search(name) is not None
 
     def replaced(self, new: str, name: str) -> str:
-        r"""The name with `new` wherever this was; after `re:`, `\1` is the first group."""
+        r"""The name with every match replaced by `new`; after `re:`, `\1` is the first group."""
         if self.text.startswith(REGEX):
             return self._compiled().sub(new, name)
         return name.replace(self.text, new)
 
     def replacement_problem(self, new: str) -> str | None:
-        """What is wrong with `new` as what takes its place; None if nothing is."""
+        """What is wrong with `new` as a replacement; None if nothing is."""
         if not self.text.startswith(REGEX):
             return None
         try:
-            re.sub(f"{self.text.removeprefix(REGEX)}|", new, "")  # met at once, groups unmatched
+            re.sub(f"{self.text.removeprefix(REGEX)}|", new, "")  # matches "", groups unmatched
         except (re.error, IndexError) as error:
             return f"cannot be replaced by '{new}': {error}"
         return None
@@ -59,25 +59,25 @@ class NamePattern:
         return re.compile(re.escape(self.text))
 
 
-def met_by_none(texts: Iterable[str], names: Iterable[str], what: str) -> list[str]:
-    """A sentence for every pattern that matches no name, with the nearest one that would.
+def unmatched(texts: Iterable[str], names: Iterable[str], what: str) -> list[str]:
+    """A sentence for every pattern that matches none of the names, with the nearest one.
 
     Args:
         texts: the patterns.
         names: the names.
-        what: what they are names of, "parameter of the model".
+        what: what they are names of, e.g. "parameter of the model".
     """
     names = list(names)
     parts = {".".join(n.split(".")[:k]) for n in names for k in range(1, n.count(".") + 2)}
     tops = sorted({name.split(".")[0] for name in names})
     sentences: list[str] = []
     for text in texts:
-        if any(NamePattern(text).is_met_by(name) for name in names):
+        if any(NamePattern(text).matches(name) for name in names):
             continue
         plain = re.sub(r"[^\w.]", "", text.removeprefix(REGEX)).strip(".")
         hint = did_you_mean(plain, parts).partition(" Allowed:")[0]
         meant = f" {hint}" if hint.startswith("Did") else ""
         shown = ", ".join(tops[:_MOST_SHOWN]) + (", …" if len(tops) > _MOST_SHOWN else "")
-        there = f" Names start with {shown}." if tops else " There is none."
-        sentences.append(f"'{text}' matches no {what}.{meant}{there}")
+        starts = f" Names start with {shown}." if tops else " There are none at all."
+        sentences.append(f"'{text}' matches no {what}.{meant}{starts}")
     return sentences

@@ -27,13 +27,13 @@ Columns = Mapping[str, "NDArray[Any]"]
 def table_of_predictions(
     path: Path, table_format: TableFormat
 ) -> Generator[Callable[[Columns], None]]:
-    """A table that takes the columns of one batch after the other, and stands when all are in.
+    """Write a table batch by batch; the file appears when all batches have been written.
 
     A column of shape (B, D) becomes D columns of a CSV file, `embedding_0` and so on, and one
     column of lists of a Parquet file.
 
     Raises:
-        UserError: a batch has other columns than the one before, or they differ in length.
+        UserError: a batch has other columns than the first one, or they differ in length.
         MissingExtraError: pyarrow is not installed.
     """
     import numpy as np
@@ -53,7 +53,7 @@ def table_of_predictions(
 
 
 def _count(columns: Columns, names: list[str], path: Path) -> int:
-    """The number of rows; all batches must have the same columns, and all columns a length."""
+    """The number of rows, after checking that columns have the same length, batches the columns."""
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) != 1:
         raise UserError(f"{path.name}: the columns of a batch differ in length: {lengths}.")
@@ -81,7 +81,7 @@ def _writer(file: BinaryIO, table_format: TableFormat) -> Generator[Callable[[Co
             rows.writerows(zip(*(column.tolist() for column in flat.values()), strict=True))
 
         yield write
-        text.detach()  # all of it is in the file now, which stays open
+        text.detach()  # flushes it, and leaves the file open
         return
     require_extra("pyarrow", "parquet", "stage.format=parquet")
     pyarrow: Any = importlib.import_module("pyarrow")

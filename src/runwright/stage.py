@@ -1,4 +1,4 @@
-"""Stages: what a run does: train, or something with what was trained."""
+"""Stages: what a run does, i.e. train, or do something with what was trained."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -27,16 +27,16 @@ class Trained(Generic[B]):
 
     Attributes:
         config: the options of the whole run, a `Config`.
-        draws: whether pictures are wanted.
-        runtime: the device, the seed, and the directories to write to and of the training.
-        data: the data; `data.val` is what the training validated.
-        validation: all that the training validated, by name.
+        draws: whether to draw pictures.
+        runtime: the device, the seed, the directory to write to, and that of the training.
+        data: the data; `data.val` is as the training validated it.
+        validation: all validation splits, as the training validated them, by name.
         model: the model with its best weights, on the device, in evaluation mode.
         objective: the objective.
-        weights: the file that the weights are from.
-        monitor: the measure that a run returns, as it is called on any split.
-        monitored_split: the validation split that it is of in the training.
-        applying: makes the context in which the model is applied: without gradients, and in the
+        weights: the file of the weights.
+        monitor: the name of the measure that a run returns, without that of the split.
+        monitored_split: the validation split that the training monitors.
+        applying: makes the context in which to apply the model: without gradients, and in the
             precision of the run.
     """
 
@@ -57,28 +57,28 @@ def split_of(data: Data[Any, B], name: str) -> Split[B]:
     """One part of the data: `val` or `test`.
 
     Raises:
-        UserError: these data have no such part.
+        UserError: the data have no such split.
     """
     split: Split[B] | None = getattr(data, name)
     if split is None:
         raise UserError(
-            f"These data have no {name} split. If an option of the data keeps one, train with it "
-            "as well."
+            f"These data have no {name} split. If an option of the data makes one, set it for the "
+            "training too."
         )
     return split
 
 
 @settings
 class Stage(Settings, ABC, group="stage"):
-    """Interface of what a run can do; the group `stage`."""
+    """Interface of everything that a run can do; the group `stage`."""
 
     trains: ClassVar[bool] = False
-    """Whether it is the training itself."""
+    """Whether the stage is the training itself."""
 
     def check(self, data: Data[Any, Any]) -> None:
-        """Check that the data have what it takes, before the training that the stage follows.
+        """Check that the data have what the stage needs.
 
-        It is called before `run` too, where the stage is by itself.
+        It is called before the training that the stage follows, or else before `run`.
 
         Raises:
             UserError: they do not.
@@ -86,11 +86,11 @@ class Stage(Settings, ABC, group="stage"):
 
     @abstractmethod
     def run(self, trained: Trained[Any]) -> float:
-        """Do it with what was trained.
+        """Run the stage.
 
         Returns:
-            The monitored measure; NaN where nothing is measured.
+            The monitored measure; NaN if nothing is measured.
 
         Raises:
-            UserError: the data or the objective do not have what it takes.
+            UserError: the data or the objective lack something that the stage needs.
         """

@@ -1,4 +1,4 @@
-"""From the weights of a run to what its stages get, and to the pictures of its results."""
+"""What stages get, made from the weights of a run; and the pictures of its results."""
 
 import contextlib
 import logging
@@ -29,10 +29,10 @@ log = logging.getLogger(__name__)
 
 
 def weights_for(config: Config, run_dir: Path) -> Path:
-    """The file with the weights that a stage is about.
+    """The file with the weights that a stage uses.
 
     Raises:
-        UserError: there are none, or they were trained on other data or with another model.
+        UserError: there are none, or they were trained with other data or another model.
     """
     weights = find_weights(config.checkpoint.load or run_dir)
     _refuse_other_data_or_model(config, weights)
@@ -40,26 +40,26 @@ def weights_for(config: Config, run_dir: Path) -> Path:
 
 
 def training_dir(weights: Path) -> Path:
-    """The directory of the run that weights are from, or else the folder that they are in."""
+    """The directory of the run that trained these weights, or else the folder that they are in."""
     record = _record_beside(weights)
     return weights.parent if record is None else record.parent
 
 
 def trained(built: Built[Any], weights: Path) -> Trained[Any]:
-    """What a stage gets: the model with these weights, and all that belongs to it.
+    """What a stage gets: the model with these weights, and everything that belongs to it.
 
     Raises:
-        UserError: the weights are not of this model, or nothing has the name of the measure.
+        UserError: the weights do not fit the model, or there is no such measure to monitor.
     """
     load_weights(built.model, weights)
     return _with_best_weights(built, built.model, weights)
 
 
 def trained_here(training: Training[Any]) -> Trained[Any] | None:
-    """The same of a training that has just ended.
+    """What a stage gets after a training in this process: the model with its best weights.
 
     Returns:
-        None where the model is sharded, so that no process has all of it.
+        None if the model is sharded, because then no process has all of it.
     """
     best, model = training.checkpoints.best, training.step.evaluated_model
     if is_sharded(model):
@@ -112,14 +112,14 @@ def _refuse_other_data_or_model(config: Config, weights: Path) -> None:
         raise UserError(
             f"The weights in {weights} were trained with other data or another model:\n{listed}\n"
             f"Use that run's configuration, --config-dir {recorded.parent} --config-name config, "
-            "or measure them anyway with checkpoint.allow_changes=true."
+            "or use the weights anyway with checkpoint.allow_changes=true."
         )
-    log.warning("Measuring weights that were trained differently:\n%s", listed)
+    log.warning("Using weights that were trained differently:\n%s", listed)
 
 
 def _record_beside(weights: Path) -> Path | None:
-    """The `config.yaml` of the run that weights are from, if it is there."""
-    # Where a link leads to is where they were trained, unless that is a mere store of files.
+    """The `config.yaml` of the run that trained these weights, if it exists."""
+    # The target of a link is where they were trained, unless it is in a mere store of files.
     places = (weights.resolve(), weights.absolute())
     records = (place.parent.parent / "config.yaml" for place in places)
     return next((path for path in records if is_record(path)), None)
@@ -129,7 +129,7 @@ def load_weights(model: nn.Module, location: Path) -> None:
     """Load a model's weights from a file or from a run directory (its best ones).
 
     Raises:
-        UserError: there are none, or they do not fit this model; names what differs.
+        UserError: there are none, or they do not fit this model; lists what differs.
     """
     path = find_weights(location)
     load_into(model, read_weights(path), path)
@@ -137,7 +137,7 @@ def load_weights(model: nn.Module, location: Path) -> None:
 
 
 def draw_results(training: Training[Any]) -> None:
-    """Draw the learning curves, and the pictures of the best weights' validation."""
+    """Draw the learning curves, and pictures of the validation of the best weights."""
     built = training.built
     run_dir = built.runtime.run_dir
     curves = run_dir / "pictures" / "learning_curves.png"
@@ -146,7 +146,7 @@ def draw_results(training: Training[Any]) -> None:
         return
     best = training.checkpoints.best
     if not best.exists():
-        log.warning("The validation is not drawn: there are no best weights, %s.", best)
+        log.warning("The validation is not drawn: the best weights, %s, do not exist.", best)
         return
     try:
         weights = read_weights(best)
@@ -155,7 +155,7 @@ def draw_results(training: Training[Any]) -> None:
         return
     model = training.step.evaluated_model
     if is_sharded(model):  # no process has all of it
-        log.info("To draw the pictures of a sharded model's validation, run stage=validate.")
+        log.info("The model is sharded: to draw its validation, run stage=validate.")
         return
     last = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(weights)

@@ -133,9 +133,9 @@ def test_sets_of_different_sizes_are_padded() -> None:
 @pytest.mark.parametrize(
     ("offsets", "said"),
     [
-        ([0, 2, 4], "rise to the number of `values`, 5; they end at 4"),
-        ([0, 3, 2, 5], "must rise"),
-        ([1, 5], "begin with 0"),
+        ([0, 2, 4], "end with the number of `values`, 5, got 4 at the end"),
+        ([0, 3, 2, 5], "must not decrease"),
+        ([1, 5], "start with 0"),
     ],
 )
 def test_offsets_that_do_not_fit_are_refused(offsets: list[int], said: str) -> None:
@@ -174,8 +174,8 @@ def in_shares(batch: Cells) -> None:
             torch.zeros(512, 3),
             (
                 "Cells cannot be divided into examples: `pert` has 4 entries, `ctrl` has 512. "
-                "Every attribute has one entry an example, (B, …), unless it belongs to the batch "
-                "as a whole: declare that as `pert = shared()`. If there are 128 to an example, "
+                "Every attribute needs one entry per example, (B, …). If it belongs to the batch "
+                "as a whole, declare it as `pert = shared()`. If there are 128 for each example, "
                 "reshape `ctrl` to (4, 128, …)."
             ),
         ),
@@ -183,9 +183,9 @@ def in_shares(batch: Cells) -> None:
         ((torch.zeros(4), [torch.zeros(5)]), "`pert` has 4 entries, `ctrl[1][0]` has 5"),
         (np.zeros(5), "`pert` has 4 entries, `ctrl` has 5"),
         (Ragged.of([torch.zeros(2)] * 3), "`pert` has 4 entries, `ctrl` has 3"),
-        (torch.tensor(1.0), "`ctrl` has the shape ()"),
-        (["a", "b", "c", "d"], "`ctrl` is a list of str, of which it is not known"),
-        (torch.zeros(4, 2).to_sparse(), "Take runwright.SparseRows"),
+        (torch.tensor(1.0), "`ctrl` has shape ()"),
+        (["a", "b", "c", "d"], "`ctrl` is a list of str, so it is unclear"),
+        (torch.zeros(4, 2).to_sparse(), "Use runwright.SparseRows"),
     ],
     ids=["rows", "dict", "tuple", "array", "ragged", "scalar", "list", "sparse"],
 )

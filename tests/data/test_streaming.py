@@ -167,7 +167,7 @@ def test_an_exception_names_the_example_and_keeps_its_traceback(num_workers: int
     with pytest.raises(KeyError, match="no such image") as caught:
         list(dataset_split(num_workers, {17: fail}).batches(0))
     notes = "\n".join(caught.value.__notes__)
-    assert "It was raised by example 17 of NoisyDataset." in notes
+    assert "Raised by example 17 of NoisyDataset." in notes
     if num_workers:
         assert "in worker" in notes
         assert "test_streaming.py" in str(caught.value.__cause__)
@@ -287,4 +287,4 @@ def test_a_dataset_that_draws_from_elsewhere_is_noticed(
     list(one.batches(0))
     list(one.batches(1))
     assert len(caplog.records) == 1
-    assert "of Elsewhere is not the same when it is read twice" in caplog.text
+    assert "of Elsewhere is different when it is read again" in caplog.text

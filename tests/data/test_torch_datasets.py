@@ -66,7 +66,7 @@ def test_a_function_makes_a_batch_of_sets_of_different_sizes() -> None:
     for num_workers in (0, 1):
         batch = read(Listed(torch.zeros(3, 2), torch.ones(1, 2)), collate, num_workers)
         assert batch.members.lengths.tolist() == [3, 1]
-    with pytest.raises(UserError, match=r"different sizes cannot be stacked.*Ragged\.of"):
+    with pytest.raises(UserError, match=r"cannot stack examples of different sizes.*Ragged\.of"):
         read(Listed((torch.zeros(3), 0), (torch.zeros(1), 0)))
 
 
@@ -76,11 +76,11 @@ def test_a_function_makes_a_batch_of_sets_of_different_sizes() -> None:
     [
         (
             (1.0, 2, 3.0, 4),
-            "has 4 parts, and Labelled 3 attributes: image, label, weight",
+            "has 4 parts, but Labelled has 3 attributes: image, label, weight",
         ),
-        ((1.0,), "example 0 has nothing for label of Labelled"),
+        ((1.0,), "example 0 lacks label, which Labelled needs"),
         ({"image": 1.0, "lable": 1}, "example 0 has 'lable', .* Did you mean 'label'?"),
-        ((object(), 1), "No Labelled can be made of .*found <class 'object'>.*ToTensor"),
+        ((object(), 1), "Labelled cannot be made from .*found <class 'object'>.*ToTensor"),
     ],
 )
 def test_examples_that_do_not_fit_are_refused(num_workers: int, example: Any, said: str) -> None:
@@ -101,9 +101,9 @@ def stream(dataset: Any, **more: Any) -> TorchStream[SetBatch]:
 
 def test_each_kind_of_dataset_has_its_split() -> None:
     how: dict[str, Any] = {"batch_size": 8, "shuffle_seed": 0, "device": CPU}
-    with pytest.raises(UserError, match="NoisyStream is an IterableDataset.*take TorchStream"):
+    with pytest.raises(UserError, match="NoisyStream is an IterableDataset.*Use TorchStream"):
         TorchSplit(NoisyStream(), SetBatch, **how)
-    with pytest.raises(UserError, match="Endless has no length: say how many"):
+    with pytest.raises(UserError, match="Endless has no length. Say how many"):
         stream(Endless())
     assert stream(Endless(), num_examples=20).num_batches == 2
     assert len(list(stream(Endless(), num_examples=20).batches(0))) == 2
@@ -112,7 +112,7 @@ def test_each_kind_of_dataset_has_its_split() -> None:
         def __getitem__(self, index: int) -> Any:
             return index
 
-    with pytest.raises(UserError, match="Unsized has no length: define __len__"):
+    with pytest.raises(UserError, match="Unsized has no length. Define __len__"):
         TorchSplit(Unsized(), SetBatch, **how)
     how["batch_size"] = COUNT + 1
     with pytest.raises(UserError, match=f"has {COUNT} examples, fewer than one batch of 61"):
@@ -122,17 +122,20 @@ def test_each_kind_of_dataset_has_its_split() -> None:
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_a_stream_that_ends_early_says_how_much_there_was(num_workers: int) -> None:
     one = stream(NoisyStream(), num_examples=100, num_workers=num_workers)
-    with pytest.raises(UserError, match=rf"NoisyStream ended after {COUNT} examples of epoch 1"):
+    with pytest.raises(
+        UserError, match=rf"NoisyStream ended after {COUNT} of 100 examples in epoch 1"
+    ):
         list(one.batches(1))
 
 
-def test_a_stream_says_what_going_on_costs(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stream_says_what_resuming_costs(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     list(split("stream").batches(0))
     assert not caplog.records
     list(split("stream").batches(0, start=3))
     assert (
-        "NoisyStream has no example number i: reading again the 24 before batch 3." in caplog.text
+        "The examples of NoisyStream have no index: reading the 24 before batch 3 again."
+        in caplog.text
     )
 
 

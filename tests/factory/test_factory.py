@@ -115,7 +115,7 @@ def test_a_usual_member_is_made_anew_and_must_be_registered() -> None:
     assert Owner().kind == Plus()  # pyright: ignore[reportCallIssue]  # it knows no usual members
     with pytest.raises(UserError, match=r"kind_of_this_test=plsu.*Did you mean 'plus'"):
         Wrong()  # pyright: ignore[reportCallIssue]  # likewise
-    with pytest.raises(TypeError, match="a default or a usual member, not both"):
+    with pytest.raises(TypeError, match="either default=… or usual=…, not both"):
         option(default=None, usual="plus", doc="the kind")
 
 

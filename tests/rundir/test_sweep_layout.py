@@ -24,7 +24,7 @@ def test_what_no_multirun_has_written_is_named(tmp_path: Path, name: str, conten
     (problem,) = in_the_way_of_a_multirun(tmp_path)
     assert problem == (
         f"hydra.sweep.dir={tmp_path}: {name} was not written by this program, and a multirun would "
-        "write over it. Take another directory, or move that away."
+        "overwrite it. Use another directory, or move it away."
     )
 
 

@@ -83,9 +83,9 @@ def test_a_sweep_knows_which_way_is_better_on_it() -> None:
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (("val",), "what is measured on 'val' could not be told from what belongs to 'val'"),
-        (("train_more",), "on 'train_more' could not be told from what belongs to 'train'"),
-        (("far", "far_out"), "on 'far_out' could not be told from what belongs to 'far'"),
+        (("val",), "for 'val' could not be told apart from those for 'val'"),
+        (("train_more",), "for 'train_more' could not be told apart from those for 'train'"),
+        (("far", "far_out"), "for 'far_out' could not be told apart from those for 'far'"),
         (("far out",), "'far out' cannot be the name of a validation split"),
     ],
 )

@@ -1,4 +1,4 @@
-"""How a split is cut into batches, and splits over examples that are in memory."""
+"""Cutting a split into batches, and splits whose examples are in memory."""
 
 from collections.abc import Iterator
 from typing import Generic, TypeVar
@@ -14,7 +14,7 @@ B = TypeVar("B", bound=Batch)
 
 
 def epoch_order(num_examples: int, *, seed: int, epoch: int) -> torch.Tensor:
-    """The order of the examples in an epoch: a permutation, a function of (seed, epoch) alone."""
+    """The order of the examples in an epoch: a permutation that depends on (seed, epoch) alone."""
     return torch.from_numpy(np.random.default_rng([seed, epoch]).permutation(num_examples))
 
 
@@ -25,7 +25,7 @@ class Batched(Split[B], Generic[B]):
         """Divide `num_examples` into batches.
 
         Args:
-            num_examples: how many there are.
+            num_examples: number of examples.
             batch_size: examples per batch.
             shuffle_seed: reshuffles in every epoch, and drops the last, smaller batch; None
                 keeps the order and all examples.
@@ -36,8 +36,7 @@ class Batched(Split[B], Generic[B]):
         if shuffle_seed is not None and num_examples < batch_size:
             raise UserError(
                 f"The training split has {num_examples} examples, fewer than one batch of "
-                f"{batch_size}. Use a smaller batch size (such as "
-                f"dm.batch_size={num_examples})."
+                f"{batch_size}. Use a smaller batch size, e.g. dm.batch_size={num_examples}."
             )
         self.num_examples = num_examples
         self.batch_size = batch_size
@@ -80,7 +79,7 @@ class InMemory(Batched[B], Generic[B]):
         """Cut `examples`, which are already on the training device, into batches; see `Batched`.
 
         Raises:
-            UserError: they cannot be divided into examples, or do not fill one batch.
+            UserError: the attributes differ in length, or the examples do not fill one batch.
         """
         examples.check_lengths()
         super().__init__(len(examples), batch_size=batch_size, shuffle_seed=shuffle_seed)

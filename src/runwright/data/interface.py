@@ -51,7 +51,7 @@ class Batch(Part):
         return next(self.tensors()).device
 
     def tensors(self) -> "Iterator[torch.Tensor]":
-        """Every tensor in it, one after the other."""
+        """All tensors in the batch."""
         for name, _, _ in fields_of(type(self)):
             yield from tensors_in(getattr(self, name))
 
@@ -59,7 +59,7 @@ class Batch(Part):
     def select(self, index: Index) -> Self:
         import torch
 
-        # Every step does this: plain tensors by the shortest way.
+        # Every step does this, so plain tensors take the fastest way.
         at = None if isinstance(index, slice) else index
         chosen: dict[str, Any] = {}
         for name, alias, is_shared in fields_of(type(self)):
@@ -82,14 +82,14 @@ class Batch(Part):
         return self.map(lambda tensor: tensor.pin_memory())
 
     def check_lengths(self, expected: int | None = None) -> None:
-        """Make sure that every attribute has one entry an example, before examples are selected.
+        """Check that every attribute has one entry per example, before examples are selected.
 
         Args:
             expected: how many examples there should be; by default, as many as the first
                 attribute has.
 
         Raises:
-            UserError: the lengths differ; names the attributes.
+            UserError: the lengths differ; says of which attributes.
         """
         first: tuple[str, int] | None = None
         for name, length in self._lengths():
@@ -114,17 +114,17 @@ class Batch(Part):
 
 
 _ONE_EACH: Final = (
-    "Every attribute has one entry an example, (B, …), unless it belongs to the batch as a whole: "
-    "declare that as `{name} = shared()`."
+    "Every attribute needs one entry per example, (B, …). If it belongs to the batch as a whole, "
+    "declare it as `{name} = shared()`."
 )
 
 
 def _differ(owner: str, one: str, length: int, other: str, other_length: int) -> str:
-    """Says which two attributes of a batch have different lengths, and what to do."""
+    """A text on two attributes of a batch with different lengths, and what to do about it."""
     (few, fewer), (many, more) = sorted([(one, length), (other, other_length)], key=lambda x: x[1])
     reshape = ""
     if fewer and more % fewer == 0:
-        reshape = f" If there are {more // fewer} to an example, reshape `{many}` to "
+        reshape = f" If there are {more // fewer} for each example, reshape `{many}` to "
         reshape += f"({fewer}, {more // fewer}, …)."
     return (
         f"{owner} cannot be divided into examples: `{one}` has {length} entries, `{other}` has "
@@ -154,7 +154,7 @@ class Split(ABC, Generic[B_co]):
 
 
 _OTHER_COLUMNS: Final = ("train", "val", "test", "lr", "epoch", "step")
-"""What columns of `metrics.csv` begin with, beside the names of further validation splits."""
+"""What columns of `metrics.csv` start with, apart from the names of further validation splits."""
 
 
 @attrs.frozen(kw_only=True)
@@ -166,9 +166,9 @@ class Data(Generic[D_co, B_co]):
         train: the training examples, reshuffled in every epoch.
         val: the validation examples, always in the same order; None if there are none.
         test: the test examples, likewise.
-        also: further validation splits by name. What is measured on `unseen` is called
-            `unseen_loss`, `unseen_accuracy`, … as that on `val` is called `val_loss`.
-        draw_examples: writes a picture of some training examples to the path it is given.
+        also: further validation splits by name. Measures of `unseen` are called `unseen_loss`,
+            `unseen_accuracy`, …, just as those of `val` are called `val_loss`, ….
+        draw_examples: writes a picture of some training examples to the given path.
     """
 
     dims: D_co
@@ -181,37 +181,38 @@ class Data(Generic[D_co, B_co]):
     def __attrs_post_init__(self) -> None:
         for name in self.also:
             if self.val is None:
-                raise UserError(f"Data.also has '{name}', which stands beside val: give that too.")
+                raise UserError(f"Data.also has '{name}', but there is no val. Set Data.val too.")
             if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
                 raise UserError(
-                    f"Data.also: '{name}' cannot be the name of a validation split, with which "
-                    "columns of metrics.csv begin. Use letters, digits and '_', a letter first."
+                    f"Data.also: '{name}' cannot be the name of a validation split, because "
+                    "columns of metrics.csv start with it. Use a letter, then letters, digits "
+                    "and '_'."
                 )
-        # Else `a_b_loss` would be the loss of `a_b` or the measure `b_loss` of `a`.
+        # Otherwise `a_b_loss` could be the loss of `a_b` or the measure `b_loss` of `a`.
         for one, other in permutations((*_OTHER_COLUMNS, *self.also), 2):
             if one == other or other.startswith(f"{one}_"):
                 raise UserError(
-                    f"Data.also: what is measured on '{other}' could not be told from what belongs "
-                    f"to '{one}'. Give one of them another name."
+                    f"Data.also: columns of metrics.csv for '{other}' could not be told apart from "
+                    f"those for '{one}'. Give one of them another name."
                 )
 
 
 @settings
 class DataModule(Settings, ABC, Generic[D_co, B_co], group="dm"):
-    """Interface of the factories of data; the group `dm`."""
+    """Interface of data factories; the group `dm`."""
 
     default_objective: ClassVar[str | None] = None
     """The member of the group `objective` that is used unless the user chooses one."""
 
     smaller_examples: ClassVar[str] = "smaller examples"
-    """What to advise when memory runs out; names the option, if there is one."""
+    """What to suggest when memory runs out; names the option, if there is one."""
 
     @abstractmethod
     def build(self, runtime: "Runtime") -> Data[D_co, B_co]:
         """Read the data.
 
         Raises:
-            UserError: the data are missing or broken; says where it looked for them.
+            UserError: the data are missing or damaged; says where they should be.
         """
 
     def expected_dims(self) -> D_co | None:

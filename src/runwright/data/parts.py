@@ -1,4 +1,4 @@
-"""What a batch is made of: tensors, and what holds some, such as sets of different sizes.
+"""What a batch is made of: tensors, and objects that hold some, e.g. sets of different sizes.
 
 Importing this module does not load torch.
 """
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Index: TypeAlias = "torch.Tensor | slice"
-"""Which examples are taken: a slice, or integers of shape (K,)."""
+"""Which examples to select: a slice, or integers of shape (K,)."""
 
 _SHARED: Final = "runwright.shared"
 
 
 def shared(**kwargs: Any) -> Any:
-    """Declare an attribute that belongs to a batch as a whole, and not to its examples one by one.
+    """Declare an attribute that belongs to a batch as a whole, not to single examples.
 
-    It moves with the batch, and stays as it is when examples are selected:
+    It moves to the device with the batch, and is unchanged when examples are selected:
 
         @attrs.frozen(kw_only=True)
         class GraphBatch(Batch):
@@ -34,13 +34,13 @@ def shared(**kwargs: Any) -> Any:
             adjacency: Tensor = shared()  # (F, F), the same for all
 
     Args:
-        **kwargs: as for `attrs.field`, such as `default`.
+        **kwargs: passed to `attrs.field`, e.g. `default`.
     """
     return attrs.field(metadata={_SHARED: True}, **kwargs)
 
 
 class Part(ABC):
-    """An attrs class that holds tensors, and knows how to take some of its examples."""
+    """An attrs class that holds tensors and can select some of its examples."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -51,7 +51,7 @@ class Part(ABC):
         """The examples at `index`: a slice, or integers of shape (K,)."""
 
     def map(self, function: "Callable[[Tensor], Tensor]") -> Self:
-        """The same with every tensor replaced by what `function` makes of it."""
+        """A copy with `function` applied to every tensor."""
         return type(self)(
             **{
                 alias: map_tensors(getattr(self, name), function)
@@ -62,7 +62,7 @@ class Part(ABC):
 
 @cache
 def fields_of(cls: type[Any]) -> tuple[tuple[str, str, bool], ...]:
-    """The attributes of an attrs class: name, name in `__init__`, whether it is `shared()`."""
+    """The attributes of an attrs class: (name, name in `__init__`, whether it is `shared()`)."""
     return tuple(
         (field.name, field.alias or field.name, _SHARED in field.metadata)
         for field in attrs.fields(cls)
@@ -71,7 +71,7 @@ def fields_of(cls: type[Any]) -> tuple[tuple[str, str, bool], ...]:
 
 
 def map_tensors(value: Any, function: "Callable[[Tensor], Tensor]") -> Any:
-    """A value with every tensor in it replaced by what `function` makes of it."""
+    """A copy of a value with `function` applied to every tensor in it."""
     import torch
 
     if isinstance(value, torch.Tensor):
@@ -82,7 +82,7 @@ def map_tensors(value: Any, function: "Callable[[Tensor], Tensor]") -> Any:
 
 
 def select_examples(value: Any, index: Index) -> Any:
-    """Some examples of a value: of tensors, arrays, parts, and containers of them."""
+    """Select examples of a value: tensors, arrays, parts, and containers of them."""
     import numpy as np
     import torch
 
@@ -98,7 +98,7 @@ def select_examples(value: Any, index: Index) -> Any:
 
 
 def _rebuilt(value: Any, change: Callable[[Any], Any]) -> Any:
-    """A container with its members changed; anything else as it is."""
+    """A copy of a container with its members changed; anything else is returned as it is."""
     if isinstance(value, dict):
         members = cast("dict[Any, Any]", value)
         return {key: change(member) for key, member in members.items()}
@@ -112,7 +112,7 @@ def _rebuilt(value: Any, change: Callable[[Any], Any]) -> Any:
 
 
 def tensors_in(value: Any) -> "Iterator[Tensor]":
-    """Every tensor in a value."""
+    """All tensors in a value."""
     found: list[Tensor] = []
 
     def note(tensor: "Tensor") -> "Tensor":
@@ -124,23 +124,23 @@ def tensors_in(value: Any) -> "Iterator[Tensor]":
 
 
 def lengths_of(value: Any, name: str) -> Iterator[tuple[str, int]]:
-    """How many examples each tensor, array and part of a value has, by its name.
+    """The number of examples of each tensor, array and part in a value: (name, length).
 
     Raises:
-        UserError: examples of something cannot be selected.
+        UserError: examples cannot be selected from something in the value.
     """
     import numpy as np
     import torch
 
     if isinstance(value, torch.Tensor) and value.layout is not torch.strided:
         raise UserError(
-            f"`{name}` is a sparse tensor of torch's, of which it cannot select rows. Take "
-            "runwright.SparseRows, which is dense()ed on the device."
+            f"`{name}` is a sparse torch tensor, whose rows torch cannot select. Use "
+            "runwright.SparseRows, and call its dense() on the device."
         )
     if isinstance(value, torch.Tensor | np.ndarray) and value.ndim == 0:
         raise UserError(
-            f"`{name}` has the shape (), so it has no examples. Declare what belongs to a batch "
-            f"as a whole as `{name}: Tensor = shared()`."
+            f"`{name}` has shape (), so it has no entry per example. If it belongs to the batch as "
+            f"a whole, declare it as `{name}: Tensor = shared()`."
         )
     if isinstance(value, torch.Tensor | np.ndarray | Part):
         yield name, len(cast("Any", value))
@@ -152,22 +152,22 @@ def lengths_of(value: Any, name: str) -> Iterator[tuple[str, int]]:
         found = [one for i, part in enumerate(members) for one in lengths_of(part, f"{name}[{i}]")]
         if members and not found:
             raise UserError(
-                f"`{name}` is a {type(members).__name__} of {type(members[0]).__name__}, of which "
-                "it is not known whether it has one entry an example. Take a NumPy array for "
-                f"that, or declare what belongs to a batch as a whole as `{name} = shared()`."
+                f"`{name}` is a {type(members).__name__} of {type(members[0]).__name__}, so it is "
+                "unclear whether it has one entry per example. If it does, use a NumPy array; if "
+                f"it belongs to the batch as a whole, declare it as `{name} = shared()`."
             )
         yield from found
 
 
-def _one_after_another(offsets: "Tensor", index: Index) -> "tuple[Tensor | slice, Tensor]":
-    """Where the values of some examples lie that are stored one after another.
+def _select_ragged(offsets: "Tensor", index: Index) -> "tuple[Tensor | slice, Tensor]":
+    """Locate the values of some examples, which are stored one after another.
 
     Args:
-        offsets: (B + 1,), where the values of each example begin, and where the last one ends.
+        offsets: (B + 1,), where the values of each example begin, and where the last ones end.
         index: which examples.
 
     Returns:
-        Which values to take, and the offsets in what was taken.
+        Which values to select, and the offsets within the selection.
     """
     import torch
 
@@ -187,14 +187,14 @@ def _one_after_another(offsets: "Tensor", index: Index) -> "tuple[Tensor | slice
 
 
 def _check_offsets(offsets: "Tensor", values: "Tensor", owner: str) -> None:
-    if offsets.device.type != "cpu":  # it was checked on its way here; reading it would wait
+    if offsets.device.type != "cpu":  # was checked on the CPU; reading it would wait for the device
         return
     if offsets.ndim != 1 or len(offsets) == 0 or int(offsets[0]) != 0:
-        raise UserError(f"{owner}: `offsets` must be of shape (B + 1,) and begin with 0.")
+        raise UserError(f"{owner}: `offsets` must have shape (B + 1,) and start with 0.")
     if int(offsets[-1]) != len(values) or bool((offsets.diff() < 0).any()):
         raise UserError(
-            f"{owner}: `offsets` must rise to the number of `values`, {len(values)}; they end at "
-            f"{int(offsets[-1])}."
+            f"{owner}: `offsets` must not decrease, and must end with the number of `values`, "
+            f"{len(values)}, got {int(offsets[-1])} at the end."
         )
 
 
@@ -202,8 +202,8 @@ def _check_offsets(offsets: "Tensor", values: "Tensor", owner: str) -> None:
 class Ragged(Part):
     """Sets of different sizes, stored one after another.
 
-    On a GPU `select` waits for the device, which has to say how many values there are; batches
-    that are `Streamed` are selected in main memory.
+    On a GPU, `select` waits for the device to report how many values there are. Batches of a
+    `Streamed` split are selected in main memory.
 
     Attributes:
         values: (N, …), the members of all sets.
@@ -235,19 +235,19 @@ class Ragged(Part):
 
     @override
     def select(self, index: Index) -> Self:
-        where, offsets = _one_after_another(self.offsets, index)
+        where, offsets = _select_ragged(self.offsets, index)
         return type(self)(values=select_examples(self.values, where), offsets=offsets)
 
     def padded(self, length: int | None = None, fill: float = 0) -> "tuple[Tensor, Tensor]":
-        """The sets side by side.
+        """The sets as one padded tensor.
 
         Args:
-            length: L, to which every set is cut or padded; by default the size of the largest,
-                for which a GPU has to be waited.
-            fill: what stands where there is nothing.
+            length: L, to which every set is cut or padded; by default the size of the largest
+                set, which has to wait for a GPU.
+            fill: the padding.
 
         Returns:
-            (B, L, …), and a mask (B, L), true where there is something.
+            (B, L, …), and a mask (B, L) that is false in the padding.
         """
         import torch
 
@@ -266,12 +266,12 @@ class Ragged(Part):
 
 @attrs.frozen(kw_only=True)
 class SparseRows(Part):
-    """A matrix of which only what is not zero is stored, row by row (CSR).
+    """A matrix of which only the nonzero values are stored, row by row (CSR).
 
-    It travels to the device as it is, and is made dense there.
+    It is copied to the device as it is, and made dense there.
 
     Attributes:
-        values: (N,), what is not zero.
+        values: (N,), the nonzero values.
         columns: (N,), an integer type: the column of each value; no two in a row are equal.
         offsets: (B + 1,), int64: where each row begins, and where the last one ends.
         width: the number of columns.
@@ -286,13 +286,13 @@ class SparseRows(Part):
         _check_offsets(self.offsets, self.values, "SparseRows")
         if len(self.columns) != len(self.values):
             raise UserError(
-                f"SparseRows: there are {len(self.columns)} `columns` for {len(self.values)} "
-                "`values`."
+                f"SparseRows: `columns` has {len(self.columns)} entries, `values` has "
+                f"{len(self.values)}. Each value needs its column."
             )
 
     @classmethod
     def from_csr(cls, matrix: Any) -> Self:
-        """Take over a CSR matrix of SciPy's: its `data`, `indices`, `indptr` and `shape`."""
+        """Convert a SciPy CSR matrix, by its `data`, `indices`, `indptr` and `shape`."""
         import numpy as np
         import torch
 
@@ -309,7 +309,7 @@ class SparseRows(Part):
 
     @override
     def select(self, index: Index) -> Self:
-        where, offsets = _one_after_another(self.offsets, index)
+        where, offsets = _select_ragged(self.offsets, index)
         return type(self)(
             values=select_examples(self.values, where),
             columns=select_examples(self.columns, where),
@@ -318,7 +318,7 @@ class SparseRows(Part):
         )
 
     def dense(self) -> "Tensor":
-        """(B, width), with the zeros."""
+        """The dense matrix, (B, width)."""
         import torch
 
         rows = torch.repeat_interleave(self.offsets.diff(), output_size=len(self.values))

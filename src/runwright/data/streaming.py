@@ -1,4 +1,4 @@
-"""Splits that are gathered batch by batch while the training goes on."""
+"""Splits that are gathered batch by batch during the training."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -18,10 +18,10 @@ B = TypeVar("B", bound=Batch)
 
 Gather: TypeAlias = Callable[[torch.Tensor, int], B]
 
-# How many batches are gathered before they are asked for, by a thread or by each process.
+# How many batches a thread, or each process, gathers in advance.
 _AHEAD: Final = 2
 
-# Seconds that a worker gets to finish what is no longer wanted.
+# Seconds that workers get to finish batches that are no longer needed.
 _PATIENCE: Final = 10.0
 
 
@@ -30,12 +30,12 @@ class Streamed(Batched[B], ABC, Generic[B]):
 
     A subclass defines `gather`. While one batch is trained on, the next ones are gathered: by a
     thread, or by `num_workers` processes, which are started in the first epoch and kept. What is
-    gathered is a function of the plan of the epoch, `order(epoch)`, so the batches are the same
-    for any number of processes and wherever a run goes on.
+    gathered depends only on the plan of the epoch, `order(epoch)`, so the batches are the same for
+    any number of processes and wherever a run resumes.
 
     Attributes:
-        in_turns: whether `gather` changes what the training uses too, such as the global random
-            generators, so that without workers it must not run at the same time.
+        in_turns: whether `gather` changes something that the training uses too, such as the global
+            random generators, so that without workers the two must take turns.
     """
 
     in_turns: bool = False
@@ -52,11 +52,11 @@ class Streamed(Batched[B], ABC, Generic[B]):
         """Divide `num_examples` into batches; see `Batched`.
 
         Args:
-            num_examples: how many there are.
-            batch_size: examples a batch.
-            shuffle_seed: what the order of each epoch depends on, or None to keep it.
-            device: where the batches are wanted.
-            num_workers: processes that gather; 0 is a thread of this one.
+            num_examples: number of examples.
+            batch_size: examples per batch.
+            shuffle_seed: seeds the order of each epoch; None keeps the order.
+            device: the training device.
+            num_workers: number of processes that gather; 0 uses a thread of this process.
 
         Raises:
             UserError: shuffled examples do not fill one batch.
@@ -70,8 +70,8 @@ class Streamed(Batched[B], ABC, Generic[B]):
     def gather(self, positions: torch.Tensor, epoch: int) -> B:
         """Gather a batch in main memory.
 
-        It runs in another thread or process. What it draws must come from a generator of its own,
-        such as `numpy.random.default_rng([seed, epoch, position])`.
+        It runs in another thread or process, so random numbers must come from a generator of its
+        own, such as `numpy.random.default_rng([seed, epoch, position])`.
 
         Args:
             positions: (B,), int64, a part of `order(epoch)`.
@@ -79,11 +79,11 @@ class Streamed(Batched[B], ABC, Generic[B]):
         """
 
     def on_device(self, batch: B) -> B:
-        """What is left to do with a batch on the training device, such as to normalise it."""
+        """Process a batch on the training device, e.g. normalise it; does nothing by default."""
         return batch
 
     def empty(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
-        """A tensor for `gather` to fill, where the copy to the device is fastest from."""
+        """A tensor for `gather` to fill, in the memory that copies to the device fastest."""
         return torch.empty(tuple(shape), dtype=dtype, pin_memory=self._pins)
 
     @override
@@ -95,27 +95,27 @@ class Streamed(Batched[B], ABC, Generic[B]):
             yield self.on_device(batch.to(self.device))
 
     def look_at(self, batch: B, positions: torch.Tensor, epoch: int, gather: Gather[B]) -> None:
-        """Look at the first batch of a pass, for all are made in the same way.
+        """Check the first batch of a pass; the others are made in the same way.
 
         Args:
-            batch: what was gathered.
-            positions: (B,), what was asked for.
+            batch: the batch.
+            positions: (B,), the positions of its examples.
             epoch: the number of the epoch.
-            gather: gathers more, where this batch was gathered.
+            gather: gathers more batches, in the same process as this one.
 
         Raises:
-            UserError: it is no batch of these examples.
+            UserError: the attributes do not have one entry per example.
         """
         del epoch, gather
         batch.check_lengths(len(positions))
 
     def _in_turns(self, requests: Iterable[torch.Tensor], epoch: int) -> Iterator[B]:
-        """Gather batches when they are asked for."""
+        """Gather each batch when it is needed."""
         for number, positions in enumerate(requests):
             yield self._gathered(self.gather, positions, epoch, is_first=number == 0)
 
     def _ahead(self, requests: Iterable[torch.Tensor], epoch: int) -> Iterator[B]:
-        """Gather the next batches while one is used, in order."""
+        """Gather the next batches, in order, while one is used."""
         workers = self._started_workers()
         gather, count = (self.gather, 1) if workers is None else (workers.gather, workers.count)
         threads = ThreadPoolExecutor(count, thread_name_prefix="batches")
@@ -132,7 +132,7 @@ class Streamed(Batched[B], ABC, Generic[B]):
                 yield ahead.popleft().result()
         except Exception:
             if workers is not None:
-                workers.close()  # whoever tries again gets new ones
+                workers.close()  # another try starts new ones
             raise
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
@@ -159,7 +159,7 @@ class Streamed(Batched[B], ABC, Generic[B]):
         if not self.num_workers:
             return None
         if self.workers is None or self.workers.is_closed:
-            theirs = copy.copy(self)  # a worker has no device, and no workers
+            theirs = copy.copy(self)  # workers gather on the CPU, and have no workers themselves
             theirs.device, theirs.workers = torch.device("cpu"), None
             self.workers = Workers(theirs.gather, self.num_workers)
         return self.workers

@@ -1,4 +1,4 @@
-"""Datasets of torch's as splits: their order and all that they draw can be had again exactly."""
+"""torch datasets as splits whose order and random draws can be reproduced exactly."""
 
 import logging
 from abc import abstractmethod
@@ -30,22 +30,23 @@ log = logging.getLogger(__name__)
 B = TypeVar("B", bound=Batch)
 
 Collate: TypeAlias = type[B] | Callable[[list[Any]], B]
-"""What makes a batch of examples: the class of the batch, or a function."""
+"""What makes a batch from examples: the class of the batch, or a function."""
 
 
-_NOT_THE_SAME: Final = (
-    "Example %d of %s is not the same when it is read twice: it draws from another generator than "
-    "the global ones of torch, NumPy and Python, which are seeded for every example, or changes "
-    "what it reads. So a run that is killed will not go on exactly, and workers change the batches."
+_NOT_REPRODUCIBLE: Final = (
+    "Example %d of %s is different when it is read again. Either the dataset uses a random "
+    "generator other than the global ones of torch, NumPy and Python, which are seeded for every "
+    "example, or it changes what it reads. So a killed run will not resume exactly, and the number "
+    "of workers changes the batches."
 )
 
 
 class _FromDataset(Streamed[B], Generic[B]):
-    """What is common to both kinds of datasets: draws from global generators, and collating.
+    """What both kinds of datasets have in common: global random generators, and collating.
 
-    Transforms draw from the global generators of Python, NumPy and torch. Here they find them as a
-    function of what is read, and the training finds its own unchanged. That needs a thread's time
-    for itself: without workers, batches are gathered while the training waits.
+    Transforms draw from the global generators of Python, NumPy and torch. These are seeded by what
+    is read, and restored for the training. So the two must not run at the same time: without
+    workers, batches are gathered while the training waits.
     """
 
     in_turns = True
@@ -56,7 +57,7 @@ class _FromDataset(Streamed[B], Generic[B]):
 
     @property
     def seed(self) -> int:
-        """What the draws depend on; the same for all runs where the order is kept."""
+        """Seeds the random draws; the same for all runs if the order is kept."""
         return self.shuffle_seed if self.shuffle_seed is not None else 0
 
     @override
@@ -67,17 +68,17 @@ class _FromDataset(Streamed[B], Generic[B]):
 
     @abstractmethod
     def read(self, positions: torch.Tensor, epoch: int) -> list[Any]:
-        """The examples at these positions; may leave the global generators as it likes."""
+        """The examples at these positions; may change the global generators."""
 
 
 class TorchSplit(_FromDataset[B], Generic[B]):
     """A map-style torch `Dataset` as a split: `dataset[i]` is an example, transforms included.
 
-    The order of the examples is a function of (seed, epoch), and whatever `dataset[i]` draws from
-    the global generators of torch, NumPy or Python (on the CPU) is one of (seed, epoch, i). So the
-    batches are the same with any number of workers, and a run that was killed goes on exactly,
-    without reading what came before. Without a seed every epoch has the same order and draws. What
-    a dataset draws from a generator of its own, or changes in itself, is not under control.
+    The order of the examples depends on (seed, epoch) alone, and whatever `dataset[i]` draws from
+    the global generators of torch, NumPy or Python (on the CPU) on (seed, epoch, i). So the batches
+    are the same with any number of workers, and a killed run resumes exactly, without reading
+    earlier examples again. Without a seed, every epoch has the same order and draws. A dataset that
+    has a generator of its own, or changes itself, is not reproducible.
     """
 
     def __init__(
@@ -93,26 +94,26 @@ class TorchSplit(_FromDataset[B], Generic[B]):
         """Cut a dataset into batches.
 
         Args:
-            dataset: has a length, and gives an example for each index.
-            collate: the class of the batch, whose attributes are those of an example: by name if
-                it is a dictionary, in order if it is a tuple. Or a function that makes a batch of a
-                list of examples.
-            batch_size: examples a batch.
-            shuffle_seed: shuffles anew in every epoch, and drops the last, smaller batch; None
-                keeps the order and all examples.
-            device: where the batches are wanted.
-            num_workers: processes that read examples; 0 reads while the training waits.
+            dataset: has a length, and an example for each index.
+            collate: the class of the batch, whose attributes are the parts of an example: by name
+                if it is a dictionary, in order if it is a tuple. Or a function that makes a batch
+                from a list of examples.
+            batch_size: examples per batch.
+            shuffle_seed: reshuffles in every epoch, and drops the last, smaller batch; None keeps
+                the order and all examples.
+            device: the training device.
+            num_workers: number of processes that read examples; 0 reads while the training waits.
 
         Raises:
             UserError: the dataset has no length, or does not fill one batch.
         """
         if isinstance(dataset, IterableDataset):
             raise UserError(
-                f"{type(dataset).__name__} is an IterableDataset, which has no example number i: "
-                "take TorchStream, which reads it in its own order."
+                f"{type(dataset).__name__} is an IterableDataset, whose examples have no index. "
+                "Use TorchStream, which reads them in the dataset's own order."
             )
         if not isinstance(dataset, Sized):
-            raise UserError(f"{type(dataset).__name__} has no length: define __len__.")
+            raise UserError(f"{type(dataset).__name__} has no length. Define __len__.")
         super().__init__(
             collate,
             len(dataset),
@@ -132,9 +133,7 @@ class TorchSplit(_FromDataset[B], Generic[B]):
             try:
                 examples.append(self.dataset[index])
             except Exception as error:
-                error.add_note(
-                    f"It was raised by example {index} of {type(self.dataset).__name__}."
-                )
+                error.add_note(f"Raised by example {index} of {type(self.dataset).__name__}.")
                 raise
         return examples
 
@@ -146,7 +145,7 @@ class TorchSplit(_FromDataset[B], Generic[B]):
         self._is_compared = True
         once, again = (gather(positions[:1], epoch) for _ in range(2))
         if not _are_equal(once, again):
-            log.warning(_NOT_THE_SAME, int(positions[0]), type(self.dataset).__name__)
+            log.warning(_NOT_REPRODUCIBLE, int(positions[0]), type(self.dataset).__name__)
 
 
 @attrs.define
@@ -162,13 +161,13 @@ class _Reading:
 class TorchStream(_FromDataset[B], Generic[B]):
     """A torch `IterableDataset` as a split, read in its own order by one process.
 
-    What can be promised is less than for `TorchSplit`, because such a dataset has no example number
-    i. It is iterated anew in every epoch, with the global generators of torch, NumPy and Python
-    seeded by (seed, epoch) before, and with `dataset.set_epoch(epoch)` if there is one. If what it
-    yields then depends on nothing else, the batches are the same with or without a worker, and a
-    run that was killed goes on exactly; but it first reads again what the epoch had before. Several
-    processes that train together each read all of it, and keep their shares of every batch. A
-    dataset that shards itself, by worker or by rank, finds one worker and must be told one rank.
+    It promises less than `TorchSplit`, because the examples of such a dataset have no index. The
+    dataset is iterated anew in every epoch, after the global generators of torch, NumPy and Python
+    were seeded by (seed, epoch) and `dataset.set_epoch(epoch)` was called, if it exists. If what it
+    yields depends on nothing else, the batches are the same with or without a worker, and a killed
+    run resumes exactly, but first reads the earlier examples of the epoch again. Several processes
+    that train together each read everything, and keep their shares of every batch. A dataset that
+    shards itself by worker sees a single worker; one that shards by rank must be given one rank.
     """
 
     def __init__(
@@ -187,22 +186,22 @@ class TorchStream(_FromDataset[B], Generic[B]):
         Args:
             dataset: yields the examples of an epoch.
             collate: as for `TorchSplit`.
-            batch_size: examples a batch.
-            shuffle_seed: seeds what the dataset draws, anew in every epoch, and drops the last,
+            batch_size: examples per batch.
+            shuffle_seed: seeds the dataset's random draws in every epoch, and drops the last,
                 smaller batch; None seeds every epoch alike. The order is the dataset's own.
-            device: where the batches are wanted.
-            num_examples: how many of them are an epoch; by default the length of the dataset.
-            num_workers: 0 reads while the training waits; any more is one process, which reads
-                ahead.
+            device: the training device.
+            num_examples: number of examples in an epoch; by default the length of the dataset.
+            num_workers: 0 reads while the training waits; any other number means one process,
+                which reads ahead.
 
         Raises:
-            UserError: it is not known how many examples there are, or they do not fill one batch.
+            UserError: the number of examples is unknown, or they do not fill one batch.
         """
         if num_examples is None:
             if not isinstance(dataset, Sized):
                 raise UserError(
-                    f"{type(dataset).__name__} has no length: say how many of its examples are an "
-                    "epoch, TorchStream(…, num_examples=…)."
+                    f"{type(dataset).__name__} has no length. Say how many examples an epoch has: "
+                    "TorchStream(…, num_examples=…)."
                 )
             num_examples = len(dataset)
         super().__init__(
@@ -224,7 +223,7 @@ class TorchStream(_FromDataset[B], Generic[B]):
     def batches(self, epoch: int, start: int = 0) -> Iterator[B]:
         if start:
             log.info(
-                "%s has no example number i: reading again the %d before batch %d.",
+                "The examples of %s have no index: reading the %d before batch %d again.",
                 *(type(self.dataset).__name__, start * self.batch_size, start),
             )
         return super().batches(epoch, start)
@@ -237,8 +236,8 @@ class TorchStream(_FromDataset[B], Generic[B]):
             reading = self._begin(epoch)
         else:
             restore_generators(reading.generators)
-        self._reading = None  # unless it comes to its end
-        while reading.position < first:  # read before, or another process's share
+        self._reading = None  # in case reading fails
+        while reading.position < first:  # trained on before, or another process's share
             self._next(reading)
         examples = [self._next(reading) for _ in range(end - first)]
         reading.generators = generator_states()
@@ -256,9 +255,9 @@ class TorchStream(_FromDataset[B], Generic[B]):
             example = next(reading.examples)
         except StopIteration:
             raise UserError(
-                f"{type(self.dataset).__name__} ended after {reading.position} examples of epoch "
-                f"{reading.epoch}, of {self.num_examples}. Say how many there are in every epoch, "
-                f"TorchStream(…, num_examples={reading.position})."
+                f"{type(self.dataset).__name__} ended after {reading.position} of "
+                f"{self.num_examples} examples in epoch {reading.epoch}. Give a number that every "
+                f"epoch has: TorchStream(…, num_examples={reading.position})."
             ) from None
         reading.position += 1
         return example
@@ -272,7 +271,7 @@ class _KnowsEpochs(Protocol):
 
 
 def collated(examples: list[Any], collate: Collate[B], positions: torch.Tensor) -> B:
-    """A batch of examples.
+    """Make a batch from examples.
 
     Raises:
         UserError: they do not fit the class of the batch, or each other.
@@ -290,14 +289,14 @@ def collated(examples: list[Any], collate: Collate[B], positions: torch.Tensor) 
         for name in columns:
             if name not in attributes:
                 raise UserError(
-                    f"{which} has '{name}', which {owner} has not. {did_you_mean(name, attributes)}"
+                    f"{which} has '{name}', but {owner} does not. {did_you_mean(name, attributes)}"
                 )
         values = dict(columns)
     elif isinstance(columns, tuple | list):
         columns = cast("Sequence[Any]", columns)
         if len(columns) > len(attributes):
             raise UserError(
-                f"{which} has {len(columns)} parts, and {owner} {len(attributes)} attributes: "
+                f"{which} has {len(columns)} parts, but {owner} has {len(attributes)} attributes: "
                 f"{', '.join(attributes)}. {_WRITE_ONE}"
             )
         values = dict(zip(attributes, columns, strict=False))
@@ -309,31 +308,30 @@ def collated(examples: list[Any], collate: Collate[B], positions: torch.Tensor) 
         needed = [f.alias for f in attrs.fields(collate) if f.init and f.default is attrs.NOTHING]
         if missing := [name for name in needed if name not in values]:
             raise UserError(
-                f"{which} has nothing for {', '.join(missing)} of {owner}. {_WRITE_ONE}"
+                f"{which} lacks {', '.join(missing)}, which {owner} needs. {_WRITE_ONE}"
             ) from error
         raise
 
 
-_WRITE_ONE: Final = "Or give TorchSplit a function that makes a batch of a list of examples."
+_WRITE_ONE: Final = "Or give TorchSplit a function that makes a batch from a list of examples."
 
 
 def _cannot_collate(error: Exception, owner: str) -> str:
-    said = str(error).splitlines()[0].removeprefix("default_collate: ").rstrip(".")
-    if "equal size" in said:
+    reason = str(error).splitlines()[0].removeprefix("default_collate: ").rstrip(".")
+    if "equal size" in reason:
         return (
-            f"Examples of different sizes cannot be stacked to one tensor of {owner} ({said}). "
-            "Bring them to one size, or give TorchSplit a function that makes a batch of a list of "
+            f"{owner} cannot stack examples of different sizes into one tensor ({reason}). Bring "
+            "them to one size, or give TorchSplit a function that makes a batch from a list of "
             "examples, with Ragged.of([…])."
         )
     return (
-        f"No {owner} can be made of these examples ({said}). Let the dataset return "
-        "tensors, arrays or numbers, e.g. by a transform such as torchvision's ToTensor. "
-        f"{_WRITE_ONE}"
+        f"{owner} cannot be made from these examples ({reason}). Let the dataset return tensors, "
+        f"arrays or numbers, e.g. with a transform such as torchvision's ToTensor. {_WRITE_ONE}"
     )
 
 
 def _are_equal(once: Batch, again: Batch) -> bool:
-    """Whether all tensors of two batches are equal, NaN where there is NaN."""
+    """Whether all tensors of two batches are equal, NaN counting as equal to NaN."""
     pairs = zip(once.tensors(), again.tensors(), strict=True)
     return all(
         one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())

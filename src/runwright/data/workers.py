@@ -1,4 +1,4 @@
-"""Processes that gather batches beside the training, started once and kept."""
+"""Processes that gather batches during the training, started once and kept."""
 
 import atexit
 import contextlib
@@ -29,10 +29,10 @@ from runwright.errors import RunError
 
 B = TypeVar("B", bound=Batch)
 
-# A fork costs milliseconds. macOS's own libraries do not bear it.
+# A fork takes milliseconds. The system libraries of macOS do not support it.
 _CONTEXT: Final = torch_multiprocessing.get_context("fork" if sys.platform == "linux" else None)
 
-# What is meant for the training: after it, or when it is gone, the workers end by themselves.
+# Signals meant for the training. When it ends or is killed, the workers end by themselves.
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
 _DIED: Final = (
@@ -40,17 +40,16 @@ _DIED: Final = (
     "the examples {examples}. {advice}"
 )
 _ADVICE: Final = {
-    signal.SIGKILL: "The system does so when memory runs out: use fewer workers (dm.num_workers), "
-    "or a smaller batch size of the data (dm.batch_size).",
-    signal.SIGBUS: "Batches travel in shared memory, of which there is too little: make /dev/shm "
-    "larger (docker run --shm-size=8g), or use fewer workers (dm.num_workers).",
+    signal.SIGKILL: "The system does this when memory runs out. Use fewer workers "
+    "(dm.num_workers) or a smaller batch size (dm.batch_size).",
+    signal.SIGBUS: "Workers pass batches in shared memory, and there is too little of it. Make "
+    "/dev/shm larger (docker run --shm-size=8g), or use fewer workers (dm.num_workers).",
 }
-_LOOK_FOR_IT: Final = (
-    "With dm.num_workers=0 the batches are gathered in the training's own process, where it can "
-    "be looked for."
+_DEBUG: Final = (
+    "To find the cause, set dm.num_workers=0: then the training process gathers the batches itself."
 )
 
-# What fits into the buffer of a pipe.
+# Bytes that fit into the buffer of a pipe.
 _SMALL: Final = 2**16
 _IN_NUMPY: Final = frozenset(
     {
@@ -63,21 +62,21 @@ _started: "weakref.WeakSet[Workers[Batch]]" = weakref.WeakSet()
 
 
 class Workers(Generic[B]):
-    """Processes that each gather one batch at a time, for whichever thread asks.
+    """Processes that each gather one batch at a time, for any thread.
 
-    They end with this object, with the program, and when the program is killed.
+    They end with this object and with the program, even if it is killed.
     """
 
     def __init__(self, gather: Callable[[torch.Tensor, int], B], count: int) -> None:
-        """Start `count` processes, of which each calls `gather(positions, epoch)`.
+        """Start `count` processes that call `gather(positions, epoch)`.
 
         Call it in the main thread: where processes are forked, they are copies of this one.
         """
         self.count = count
         self.is_closed = False
-        with _signals_held_back(), warnings.catch_warnings():
-            # Python ≥ 3.12 warns of a fork beside threads, whose locks the copy might wait for. The
-            # copy does nothing but gather; torch's own loader relies on the same.
+        with _blocking_signals(), warnings.catch_warnings():
+            # Python ≥ 3.12 warns about forking while threads run, whose locks the copy might wait
+            # for. The copy only gathers; torch's own loader relies on the same.
             warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork")
             self._workers = [_Worker(gather, number) for number in range(1, count + 1)]
         self._free: SimpleQueue[_Worker[B]] = SimpleQueue()
@@ -91,7 +90,7 @@ class Workers(Generic[B]):
 
         Raises:
             RunError: the worker was killed, or crashed.
-            Exception: whatever `gather` raised there.
+            Exception: whatever `gather` raised in the worker.
         """
         worker = self._free.get()
         try:
@@ -101,26 +100,26 @@ class Workers(Generic[B]):
         finally:
             self._free.put(worker)
         if isinstance(answer, _Failure):
-            answer.error.add_note(f"It was raised in worker {worker.number} of {self.count}.")
+            answer.error.add_note(f"Raised in worker {worker.number} of {self.count}.")
             raise answer.error from _InWorkerError(answer.traceback)
         return answer
 
     def close(self) -> None:
-        """End the processes, whatever they do."""
+        """Kill the processes, whatever they are doing."""
         self.is_closed = True
         self._finalizer()
 
 
 @attrs.frozen
 class _Failure:
-    """What went wrong in a worker."""
+    """An exception that was raised in a worker."""
 
     error: Exception
     traceback: str
 
 
 class _InWorkerError(Exception):
-    """Shows where in a worker an exception came from."""
+    """Shows the traceback of an exception in a worker."""
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
@@ -144,7 +143,7 @@ def _packed(batch: Batch) -> bytes:
 
 
 class _Worker(Generic[B]):
-    """One process, and the way to it."""
+    """One process, and the connection to it."""
 
     def __init__(self, gather: Callable[[torch.Tensor, int], B], number: int) -> None:
         self.number = number
@@ -153,7 +152,7 @@ class _Worker(Generic[B]):
             target=_serve, args=(gather, theirs), name=f"batches-{number}", daemon=True
         )
         self.process.start()
-        theirs.close()  # so that this side hears when that one is gone
+        theirs.close()  # so that `recv` fails when the worker is gone
 
     def ask(self, positions: torch.Tensor, epoch: int) -> B | _Failure:
         self._connection.send((positions.numpy(), epoch))
@@ -163,32 +162,32 @@ class _Worker(Generic[B]):
         """A sentence on how the process ended."""
         self.process.join(5)
         code = self.process.exitcode
-        how, advice = f"ended with status {code}", _LOOK_FOR_IT
+        how, advice = f"ended with status {code}", _DEBUG
         if code is not None and code < 0:
             how = f"was killed by {signal.Signals(-code).name}"
-            advice = _ADVICE.get(signal.Signals(-code), _LOOK_FOR_IT)
+            advice = _ADVICE.get(signal.Signals(-code), _DEBUG)
         return _DIED.format(
             number=self.number,
             count=count,
             pid=self.process.pid,
             how=how,
-            examples=some_of(positions),
+            examples=first_few(positions),
             advice=advice,
         )
 
 
-def some_of(positions: torch.Tensor) -> str:
+def first_few(positions: torch.Tensor) -> str:
     """The first few positions, as text: "3, 17, 5, …"."""
     few = ", ".join(str(int(position)) for position in positions.flatten()[:5])
     return f"{few}, …" if positions.numel() > 5 else few
 
 
 def _serve(gather: Callable[[torch.Tensor, int], Batch], connection: Connection) -> None:
-    """Gather what is asked for until nobody asks any more."""
+    """Gather what is requested until the connection is closed."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-    threading.Thread(target=_end_with_the_program, daemon=True).start()
+    threading.Thread(target=_exit_with_the_program, daemon=True).start()
     torch.set_num_threads(1)
     while True:
         try:
@@ -198,12 +197,12 @@ def _serve(gather: Callable[[torch.Tensor, int], Batch], connection: Connection)
         try:
             batch = gather(torch.from_numpy(positions), epoch).map(_owned)
             connection.send_bytes(_packed(batch))
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is raised where it was asked for
+        except Exception as error:  # noqa: BLE001  # any error is raised again by `Workers.gather`
             connection.send(_failure(error))
 
 
 def _owned(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor that is no part of a larger one, for all of that would be moved to shared memory."""
+    """A tensor with memory of its own: all of a larger one would be moved to shared memory."""
     is_part = tensor.untyped_storage().nbytes() != tensor.nbytes
     return tensor.clone() if is_part else tensor
 
@@ -212,13 +211,13 @@ def _failure(error: Exception) -> _Failure:
     text = traceback.format_exc()
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:  # noqa: BLE001  # one that cannot travel
+    except Exception:  # noqa: BLE001  # one that cannot be sent
         error = RuntimeError(f"{type(error).__name__}: {error}")
     return _Failure(error, text)
 
 
-def _end_with_the_program() -> NoReturn:
-    """End this worker at once when the program is gone, also when it was killed."""
+def _exit_with_the_program() -> NoReturn:
+    """End this worker as soon as the program has ended, even if it was killed."""
     program = multiprocessing.parent_process()
     assert program is not None
     wait([program.sentinel])
@@ -226,8 +225,8 @@ def _end_with_the_program() -> NoReturn:
 
 
 @contextlib.contextmanager
-def _signals_held_back() -> Generator[None]:
-    """Let signals wait until a new process no longer handles them as this one does."""
+def _blocking_signals() -> Generator[None]:
+    """Block signals until a new process no longer handles them as this one does."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
@@ -237,12 +236,12 @@ def _signals_held_back() -> Generator[None]:
 
 def _kill(processes: list[BaseProcess]) -> None:
     for process in processes:
-        process.kill()  # they hold nothing that would have to be saved
+        process.kill()  # they have nothing to save
     for process in processes:
         process.join()
 
 
-@atexit.register  # later than multiprocessing's own, so it comes first: that one waits for them
+@atexit.register  # after multiprocessing's own, so it runs first: that one would wait for workers
 def _close_all() -> None:
     for workers in list(_started):
         workers.close()

@@ -1,4 +1,4 @@
-"""What a factory is: options, what holds them, and the register of what can be chosen.
+"""Factories: options, the classes that hold them, and the register of what can be chosen.
 
 A factory is a frozen dataclass: its fields are everything a user may choose, and its `build(...)`
 takes what is only known at run time and returns the real thing:
@@ -12,8 +12,8 @@ takes what is only known at run time and returns the real thing:
         def build(self, dims: ImageDims) -> nn.Module: ...
 
 `@factory(name)` makes the frozen dataclass, enforces the rules (documented, keyword-only, a
-`build`), and registers it under the group of its base class: the class above is `model=mlp`.
-`@settings` does the same for options that are not a choice of a group (`opt`, `training`, …).
+`build`), and registers it in the group of its base class: the class above is `model=mlp`.
+`@settings` makes one of options that do not belong to a group (`opt`, `training`, …).
 """
 
 from runwright.factory.option import Option as Option

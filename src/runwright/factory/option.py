@@ -1,4 +1,4 @@
-"""What is declared about an option: its description, bounds, and usual member."""
+"""The declaration of an option: its description, bounds, and usual member."""
 
 import dataclasses
 import math
@@ -16,7 +16,7 @@ _MAX_INT: Final = 2**63 - 1
 
 @attrs.frozen(kw_only=True)
 class Option:
-    """What is declared about an option besides its type and default."""
+    """The declaration of an option, apart from its type and default; see `option`."""
 
     doc: str
     ge: float | None = None
@@ -29,12 +29,12 @@ class Option:
 
     @property
     def bounds(self) -> str:
-        """The bounds as people write them: "≥ 0, < 1"; empty when there are none."""
+        """The bounds as text, e.g. "≥ 0, < 1"; empty if there are none."""
         limits = (("≥", self.ge), (">", self.gt), ("≤", self.le), ("<", self.lt))
         return ", ".join(f"{sign} {_written(limit)}" for sign, limit in limits if limit is not None)
 
     def written_type(self, hint: Any) -> str:
-        """The type and the bounds as people write them: "int ≥ 1", "path", "GELU | RELU | null"."""
+        """The type and the bounds as text, e.g. "int ≥ 1", "path", "GELU | RELU | null"."""
         if self.choices is not None:
             return " | ".join(self.choices)
         text = hints.written(hint)
@@ -69,7 +69,7 @@ class Option:
         )
 
     def _fits(self, value: float) -> bool:
-        """Whether torch and NumPy can hold it; a larger bound means that it is not for them."""
+        """Whether torch and NumPy can hold it; a larger bound means that they need not."""
         return not isinstance(value, int) or abs(value) <= max(_MAX_INT, self.le or 0)
 
     def _first_problem(self, values: Iterable[object]) -> str | None:
@@ -96,23 +96,22 @@ def option(
 
     Args:
         doc: a one-line description, with the unit; `--help` shows it.
-        default: the value if nothing is chosen; without one the option must be given. A list or
-            dictionary is copied for every instance.
+        default: the default value; without one, the option must be given. A list or dictionary is
+            copied for every instance.
         ge: the smallest value allowed; bounds also apply to every number in a list or dictionary.
         gt: what the value must be greater than.
         le: the largest value allowed.
         lt: what the value must be less than.
         choices: the strings that are allowed, where the type cannot say so.
-        harmless: whether it changes how or where a run is made, but not what it computes; a run
-            may be resumed with another value.
-        usual: for an option that takes a member of a group: the name of the one that is taken
-            unless another is chosen.
+        harmless: whether it affects only how or where a run is computed, not the result, so that a
+            run may be resumed with another value.
+        usual: for an option that takes a member of a group: the name of the default member.
 
     Raises:
         TypeError: `doc` is empty, or there are both a default and a usual member.
     """
     if not doc.strip():
-        raise TypeError("option(doc=…) must say in one line what the option is.")
+        raise TypeError("option(doc=…) must describe the option in one line.")
     described = Option(
         doc=" ".join(doc.split()),
         ge=ge,
@@ -126,7 +125,7 @@ def option(
     metadata = {_METADATA_KEY: described}
     if usual is not None:
         if default is not dataclasses.MISSING:
-            raise TypeError("option(…) takes a default or a usual member, not both.")
+            raise TypeError("option(…) takes either default=… or usual=…, not both.")
         return dataclasses.field(default_factory=UsualMember(usual), metadata=metadata)
     if isinstance(default, list | dict):
         template: Any = default  # pyright: ignore[reportUnknownVariableType]  # any container
@@ -137,11 +136,11 @@ def option(
 
 
 class UsualMember:
-    """Makes the usual member of the group that an option takes, with its own defaults.
+    """Makes the usual member of an option's group, with its own defaults.
 
     Attributes:
         name: the name of the member.
-        make: what makes it; the decorator of the class whose option this is sets it.
+        make: makes it; set by the decorator of the class that has the option.
     """
 
     def __init__(self, name: str) -> None:
@@ -149,17 +148,17 @@ class UsualMember:
         self.make: Callable[[], Any] | None = None
 
     def __call__(self) -> Any:
-        """A new one.
+        """Make one.
 
         Raises:
             UserError: there is no such member.
         """
-        assert self.make is not None, "the decorator of the class says whose it is"
+        assert self.make is not None, "set by the decorator of the class"
         return self.make()
 
 
 def full_key(key: str, name: str) -> str:
-    """The full key of the option `name` under `key`, which is "" at the top level."""
+    """The full key of the option `name` below `key`, which is "" at the top level."""
     return f"{key}.{name}" if key else name
 
 

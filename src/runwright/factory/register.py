@@ -31,15 +31,15 @@ CONFIG_GROUPS: Final[dict[str, dict[str, type[Settings]]]] = {}
 _NO_DOC = (
     "{cls}.{field} has no description. Declare it as `{field}: … = option(default=…, doc='…')`."
 )
-_NO_CLASS_DOC = "{cls} has no docstring. Its first line is what `--help` shows for it."
+_NO_CLASS_DOC = "{cls} has no docstring. `--help` shows the first line of it."
 _NO_BUILD = "{cls} is a factory but leaves {missing} abstract. Define it, or use @settings."
 _NO_GROUP = (
     "{cls} does not inherit from a group's interface. Derive it from DataModule, ModelFactory, "
     "ObjectiveFactory, or from an interface of your own: `class MyKind(Settings, group='kind')`."
 )
 _COLLISION = (
-    "{cls}.build takes '{name}', which is also an option of {cls}. An argument of `build` is known "
-    "only at run time; read the option as `self.{name}` and drop the argument."
+    "{cls}.build takes '{name}', which is also an option of {cls}. Arguments of `build` are for "
+    "what is only known at run time: read the option as `self.{name}` and drop the argument."
 )
 _TAKEN = (
     "'{group}={name}' would name two factories:\n  {other}\n  {cls}\nRegister one of them under "
@@ -47,27 +47,27 @@ _TAKEN = (
 )
 _SAME_CLASS_NAME = (
     "'{group}={other_name}' and '{group}={name}' are classes with the same name in one module, "
-    "where only the last can be found again:\n  {other}\n  {cls}\nRename one of the classes."
+    "where only the last one can be found:\n  {other}\n  {cls}\nRename one of the classes."
 )
 _TWO_INTERFACES = (
-    "The group '{group}' would have two interfaces, so an option of one could be given a "
-    "factory of the other:\n  {other}\n  {cls}\nGive one of them another group."
+    "The group '{group}' would have two interfaces, so an option of one could be given a factory "
+    "of the other:\n  {other}\n  {cls}\nGive one of them another group."
 )
 _RESERVED: Final = frozenset({"defaults", "hydra"})
-_RESERVED_NAME = "{cls} has an option '{field}', a name that Hydra reserves. Choose another."
+_RESERVED_NAME = "{cls} has an option '{field}', a name that Hydra reserves. Rename it."
 _GROUP_DEFAULT = (
-    "{cls}.{field} has a factory of a group as its default, which nothing could replace then. "
-    "Declare its usual member by name: `option(usual='…', doc='…')`."
+    "{cls}.{field} has a factory of a group as its default, so no other member could be chosen. "
+    "Declare the default member by name: `option(usual='…', doc='…')`."
 )
 _USUAL_OF_NO_GROUP = (
-    "{cls}.{field} has a usual member, '{usual}', but its type names no group. Give it the type of "
-    "the group's interface, `class MyKind(Settings, group='kind')`."
+    "{cls}.{field} has usual='{usual}', but its type does not belong to a group. Use the group's "
+    "interface as its type, `class MyKind(Settings, group='kind')`."
 )
-_BAD_NAME = "'{name}' cannot be the name of {cls}: use letters, digits, '_', '-' and '.' only."
+_BAD_NAME = "'{name}' cannot be the name of {cls}: use only letters, digits, '_', '-' and '.'."
 
 
 def _make(cls: type[T]) -> type[T]:
-    """The frozen dataclass of `cls`, after its declarations were checked."""
+    """Check the declarations of `cls`, and make it a frozen dataclass."""
     name = cls.__name__
     if not (cls.__doc__ or "").strip():
         raise TypeError(_NO_CLASS_DOC.format(cls=name))
@@ -89,7 +89,7 @@ def _make(cls: type[T]) -> type[T]:
 
 
 def _usual_member(cls: type[Any], field: str, name: str) -> Settings:
-    """The usual member of the group that the option `field` of a class takes."""
+    """The usual member of the option `field` of a class."""
     group = group_of(get_type_hints(cls)[field])
     if group is None:
         text = _USUAL_OF_NO_GROUP.format(cls=cls.__name__, field=field, usual=name)
@@ -103,7 +103,7 @@ def _usual_member(cls: type[Any], field: str, name: str) -> Settings:
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
 def settings(cls: type[T]) -> type[T]:
-    """Make a frozen class of options; also for the interface that a group's factories share.
+    """Make a frozen class of options; also for the interface shared by the factories of a group.
 
     Raises:
         TypeError: the class or one of its options is not documented.
@@ -150,12 +150,12 @@ def _register(group: str, name: str, cls: type[Settings]) -> None:
         raise TypeError(reason.format(group=group, name=name, **places, **names))
 
     for other_name, other in members.items():
-        # The same class may be registered again: a notebook cell run twice, or a script that is
-        # imported by name.
+        # The same class may be registered again: by a notebook cell that is run twice, or a script
+        # that is also imported.
         is_same = _is_same_class(other, cls)
         if other_name == name and not is_same:
             refuse(_TAKEN, other, cls)
-        # Pickle, which sends jobs to other processes, finds a class by its module and name.
+        # pickle, which sends jobs to other processes, finds a class by its module and name.
         if other_name != name and is_same and _source_file(cls) and "<locals>" not in str(cls):
             refuse(_SAME_CLASS_NAME, other, cls, other_name=other_name)
         if not _is_same_class(_interface(other), _interface(cls)):
@@ -165,7 +165,7 @@ def _register(group: str, name: str, cls: type[Settings]) -> None:
 
 
 def _is_same_class(one: type[Settings], other: type[Settings]) -> bool:
-    """Whether two classes come from one definition that was run twice."""
+    """Whether two classes come from the same definition, run twice."""
     if one.__qualname__ != other.__qualname__:
         return False
     file = _source_file(one)

@@ -1,4 +1,4 @@
-"""What holds options: frozen, keyword-only, and checked when it is made."""
+"""The classes that hold options: frozen, keyword-only, and checked when instantiated."""
 
 import dataclasses
 import inspect
@@ -22,8 +22,8 @@ from runwright.errors import UserError
 from runwright.factory.option import described, full_key
 
 _NAMED: Final = re.compile(r"`([^`]+)`")  # an option, in a sentence of `problems()`
-# Modules whose frames stand between a definition of a class and the question where it is.
-_NOT_A_PLACE: Final = (__name__, "runwright.factory.register", "abc")
+# Modules whose frames lie between a class definition and `place_of_definition`.
+_INNER_FRAMES: Final = (__name__, "runwright.factory.register", "abc")
 
 
 class OptionError(UserError, ValueError):
@@ -31,7 +31,7 @@ class OptionError(UserError, ValueError):
 
     Attributes:
         owner: the name of the class.
-        problems: (option, what is wrong), all of them; the option is "" for a rule on several.
+        problems: all of them, as (option, what is wrong); for a rule on several, option is "".
     """
 
     def __init__(self, owner: str, problems: Sequence[tuple[str, str]]) -> None:
@@ -43,7 +43,7 @@ class OptionError(UserError, ValueError):
         return "\n".join(f"{self.owner}: {text}" for text in self.texts(""))
 
     def texts(self, key: str) -> list[str]:
-        """The problems as sentences, every option named with its full key below `key`."""
+        """The problems as sentences, with the full key of every option, below `key`."""
         prefix = f"{key}." if key else ""
         sentences = (f"`{name}` {text}" if name else text for name, text in self.problems)
         return [_NAMED.sub(rf"{prefix}\1", sentence) for sentence in sentences]
@@ -63,10 +63,10 @@ class Settings:
             cls.config_group = group
             cls.defined_at = place_of_definition()
 
-    # Frozen by hand: of a dataclass that says `frozen` itself OmegaConf makes read-only nodes, into
-    # whose lists nothing can be composed; and what `dataclass` writes and compiles for each class
-    # would be most of the time of a start.
-    if not TYPE_CHECKING:  # to whom the decorators say that the classes are frozen
+    # Frozen by hand. From a dataclass with `frozen=True`, OmegaConf makes read-only nodes, into
+    # whose lists nothing can be composed; and the methods that `dataclass` generates and compiles
+    # for each class would take most of the start-up time.
+    if not TYPE_CHECKING:  # the decorators tell type checkers that the classes are frozen
 
         def __setattr__(self, name: str, value: object) -> None:
             if name in self.__dict__ or name not in self.__dataclass_fields__:
@@ -103,22 +103,22 @@ class Settings:
             raise OptionError(type(self).__name__, problems)
 
     def problems(self) -> Iterator[str]:
-        """Yield what is wrong with combinations of options, one sentence each.
+        """Yield a sentence for every combination of options that is not allowed.
 
         An option in backticks, "`epochs`", is shown to the user with its full key.
         """
         yield from ()
 
     def preflight(self) -> None:
-        """Check, before any data are read, what only the heavy libraries can tell.
+        """Check, before any data are read, what only the heavy libraries know.
 
         Raises:
-            UserError: a name that the library does not know, say.
+            UserError: something is wrong, e.g. a name that the library does not know.
         """
 
 
 def _hashable(value: Any) -> Any:
-    """A value that is equal where this one is, and has a hash."""
+    """A hashable value that compares as this one does."""
     if isinstance(value, list | tuple):
         return tuple(map(_hashable, cast("Sequence[Any]", value)))
     if isinstance(value, dict):
@@ -128,10 +128,10 @@ def _hashable(value: Any) -> Any:
 
 
 def broken_rules(values: Settings, wrong: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Broken rules between options, except those that follow from wrong options.
+    """Broken rules between options, except for rules about options that are wrong themselves.
 
     Args:
-        values: the options; those that are wrong may be missing.
+        values: the options; wrong ones may be missing.
         wrong: the options that are wrong by themselves.
 
     Yields:
@@ -142,13 +142,13 @@ def broken_rules(values: Settings, wrong: Collection[str]) -> Iterator[tuple[str
             if not set(_NAMED.findall(text)) & set(wrong):
                 yield "", text
     except Exception:
-        # A rule may trip over an option of a wrong type, which is reported when it runs.
+        # A rule may fail because an option has the wrong type, which is reported elsewhere.
         if not wrong and not mistyped(values):
             raise
 
 
 def mistyped(settings: Settings, key: str = "") -> dict[str, str]:
-    """Values of the wrong type, by full key, with a sentence each.
+    """A sentence for every value of the wrong type, by full key.
 
     OmegaConf checks composed configurations; this is for values given in Python.
     """
@@ -166,7 +166,7 @@ def mistyped(settings: Settings, key: str = "") -> dict[str, str]:
 
 
 def settings_in(value: object, key: str) -> Iterator[tuple[str, Settings]]:
-    """What has options of its own, with its full key: the value, or members of a container."""
+    """The settings in a value, with their full keys: itself, or members of a container."""
     if isinstance(value, Settings):
         yield key, value
     elif isinstance(value, list | tuple):
@@ -178,7 +178,7 @@ def settings_in(value: object, key: str) -> Iterator[tuple[str, Settings]]:
 
 
 def all_settings(settings: Settings) -> Iterator[Settings]:
-    """Settings and all those within them: members of groups, and entries of lists too."""
+    """Settings and all settings within them, including members of groups and entries of lists."""
     yield settings
     for field in dataclasses.fields(cast("Any", settings)):
         for _, within in settings_in(getattr(settings, field.name), ""):
@@ -186,10 +186,10 @@ def all_settings(settings: Settings) -> Iterator[Settings]:
 
 
 def type_argument(cls: type[Settings], position: int = 0) -> Any:
-    """The type that a factory gave to its interface: `ImageDims` for `ModelFactory[ImageDims]`.
+    """The type argument of a factory's interface: `ImageDims` for `ModelFactory[ImageDims]`.
 
     Returns:
-        The type, a union of types, or None when the interface was not subscripted.
+        The type, a union of types, or None if the interface was not subscripted.
     """
     for base in cls.__mro__:
         for parent in base.__dict__.get("__orig_bases__", ()):
@@ -219,20 +219,20 @@ def is_settings(hint: Any) -> bool:
 
 def name_of(cls: type[Settings]) -> str | None:
     """The name under which a factory is registered in its group, or None."""
-    # Its own, not an inherited one. The class knows it, and not only the register: in a process
-    # that a launcher starts, a class of the script itself arrives although the script has not run.
+    # Its own, not an inherited one. It is kept on the class, because a process that a launcher
+    # starts may receive a class of the script without having run the script.
     return cls.__dict__.get("config_choice")
 
 
 def choice(group: str, key: str) -> str:
-    """What chooses a member of a group for the option `key`: `aug`, or `aug@train_aug`."""
+    """How to choose a member of a group for the option `key`: `aug`, or `aug@train_aug`."""
     return group if key == group.replace("/", ".") else f"{group}@{key}"
 
 
 def usual_members(cls: type[Settings], above: str = "") -> Iterator[tuple[str, str, str]]:
-    """The options of a class that have a usual member: key, group, and the member's name.
+    """The options of a class that have a usual member: (key, group, name of the member).
 
-    Those of settings within it are among them; those of members of groups are theirs to say.
+    Options of settings within it are included, those of members of groups are not.
     """
     types: dict[str, Any] = {}
     for field in dataclasses.fields(cast("Any", cls)):
@@ -257,6 +257,6 @@ def summary(cls: type[Any]) -> str:
 def place_of_definition() -> str:
     """File and line of the code that is defining a class."""
     frame = inspect.currentframe()
-    while frame and frame.f_globals.get("__name__") in _NOT_A_PLACE:
+    while frame and frame.f_globals.get("__name__") in _INNER_FRAMES:
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "an unknown place"

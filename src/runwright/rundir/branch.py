@@ -1,4 +1,4 @@
-"""Continuing from a checkpoint of another run, in a directory of its own: the other stays whole."""
+"""Continuing from a checkpoint of another run in a new directory; the other run is not changed."""
 
 import contextlib
 import logging
@@ -24,23 +24,23 @@ from runwright.rundir.tensor_files import DamagedCheckpointError
 log = logging.getLogger(__name__)
 
 
-def check_origin(origin: Path, run_dir: Path, named: str) -> None:
-    """Check, before the data are read, that there is a checkpoint, and of another run.
+def check_origin(origin: Path, run_dir: Path, dir_option: str) -> None:
+    """Check, before the data are read, that `origin` is a checkpoint of another run.
 
     Args:
         origin: `checkpoint.resume_from`.
         run_dir: the directory of the run.
-        named: the option that says which one it is.
+        dir_option: the option that sets the directory.
 
     Raises:
-        UserError: it is not so.
+        UserError: it is not.
     """
     if origin.resolve().is_relative_to(run_dir.resolve()):
         raise UserError(
-            f"checkpoint.resume_from={origin} is of this run, which goes on from its newest "
-            f"checkpoint. To go back, take another {named}: what came after stays here."
+            f"checkpoint.resume_from={origin} belongs to this run, which resumes from its newest "
+            f"checkpoint. To go back, use another {dir_option}: later results stay here."
         )
-    if not Checkpoints(run_dir / "checkpoints", CheckpointCfg()).exist():  # else it has begun
+    if not Checkpoints(run_dir / "checkpoints", CheckpointCfg()).exist():  # else it has started
         find_checkpoint(origin)
 
 
@@ -54,10 +54,10 @@ def take_over_kept(origin: Path, run_dir: Path) -> None:
 
 
 def find_checkpoint(origin: Path) -> Checkpoint:
-    """The checkpoint that a path stands for: a file of one, or the newest of a run directory.
+    """The checkpoint that a path points to: the file's own, or the newest of a run directory.
 
     Raises:
-        UserError: there is none, it is damaged, or it holds nothing but weights.
+        UserError: there is none, it is damaged, or it contains only weights.
     """
     given = f"checkpoint.resume_from={origin}"
     if origin.is_dir():
@@ -69,21 +69,21 @@ def find_checkpoint(origin: Path) -> Checkpoint:
         try:
             found = read_pair(folder / f"{name}{WEIGHTS_SUFFIX}") if origin.is_file() else None
         except DamagedCheckpointError as damage:
-            raise UserError(f"{given} is no whole checkpoint: {damage}.") from damage
+            raise UserError(f"{given} is not a complete checkpoint: {damage}.") from damage
     if found is None:
         names = ", ".join(step_names(folder))
-        held = f"Those in {folder}: {names}." if names else f"There are none in {folder}."
-        raise UserError(f"{given}: there is no such checkpoint. {held}")
+        found_there = f"{folder} has {names}." if names else f"There are none in {folder}."
+        raise UserError(f"{given}: there is no such checkpoint. {found_there}")
     if "progress" not in found.info:
         raise UserError(
-            f"{given} holds weights only. Take a file step-….safetensors, or start a new training "
-            "from these weights with checkpoint.load."
+            f"{given} contains only weights. Use a file step-….safetensors, or start a new "
+            "training from these weights with checkpoint.load."
         )
     return found
 
 
 def begin_as_branch(run_dir: Path, origin: Path, config: Config) -> None:
-    """Begin with what the run of a checkpoint measured until then, and say what is changed."""
+    """Copy what the other run measured until its checkpoint, and log which options differ."""
     metrics, recorded = (origin.parent.parent / name for name in ("metrics.csv", "config.yaml"))
     if metrics.exists():
         write_bytes(run_dir / "metrics.csv", metrics.read_bytes())
@@ -95,7 +95,7 @@ def begin_as_branch(run_dir: Path, origin: Path, config: Config) -> None:
 
 
 def best_beside(origin: Path) -> Iterator[Checkpoint]:
-    """The weights of the best validations of the run of a checkpoint, those that are whole."""
+    """The intact weights of the best validations next to a checkpoint."""
     for name in best_names(origin.parent):
         with contextlib.suppress(DamagedCheckpointError):
             yield read_pair(origin.parent / name)

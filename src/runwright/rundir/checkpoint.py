@@ -1,13 +1,13 @@
 """Checkpoints: written atomically, verified when read, never pickled.
 
 A checkpoint is a pair of safetensors files: `NAME.safetensors` holds the weights alone, for use
-anywhere, and `NAME.state.safetensors` what it takes to resume from there (optimiser, moving
-average, random generators; counters in its header). Each carries a digest of its own content,
-and the state that of its weights, so a damaged or mismatched pair is recognised.
+anywhere, and `NAME.state.safetensors` what else is needed to resume (optimiser, moving average,
+random generators; counters in its header). Each carries a digest of its own content, and the state
+that of its weights too, so a damaged or mismatched pair is recognised.
 
 In a run's `checkpoints/` folder, `step-00000500.*` are the checkpoints to resume from, `last.*` the
-newest of them under a fixed name, and `best.*` the weights with the best validation; where those of
-several are kept, they are `best-step-00000500.*`, and `best.*` is one of them. Equal files are one.
+newest of them under a fixed name, and `best.*` the weights with the best validation. If several of
+these are kept, they are `best-step-00000500.*`, and `best.*` is one of them. Equal files are links.
 """
 
 import filecmp
@@ -45,7 +45,7 @@ _OWN_STATE: Final = re.compile(r"step-(\d{8}|[1-9]\d{8,})\.state\.safetensors")
 _SHARE_OF_TIME: Final = 0.01
 _FIRST_AFTER_SECONDS: Final = 10.0
 
-_LEAST_WHILE_TRAINING: Final = 2  # one to go on from, and one in case that is damaged
+_MIN_WHILE_TRAINING: Final = 2  # one to resume from, and another in case it is damaged
 
 
 @attrs.frozen(kw_only=True)
@@ -71,7 +71,7 @@ class Checkpoints:
     Attributes:
         folder: where they are.
         cfg: which are written and kept.
-        steps_per_epoch: how long an epoch is, for what is asked for in epochs.
+        steps_per_epoch: the length of an epoch, for options given in epochs.
     """
 
     def __init__(self, folder: Path, cfg: CheckpointCfg) -> None:
@@ -98,13 +98,13 @@ class Checkpoints:
         name = f"step-{step:08d}"
         self._write_pair(name, weights, state, {**info, "step": step})
         self._alias(name, "last")
-        self._keep(self.cfg.keep and max(self.cfg.keep, _LEAST_WHILE_TRAINING))
+        self._keep(self.cfg.keep and max(self.cfg.keep, _MIN_WHILE_TRAINING))
         self._last_saved = time.monotonic()
         self._cost = max(self._cost, self._last_saved - started + self._cost_of_best)
         self._cost_of_best = 0.0
 
     def finish(self) -> None:
-        """Keep what a finished training is good for; nothing has to stand in for the last one."""
+        """Delete what a finished run does not need, e.g. the spare for a damaged last one."""
         self._keep(self.cfg.keep)
         last = self.folder / f"last{WEIGHTS_SUFFIX}"
         if _are_equal(last, self.best):
@@ -116,13 +116,13 @@ class Checkpoints:
                 self._delete(old)
 
     def _is_multiple(self, step: int, every: float | None) -> bool:
-        """Whether a step is one of every so many, or the end of every so many epochs."""
+        """Whether a step is a multiple of `every`: steps if an int, epochs if a float."""
         if isinstance(every, float):
             every = max(1, round(every * self.steps_per_epoch))
         return every is not None and step % every == 0
 
     def name_last(self, checkpoint: Checkpoint) -> None:
-        """Point `last` to this checkpoint from `latest`: a kill may have come just before that."""
+        """Point `last` to this checkpoint, in case the run was killed just before doing so."""
         name = checkpoint.path.name.removesuffix(WEIGHTS_SUFFIX)
         if name != "last":
             self._alias(name, "last")
@@ -131,9 +131,9 @@ class Checkpoints:
         """Write the weights of one of the best validations.
 
         Args:
-            weights: these.
+            weights: the weights.
             info: their step, and the measure.
-            ranked: the steps of all whose weights are kept, the best first.
+            ranked: the steps of all weights that are kept, the best first.
         """
         started = time.monotonic()
         several = ranked if self.cfg.keep_best > 1 else ()
@@ -149,7 +149,7 @@ class Checkpoints:
         self._cost_of_best += time.monotonic() - started
 
     def _name_best(self, ranked: Sequence[int]) -> None:
-        """Let `best` be the first of these that is there; what it was stays, if it is one too."""
+        """Point `best` to the first of these that exists, keeping the previous one if ranked."""
         names = [_best_of_step(step) for step in ranked]
         there = [(self.folder / f"{name}{STATE_SUFFIX}").exists() for name in names]
         if not all(there):
@@ -160,7 +160,7 @@ class Checkpoints:
         self._alias(next(n for n, is_there in zip(names, there, strict=True) if is_there), "best")
 
     def _alias(self, name: str, other: str) -> None:
-        """Let a pair be found under another name too."""
+        """Give a pair another name too."""
         for suffix in (WEIGHTS_SUFFIX, STATE_SUFFIX):
             target, link = self.folder / f"{name}{suffix}", self.folder / f"{other}{suffix}"
             if not (link.exists() and link.samefile(target)):
@@ -204,7 +204,7 @@ class Checkpoints:
         return next((path for path in paths if path.exists()), None)
 
     def exist(self) -> bool:
-        """Whether there are any to resume from, as `latest` reads; the best do not count."""
+        """Whether there are any to resume from; the best weights do not count."""
         return bool(self._names())
 
     def clean(self) -> None:
@@ -266,7 +266,7 @@ def read_pair(path: Path) -> Checkpoint:
     """Read the checkpoint whose weights are in this file.
 
     Raises:
-        DamagedCheckpointError: one of its files is not whole, or they do not belong together.
+        DamagedCheckpointError: one of its files is damaged, or they do not belong together.
     """
     weights, _, digest = read_tensors(path)
     state, info, _ = read_tensors(path.with_name(path.name[: -len(WEIGHTS_SUFFIX)] + STATE_SUFFIX))
@@ -276,14 +276,14 @@ def read_pair(path: Path) -> Checkpoint:
 
 
 def best_names(folder: Path) -> list[str]:
-    """The weights of the best validations in a folder: the names of their files."""
+    """The names of the files in a folder with the weights of the best validations."""
     names = sorted(path.name for path in _listed(folder))
     several = [name for name in names if _OWN_BEST.fullmatch(name) and STATE_SUFFIX not in name]
     return [f"best{WEIGHTS_SUFFIX}", *several]
 
 
 def step_names(folder: Path) -> list[str]:
-    """The checkpoints in a folder that can be gone on from: the names of their files."""
+    """The names of the files in a folder with the weights of checkpoints to resume from."""
     return sorted(path.name for path in _listed(folder) if _OWN_WEIGHTS.fullmatch(path.name))
 
 
@@ -292,7 +292,7 @@ def _best_of_step(step: int) -> str:
 
 
 def find_weights(location: Path) -> Path:
-    """The file of weights that a path stands for: itself, or the best of a run directory.
+    """The file of weights that a path points to: itself, or the best of a run directory.
 
     Raises:
         UserError: there is no such file.

@@ -1,7 +1,7 @@
-"""The names in the directory of a multirun that it writes to beside its jobs: whose they are.
+"""The files that a multirun writes next to its jobs, and whether existing ones are its own.
 
-Each says itself whether this program wrote it; the pictures of a sweep are its own where a
-`multirun.yaml` says so, which is written first.
+That shows in the content of each; pictures are a sweep's own if there is a `multirun.yaml`, which
+is written first.
 """
 
 import json
@@ -33,13 +33,13 @@ def in_the_way_of_a_multirun(folder: Path) -> list[str]:
         return texts
     return [
         f"hydra.sweep.dir={folder}: {name} was not written by this program, and a multirun would "
-        "write over it. Take another directory, or move that away."
-        for name in _of_others(folder)
+        "overwrite it. Use another directory, or move it away."
+        for name in _foreign_files(folder)
     ]
 
 
 def is_journal(content: bytes) -> bool:
-    """Whether a file is the journal of a study, be it that its first write was torn."""
+    """Whether a file is the journal of a study, even if its first write was cut short."""
     begin = b'{"op_code"'
     return content.startswith(begin) or begin.startswith(content.strip(b"\0\n"))
 
@@ -53,8 +53,8 @@ def _places(folder: Path) -> Iterator[tuple[Path, int]]:
         yield folder / "pictures" / f"{picture}.png", stat.S_IFREG
 
 
-def _of_others(folder: Path) -> Iterator[str]:
-    """The names under which something lies that no multirun has written."""
+def _foreign_files(folder: Path) -> Iterator[str]:
+    """The names of existing files that no multirun has written."""
     for name, is_own in _OWN.items():
         if (folder / name).exists() and not is_own(_begin(folder / name)):
             yield name
@@ -72,7 +72,7 @@ def _begin(file: Path) -> bytes:
 
 
 def _begins_with(own: bytes) -> Callable[[bytes], bool]:
-    """Whether a file begins so, or is the beginning of it: another process may just write it."""
+    """Whether a file starts with this, or this with the file: it may just be being written."""
     return lambda content: content.startswith(own) or own.startswith(content)
 
 

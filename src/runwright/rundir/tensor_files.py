@@ -1,4 +1,4 @@
-"""Files of tensors: safetensors with a digest, equal to the byte where the content is equal."""
+"""Files of tensors: safetensors with a digest; equal content gives equal bytes."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ class DamagedCheckpointError(Exception):
 
 
 def write_tensors(path: Path, tensors: Tensors, info: Info) -> str:
-    """Write tensors and plain values to a safetensors file, all or nothing.
+    """Write tensors and plain values to a safetensors file, atomically.
 
     Returns:
         The digest of the content.
@@ -49,7 +49,7 @@ def read_tensors(path: Path) -> "tuple[dict[str, torch.Tensor], Info, str]":
     """Read what `write_tensors` wrote: the tensors on the CPU, the plain values, the digest.
 
     Raises:
-        DamagedCheckpointError: the file is cut short, altered, or not of this kind.
+        DamagedCheckpointError: the file is truncated, altered, or of another kind.
     """
     tensors, metadata = _read(path)
     text, digest = metadata.get("info"), metadata.get("digest")
@@ -88,7 +88,7 @@ def _read(path: Path) -> "tuple[dict[str, torch.Tensor], dict[str, str]]":
 
 
 def _unshared(tensors: Tensors) -> "dict[str, torch.Tensor]":
-    """Contiguous tensors on the CPU, each with its own memory, as the format demands."""
+    """Contiguous tensors on the CPU, each with its own memory, as the format requires."""
     seen: set[int] = set()
     result: dict[str, torch.Tensor] = {}
     for name, tensor in tensors.items():
@@ -102,9 +102,9 @@ def _unshared(tensors: Tensors) -> "dict[str, torch.Tensor]":
 
 
 def _with_sorted_header(content: bytes) -> tuple[bytes, memoryview]:
-    """The same safetensors file in two parts, its header in a fixed order.
+    """The same safetensors file in two parts, with the header in a fixed order.
 
-    The package writes the header in a new order every time; this way equal content is equal bytes.
+    The package writes the header in a different order every time.
     """
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()

@@ -1,1 +1,1 @@
-"""What a run can do, whatever its domain. It is written as a domain's own stages are."""
+"""The stages of every domain, written just as a domain writes its own."""

@@ -1,4 +1,4 @@
-"""The stages that there are in every domain."""
+"""The stages that every domain has; importing this registers them."""
 
 from runwright.stages import fit, measure, predict
 

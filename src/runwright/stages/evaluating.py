@@ -1,4 +1,4 @@
-"""One pass over a split: the measures, and the table of predictions, from one forward pass each."""
+"""One pass over a split for both the measures and the table of predictions."""
 
 import contextlib
 from collections.abc import Callable, Generator
@@ -16,13 +16,13 @@ from runwright.stage import Trained
 def evaluate(
     trained: Trained[Any], split: Split[Any], *, keeps_table: bool
 ) -> tuple[Evaluation[Any], dict[str, NDArray[Any]]]:
-    """Measure a split, and keep what is predicted for each of its examples.
+    """Measure a split and, if `keeps_table`, keep the predictions for its examples.
 
     Returns:
-        The measures, and the columns of the table of predictions; no columns unless they are kept.
+        The measures, and the columns of the table of predictions, which is empty if not kept.
 
     Raises:
-        UserError: there is no table of predictions.
+        UserError: the objective has no table of predictions.
     """
     objective, model = trained.objective, trained.model
     evaluation = objective.evaluation()
@@ -38,9 +38,9 @@ def evaluate(
 
 @contextlib.contextmanager
 def _forward_once(model: nn.Module) -> Generator[None]:
-    """Within this context, what a model returned is returned again for the very same arguments.
+    """Within this context, the model's last output is returned again for the very same arguments.
 
-    The measures and the table of predictions each ask the model about the same batch.
+    The measures and the table of predictions each call the model with the same batch.
     """
     forward: Callable[..., Any] = model.forward
     last: list[tuple[tuple[Any, ...], dict[str, Any], Any]] = []

@@ -11,7 +11,7 @@ from runwright.stage import Stage, Trained
 
 @factory("fit")
 class Fit(Stage):
-    """Train; what comes of it is measured and drawn at its end."""
+    """Train a model; its results are recorded and drawn at the end."""
 
     trains = True
 

@@ -1,4 +1,4 @@
-"""Confidence intervals of measures, from the table of predictions of one inference."""
+"""Confidence intervals of measures, from one table of predictions."""
 
 import csv
 import io
@@ -26,8 +26,8 @@ class Interval:
     """A 95 % confidence interval.
 
     Attributes:
-        mean: the mean of the measure over the bootstrap runs; its value where there are none.
-        low: the lower bound; NaN where there is none.
+        mean: the mean of the measure over the bootstrap runs; without any, its value.
+        low: the lower bound; NaN if there is none.
         high: the upper bound, likewise.
     """
 
@@ -37,7 +37,7 @@ class Interval:
 
     @property
     def is_known(self) -> bool:
-        """Whether there is an interval."""
+        """Whether the bounds exist."""
         return not math.isnan(self.low)
 
     def __str__(self) -> str:
@@ -52,18 +52,18 @@ def of_table(
     num_bootstrap_runs: int,
     seed: int,
 ) -> dict[str, Interval]:
-    """The interval of every measure that comes from the table of predictions.
+    """The interval of every measure that is computed from the table of predictions.
 
-    A bootstrap run draws as many examples as there are, with replacement (Efron 1979).
+    A bootstrap run resamples N of the N examples with replacement (Efron 1979).
 
     Args:
-        objective: says what the measures of a table are.
+        objective: computes the measures of a table.
         table: the columns of the table, arrays of shape (N, …).
         method: `bootstrap_quantiles` takes the 2.5 and 97.5 % quantiles of the runs;
             `bootstrap_t_interval` the mean ± t₀.₉₇₅ · their standard deviation; `binomial`
-            p ± 1.96·√(p(1 − p)/N), of proportions only.
-        num_bootstrap_runs: how often to draw.
-        seed: of what is drawn.
+            p ± 1.96·√(p(1 − p)/N), for proportions only.
+        num_bootstrap_runs: how often to resample.
+        seed: seeds the resampling.
     """
     count = len(next(iter(table.values())))
     values = objective.measures_of(table)
@@ -87,7 +87,7 @@ def of_table(
 
 
 def quantiles(replicates: NDArray[np.float64]) -> Interval:
-    """The quantiles of the bootstrap runs between which 95 % of them lie."""
+    """The 2.5 and 97.5 % quantiles of the bootstrap runs."""
     known = replicates[~np.isnan(replicates)]
     if known.size == 0:
         return _unknown(math.nan)
@@ -96,7 +96,7 @@ def quantiles(replicates: NDArray[np.float64]) -> Interval:
 
 
 def t_interval(replicates: NDArray[np.float64]) -> Interval:
-    """The mean of the bootstrap runs, and t₀.₉₇₅ standard deviations to either side."""
+    """The mean of the bootstrap runs, ± t₀.₉₇₅ of their standard deviations."""
     from scipy.stats import t
 
     known = replicates[~np.isnan(replicates)]
@@ -108,7 +108,7 @@ def t_interval(replicates: NDArray[np.float64]) -> Interval:
 
 
 def binomial(p: float, count: int) -> Interval:
-    """The normal approximation to the interval of a proportion among `count` examples."""
+    """The normal approximation of the interval of a proportion `p` of `count` examples."""
     half = _NORMAL * math.sqrt(p * (1 - p) / count)
     return Interval(mean=p, low=max(0.0, p - half), high=min(1.0, p + half))
 
@@ -123,7 +123,7 @@ def record(
     num_bootstrap_runs: int,
     num_examples: Mapping[str, int],
 ) -> dict[str, Any]:
-    """What the JSON file holds of the intervals; a bound that there is not is null."""
+    """The intervals as plain values for a JSON file; a bound that does not exist is None."""
     return {
         "ci_method": method,
         "num_bootstrap_runs": num_bootstrap_runs,
@@ -138,7 +138,7 @@ def record(
 def write_table(
     path: Path, measures: Mapping[str, float], intervals: Mapping[str, Interval]
 ) -> None:
-    """Write a CSV file: the measure, its value, the mean of the bootstrap runs, the bounds."""
+    """Write a CSV file of measures: name, value, mean of the bootstrap runs, and bounds."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["measure", "value", "mean", "low", "high"])
@@ -149,7 +149,7 @@ def write_table(
 
 
 def draw(path: Path, measures: Mapping[str, float], intervals: Mapping[str, Interval]) -> None:
-    """Draw every measure with its interval, a row each."""
+    """Draw every measure that has an interval, one row each."""
     shown = {name: one for name, one in intervals.items() if one.is_known}
     figure = new_figure(7, 1 + 0.4 * max(1, len(shown)))
     axes = figure.add_subplot()

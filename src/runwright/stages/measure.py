@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @settings
 class MeasureStage(Stage):
-    """Measure a split, with confidence intervals if asked for."""
+    """Measure a split, optionally with confidence intervals."""
 
     split: ClassVar[str]
 
@@ -33,7 +33,8 @@ class MeasureStage(Stage):
     )
     ci_method: Literal["bootstrap_quantiles", "bootstrap_t_interval", "binomial"] | None = option(
         default=None,
-        doc="how confidence intervals are made; bootstrap_quantiles if there are bootstrap runs",
+        doc="how confidence intervals are computed; by default bootstrap_quantiles if there are "
+        "bootstrap runs",
     )
 
     @override
@@ -47,7 +48,7 @@ class MeasureStage(Stage):
 
     @abstractmethod
     def splits(self, trained: Trained[Any]) -> Mapping[str, Split[Any]]:
-        """What is measured, by name."""
+        """The splits to measure, by name."""
 
     @override
     def run(self, trained: Trained[Any]) -> float:
@@ -114,7 +115,7 @@ class MeasureStage(Stage):
 
 @attrs.frozen(kw_only=True)
 class _Measured:
-    """What was measured on a split; names begin with that of the split."""
+    """The measures and intervals of a split; their names start with the name of the split."""
 
     measures: dict[str, float]
     intervals: "dict[str, Interval]"

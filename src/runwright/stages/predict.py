@@ -13,12 +13,12 @@ from runwright.stage import Stage, Trained, split_of
 
 @factory("predict")
 class Predict(Stage):
-    """Write what is predicted for each example of a split."""
+    """Write the predictions for the examples of a split."""
 
     split: Literal["val", "test"] | None = option(
-        default=None, doc="which part of the data; the test split by default, or else validation"
+        default=None, doc="the split to predict; by default test if there is one, or else val"
     )
-    format: TableFormat = option(default="csv", doc="kind of the file, where it is a table")
+    format: TableFormat = option(default="csv", doc="file format of a table of predictions")
 
     @override
     def check(self, data: Data[Any, Any]) -> None:

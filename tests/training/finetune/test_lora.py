@@ -178,14 +178,17 @@ def test_adapters_are_merged_before_all_is_trained(weights: Path, source: str) -
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["finetune.checkpoint=run"], "has adapters (encoder.0.lora_A, …): list their layers in"),
-        ([*LORA[:1], "finetune.lora.checkpoint=run"], "set finetune.lora.alpha=4"),
+        (
+            ["finetune.checkpoint=run"],
+            "has adapters (encoder.0.lora_A, …). To train them, list their layers in",
+        ),
+        ([*LORA[:1], "finetune.lora.checkpoint=run"], "Set finetune.lora.alpha=4"),
         (
             [*LORA, "finetune.lora.rank=4", "finetune.lora.checkpoint=run"],
             "shape of encoder.0.lora_A",
         ),
         ([*LORA, "finetune.lora.checkpoint=nothing"], "there is no such file"),
-        ([*LORA, "finetune.lora.checkpoint=base.pth"], "there are no adapters in base.pth"),
+        ([*LORA, "finetune.lora.checkpoint=base.pth"], "base.pth contains no adapters"),
         ([*LORA, "finetune.lora.merge=true"], "finetune.lora.merge: no checkpoint has adapters"),
         (
             [
@@ -197,7 +200,7 @@ def test_adapters_are_merged_before_all_is_trained(weights: Path, source: str) -
         ),
         (["finetune.lora.layers=['re:^encoder.1']"], "matches no nn.Linear or nn.Conv2d"),
         ([*LORA, "finetune.freeze=[lora_]"], "leaves no parameter to train"),
-        ([*LORA, "finetune.freeze=[lora_]", "finetune.lora.train=[head]"], "leaves no adapter"),
+        ([*LORA, "finetune.freeze=[lora_]", "finetune.lora.train=[head]"], "freezes the adapters"),
         ([*LORA, "finetune.lora.checkpoint=https://a.b/c"], "must be a path"),
     ],
     ids=str,
@@ -233,7 +236,7 @@ class _ReadingWeights(nn.Module):
 
 
 def test_adapters_that_have_no_part_in_what_is_computed_end_the_first_step() -> None:
-    with pytest.raises(RunError, match="The adapters of 1 layers are not used: read"):
+    with pytest.raises(RunError, match=r"Some adapters have no effect \(1\): read"):
         finetune("run", "model=reading_weights", "finetune.lora.layers=[read,called]")
 
 

@@ -121,7 +121,7 @@ def test_a_program_of_torch_jit_is_not_loaded(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:  # what makes it one; torch.jit itself warns
         for name in ("data.pkl", "constants.pkl", "code/__torch__.py"):
             archive.writestr(f"program/{name}", b"")
-    with pytest.raises(UserError, match="is a TorchScript program, which is not run"):
+    with pytest.raises(UserError, match="is a TorchScript program, which runwright does not run"):
         read_checkpoint(path)
 
 

@@ -125,7 +125,7 @@ def test_another_file_than_was_asked_for_is_not_kept(server: Server) -> None:
     digest = serve("base.pth")
     other = "0" * 64
     with pytest.raises(
-        UserError, match=rf"the file of x\.sha256: its SHA-256 is {digest}, not {other}"
+        UserError, match=rf"does not match x\.sha256: its SHA-256 is {digest}, not {other}"
     ):
         checked_file(f"{server.url}/base.pth", other, "x.checkpoint")
     assert not [path for path in cache_folder().rglob("*") if path.suffix == ".pth"]
@@ -136,7 +136,7 @@ def test_another_file_than_was_asked_for_is_not_kept(server: Server) -> None:
     [
         (
             "/nothing.pth",
-            r"cannot be downloaded: File not found\. Try again later, or download it by other",
+            r"cannot be downloaded: File not found\. Try again later, or download it yourself",
         ),
         ("/away", "it redirects to http://localhost:9/weights.pth, which is not an https URL"),
     ],
@@ -162,7 +162,7 @@ def test_who_it_comes_from_is_checked(server: Server, monkeypatch: pytest.Monkey
 def test_a_local_file_is_checked_too(weights: Path) -> None:
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert checked_file(str(weights), digest[:12], "x.checkpoint") == (weights, digest)
-    with pytest.raises(UserError, match="is not the file of finetune.sha256"):
+    with pytest.raises(UserError, match="does not match finetune.sha256"):
         finetune("run", f"finetune.checkpoint={weights}", "finetune.sha256=0123456789")
 
 

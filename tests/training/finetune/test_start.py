@@ -135,7 +135,7 @@ def test_all_mistakes_come_together_with_the_nearest_names(weights: Path) -> Non
         (["finetune.sha256=xyz"], "finetune.sha256 must be 64 hex digits"),
         (["finetune.rename={nothing: b}"], "finetune.rename: 'nothing' matches no"),
         (["finetune.drop=[hed]"], "finetune.drop: 'hed' matches no tensor"),
-        (["finetune.model_key=ema_model"], "does not have this key. Allowed: ema."),
+        (["finetune.model_key=ema_model"], "has no such key. Allowed: ema."),
         (["finetune.freeze_invert=true"], "has no effect without finetune.freeze"),
         (["finetune.checkpoint=null", "finetune.strict=false"], "strict has no effect without"),
         (["finetune.lora.rank=4"], "finetune.lora.rank has no effect without finetune.lora.layers"),

@@ -1,4 +1,4 @@
-"""Adapters as the peft package keeps them: a folder of `adapter_model.safetensors` and a config."""
+"""Adapters in the peft package's format: a folder with `adapter_model.safetensors` and a config."""
 
 import json
 from collections.abc import Mapping
@@ -17,45 +17,46 @@ from runwright.training.finetune.weights_in import Weights, weights_in
 _CONFIG: Final = "adapter_config.json"
 _TENSORS: Final = ("adapter_model.safetensors", "adapter_model.bin")
 ADAPTER_FOLDER: Final = "adapter"
-"""The folder of a run directory with the adapters that were trained."""
+"""The folder in a run directory that holds the trained adapters."""
 
 _PREFIX: Final = "base_model.model."
-# Kinds of adapters that compute something else, by the names of their options.
-_OTHERS: Final = ("use_dora", "use_rslora", "fan_in_fan_out", "lora_bias")
+# Options that select variants of LoRA which compute something else.
+_UNSUPPORTED: Final = ("use_dora", "use_rslora", "fan_in_fan_out", "lora_bias")
 
 
 def read_adapters(checkpoint: str, cfg: LoraCfg) -> Weights:
-    """Read adapters, and what was trained beside them, by the names of the model.
+    """Read adapters, and what was trained with them, by the names of the model.
 
     Args:
-        checkpoint: a folder of the peft package, a run directory with one, or a file.
-        cfg: what they are to be.
+        checkpoint: a folder in the peft package's format, a run directory with one, or a file.
+        cfg: the options that they must agree with.
 
     Raises:
-        UserError: there are none, or they are of another kind.
+        UserError: there are none, or their kind is not supported.
     """
     path = Path(checkpoint).expanduser()
     if path.is_dir():
-        folder = next((one for one in (path, path / ADAPTER_FOLDER) if _is_folder(one)), None)
+        folders = (path, path / ADAPTER_FOLDER)
+        folder = next((one for one in folders if _holds_adapters(one)), None)
         if folder is None:
             raise UserError(
-                f"finetune.lora.checkpoint={checkpoint}: there is no {_CONFIG} with {_TENSORS[0]} "
-                f"in it or in its folder {ADAPTER_FOLDER}."
+                f"finetune.lora.checkpoint={checkpoint}: neither it nor its folder "
+                f"'{ADAPTER_FOLDER}' contains {_CONFIG} and {_TENSORS[0]}."
             )
         _refuse_other_kinds(folder / _CONFIG, cfg)
         path = next(folder / name for name in _TENSORS if (folder / name).is_file())
     elif not path.is_file():
         raise UserError(
-            f"finetune.lora.checkpoint={checkpoint}: there is no such file. Give a folder as the "
-            "peft package writes it, a run directory, or a file of adapters."
+            f"finetune.lora.checkpoint={checkpoint}: there is no such file. Give a folder written "
+            "by the peft package, a run directory, or a file of adapters."
         )
     weights = weights_in(path, SourceOptions(), "finetune.lora")
     if not any(map(is_adapter, weights.tensors)):
-        raise UserError(f"finetune.lora.checkpoint={checkpoint}: there are no adapters in {path}.")
+        raise UserError(f"finetune.lora.checkpoint={checkpoint}: {path} contains no adapters.")
     return weights
 
 
-def _is_folder(path: Path) -> bool:
+def _holds_adapters(path: Path) -> bool:
     return (path / _CONFIG).is_file() and any((path / name).is_file() for name in _TENSORS)
 
 
@@ -66,43 +67,41 @@ def _refuse_other_kinds(path: Path, cfg: LoraCfg) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not a LoRA configuration: {error!r}.") from error
     if kind != "LORA":
-        raise UserError(f"{path} configures adapters of type {kind}, not LORA.")
-    if others := [name for name in _OTHERS if options.get(name)]:
-        raise UserError(f"{path} has {others[0]}=true, a variant that is not supported.")
+        raise UserError(f"{path} is for adapters of type {kind}; only LORA is supported.")
+    if unsupported := [name for name in _UNSUPPORTED if options.get(name)]:
+        raise UserError(f"{path} has {unsupported[0]}=true, a variant that is not supported.")
     if alphas := options.get("alpha_pattern"):
-        raise UserError(
-            f"{path} has different alphas for different layers, which is not supported: {alphas}."
-        )
+        raise UserError(f"{path} sets alpha layer by layer, which is not supported: {alphas}.")
     if alpha != cfg.alpha:
         raise UserError(
-            f"finetune.lora.alpha={cfg.alpha:g}, but these adapters were trained with {alpha:g} "
-            f"({path}): set finetune.lora.alpha={alpha:g}."
+            f"finetune.lora.alpha is {cfg.alpha:g}, but these adapters were trained with {alpha:g} "
+            f"({path}). Set finetune.lora.alpha={alpha:g}."
         )
 
 
 def write_adapters(
     run_dir: Path, model: nn.Module, weights: Mapping[str, Tensor], cfg: FinetuneCfg
 ) -> Path:
-    """Write the adapters of a model, and what was trained beside them, for the peft package too.
+    """Write a model's adapters, and what was trained with them, in the peft package's format.
 
     Args:
-        run_dir: where the folder `adapter` is made.
-        model: the model, whose names and layers count.
-        weights: its state dictionary, the values that count.
-        cfg: what was asked for.
+        run_dir: where the folder `adapter` is created.
+        model: gives the names and the layers; its values are not used.
+        weights: the values, a state dictionary of the model.
+        cfg: the options of the finetuning.
 
     Returns:
         The folder.
     """
     layers = adapted_layers(model)
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
-    # What is trained beside the adapters goes with the statistics of its module.
+    # A module that is trained in full is written with its buffers, e.g. running statistics.
     modules = sorted({n.rpartition(".")[0] for n in trained if not is_adapter(n)})
-    besides = {f"{m}.{n}" for m in modules for n, _ in model.get_submodule(m).named_buffers()}
+    buffers = {f"{m}.{n}" for m in modules for n, _ in model.get_submodule(m).named_buffers()}
     tensors = {
         f"{_PREFIX}{name}.weight" if is_adapter(name) else f"{_PREFIX}{name}": tensor
         for name, tensor in weights.items()
-        if is_adapter(name) or name in trained or name in besides
+        if is_adapter(name) or name in trained or name in buffers
     }
     lora = cfg.lora
     convolutions = [name for name, layer in layers.items() if isinstance(layer, nn.Conv2d)]

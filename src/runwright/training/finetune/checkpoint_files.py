@@ -1,4 +1,4 @@
-"""What is in a file of weights: safetensors, or what `torch.save` and Lightning write."""
+"""Reading a file of weights: safetensors, or what `torch.save` and Lightning write."""
 
 import tarfile
 import warnings
@@ -17,28 +17,28 @@ _PICKLE: Final = b"\x80"
 
 
 def read_checkpoint(path: Path) -> Any:
-    """What a file holds: of safetensors, tensors by name; of a pickle, plain containers of tensors.
+    """Read a file: tensors by name from safetensors, plain containers of tensors from a pickle.
 
-    The tensors are read when they are used, where the format allows it. Nothing in the file is
-    executed; what is neither a tensor nor a plain container is a `Foreign` object.
+    Where the format allows it, a tensor is only read when it is used. Nothing in the file is
+    executed; anything other than a tensor or a plain container becomes a `Foreign` object.
 
     Raises:
-        UserError: it is none of these files, or damaged.
+        UserError: the file is damaged or in another format.
     """
     try:
         with path.open("rb") as file:
-            begins = file.read(4)
+            start = file.read(4)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}.") from error
-    if begins == _ZIP:
+    if start == _ZIP:
         _refuse_programs(path)
         return _unpickled(path, mmap=True)
-    if begins.startswith(_PICKLE):
+    if start.startswith(_PICKLE):
         return _unpickled(path, mmap=False)
     if _is_tar(path):
         raise UserError(
-            f"{path} is in a format that torch wrote before version 0.1.10; save it anew with a "
-            "torch that reads it."
+            f"{path} is in a format from before torch 0.1.10. Load it with a torch that can still "
+            "read it, and save it again."
         )
     try:
         return read_weights(path)
@@ -52,7 +52,7 @@ def read_checkpoint(path: Path) -> Any:
 def _unpickled(path: Path, *, mmap: bool) -> Any:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of classes whose source is not here
+            warnings.simplefilter("ignore")  # about classes whose source code is missing
             return torch.load(
                 str(path),
                 map_location="cpu",
@@ -63,12 +63,12 @@ def _unpickled(path: Path, *, mmap: bool) -> Any:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}.") from error
     except Exception as error:  # a damaged pickle fails in many ways
-        said = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
-        raise UserError(f"{path} cannot be read as a torch file: {said}.") from error
+        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+        raise UserError(f"{path} cannot be read as a torch file: {reason}.") from error
 
 
 def _refuse_programs(path: Path) -> None:
-    """Refuse a file of torch.jit, which is a program with weights in it, before torch reads it."""
+    """Refuse a torch.jit file, which is a program with weights in it, before torch reads it."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.partition("/")[2] for name in archive.namelist()]
@@ -76,8 +76,8 @@ def _refuse_programs(path: Path) -> None:
         raise UserError(f"{path} is not a complete file: {error}.") from error
     if "constants.pkl" in names:
         raise UserError(
-            f"{path} is a TorchScript program, which is not run. Save only its weights: "
-            f"torch.save(torch.jit.load({path.name!r}).state_dict(), 'weights.pth')"
+            f"{path} is a TorchScript program, which runwright does not run. Save only its "
+            f"weights: torch.save(torch.jit.load({path.name!r}).state_dict(), 'weights.pth')"
         )
     if "data.pkl" not in names:
         raise UserError(f"{path} is a zip file that was not written by torch.save.")

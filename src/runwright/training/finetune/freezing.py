@@ -1,4 +1,4 @@
-"""What of a model is not trained: its parameters, and the statistics that go with them."""
+"""Freezing parts of a model: parameters, and the statistics that belong to them."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -14,15 +14,15 @@ def freeze(model: nn.Module, cfg: FinetuneCfg) -> frozenset[str]:
     """Freeze parameters as the options say.
 
     Returns:
-        The names of the modules of which nothing is trained: they are to stay in evaluation mode,
-        so that the statistics of batch normalisation stay what they are.
+        The names of the modules that are frozen as a whole. They must stay in evaluation mode, so
+        that the statistics of batch normalisation do not change.
 
     Raises:
         UserError: nothing is left to train.
     """
     if not (cfg.freeze or _has_adapters(cfg)):
         return frozenset()
-    names: dict[int, list[str]] = {}  # a parameter may be in several places
+    names: dict[int, list[str]] = {}  # a shared parameter has several
     parameters = dict(model.named_parameters(remove_duplicate=False))
     for name, parameter in parameters.items():
         names.setdefault(id(parameter), []).append(name)
@@ -39,8 +39,8 @@ def freeze(model: nn.Module, cfg: FinetuneCfg) -> frozenset[str]:
     left = [name for place in names.values() for name in place]
     if _has_adapters(cfg) and not any(map(is_adapter, left)):
         raise UserError(
-            "finetune.freeze leaves no adapter of finetune.lora to train. finetune.lora freezes "
-            "the rest of the model by itself; freeze less."
+            "finetune.freeze freezes the adapters of finetune.lora too, so none is trained. Freeze "
+            "less; finetune.lora already freezes the rest of the model."
         )
     return frozenset(_frozen_modules(model, cfg, names.keys()))
 
@@ -50,20 +50,20 @@ def _has_adapters(cfg: FinetuneCfg) -> bool:
 
 
 def _is_frozen(names: Sequence[str], cfg: FinetuneCfg) -> bool:
-    """Whether a parameter or buffer is frozen, by the names that it has."""
-    if cfg.freeze and _is_met(cfg.freeze, names) is not cfg.freeze_invert:
+    """Whether a parameter or buffer with these names is frozen."""
+    if cfg.freeze and _any_matches(cfg.freeze, names) is not cfg.freeze_invert:
         return True
     if not _has_adapters(cfg) or any(map(is_adapter, names)):
         return False
-    return not _is_met([*cfg.reset, *cfg.lora.train], names)
+    return not _any_matches([*cfg.reset, *cfg.lora.train], names)
 
 
-def _is_met(patterns: Iterable[str], names: Sequence[str]) -> bool:
-    return any(NamePattern(text).is_met_by(name) for text in patterns for name in names)
+def _any_matches(patterns: Iterable[str], names: Sequence[str]) -> bool:
+    return any(NamePattern(text).matches(name) for text in patterns for name in names)
 
 
 def _frozen_modules(model: nn.Module, cfg: FinetuneCfg, trained: Collection[int]) -> list[str]:
-    """The outermost modules of which all parameters are frozen; of those without, all buffers."""
+    """The outermost modules whose parameters (or, without any, whose buffers) are all frozen."""
     found: list[str] = []
     for name, module in named_modules(model):
         if name.startswith(tuple(f"{outer}." for outer in found)):
@@ -80,6 +80,6 @@ def _frozen_modules(model: nn.Module, cfg: FinetuneCfg, trained: Collection[int]
 
 
 def keep_in_evaluation_mode(model: nn.Module, names: Iterable[str]) -> None:
-    """Put these modules of a model that is trained into evaluation mode."""
+    """Put these modules of a model in training mode back into evaluation mode."""
     for name in names:
         model.get_submodule(name).eval()

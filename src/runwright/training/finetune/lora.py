@@ -1,8 +1,8 @@
 """Low-rank adapters: W + B·A·alpha/rank (Hu et al. 2021, https://arxiv.org/abs/2106.09685).
 
-A layer stays what it is, under the names that its weights have, and gets two parameters more,
-`lora_A` and `lora_B`. A hook adds what they make of the input to what the layer returns, so the
-product B·A is never made while training, and no gradient of W is computed.
+A layer and the names of its weights stay as they are; it gets two more parameters, `lora_A` and
+`lora_B`. A hook applies them to the input and adds the result to the layer's output, so training
+never forms the product B·A nor computes a gradient of W.
 """
 
 import math
@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from runwright.errors import RunError
 from runwright.finetune_options import LoraCfg
-from runwright.name_patterns import NamePattern, met_by_none
+from runwright.name_patterns import NamePattern, unmatched
 
 _MOST_SHOWN: Final = 8
 
@@ -26,8 +26,8 @@ _Layer: TypeAlias = nn.Linear | nn.Conv2d
 _A: Final = "lora_A"
 _B: Final = "lora_B"
 _NAME: Final = re.compile(rf"(?:^|\.)(?:{_A}|{_B})(?:\.|$)")
-# How the peft package calls what is here called without more.
-_OF_PEFT: Final = (
+# What the peft package adds to names.
+_PEFT_ADDITIONS: Final = (
     (re.compile(r"^base_model\.model\."), ""),
     (re.compile(r"\.base_layer\."), "."),
     (re.compile(r"\.modules_to_save\.\w+\."), "."),
@@ -36,37 +36,37 @@ _OF_PEFT: Final = (
 
 
 def is_adapter(name: str) -> bool:
-    """Whether a tensor is one of an adapter, by its name."""
+    """Whether a tensor of this name belongs to an adapter."""
     return _NAME.search(name) is not None
 
 
 def plain_names(names: list[str]) -> list[str]:
-    """The names in a checkpoint with adapters without what the peft package adds to them."""
+    """The names in a checkpoint; if it has adapters, without what the peft package adds."""
     if not any(map(is_adapter, names)):
         return names
-    for pattern, new in _OF_PEFT:
+    for pattern, new in _PEFT_ADDITIONS:
         names = [pattern.sub(new, name) for name in names]
     return names
 
 
 def add_adapters(model: nn.Module, cfg: LoraCfg) -> list[str]:
-    """Give the layers that are named adapters, which change nothing yet: B is zero.
+    """Add adapters to the layers that `cfg.layers` matches; they change nothing yet, as B is zero.
 
     Returns:
         The names of the layers.
     """
-    able = _able_layers(model)
+    adaptable = _adaptable_layers(model)
     patterns = [NamePattern(text) for text in cfg.layers]
-    chosen = [name for name in able if any(pattern.is_met_by(name) for pattern in patterns)]
+    chosen = [name for name in adaptable if any(pattern.matches(name) for pattern in patterns)]
     for name in chosen:
-        _add_adapter(able[name], cfg)
+        _add_adapter(adaptable[name], cfg)
     return chosen
 
 
-def without_such_layers(model: nn.Module, cfg: LoraCfg) -> Iterator[str]:
-    """A sentence for every pattern that names no layer which can have an adapter."""
-    able = _able_layers(model)
-    for sentence in met_by_none(cfg.layers, able, "nn.Linear or nn.Conv2d (groups=1) of the model"):
+def unmatched_layers(model: nn.Module, cfg: LoraCfg) -> Iterator[str]:
+    """A sentence for every pattern that matches no layer that can have an adapter."""
+    adaptable, what = _adaptable_layers(model), "nn.Linear or nn.Conv2d (groups=1) of the model"
+    for sentence in unmatched(cfg.layers, adaptable, what):
         yield f"finetune.lora.layers: {sentence}"
 
 
@@ -81,9 +81,9 @@ def adapted_layers(model: nn.Module) -> dict[str, _Layer]:
 
 @torch.no_grad()
 def merge_adapters(model: nn.Module) -> nn.Module:
-    """Add every adapter of a model to the weights of its layer, in place, and take it away.
+    """Fold every adapter of a model into the weights of its layer, in place, and remove it.
 
-    W ← W + B·A·alpha/rank: the model computes the same, and has the names that it had without.
+    W ← W + B·A·alpha/rank: the model computes the same, with the names that it had before.
     """
     for module in adapted_layers(model).values():
         layer: Any = module
@@ -97,12 +97,12 @@ def merge_adapters(model: nn.Module) -> nn.Module:
 
 
 def refuse_idle_adapters(model: nn.Module, optimizer: Optimizer) -> None:
-    """Let the first step of an optimiser fail if an adapter has no part in what is computed.
+    """Make the first step of an optimiser fail if an adapter takes no part in the forward pass.
 
-    A layer whose weights another one reads, without calling it, does not ask its adapter.
+    That is so where another module reads the weights of a layer without calling the layer.
 
     Raises:
-        RunError: in that step; names the layers.
+        RunError: in that step; lists the layers.
     """
     layers = adapted_layers(model)
 
@@ -112,8 +112,8 @@ def refuse_idle_adapters(model: nn.Module, optimizer: Optimizer) -> None:
         if idle:
             shown = ", ".join(idle[:_MOST_SHOWN]) + (", …" if len(idle) > _MOST_SHOWN else "")
             raise RunError(
-                f"The adapters of {len(idle)} layers are not used: {shown}. The module around "
-                "these layers reads their weights instead of calling them. Exclude them from "
+                f"Some adapters have no effect ({len(idle)}): {shown}. The surrounding module "
+                "reads the weights of these layers instead of calling them. Exclude them from "
                 "finetune.lora.layers."
             )
 
@@ -121,16 +121,16 @@ def refuse_idle_adapters(model: nn.Module, optimizer: Optimizer) -> None:
 
 
 def named_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The modules of a model by name, as `nn.Module` has it but for its type."""
+    """The modules of a model by name: `nn.Module.named_modules`, fully typed."""
     yield from cast("Any", model).named_modules()
 
 
-def _able_layers(model: nn.Module) -> dict[str, _Layer]:
-    return {name: module for name, module in named_modules(model) if _can_have_one(module)}
+def _adaptable_layers(model: nn.Module) -> dict[str, _Layer]:
+    return {name: module for name, module in named_modules(model) if _is_adaptable(module)}
 
 
-def _can_have_one(module: nn.Module) -> TypeGuard[_Layer]:
-    # No class derived from these: what nn.MultiheadAttention holds is never called.
+def _is_adaptable(module: nn.Module) -> TypeGuard[_Layer]:
+    # No subclasses: the one in nn.MultiheadAttention is never called.
     if type(module) is nn.Conv2d:
         return module.groups == 1 and module.padding_mode == "zeros"
     return type(module) is nn.Linear

@@ -1,4 +1,4 @@
-"""Which tensors of a checkpoint have their place in a model, and which do not."""
+"""Which tensors of a checkpoint match those of a model, and which do not."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -12,22 +12,22 @@ from runwright.training.finetune.lora import is_adapter
 from runwright.training.finetune.weights_in import Weights
 
 _MOST_SHOWN: Final = 20
-# A counter of batch normalisation, which files older than it do not have.
+# A counter of batch normalisation, which older files do not have.
 _COUNTER: Final = "num_batches_tracked"
 
 
 @attrs.frozen(kw_only=True)
 class Match:
-    """What a checkpoint and a model have in common.
+    """A checkpoint compared with a model.
 
     Attributes:
-        key: where the options of the checkpoint stand: `finetune`, `finetune.additional[0]`.
-        checkpoint: what was read.
-        weights: what is in it.
+        key: the key of the checkpoint's options: `finetune`, `finetune.additional[0]`.
+        checkpoint: the value of its option `checkpoint`.
+        weights: its content.
         matched: the names that both have, with tensors of the same shape.
         unexpected: those that the model does not have.
-        mismatched: those of another shape: the checkpoint's and the model's.
-        reset: those that are not taken because the model's are to begin anew.
+        mismatched: those whose shapes differ: the checkpoint's and the model's.
+        reset: those that are not loaded because the model keeps its fresh values.
     """
 
     key: str
@@ -40,21 +40,21 @@ class Match:
 
 
 class Target:
-    """The tensors of a model, which checkpoints are to fill.
+    """The tensors of a model that checkpoints are to fill.
 
     Attributes:
         tensors: by name.
     """
 
     def __init__(self, model: nn.Module, reset: Sequence[str]) -> None:
-        """Look at a model, some tensors of which begin anew whatever a checkpoint has."""
+        """Take the tensors of a model; those that `reset` matches keep their fresh values."""
         values = model.state_dict(keep_vars=True).items()
         self.tensors: dict[str, Tensor] = {n: v for n, v in values if isinstance(v, Tensor)}
         self._reset = [NamePattern(text) for text in reset]
 
     def is_reset(self, name: str) -> bool:
-        """Whether a tensor begins anew, by its name."""
-        return any(pattern.is_met_by(name) for pattern in self._reset)
+        """Whether the tensor of this name keeps its fresh values."""
+        return any(pattern.matches(name) for pattern in self._reset)
 
     def match(self, key: str, checkpoint: str, weights: Weights) -> Match:
         """Compare a checkpoint with the model."""
@@ -84,7 +84,7 @@ class Target:
     def wanted(self, matches: Sequence[Match]) -> list[str]:
         """The names that the checkpoints are to fill.
 
-        Adapters are among them only if a checkpoint has some: else they begin as they are.
+        Adapters are included only if a checkpoint has some; otherwise they keep fresh values.
         """
         found = {name for match in matches for name in match.weights.tensors}
         has_adapters = any(map(is_adapter, found))
@@ -98,12 +98,12 @@ class Target:
 
     def missing(self, matches: Sequence[Match]) -> list[str]:
         """The names that no checkpoint fills."""
-        # What stands in two places of the model is filled in both.
+        # A tensor that is in two places of the model is filled in both.
         filled = {id(self.tensors[name]) for match in matches for name in match.matched}
         return [name for name in self.wanted(matches) if id(self.tensors[name]) not in filled]
 
     def coverage(self, matches: Sequence[Match]) -> tuple[float, float]:
-        """The share of what is to be filled that is: of the tensors, and of their numbers."""
+        """The filled share of what is to be filled: of the tensors, and of the numbers in them."""
         wanted, missing = self.wanted(matches), self.missing(matches)
         numbers = sum(self.tensors[name].numel() for name in wanted)
         absent = sum(self.tensors[name].numel() for name in missing)
@@ -113,12 +113,12 @@ class Target:
 
 
 def differences(match: Match, missing: Collection[str], *, strict: bool) -> str | None:
-    """What keeps a checkpoint from being loaded, with what to do about it; None if nothing does.
+    """Why a checkpoint cannot be loaded, and what to do about it; None if it can.
 
     Args:
-        match: the checkpoint and the model.
-        missing: the names of the model that nothing fills, where that is wrong.
-        strict: whether what the model does not have is wrong.
+        match: the checkpoint compared with the model.
+        missing: the names of the model that nothing fills, where that is an error.
+        strict: whether names that the model does not have are an error.
     """
     unexpected = match.unexpected if strict else []
     lines = [
@@ -143,16 +143,16 @@ def _advice(match: Match, missing: Collection[str], unexpected: Collection[str])
         yield f"The names would match with {match.key}.rename={renaming}."
     if match.mismatched:
         heads = ",".join(sorted({name.rpartition(".")[0] or name for name in match.mismatched}))
-        yield f"To keep fresh values for other shapes, set finetune.reset=[{heads}]."
+        yield f"To keep fresh values where shapes differ, set finetune.reset=[{heads}]."
     if renaming is None and (missing or unexpected):
         yield (
-            f"{match.key}.rename changes names in the file and {match.key}.drop ignores them, "
+            f"{match.key}.rename changes names in the file, {match.key}.drop ignores them, "
             f"finetune.reset keeps fresh values, and {match.key}.strict=false loads what matches."
         )
 
 
 def _renaming(missing: Collection[str], unexpected: Collection[str]) -> str | None:
-    """The change of a beginning that makes most of the names fit, as it is written; None if few."""
+    """The change of prefix that makes most names match, as it is written; None if few would."""
     by_end: dict[str, list[str]] = {}
     for name in missing:
         for beginning, end in _cuts(name):
@@ -173,7 +173,7 @@ def _renaming(missing: Collection[str], unexpected: Collection[str]) -> str | No
 
 
 def _cuts(name: str) -> Iterator[tuple[str, str]]:
-    """The ways to cut a name behind a dot, the longest end first: ("", "a.b"), ("a.", "b")."""
+    """The ways to cut a name after a dot, the longest end first: ("", "a.b"), ("a.", "b")."""
     parts = name.split(".")
     for count in range(len(parts)):
         beginning = ".".join(parts[:count])
@@ -194,6 +194,6 @@ def recorded(match: Match, sha256: str) -> Mapping[str, object]:
         },
         "reset": match.reset,
         "dropped": match.weights.dropped,
-        "no_tensors": match.weights.no_tensors,
+        "non_tensors": match.weights.non_tensors,
         "not_read": match.weights.foreign,
     }

@@ -1,11 +1,11 @@
-"""Reading the tensors and plain containers of a pickle, and executing nothing that is in it.
+"""Reading the tensors and plain containers in a pickle without executing anything in it.
 
-A pickle names functions to call and classes to make. Here a few names stand for what rebuilds a
-tensor, and every other one for a class that keeps nothing and does nothing: whatever the file asks
-to be done with it, a `Foreign` comes of it. So the hyperparameters of another library do not keep
-the tensors beside them from being read, and a file that would run a program runs none.
+A pickle names functions to call and classes to instantiate. Here a few names stand for functions
+that rebuild a tensor, and every other name for a class that stores nothing and does nothing:
+whatever the file does with it gives a `Foreign` object. So tensors can be read although objects of
+another library lie next to them, and a malicious file runs nothing.
 
-This module has what `torch.load` takes as its `pickle_module`: `Unpickler` and `load`.
+This module has what `torch.load` needs of a `pickle_module`: `Unpickler` and `load`.
 """
 
 import pickle
@@ -16,7 +16,7 @@ from typing import IO, Any, ClassVar, Final, NoReturn, Self, cast
 import torch
 from typing_extensions import override
 
-_CHANGES: Final = "the file would change what reads it"
+_TAMPERING: Final = "the file tries to change the code that reads it"
 
 
 class _Closed(type):
@@ -24,11 +24,11 @@ class _Closed(type):
 
     @override
     def __setattr__(cls, _name: str, _value: object) -> NoReturn:
-        raise pickle.UnpicklingError(_CHANGES)
+        raise pickle.UnpicklingError(_TAMPERING)
 
 
 class Foreign(metaclass=_Closed):
-    """Stands for an object of a class that is not read, or for what a function would return.
+    """Stands for an object of a class that is not loaded, or for what a function would return.
 
     Attributes:
         what: the full name of the class or function.
@@ -38,42 +38,42 @@ class Foreign(metaclass=_Closed):
     dump_patches: ClassVar[bool] = False  # torch would write a file where a module has this
 
     def __new__(cls, *_arguments: object, **_options: object) -> Self:
-        """An object, whatever it would have been made of."""
+        """Accept any arguments."""
         return object.__new__(cls)
 
     def __init__(self, *_arguments: object, **_options: object) -> None:
-        """Forget what it is made of."""
+        pass
 
     def __call__(self, *_arguments: object, **_options: object) -> Self:
-        """Do nothing, where it stands for a function that a function would return."""
+        """Return itself: it may stand for a function that another function would return."""
         return self
 
     def __setstate__(self, _state: object) -> None:
-        """Forget what it held."""
+        pass
 
-    # A class derived from list, dict or set is filled so.
+    # How objects of subclasses of list, dict and set are filled:
 
     def append(self, _member: object) -> None:
-        """Forget a member."""
+        """Ignore a member of a list."""
 
     def extend(self, _members: object) -> None:
-        """Forget members."""
+        """Ignore several members of a list."""
 
     def add(self, _member: object) -> None:
-        """Forget a member."""
+        """Ignore a member of a set."""
 
     def update(self, *_members: object) -> None:
-        """Forget members."""
+        """Ignore several members of a set or dictionary."""
 
     def __setitem__(self, _key: object, _member: object) -> None:
-        """Forget a member."""
+        pass
 
     def __hash__(self) -> int:  # it may be the key of a dictionary
         return id(self)
 
 
 class _Function:
-    """A function that a pickle may call, which it cannot change: it is no function of torch's."""
+    """A function that a pickle may call but cannot change, as it could a function of torch."""
 
     __slots__ = ("_call",)
     _call: Callable[..., Any]
@@ -86,14 +86,14 @@ class _Function:
 
     @override
     def __setattr__(self, _name: str, _value: object) -> NoReturn:
-        raise pickle.UnpicklingError(_CHANGES)
+        raise pickle.UnpicklingError(_TAMPERING)
 
     def __setstate__(self, _state: object) -> NoReturn:
-        raise pickle.UnpicklingError(_CHANGES)
+        raise pickle.UnpicklingError(_TAMPERING)
 
 
 def _tensor(storage: Any, offset: int, size: Any, stride: Any, *_rest: object) -> Any:
-    """A tensor of what is in the file; its gradient's hooks, code of the file, are left out."""
+    """A tensor from the file, without its gradient hooks, which are code."""
     made = cast("Any", torch.empty(0, dtype=storage.dtype))
     return made.set_(storage, offset, size, stride)
 
@@ -103,12 +103,12 @@ def _parameter(data: Any, *_rest: object) -> Any:
 
 
 def _rebuilt(function: Any, _type: object, arguments: Any, _state: object) -> Any:
-    """A tensor with attributes, without them."""
+    """A tensor that has attributes, without these."""
     return function(*arguments)
 
 
 def _bytes(text: Any, _encoding: object = None) -> bytes:
-    """How pickles of old protocols write bytes."""
+    """Bytes, as pickles of old protocols write them."""
     return str(text).encode("latin1")
 
 
@@ -117,7 +117,7 @@ def _dictionary(*_arguments: object) -> dict[Any, Any]:
 
 
 _UNTYPED: Final = (
-    "it has tensors of a number format that is read from safetensors only (uint16, float8 …)"
+    "it has tensors of a type that is read from safetensors files only (uint16, float8 …)"
 )
 _ALLOWED: Final[dict[tuple[str, str], Any]] = {
     ("torch._utils", "_rebuild_tensor"): _Function(_tensor),
@@ -138,7 +138,7 @@ _ALLOWED: Final[dict[tuple[str, str], Any]] = {
 
 
 class Unpickler(pickle.Unpickler):
-    """Makes tensors and plain containers, and `Foreign` objects in place of all else."""
+    """Makes tensors and plain containers, and `Foreign` objects in place of everything else."""
 
     @override
     def find_class(self, module_name: str, global_name: str, /) -> Any:

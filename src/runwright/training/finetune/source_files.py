@@ -1,4 +1,4 @@
-"""Where a file of weights is: on this machine, or fetched once and kept in a cache."""
+"""Finding a file of weights: on this machine, or downloaded once to a cache."""
 
 import hashlib
 import logging
@@ -27,7 +27,7 @@ _SECONDS: Final = 30
 
 
 def local_file(checkpoint: str, option: str) -> Path:
-    """The file on this machine that an option names: itself, or the best weights of a run.
+    """The file on this machine that an option points to; of a run directory, its best weights.
 
     Args:
         checkpoint: a path.
@@ -40,7 +40,7 @@ def local_file(checkpoint: str, option: str) -> Path:
     try:
         return find_weights(path)
     except UserError:
-        what = "there are no weights in it" if path.exists() else "there is no such file"
+        what = "it contains no weights" if path.exists() else "there is no such file"
         near = nearest(path.name, _beside(path), cutoff=0.7) if not path.exists() else None
         meant = f" Did you mean '{path.with_name(near)}'?" if near else ""
         raise UserError(
@@ -57,36 +57,36 @@ def _beside(path: Path) -> list[str]:
 
 
 def fetched_file(url: str, sha256: str) -> Path | None:
-    """The file that was fetched from a URL before; None if there is none."""
+    """The cached file of a URL; None if it has not been downloaded."""
     path = _cached(url, sha256)
     return path if path.exists() else None
 
 
 def checked_file(checkpoint: str, sha256: str | None, option: str) -> tuple[Path, str]:
-    """The file of an option, fetched if it has to be, and its SHA-256, which is as it should be.
+    """The file of an option, downloaded if need be, and its SHA-256, which was checked.
 
     Raises:
         UserError: there is no such file, or it has another SHA-256.
-        RunError: it cannot be fetched now.
+        RunError: it cannot be downloaded.
     """
     if is_url(checkpoint):
-        assert sha256 is not None  # the options see to that
+        assert sha256 is not None  # `SourceOptions.problems` checks that
         path = _cached(checkpoint, sha256)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):  # of the jobs of a sweep one fetches it
+        with FileLock(f"{path}.lock"):  # so that one job of a sweep downloads it
             if not path.exists():
                 _fetch(checkpoint, sha256, path, option)
     else:
         path = local_file(checkpoint, option)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if not _is_right(digest, sha256):
-        raise _other_file(option, path, digest, sha256)
+    if not _agrees(digest, sha256):
+        raise _wrong_file(option, path, digest, sha256)
     return path, digest
 
 
 def cache_folder() -> Path:
-    """Where fetched files are kept: `XDG_CACHE_HOME`, or `~/.cache`."""
+    """Where downloaded files are kept: in `XDG_CACHE_HOME`, or else in `~/.cache`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "runwright"
 
 
@@ -96,7 +96,7 @@ def _cached(url: str, sha256: str) -> Path:
 
 
 class _OnlyHttps(urllib.request.HTTPRedirectHandler):
-    """Follows no redirection to where others could change what comes."""
+    """Follows redirects to https only: otherwise others could tamper with the file."""
 
     @override
     def redirect_request(
@@ -114,34 +114,34 @@ class _OnlyHttps(urllib.request.HTTPRedirectHandler):
 
 
 def _fetch(url: str, sha256: str, path: Path, option: str) -> None:
-    """Fetch a file into the cache: all of it with the right SHA-256, or nothing."""
+    """Download a file to the cache: all of it with the right SHA-256, or nothing."""
     log.info("Downloading %s to %s.", url, path)
     digest = hashlib.sha256()
     try:
         opener = urllib.request.build_opener(_OnlyHttps())
         with opener.open(url, timeout=_SECONDS) as answer, replacing(path) as file:
             total = int(answer.headers.get("Content-Length") or 0)
-            came = 0
+            received = 0
             with _bar(path.name, total) as bar:
                 while chunk := answer.read(_CHUNK):
                     file.write(chunk)
                     digest.update(chunk)
                     bar.update(len(chunk))
-                    came += len(chunk)
-            _refuse_part(came, total)
-            if not _is_right(digest.hexdigest(), sha256):
-                raise _other_file(option, url, digest.hexdigest(), sha256)
+                    received += len(chunk)
+            _refuse_incomplete(received, total)
+            if not _agrees(digest.hexdigest(), sha256):
+                raise _wrong_file(option, url, digest.hexdigest(), sha256)
     except (OSError, HTTPException) as error:  # urllib's URLError is an OSError
         reason: Any = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
         raise RunError(
-            f"{option}={url} cannot be downloaded: {reason}. Try again later, or download it by "
-            f"other means and put it at {path}."
+            f"{option}={url} cannot be downloaded: {reason}. Try again later, or download it "
+            f"yourself and save it as {path}."
         ) from error
 
 
-def _refuse_part(came: int, total: int) -> None:
-    if came < total:
-        raise HTTPException(f"the connection ended after {came:,} of {total:,} bytes")
+def _refuse_incomplete(received: int, total: int) -> None:
+    if received < total:
+        raise HTTPException(f"the connection ended after {received:,} of {total:,} bytes")
 
 
 def _bar(name: str, total: int) -> "tqdm[Any]":
@@ -151,12 +151,12 @@ def _bar(name: str, total: int) -> "tqdm[Any]":
     )
 
 
-def _is_right(digest: str, sha256: str | None) -> bool:
+def _agrees(digest: str, sha256: str | None) -> bool:
     return sha256 is None or digest.startswith(sha256.lower())
 
 
-def _other_file(option: str, checkpoint: str | Path, digest: str, sha256: str | None) -> UserError:
+def _wrong_file(option: str, checkpoint: str | Path, digest: str, sha256: str | None) -> UserError:
     return UserError(
-        f"{option}={checkpoint} is not the file of {option.rpartition('.')[0]}.sha256: its SHA-256 "
-        f"is {digest}, not {sha256}."
+        f"{option}={checkpoint} does not match {option.rpartition('.')[0]}.sha256: its SHA-256 is "
+        f"{digest}, not {sha256}."
     )

@@ -1,9 +1,9 @@
-"""How a training starts from the weights of another, in this order.
+"""Starting a training from existing weights.
 
-1. The model is built, its layers get adapters, and parameters are frozen: `prepare`. That follows
-   from the configuration alone, so a run that is resumed or measured does it as well.
-2. At the start of a training only, the checkpoints are read and compared with the model, and the
-   weights are loaded: first the whole, then its parts, then adapters: `Start`.
+1. `prepare` adds adapters to the model and freezes parameters. That follows from the configuration
+   alone, so it is done whenever the model is built, also to resume or measure a run.
+2. `Start` reads the checkpoints, compares them with the model and loads them: first the main one,
+   then the additional ones, then adapters. It is needed only at the start of a training.
 """
 
 import json
@@ -18,7 +18,7 @@ from torch import nn
 from runwright.atomic_files import write_bytes
 from runwright.errors import ConfigError, UserError
 from runwright.finetune_options import FinetuneCfg, SourceOptions, is_url
-from runwright.name_patterns import met_by_none
+from runwright.name_patterns import unmatched
 from runwright.training.finetune.adapter_files import read_adapters
 from runwright.training.finetune.freezing import freeze
 from runwright.training.finetune.lora import (
@@ -26,7 +26,7 @@ from runwright.training.finetune.lora import (
     add_adapters,
     is_adapter,
     merge_adapters,
-    without_such_layers,
+    unmatched_layers,
 )
 from runwright.training.finetune.matching import Match, Target, differences, recorded
 from runwright.training.finetune.source_files import checked_file, fetched_file, local_file
@@ -40,16 +40,16 @@ _ADAPTERS: Final = "finetune.lora"
 
 
 def prepare(model: nn.Module, cfg: FinetuneCfg) -> frozenset[str]:
-    """Give the model its adapters, and freeze what is not trained; loads nothing.
+    """Add adapters to the model and freeze what is not trained; loads nothing.
 
     Returns:
-        The names of the modules that are to stay in evaluation mode, as all of them is frozen.
+        The names of the modules that are frozen as a whole and must stay in evaluation mode.
 
     Raises:
-        ConfigError: patterns name nothing in the model; all of them.
+        ConfigError: some patterns match nothing in the model; lists all of them.
         UserError: nothing is left to train.
     """
-    wrong = list(without_such_layers(model, cfg.lora))
+    wrong = list(unmatched_layers(model, cfg.lora))
     if cfg.lora.layers and not cfg.lora.merge and not wrong:
         add_adapters(model, cfg.lora)
     parameters = [name for name, _ in model.named_parameters(remove_duplicate=False)]
@@ -58,7 +58,7 @@ def prepare(model: nn.Module, cfg: FinetuneCfg) -> frozenset[str]:
         ("lora.train", cfg.lora.train, "parameter", parameters),
         ("freeze", cfg.freeze, "parameter", parameters),
     ):
-        sentences = met_by_none(texts, names, f"{what} of the model")
+        sentences = unmatched(texts, names, f"{what} of the model")
         wrong += [f"finetune.{option}: {sentence}" for sentence in sentences]
     if wrong:
         raise ConfigError(wrong)
@@ -67,7 +67,7 @@ def prepare(model: nn.Module, cfg: FinetuneCfg) -> frozenset[str]:
 
 @attrs.frozen(kw_only=True)
 class _Source:
-    """A checkpoint that was found: where its options stand, what it is, and how it goes in."""
+    """A checkpoint that was read and compared, its options, and its SHA-256."""
 
     match: Match
     options: SourceOptions
@@ -78,20 +78,20 @@ class Start:
     """The checkpoints that a training starts from, compared with its model; nothing is loaded yet.
 
     Attributes:
-        problems: what keeps them from being loaded, a text each.
+        problems: why they cannot be loaded, one text per reason.
     """
 
     def __init__(self, model: nn.Module, cfg: FinetuneCfg, *, is_early: bool = False) -> None:
-        """Read the checkpoints and compare them with a model that is prepared.
+        """Read the checkpoints and compare them with a prepared model.
 
         Args:
-            model: the model, on the meta device if it is early.
+            model: the model, on the meta device if `is_early`.
             cfg: what it starts from.
-            is_early: whether this is before the run, when nothing is fetched and no file is read
-                as a whole to take its SHA-256.
+            is_early: whether this is before the run, when nothing is downloaded and no SHA-256 is
+                computed, which takes reading the whole file.
 
         Raises:
-            RunError: a file cannot be fetched now.
+            RunError: a file cannot be downloaded.
         """
         self._model = model
         self._cfg = cfg
@@ -100,14 +100,14 @@ class Start:
         if cfg.lora.merge:
             add_adapters(model, cfg.lora)
         self._target = Target(model, cfg.reset)
-        self._is_whole = True
+        self._all_read = True
         self._sources: list[_Source] = []
-        for key, options in _named(cfg):
+        for key, options in _checkpoints(cfg):
             self._collect(key, options)
-        if self._is_whole:  # else not even what is missing can be told
-            self.problems += self._clashes()
-        if not self.problems and self._is_whole and cfg.checkpoint is not None:
-            self.problems += self._too_few()
+        if self._all_read:  # otherwise what is missing is not known
+            self.problems += self._mismatches()
+        if not self.problems and self._all_read and cfg.checkpoint is not None:
+            self.problems += self._low_coverage()
 
     def _collect(self, key: str, options: SourceOptions) -> None:
         try:
@@ -116,13 +116,13 @@ class Start:
             self.problems.append(str(error))
             found = None
         if found is None:
-            self._is_whole = False
+            self._all_read = False
             return
         weights, sha256 = found
         match = self._target.match(key, str(options.checkpoint), weights)
         self._sources.append(_Source(match=match, options=options, sha256=sha256))
 
-    def _clashes(self) -> Iterator[str]:
+    def _mismatches(self) -> Iterator[str]:
         cfg, matches = self._cfg, self._matches
         missing = self._target.missing(matches)
         for source in self._sources:
@@ -130,9 +130,9 @@ class Start:
             adapters = [n for n in match.weights.tensors if is_adapter(n)]
             if adapters and not cfg.lora.layers:
                 yield (
-                    f"{match.key}.checkpoint={match.checkpoint} has adapters ({adapters[0]}, …): "
-                    "list their layers in finetune.lora.layers, to train them or, with "
-                    "finetune.lora.merge=true, to fold them into the weights; or ignore them with "
+                    f"{match.key}.checkpoint={match.checkpoint} has adapters ({adapters[0]}, …). "
+                    "To train them, list their layers in finetune.lora.layers; to fold them into "
+                    "the weights, set finetune.lora.merge=true as well; to ignore them, set "
                     f"{match.key}.drop=[lora_]."
                 )
                 continue
@@ -144,13 +144,13 @@ class Start:
                 yield text
             elif not match.matched and not match.reset:
                 yield (
-                    f"{match.key}.checkpoint={match.checkpoint}: none of its tensors "
-                    f"({', '.join([*match.weights.tensors][:_MOST_SHOWN])} …) is in the model."
+                    f"{match.key}.checkpoint={match.checkpoint}: the model has none of its tensors "
+                    f"({', '.join([*match.weights.tensors][:_MOST_SHOWN])} …)."
                 )
         if cfg.lora.merge and not any(is_adapter(n) for m in matches for n in m.matched):
             yield "finetune.lora.merge: no checkpoint has adapters to fold into the weights."
 
-    def _too_few(self) -> Iterator[str]:
+    def _low_coverage(self) -> Iterator[str]:
         of_names, of_numbers = self._target.coverage(self._matches)
         least = self._cfg.min_matched
         if min(of_names, of_numbers) >= least:
@@ -158,8 +158,8 @@ class Start:
         yield (
             f"The checkpoints cover {of_names:.1%} of the model's tensors and {of_numbers:.1%} of "
             f"the numbers in them, less than finetune.min_matched={least:g}. Missing: "
-            f"{_listed(self._target.missing(self._matches))}. Check finetune.rename, list what is "
-            "to keep fresh values in finetune.reset, or lower finetune.min_matched."
+            f"{_listed(self._target.missing(self._matches))}. Check finetune.rename, list what "
+            "should keep fresh values in finetune.reset, or lower finetune.min_matched."
         )
 
     @property
@@ -170,7 +170,7 @@ class Start:
         """Load the weights into the model.
 
         Raises:
-            ConfigError: there are problems; all of them.
+            ConfigError: there are problems; lists all of them.
         """
         if self.problems:
             raise ConfigError(self.problems)
@@ -181,7 +181,7 @@ class Start:
             merge_adapters(self._model)
 
     def record(self, run_dir: Path, frozen: frozenset[str]) -> None:
-        """Log what was found, and write it to the run directory, `finetune.json`."""
+        """Log what was loaded, and write it to `finetune.json` in the run directory."""
         missing = [] if self._cfg.checkpoint is None else self._target.missing(self._matches)
         of_names, of_numbers = self._target.coverage(self._matches)
         for match in self._matches:
@@ -194,10 +194,10 @@ class Start:
             shapes = [f"{n} {a}, not {b}" for n, (a, b) in match.mismatched.items()]
             for what, names in (
                 ("unexpected", match.unexpected),
-                ("other shapes", shapes),
+                ("different shapes", shapes),
                 ("reset", match.reset),
                 ("dropped", match.weights.dropped),
-                ("not tensors", match.weights.no_tensors),
+                ("not tensors", match.weights.non_tensors),
                 ("classes not loaded", match.weights.foreign),
             ):
                 if names:
@@ -226,11 +226,8 @@ class Start:
 
 
 def unreadable(cfg: FinetuneCfg) -> Iterator[str]:
-    """What is wrong with the checkpoints themselves, where there is no model yet; fetches nothing.
-
-    A sentence each.
-    """
-    for key, options in _named(cfg):
+    """What is wrong with the checkpoints themselves, without a model; downloads nothing."""
+    for key, options in _checkpoints(cfg):
         try:
             _read(cfg, key, options, is_early=True)
         except UserError as error:
@@ -240,11 +237,11 @@ def unreadable(cfg: FinetuneCfg) -> Iterator[str]:
 def _read(
     cfg: FinetuneCfg, key: str, options: SourceOptions, *, is_early: bool
 ) -> tuple[Weights, str] | None:
-    """What is in a checkpoint, and its SHA-256 if it is not early; None if it is not here yet.
+    """A checkpoint's content and SHA-256 (empty if `is_early`); None if not downloaded yet.
 
     Raises:
-        UserError: there is no such file, or it is not as the options say.
-        RunError: it cannot be fetched now.
+        UserError: there is no such file, or it does not fit the options.
+        RunError: it cannot be downloaded.
     """
     checkpoint, sha256 = options.checkpoint, ""
     assert checkpoint is not None
@@ -260,8 +257,8 @@ def _read(
     return None if path is None else (weights_in(path, options, key), sha256)
 
 
-def _named(cfg: FinetuneCfg) -> Iterator[tuple[str, SourceOptions]]:
-    """The checkpoints in the order in which they are loaded, with where their options stand."""
+def _checkpoints(cfg: FinetuneCfg) -> Iterator[tuple[str, SourceOptions]]:
+    """The checkpoints in the order in which they are loaded: key and options of each."""
     if cfg.checkpoint is not None:
         yield "finetune", cfg
     for index, one in enumerate(cfg.additional):

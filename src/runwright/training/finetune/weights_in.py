@@ -1,4 +1,4 @@
-"""The tensors of a checkpoint, by the names that they have in the model."""
+"""The tensors of a checkpoint, by their names in the model."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,43 +9,43 @@ from torch import Tensor
 
 from runwright.errors import UserError, did_you_mean
 from runwright.finetune_options import SourceOptions
-from runwright.name_patterns import NamePattern, met_by_none
+from runwright.name_patterns import NamePattern, unmatched
 from runwright.training.finetune.checkpoint_files import read_checkpoint
 from runwright.training.finetune.lora import plain_names
 from runwright.training.finetune.restricted_pickle import Foreign
 
-# What the weights stand under in most files; a file without them may be the weights themselves.
+# The key of the weights in most files; a file without it may hold the weights directly.
 _USUAL_KEYS: Final = frozenset({"state_dict", "model"})
 _UNWRAPPED: Final = ("model", "state_dict")
 
 
 @attrs.frozen(kw_only=True)
 class Weights:
-    """What was read of a checkpoint.
+    """The content of a checkpoint.
 
     Attributes:
-        tensors: by the names that they have in the model.
-        dropped: the names that were not to be taken.
-        no_tensors: the names of what is a plain value.
-        foreign: the classes and functions in the file that were not read.
+        tensors: by their names in the model.
+        dropped: the names that `drop` ignores.
+        non_tensors: the names of plain values among the weights.
+        foreign: the classes and functions in the file that were not loaded.
     """
 
     tensors: Mapping[str, Tensor]
     dropped: list[str] = attrs.field(factory=list[str])
-    no_tensors: list[str] = attrs.field(factory=list[str])
+    non_tensors: list[str] = attrs.field(factory=list[str])
     foreign: list[str] = attrs.field(factory=list[str])
 
 
 def weights_in(path: Path, source: SourceOptions, key: str) -> Weights:
-    """Read a checkpoint, and give its tensors the names of the model.
+    """Read a checkpoint, and give its tensors their names in the model.
 
     Args:
         path: the file.
-        source: what it is taken from and how its names change.
-        key: where these options stand, `finetune`.
+        source: where in it the weights are and how their names change.
+        key: the key of these options, e.g. `finetune`.
 
     Raises:
-        UserError: there are no weights in it, or a pattern changes nothing.
+        UserError: there are no weights in it, or a pattern matches nothing.
     """
     whole = read_checkpoint(path)
     entries = _entries(whole, source.model_key, f"{key}.model_key", path)
@@ -54,31 +54,30 @@ def weights_in(path: Path, source: SourceOptions, key: str) -> Weights:
     if odd := {n: _kind(v) for n, v in others.items() if isinstance(v, Foreign | dict)}:
         listed = ", ".join(f"{name} ({kind})" for name, kind in sorted(odd.items())[:8])
         raise UserError(
-            f"{path} has something other than tensors at {key}.model_key={source.model_key}: "
-            f"{listed}."
+            f"{path} contains more than tensors at {key}.model_key={source.model_key}: {listed}."
         )
     names = dict(zip(tensors, plain_names(list(tensors)), strict=True))
     for old, new in source.rename.items():
-        _require(f"{key}.rename", [old], names.values(), path)
+        _require_matches(f"{key}.rename", [old], names.values(), path)
         names = {given: NamePattern(old).replaced(new, name) for given, name in names.items()}
-    _refuse_two_of_a_name(names, f"{key}.rename")
-    _require(f"{key}.drop", source.drop, names.values(), path)
+    _refuse_clashes(names, f"{key}.rename")
+    _require_matches(f"{key}.drop", source.drop, names.values(), path)
     patterns = [NamePattern(text) for text in source.drop]
-    dropped = {n for n in names.values() if any(pattern.is_met_by(n) for pattern in patterns)}
+    dropped = {n for n in names.values() if any(pattern.matches(n) for pattern in patterns)}
     return Weights(
         tensors={name: tensors[given] for given, name in names.items() if name not in dropped},
         dropped=sorted(dropped),
-        no_tensors=sorted(others),
+        non_tensors=sorted(others),
         foreign=sorted(_foreign_in(whole)),
     )
 
 
 def _entries(whole: Any, model_key: str, option: str, path: Path) -> dict[str, Any]:
-    """The dictionary of weights in what a file holds."""
+    """The dictionary of weights within the content of a file."""
     found: Any = whole
     if isinstance(found, Foreign):
         raise UserError(
-            f"{path} holds an object of the class {found.what}, which is not loaded. Save only its "
+            f"{path} contains an object of class {found.what}, which is not loaded. Save only its "
             "weights: torch.save(model.state_dict(), 'weights.pth')."
         )
     if isinstance(found, dict) and not _are_weights(found):
@@ -90,26 +89,25 @@ def _entries(whole: Any, model_key: str, option: str, path: Path) -> dict[str, A
         elif unknown := [name for name in keys if name not in _USUAL_KEYS]:
             known = [str(name) for name, value in holder.items() if isinstance(value, dict)]
             raise UserError(
-                f"{option}={model_key}: {path} does not have this key. "
-                + did_you_mean(unknown[0], known)
+                f"{option}={model_key}: {path} has no such key. " + did_you_mean(unknown[0], known)
             )
     for name in _UNWRAPPED:
         if isinstance(found, dict) and isinstance(found.get(name), dict):
             found = cast("dict[str, Any]", found)[name]
     if not isinstance(found, dict):
-        raise UserError(f"{path} has no weights at {option}={model_key}: {_kind(found)}.")
+        raise UserError(f"{path} has no weights at {option}={model_key}, but {_kind(found)}.")
     entries = cast("dict[Any, Any]", found)
     if not any(isinstance(value, Tensor) for value in entries.values()):
         listed = ", ".join(f"{name} ({_kind(value)})" for name, value in [*entries.items()][:8])
         raise UserError(
-            f"{path} has no weights at {option}={model_key}, but {listed or 'nothing'}. Set it to "
-            "the key of the weights."
+            f"{path} has no weights at {option}={model_key}, but {listed or 'nothing'}. Set the "
+            "option to the key of the weights."
         )
     return {str(name): value for name, value in entries.items()}
 
 
 def _are_weights(found: Any) -> bool:
-    """Whether a dictionary holds tensors and nothing that could hold others."""
+    """Whether a dictionary holds tensors, and no dictionaries that could hold others."""
     values = cast("dict[Any, Any]", found).values()
     has_tensors = any(isinstance(value, Tensor) for value in values)
     return has_tensors and not any(isinstance(value, dict) for value in values)
@@ -121,21 +119,21 @@ def _kind(value: Any) -> str:
     return "a dictionary" if isinstance(value, dict) else f"a {type(value).__name__}"
 
 
-def _require(option: str, patterns: list[str], names: Any, path: Path) -> None:
-    if wrong := met_by_none(patterns, names, f"tensor in {path}"):
+def _require_matches(option: str, patterns: list[str], names: Any, path: Path) -> None:
+    if wrong := unmatched(patterns, names, f"tensor in {path}"):
         raise UserError("\n".join(f"{option}: {sentence}" for sentence in wrong))
 
 
-def _refuse_two_of_a_name(names: Mapping[str, str], option: str) -> None:
+def _refuse_clashes(names: Mapping[str, str], option: str) -> None:
     first: dict[str, str] = {}
     for given, name in names.items():
         if name in first:
-            raise UserError(f"{option}: '{first[name]}' and '{given}' would both be '{name}'.")
+            raise UserError(f"{option}: '{first[name]}' and '{given}' would both become '{name}'.")
         first[name] = given
 
 
 def _foreign_in(whole: Any) -> set[str]:
-    """The names of all that was not read, at every depth; what is in itself ends as well."""
+    """The names of everything that was not loaded, at every depth, cycles included."""
     found: set[str] = set()
     seen: set[int] = set()
     left = [whole]
