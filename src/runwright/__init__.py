@@ -17,6 +17,9 @@ from runwright.load import load as load
 from runwright.run import run as run
 
 if TYPE_CHECKING:
+    from runwright.added_commands import COMMANDS as COMMANDS
+    from runwright.added_commands import Command as Command
+    from runwright.added_commands import command as command
     from runwright.caller import Caller as Caller
     from runwright.caller import Reporter as Reporter
     from runwright.config import CheckpointCfg as CheckpointCfg
@@ -70,6 +73,7 @@ if TYPE_CHECKING:
 _HOME: Final = {
     "data.batching": ("Batched", "InMemory"),
     "caller": ("Caller", "Reporter"),
+    "added_commands": ("COMMANDS", "Command", "command"),
     "config": ("CheckpointCfg", "Config", "TrainingCfg", "WandbCfg"),
     "data": ("Batch", "Data", "DataModule", "Split"),
     "dims": ("Dims",),

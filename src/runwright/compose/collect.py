@@ -51,6 +51,7 @@ from runwright.compose.typed_nodes import (
     unknown_keys,
 )
 from runwright.compose.values import give
+from runwright.domains import NOT_LOADED
 from runwright.errors import UserError, did_you_mean, nearest
 from runwright.factory import Settings, choice
 
@@ -191,7 +192,7 @@ class Mistakes:
                     continue
                 wrong.add(_option(one))
                 shown = "null" if name is None else str(name)
-                hint = did_you_mean(shown, self._members(group))
+                hint = " ".join([did_you_mean(shown, self._members(group)), *NOT_LOADED.values()])
                 key = one.get_key_element().lstrip("+")
                 if name is None and is_required(group, _option(one)):
                     self.problems.append(f"{key}=null: one must be chosen. {hint}")
@@ -238,7 +239,8 @@ class Mistakes:
             unused = _UNUSED.fullmatch(str(error))
             return self._explain_unused(unused) if unused else text_of(error)
         first = str(error).splitlines()[0]
-        return f"{first} {nearest_member(self._repository, missing)}"
+        hint = nearest_member(self._repository, missing)
+        return " ".join([first, hint, *NOT_LOADED.values()])
 
     def _explain_unused(self, unused: re.Match[str]) -> str:
         """The text for an entry `override …` of a defaults list that overrides nothing."""

@@ -18,7 +18,7 @@ from typing import (
     get_type_hints,
 )
 
-from runwright.errors import UserError, did_you_mean
+from runwright.errors import NameTakenError, UserError, did_you_mean
 from runwright.factory.option import UsualMember, is_declared, option
 from runwright.factory.settings import Settings, group_of, place_of_definition
 
@@ -147,7 +147,7 @@ def _register(group: str, name: str, cls: type[Settings]) -> None:
 
     def refuse(reason: str, other: type[Settings], mine: type[Settings], **names: str) -> None:
         places = {"other": _described_place(other), "cls": _described_place(mine)}
-        raise TypeError(reason.format(group=group, name=name, **places, **names))
+        raise NameTakenError(reason.format(group=group, name=name, **places, **names))
 
     for other_name, other in members.items():
         # The same class may be registered again: a notebook cell run twice, or a script that is
