@@ -16,7 +16,7 @@ FLOORS: Final = {
     "ground": "errors extras hints name_patterns figures atomic_files",
     "base": "plain dims model objective measures optimisation runtime distributed caller config "
     "custom_search_space meta_device model_size optimizer_arguments predictions stage "
-    "finetune_options added_commands",
+    "finetune_options added_commands machine",
     "run": "run trained preflight load",
     "front": "__init__",
     "app": "app",

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from runwright.figures import save_figure as save_figure
     from runwright.load import LoadedRun as LoadedRun
     from runwright.load import merge_adapters as merge_adapters
+    from runwright.machine import Machine as Machine
     from runwright.measures import Measure as Measure
     from runwright.measures import OutputObjective as OutputObjective
     from runwright.measures import WholeSplit as WholeSplit
@@ -83,6 +84,7 @@ _HOME: Final = {
     "factory": ("CONFIG_GROUPS", "Settings", "option", "settings"),
     "figures": ("new_figure", "save_figure"),
     "load": ("LoadedRun", "merge_adapters"),
+    "machine": ("Machine",),
     "measures": ("Measure", "OutputObjective", "WholeSplit"),
     "model": ("ModelFactory",),
     "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),

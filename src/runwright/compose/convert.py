@@ -17,10 +17,18 @@ from runwright.compose._omegaconf import (
     is_missing,
     raw_value,
 )
-from runwright.compose.explain import Members, unknown_key, ways_to_choose
-from runwright.compose.typed_nodes import containers_in, type_of, unknown_keys
+from runwright.compose.explain import Members, explain_value, unknown_key, ways_to_choose
+from runwright.compose.typed_nodes import containers_in, own_keys, type_of, unknown_keys
 from runwright.errors import UserError
-from runwright.factory import OptionError, Settings, broken_rules, described, full_key, group_of
+from runwright.factory import (
+    OptionError,
+    Settings,
+    broken_rules,
+    described,
+    full_key,
+    group_of,
+    with_own_keys,
+)
 from runwright.plain import home_path
 
 NO_FACTORY: Final = "the chosen file does not say which"
@@ -63,6 +71,7 @@ class Conversion:
             return None
         before = self._count()
         self.problems += [unknown_key(unknown, node) for unknown in unknown_keys(node, key)]
+        cls = with_own_keys(cls, own_keys(node))
         values: dict[str, Any] = {}
         wrong: list[str] = []
         for field in dataclasses.fields(cls):
@@ -125,7 +134,7 @@ class Conversion:
         if "${hydra:" in str(raw_value(below)):
             self.deferred.append(full_key(key, name))
         else:
-            self.problems.append(f"{full_key(key, name)}: {str(error).splitlines()[0]}")
+            self.problems.append(f"{full_key(key, name)}: {explain_value(error, node)}")
 
     def _value(self, value: Any, key: str) -> Any:
         if isinstance(value, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(value)):

@@ -256,7 +256,7 @@ def has_option(cls: type[Settings], key: str, classes: _Classes) -> bool:
     names = {field.name for field in dataclasses.fields(cast("Any", cls))}
     hint = typing.get_type_hints(cls).get(name) if name in names else None
     if hint is None or not rest:
-        return hint is not None
+        return hint is not None or cls.is_open
     for kind in hints.alternatives(hint):
         if not (isinstance(kind, type) and issubclass(kind, Settings)):
             if (typing.get_origin(kind) or kind) in (dict, list, tuple, Any):
