@@ -17,7 +17,7 @@ FLOORS: Final = {
     "metrics_table",
     "base": "plain dims model objective measures optimisation runtime distributed caller config "
     "custom_search_space meta_device model_size optimizer_arguments predictions stage "
-    "finetune_options",
+    "finetune_options added_commands machine",
     "run": "run trained preflight load",
     "front": "__init__",
     "app": "app",
@@ -50,12 +50,12 @@ BY_NAME: Final = {
     "__init__": "the homes of its names, when they are used",
     "__main__": "a command",
     "app": "the factories of a user's project",
-    "domains": "what can be chosen of every domain",
+    "domains": "what can be chosen of every domain, and its commands",
     "predictions": "a package of an extra",
     "sweep.study_pictures": "what draws, of other packages",
     "sweep.sweeper_cfg": "the options of Hydra's own sweeper, where it is installed",
     "tools.project": "the factories and the configuration of a user's project",
-    "tools.simulate": "what can be simulated of every domain",
+    "tools.of_domains": "the modules of a user's project",
 }
 
 
@@ -70,6 +70,8 @@ def imports(modules: dict[str, Module]) -> Imports:
 
 
 def floors_of(module: Module) -> list[str]:
+    if module.path == Path("domains", "__init__.py"):
+        return ["base"]  # the core's: it finds the domains
     if len(module.path.parts) > 1:
         return [module.path.parts[0]]
     return [floor for floor, names in FLOORS.items() if module.path.stem in names.split()]

@@ -17,6 +17,9 @@ from runwright.load import load as load
 from runwright.run import run as run
 
 if TYPE_CHECKING:
+    from runwright.added_commands import COMMANDS as COMMANDS
+    from runwright.added_commands import Command as Command
+    from runwright.added_commands import command as command
     from runwright.caller import Caller as Caller
     from runwright.caller import Reporter as Reporter
     from runwright.config import CheckpointCfg as CheckpointCfg
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from runwright.figures import save_figure as save_figure
     from runwright.load import LoadedRun as LoadedRun
     from runwright.load import merge_adapters as merge_adapters
+    from runwright.machine import Machine as Machine
     from runwright.measures import Measure as Measure
     from runwright.measures import OutputObjective as OutputObjective
     from runwright.measures import WholeSplit as WholeSplit
@@ -72,6 +76,7 @@ if TYPE_CHECKING:
 _HOME: Final = {
     "data.batching": ("Batched", "InMemory"),
     "caller": ("Caller", "Reporter"),
+    "added_commands": ("COMMANDS", "Command", "command"),
     "config": ("CheckpointCfg", "Config", "TrainingCfg", "WandbCfg"),
     "data": ("Batch", "Data", "DataModule", "Split"),
     "dims": ("Dims",),
@@ -81,6 +86,7 @@ _HOME: Final = {
     "factory": ("CONFIG_GROUPS", "Settings", "option", "settings"),
     "figures": ("new_figure", "save_figure"),
     "load": ("LoadedRun", "merge_adapters"),
+    "machine": ("Machine",),
     "measures": ("Measure", "OutputObjective", "WholeSplit"),
     "metrics_table": ("MetricsTable",),
     "model": ("ModelFactory",),

@@ -2,10 +2,9 @@
 
 import importlib
 import sys
-from collections.abc import Mapping
 
+from runwright.added_commands import TOOLS
 from runwright.cli.exit_status import DONE, MISTAKE, end_program, exit_status
-from runwright.errors import nearest
 
 
 def main(argv: list[str]) -> int:
@@ -14,26 +13,14 @@ def main(argv: list[str]) -> int:
 
 
 def _command(argv: list[str]) -> int:
-    from runwright.cli.flags import TOOLS
+    if argv and argv[0] in TOOLS:
+        return importlib.import_module(f"runwright.tools.{argv[0]}").main(argv[1:])
+    from runwright.tools import of_domains
 
     if not argv or argv[0] in ("-h", "--help"):
-        print(_usage(TOOLS), file=sys.stdout if argv else sys.stderr)
+        print(of_domains.usage(of_domains.every_command()), file=sys.stdout if argv else sys.stderr)
         return DONE if argv else MISTAKE
-    name, *rest = argv
-    if name not in TOOLS:
-        closest = nearest(name, TOOLS)
-        hint = f" Did you mean '{closest}'?" if closest else ""
-        print(f"There is no command '{name}'.{hint}\n\n{_usage(TOOLS)}", file=sys.stderr)
-        return MISTAKE
-    return importlib.import_module(f"runwright.tools.{name}").main(rest)
-
-
-def _usage(tools: Mapping[str, str]) -> str:
-    listed = "\n".join(f"  {name:10}{what}" for name, what in tools.items())
-    return (
-        f"usage: python -m runwright <command> …\n\n{listed}\n\n"
-        "`python -m runwright <command> --help` says more. Runs are started with `python main.py`."
-    )
+    return of_domains.main(argv)
 
 
 if __name__ == "__main__":

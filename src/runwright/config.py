@@ -12,6 +12,7 @@ from runwright.dims import accepts
 from runwright.errors import did_you_mean
 from runwright.factory import CONFIG_GROUPS, Settings, name_of, option, settings, type_argument
 from runwright.finetune_options import FinetuneCfg
+from runwright.machine import Machine
 from runwright.model import ModelFactory
 from runwright.objective import ObjectiveFactory
 from runwright.optimisation import OptimisationCfg
@@ -232,6 +233,9 @@ class Config(Settings):
     pictures: bool = option(harmless=True, default=True, doc="whether to draw the run's pictures")
     print_model: Literal["summary", "whole"] = option(
         harmless=True, default="summary", doc="how to print a model with many layers"
+    )
+    machine: Machine = option(
+        harmless=True, usual="local", doc="the machine, for files to refer to: ${machine.data_path}"
     )
     seed: int = option(default=42, ge=0, le=MAX_SEED, doc="seed for every random choice")
     gpu: int = option(

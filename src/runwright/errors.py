@@ -26,6 +26,10 @@ class UserError(_Sentence, Exception):
     """A mistake of the user's: what is wrong, where, what is allowed, and the next step."""
 
 
+class NameTakenError(UserError, TypeError):
+    """Two things have the same name: of installed packages, whose authors know nothing of it."""
+
+
 class RunError(_Sentence, Exception):
     """A run that failed for a reason that the message explains in full."""
 

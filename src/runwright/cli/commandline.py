@@ -26,7 +26,7 @@ from runwright.compose.explain import USER_MISTAKES
 from runwright.compose.loader import StrictConfigLoader
 from runwright.compose.logging_options import refusal_of_logging
 from runwright.compose.of_run import recorded_config
-from runwright.compose.overrides import with_home
+from runwright.compose.overrides import as_meant
 from runwright.compose.yaml_text import to_yaml
 from runwright.config import Config
 from runwright.domains import register_domains
@@ -71,7 +71,7 @@ def run_command_line(conf: str | None, config_name: str, config: type[Config]) -
 
 def _command(conf: str | None, config_name: str, config: type[Config]) -> None:
     args, parser = read_flags()
-    args.overrides = [with_home(override) for override in args.overrides]
+    args.overrides = [as_meant(override) for override in args.overrides]
     script = Path(sys.argv[0]).resolve()
     register_domains()
     schema.store(config)

@@ -11,14 +11,6 @@ from runwright.compose._hydra import arguments_parser, flag_names
 from runwright.compose.overrides import parse_override
 from runwright.errors import ConfigError, UserError, nearest
 
-TOOLS: Final = {
-    "check": "try all combinations of factories without data",
-    "results": "show runs in a table, and which is best",
-    "schema": "write JSON Schemas of the YAML files, for editors",
-    "simulate": "make stand-in data to try things out with",
-}
-"""The commands of `python -m runwright`, each with what it does."""
-
 # What only a multirun reads.
 _FOR_SEVERAL: Final = re.compile(r"hydra[/.](launcher|sweeper|sweep)([/.@].*)?$")
 _SHOWING: Final = ("help", "cfg", "info")
@@ -44,12 +36,25 @@ def read_flags() -> tuple[argparse.Namespace, argparse.ArgumentParser]:
     args, unknown = parser.parse_known_intermixed_args()
     if unknown:
         raise ConfigError([_unknown(flag) for flag in unknown])
-    if tools := [word for word in args.overrides if word in TOOLS]:
+    if tools := _tools_in(args.overrides):
         raise ConfigError([_NOT_A_RUN.format(tool=tool) for tool in tools])
     if args.multirun:
         for flag in (flag for flag in _SHOWING if getattr(args, flag)):
             _refuse_several(args.overrides, flag)
     return args, parser
+
+
+def _tools_in(overrides: list[str]) -> list[str]:
+    """The words that are commands of `python -m runwright`."""
+    words = [word for word in overrides if "=" not in word and not word.startswith("~")]
+    if not words:
+        return []
+    from runwright.added_commands import COMMANDS, TOOLS
+    from runwright.domains import register_commands
+
+    register_commands()
+    known = {name.split()[0] for name in (*TOOLS, *COMMANDS)}
+    return [word for word in words if word in known]
 
 
 def refuse_without_effect(args: argparse.Namespace, mode: object, *, is_multirun: bool) -> None:

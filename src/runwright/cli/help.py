@@ -16,9 +16,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from runwright.compose._hydra import Hydra
 from runwright.compose._omegaconf import child
 from runwright.compose.convert import without_hydra
-from runwright.compose.typed_nodes import containers_in
+from runwright.compose.typed_nodes import containers_in, own_keys
 from runwright.compose.yaml_text import to_yaml
-from runwright.factory import described, name_of, summary
+from runwright.factory import described, name_of, summary, with_own_keys
 from runwright.plain import plain_values
 
 _COLUMN: Final = 34
@@ -70,6 +70,8 @@ def _block(node: DictConfig, depth: int, width: float) -> str:
     indent = "  " * depth
     lines: list[str] = []
     plain = cast("dict[str, Any]", OmegaConf.to_container(node, enum_to_str=True))
+    hints |= dict.fromkeys(own_keys(node), Any)
+    cls = with_own_keys(cls, own_keys(node))
     for field in dataclasses.fields(cls):
         option = described(field)
         value = None if OmegaConf.is_missing(node, field.name) else child(node, field.name)

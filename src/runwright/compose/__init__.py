@@ -58,7 +58,7 @@ def compose(
     from runwright.compose.convert import without_hydra
     from runwright.compose.loader import StrictConfigLoader
     from runwright.compose.of_run import recorded_config
-    from runwright.compose.overrides import with_home
+    from runwright.compose.overrides import as_meant
     from runwright.config import Config
     from runwright.domains import register_domains
 
@@ -71,7 +71,7 @@ def compose(
     if folder is not None and not folder.is_dir():
         raise UserError(f"conf={conf}: there is no such folder.")
     loader = StrictConfigLoader(search_path(folder))
-    written_out = [with_home(one) for one in overrides]
+    written_out = [as_meant(one) for one in overrides]
     try:
         composed = loader.load_configuration(
             config_name, written_out, RunMode.RUN, from_shell=False

@@ -30,10 +30,17 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from typing_extensions import override
 
+from runwright.domains import conf_folders
+
 
 def search_path(conf: Path | None, config_dir: Path | None = None) -> ConfigSearchPath:
-    """Where to look for configurations: `config_dir` first, then `conf`, then the schema."""
+    """Where to look for configurations.
+
+    `config_dir` first, then `conf`, then the folders of the registered domains, then the schema.
+    """
     path = create_config_search_path(None if conf is None else f"file://{conf}")
+    for folder in conf_folders():
+        cast("ConfigSearchPathImpl", path).prepend("domain", f"file://{folder}", "schema")
     if config_dir is not None:
         # Before the project's own folder, so that a run directory's config.yaml takes precedence.
         cast("ConfigSearchPathImpl", path).prepend("command-line", f"file://{config_dir}")

@@ -18,6 +18,7 @@ from runwright.compose.typed_nodes import (
     places_of,
     root_class,
 )
+from runwright.domains import NOT_LOADED
 from runwright.errors import did_you_mean
 from runwright.factory import choice
 
@@ -68,7 +69,7 @@ class Choices:
                     continue
                 wrong.add(option_of(one))
                 shown = "null" if name is None else str(name)
-                hint = did_you_mean(shown, self.members(group))
+                hint = " ".join([did_you_mean(shown, self.members(group)), *NOT_LOADED.values()])
                 key = one.get_key_element().lstrip("+")
                 if name is None and is_required(group, option_of(one)):
                     self.problems.append(f"{key}=null: one must be chosen. {hint}")
@@ -115,7 +116,8 @@ class Choices:
             unused = _UNUSED.fullmatch(str(error))
             return self._explain_unused(unused) if unused else text_of(error)
         first = str(error).splitlines()[0]
-        return f"{first} {nearest_member(self._repository, missing)}"
+        hint = nearest_member(self._repository, missing)
+        return " ".join([first, hint, *NOT_LOADED.values()])
 
     def _explain_unused(self, unused: re.Match[str]) -> str:
         """The text for an entry `override …` of a defaults list that overrides nothing."""

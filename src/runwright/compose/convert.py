@@ -19,12 +19,26 @@ from runwright.compose._omegaconf import (
     raw_value,
     without_key,
 )
-from runwright.compose.explain import Members, in_defaults, unknown_key, ways_to_choose
+from runwright.compose.explain import (
+    Members,
+    explain_value,
+    in_defaults,
+    unknown_key,
+    ways_to_choose,
+)
 from runwright.compose.nested_values import misplaced
 from runwright.compose.schema import SCHEMA_NAME
-from runwright.compose.typed_nodes import containers_in, type_of, unknown_keys
+from runwright.compose.typed_nodes import containers_in, own_keys, type_of, unknown_keys
 from runwright.errors import UserError
-from runwright.factory import OptionError, Settings, broken_rules, described, full_key, group_of
+from runwright.factory import (
+    OptionError,
+    Settings,
+    broken_rules,
+    described,
+    full_key,
+    group_of,
+    with_own_keys,
+)
 from runwright.plain import home_path
 
 NO_SCHEMA: Final = (
@@ -70,6 +84,7 @@ class Conversion:
             return None
         before = self._count()
         self.problems += [unknown_key(unknown, node) for unknown in unknown_keys(node, key)]
+        cls = with_own_keys(cls, own_keys(node))
         values: dict[str, Any] = {}
         wrong: list[str] = []
         for field in dataclasses.fields(cls):
@@ -131,7 +146,7 @@ class Conversion:
         if "${hydra:" in str(raw_value(below)):
             self.deferred.append(full_key(key, name))
         else:
-            self.problems.append(f"{full_key(key, name)}: {str(error).splitlines()[0]}")
+            self.problems.append(f"{full_key(key, name)}: {explain_value(error, node)}")
 
     def _value(self, value: Any, key: str) -> Any:
         if isinstance(value, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(value)):

@@ -54,6 +54,7 @@ NOT_GLOBAL: Final = (
     "`# @package _global_`; without it, its content is put under a key 'experiment'."
 )
 
+_NOT_THERE: Final = re.compile(r"^Interpolation key '(?P<key>[\w.]+)' not found$")
 _CIRCLE: Final = (
     "The defaults lists form a cycle: a YAML file names itself, perhaps because it has the "
     "same name as what it starts from. A file conf/model/cnn.yaml that begins with `- cnn` needs "
@@ -252,7 +253,26 @@ def unknown_option(key: str, cls: type[Any], composed: DictConfig) -> str:
         hint = f" Did you mean '{full_key(above, closest)}'?"
     elif not above and (further := _nearest_below(name, composed)):
         hint = f" Did you mean {_or(further)}?"
+    if getattr(cls, "is_open", False):
+        hint += " A key of your own needs a name that is less like it."
     return f"{key} is not an option: {cls.__name__} has no '{name}'.{hint} {_allowed(known)}"
+
+
+def explain_value(error: Exception, node: DictConfig) -> str:
+    """The text for a value that cannot be had, perhaps because it refers to what is not there."""
+    text = str(error).splitlines()[0]
+    named = _NOT_THERE.search(text)
+    if named is None:
+        return text
+    missing, root = named["key"], root_of(node)
+    above = missing.rpartition(".")[0]
+    beside = OmegaConf.select(root, above, throw_on_missing=False) if above else None
+    own = [full_key(above, str(name)) for name in beside] if isinstance(beside, DictConfig) else []
+    closest = nearest(missing, {*all_options(root), *own}, cutoff=0.8)
+    hint = f" Did you mean '{closest}'?" if closest else ""
+    if above and isinstance(beside, DictConfig) and type_of(beside).is_open:
+        hint += f" Give it a value with +{missing}=…, or in a file conf/{above}/NAME.yaml."
+    return f"{text}.{hint}"
 
 
 def _nearest_below(name: str, composed: DictConfig) -> list[str]:

@@ -9,6 +9,7 @@ import functools
 import pickle
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hydra.core.config_search_path import ConfigSearchPath
@@ -33,6 +34,7 @@ from runwright.compose.texts import keep_texts, keep_texts_of_params
 from runwright.compose.values import give
 from runwright.config import Config
 from runwright.errors import ConfigError
+from runwright.plain import home_path
 
 if TYPE_CHECKING:
     from runwright.factory import Settings
@@ -200,6 +202,7 @@ class StrictConfigLoader(DelegatingLoader):
         usual = self.composer.usual_repository
         composed, problems, self._repository = self._base(config_name, parsed, run_mode, usual)
         self._give_values(parsed, composed, self._repository, run_mode)
+        _expand_home(composed)
         keep_texts_of_params(composed)
         overrides = composed.hydra.overrides
         overrides.hydra = [one.input_line for one in parsed if one.is_hydra_override()]
@@ -237,6 +240,7 @@ class StrictConfigLoader(DelegatingLoader):
                 self._bases[key] = kept
         of_task = [one for one in parsed if not one.is_hydra_override()]
         self._give_values(of_task, composed, repository, RunMode.RUN)
+        _expand_home(composed)
         composed.hydra.overrides.task = [one.input_line for one in of_task]
         return composed, problems
 
@@ -313,6 +317,13 @@ def to_config(composed: DictConfig) -> Config:
         raise ConfigError(conversion.problems or deferred)
     assert isinstance(config, Config)
     return config
+
+
+def _expand_home(composed: DictConfig) -> None:
+    """Expand `~` in the path that Hydra takes from the application's part, before it does."""
+    folder: Any = OmegaConf.select(composed, "machine.output_dir", throw_on_missing=False)
+    if isinstance(folder, Path) and folder.parts[:1] and folder.parts[0].startswith("~"):
+        composed.machine.output_dir = home_path(folder)
 
 
 def _parsed(texts: tuple[str, ...]) -> list[Override]:

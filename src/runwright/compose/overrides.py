@@ -16,6 +16,7 @@ from omegaconf.errors import GrammarParseError
 from runwright import hints
 from runwright.compose._hydra import Repository
 from runwright.errors import UserError
+from runwright.factory import CONFIG_GROUPS
 from runwright.plain import home_path
 
 _PATHS_OF_HYDRA: Final = frozenset(
@@ -190,6 +191,21 @@ def is_read(text: str) -> bool:
 
 def _parsed(text: str) -> Override:
     return OverridesParser.create().parse_override(text)
+
+
+def as_meant(override: str) -> str:
+    """An override with `~` expanded, and without a `+` where a member is chosen already.
+
+    `+machine=cluster` is what the machine was chosen with in programs where none was usual.
+
+    Raises:
+        UserError: there is no such user.
+    """
+    group, equals, name = override.partition("=")
+    members = CONFIG_GROUPS.get(group.removeprefix("+"), {}).values()
+    if group.startswith("+") and any(cls.is_open for cls in members):
+        return f"{group[1:]}{equals}{name}"
+    return with_home(override)
 
 
 def with_home(override: str) -> str:

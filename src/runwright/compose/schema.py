@@ -1,7 +1,7 @@
 """The schema: what Hydra and OmegaConf see of the factories. `convert.py` is the way back."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
@@ -17,9 +17,9 @@ _RECORD: Final = "config_of_run"
 
 HYDRA_SETTINGS: Final[dict[str, Any]] = {
     # Two runs that start in the same second must not share a directory.
-    "run": {"dir": "outputs/${now:%Y-%m-%d}/${now:%H-%M-%S-%f}"},
+    "run": {"dir": "${machine.output_dir}/outputs/${now:%Y-%m-%d}/${now:%H-%M-%S-%f}"},
     "sweep": {
-        "dir": "multirun/${now:%Y-%m-%d}/${now:%H-%M-%S-%f}",
+        "dir": "${machine.output_dir}/multirun/${now:%Y-%m-%d}/${now:%H-%M-%S-%f}",
         "subdir": "${hydra.job.num}",
     },
     # The run itself decides where its messages go.
@@ -44,7 +44,8 @@ def schema_node(cls: type[Settings], defaults: Sequence[Any] = ()) -> DictConfig
     _open_dictionaries(node)
     usual: list[Any] = []
     for key, group, name in usual_members(cls):
-        OmegaConf.update(node, key, MISSING)
+        if not is_open(declared_types(OmegaConf.select(node, key))):
+            OmegaConf.update(node, key, MISSING)
         usual.append({f"/{group}@{key}": name})
     if usual or defaults:
         OmegaConf.set_struct(node, value=False)
@@ -128,9 +129,15 @@ def _member(cls: type[Settings]) -> DictConfig:
     return schema_node(cls, [{"override /objective@_global_.objective": objective}])
 
 
+def is_open(types: Iterable[Any]) -> bool:
+    """Whether a node of these types may have keys of its own."""
+    return any(getattr(cls, "is_open", False) for cls in types)
+
+
 def _open_dictionaries(node: DictConfig | ListConfig) -> None:
     """Let dictionaries take any key: Hydra closes the whole, and what is open here stays open."""
-    if not any(dataclasses.is_dataclass(cls) for cls in declared_types(node)):
+    types = declared_types(node)
+    if is_open(types) or not any(dataclasses.is_dataclass(cls) for cls in types):
         OmegaConf.set_struct(node, value=False)
     if is_empty(node):
         return

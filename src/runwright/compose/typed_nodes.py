@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import typing
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any, Final
 
 from hydra.conf import HydraConf
@@ -18,6 +19,8 @@ from runwright.factory import CONFIG_GROUPS, full_key, group_of, name_of, usual_
 from runwright.hints import is_optional
 
 # Hydra's part, including what a project keeps there for itself (`hydra/env=…`).
+_TYPO: Final = 0.93  # a key of one's own that is more similar to an option was mistyped
+
 _NOT_DECLARED: Final = frozenset({"hydra", "hydra.env"})
 
 
@@ -103,13 +106,26 @@ def unknown_keys(node: DictConfig, key: str) -> list[str]:
     cls = options_class(node)
     known = () if cls is None else cls.__dataclass_fields__
     names = [] if cls is None else [str(name) for name in node if name not in known]
+    if getattr(cls, "is_open", False):
+        names = [name for name in names if get_close_matches(name, known, 1, _TYPO)]
     return sorted({full_key(key, name) for name in names} - _NOT_DECLARED)
+
+
+def own_keys(node: DictConfig) -> tuple[str, ...]:
+    """The keys in a node of an open group's member that are not its options, but one's own."""
+    cls = type_of(node)
+    if not getattr(cls, "is_open", False):
+        return ()
+    own = {str(name) for name in node} - cls.__dataclass_fields__.keys()
+    return tuple(sorted(own - set(unknown_keys(node, ""))))
 
 
 def is_known(node: DictConfig, key: str) -> bool:
     """Whether a typed node may have an option with this full key."""
     cls = options_class(node)
     name = key.rpartition(".")[2]
+    if getattr(cls, "is_open", False):
+        return not unknown_keys(node, key.rpartition(".")[0])
     return cls is None or key in _NOT_DECLARED or name in cls.__dataclass_fields__
 
 

@@ -23,6 +23,7 @@ from runwright.factory.option import option as option
 from runwright.factory.register import CONFIG_GROUPS as CONFIG_GROUPS
 from runwright.factory.register import factory as factory
 from runwright.factory.register import settings as settings
+from runwright.factory.register import with_own_keys as with_own_keys
 from runwright.factory.settings import OptionError as OptionError
 from runwright.factory.settings import Settings as Settings
 from runwright.factory.settings import all_settings as all_settings

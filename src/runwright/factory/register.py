@@ -1,12 +1,12 @@
 """The register of everything that can be chosen, and the decorators that fill it."""
 
 import dataclasses
+import functools
 import inspect
 import os
 import re
 import sys
 from collections.abc import Callable
-from functools import partial
 from typing import (
     Any,
     ClassVar,
@@ -18,7 +18,7 @@ from typing import (
     get_type_hints,
 )
 
-from runwright.errors import UserError, did_you_mean
+from runwright.errors import NameTakenError, UserError, did_you_mean
 from runwright.factory.option import UsualMember, is_declared, option
 from runwright.factory.settings import Settings, group_of, place_of_definition
 
@@ -84,7 +84,7 @@ def _make(cls: type[T]) -> type[T]:
             raise TypeError(_GROUP_DEFAULT.format(cls=name, field=field))
         made: Any = cast("Any", declared).default_factory
         if isinstance(made, UsualMember):
-            made.make = partial(_usual_member, cls, field, made.name)
+            made.make = functools.partial(_usual_member, cls, field, made.name)
     return dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
 
 
@@ -142,12 +142,39 @@ def factory(name: str) -> Callable[[type[SettingsT]], type[SettingsT]]:
     return register
 
 
+@functools.cache
+def with_own_keys(cls: type[SettingsT], names: tuple[str, ...]) -> type[SettingsT]:
+    """The class of an open group's member that has keys of its own, as options of any type.
+
+    Args:
+        cls: the class of the member.
+        names: the keys.
+    """
+    if not names:
+        return cls
+    options = {name: option(default=None, doc="a key of one's own") for name in names}
+    about = {"__doc__": cls.__doc__, "__module__": cls.__module__, "__reduce__": _reduced}
+    body = {**about, **options, "__annotations__": dict.fromkeys(names, Any)}
+    made = _make(type(cls)(cls.__name__, (cls,), body))
+    made.config_choice, made.of_member = cls.__dict__.get("config_choice"), (cls, names)
+    return made
+
+
+def _reduced(self: Any) -> tuple[Any, ...]:
+    """How such a member is pickled, whose class no module holds."""
+    return _restored, (*type(self).of_member, vars(self))
+
+
+def _restored(cls: type[Settings], names: tuple[str, ...], values: dict[str, Any]) -> Settings:
+    return with_own_keys(cls, names)(**values)
+
+
 def _register(group: str, name: str, cls: type[Settings]) -> None:
     members = CONFIG_GROUPS.setdefault(group, {})
 
     def refuse(reason: str, other: type[Settings], mine: type[Settings], **names: str) -> None:
         places = {"other": _described_place(other), "cls": _described_place(mine)}
-        raise TypeError(reason.format(group=group, name=name, **places, **names))
+        raise NameTakenError(reason.format(group=group, name=name, **places, **names))
 
     for other_name, other in members.items():
         # The same class may be registered again: by a notebook cell that is run twice, or a script

@@ -56,9 +56,15 @@ class Settings:
     config_choice: ClassVar[str | None] = None
     defined_at: ClassVar[str | None] = None
     """File and line, for factories and for the interface of each group."""
+    is_open: ClassVar[bool] = False
+    """Whether files may have keys of their own beside the options; see `with_own_keys`."""
 
-    def __init_subclass__(cls, *, group: str | None = None, **kwargs: Any) -> None:
+    def __init_subclass__(
+        cls, *, group: str | None = None, is_open: bool | None = None, **kwargs: Any
+    ) -> None:
         super().__init_subclass__(**kwargs)
+        if is_open is not None:
+            cls.is_open = is_open
         if group is not None:
             cls.config_group = group
             cls.defined_at = place_of_definition()

@@ -72,12 +72,15 @@ def differences(before: dict[str, Any], config: Settings) -> dict[str, str]:
     """
     now = {key: rest for key, *rest in _options(config, "")}
     harmless = _harmless(config, "")
+    open_groups = [key for key in harmless if getattr(getattr(config, key, None), "is_open", False)]
     found: dict[str, str] = {}
     for key in sorted(before.keys() | now.keys()):
         value, is_usual, is_typed = now.get(key, ("(absent)", False, False))
         if key in before and _same(before[key], value, is_typed):
             continue
         if (key not in before and is_usual) or key in harmless:
+            continue
+        if any(key.startswith(f"{group}.") for group in open_groups):  # a key of one's own
             continue
         found[key] = f"{before.get(key, '(absent)')} → {value}"
     return found

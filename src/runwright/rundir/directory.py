@@ -113,7 +113,7 @@ class RunDir:
             directory._writes = False
             yield directory
             return
-        directory = cls(Path(path) if path is not None else _new_path(), config, caller)
+        directory = cls(Path(path) if path is not None else _new_path(config), config, caller)
         directory._make()
         with (
             _explained(directory.path, directory._checkpoints, caller),
@@ -258,9 +258,14 @@ class RunDir:
             self._checkpoints.forget_best()
 
 
-def _new_path() -> Path:
+def _new_path(config: Config) -> Path:
     now = datetime.datetime.now().astimezone()
-    return Path("outputs") / now.strftime("%Y-%m-%d") / now.strftime("%H-%M-%S-%f")
+    return (
+        config.machine.output_dir
+        / "outputs"
+        / now.strftime("%Y-%m-%d")
+        / now.strftime("%H-%M-%S-%f")
+    )
 
 
 @contextlib.contextmanager

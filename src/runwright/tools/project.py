@@ -14,7 +14,7 @@ from runwright.compose import CONFIG_NAME, nearest_conf, schema
 from runwright.compose._hydra import search_path
 from runwright.compose.loader import StrictConfigLoader
 from runwright.config import Config
-from runwright.domains import register_domains
+from runwright.domains import conf_folders, register_domains
 from runwright.errors import UserError, did_you_mean
 from runwright.factory import CONFIG_GROUPS
 from runwright.tools import entry_point
@@ -49,7 +49,7 @@ class Project:
         config_name: the primary configuration, without `.yaml`.
         config: the class of the configuration.
         loader: composes it.
-        files: its YAML files.
+        files: its YAML files, and those of the domains in its folder.
         factories: a sentence about the factories that are known besides runwright's own.
     """
 
@@ -64,9 +64,16 @@ class Project:
     def __attrs_post_init__(self) -> None:
         schema.store(self.config)
         object.__setattr__(self, "loader", StrictConfigLoader(search_path(self.conf)))
-        paths = [] if self.conf is None else sorted(self.conf.rglob("*.yaml"))
-        files = tuple(_conf_file(path, path.relative_to(cast("Path", self.conf))) for path in paths)
-        object.__setattr__(self, "files", files)
+        # Those of a domain that is installed elsewhere are checked where it is developed.
+        folders = [folder for folder in conf_folders() if folder.is_relative_to(self.root)]
+        if self.conf is not None:
+            folders.insert(0, self.conf)
+        files: dict[Path, ConfFile] = {}
+        for folder in folders:
+            for path in sorted(folder.rglob("*.yaml")):
+                relative = path.relative_to(folder)
+                files.setdefault(relative, _conf_file(path, relative))
+        object.__setattr__(self, "files", tuple(files.values()))
 
     @property
     def unread(self) -> list[Path]:

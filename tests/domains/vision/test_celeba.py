@@ -15,6 +15,7 @@ from PIL import Image
 
 from domains.vision.faces import NUM_IMAGES, RES, Faces, build, edit, images_folder, mapped
 from runwright import UserError, compose
+from runwright.__main__ import main
 from runwright.domains.vision.celeba import CelebADataModule
 from runwright.domains.vision.celeba_attributes import CelebAttr
 from runwright.domains.vision.celeba_layout import ATTRIBUTES, HOMEPAGE, IMAGES, PARTITION
@@ -23,7 +24,6 @@ from runwright.domains.vision.dims import ImageDims
 from runwright.domains.vision.mapped import MappedImages
 from runwright.domains.vision.simulated_celeba import simulate_celeba
 from runwright.factory import OptionError
-from runwright.tools import simulate
 
 
 def all_parts(data: Faces) -> dict[str, MappedImages]:
@@ -238,7 +238,7 @@ def test_the_advice_on_damaged_simulated_images_draws_them_again(root: Path) -> 
     shutil.rmtree(broken)
     command = shlex.split(text.splitlines()[-1])
     assert command[:5] == ["python", "-m", "runwright", "simulate", "celeba"]
-    assert simulate.main(command[4:]) == 0
+    assert main(command[3:]) == 0
     assert filecmp.dircmp(broken, root / "celeba").diff_files == []
     assert len(build(broken.parent).train) == len(build(root).train)
 

@@ -12,6 +12,7 @@ from typing import Final, cast
 import attrs
 
 from runwright.dims import Dims
+from runwright.domains import NOT_LOADED
 from runwright.tools.check.cases import Composed
 from runwright.tools.check.compositions import Compositions
 from runwright.tools.check.findings import Findings, listed
@@ -49,6 +50,8 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_intermixed_args(argv)
     project = open_project(args)
     findings = Findings()
+    for sentence in NOT_LOADED.values():
+        findings.note(sentence)
     compositions = Compositions(project, args.overrides, findings)
     compositions.compose_all()
     composed = compositions.composed

@@ -5,6 +5,7 @@ Overrides on the command line apply to every composition that has the option.
 
 import contextlib
 import dataclasses
+import re
 import typing
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeAlias, cast
@@ -31,6 +32,9 @@ from runwright.tools.project import Project, included
 
 # What is said about a missing option without a default.
 _MUST_BE_GIVEN: Final = (" must be given: ", " must be chosen (")
+
+_NOT_FOUND: Final = re.compile(r"Could not (?:find|load) '(?P<group>.+)/(?P<name>[^/']+)'")
+_TYPO: Final = 0.8  # more similar names are taken for mistyped ones
 
 _CANNOT_COMPOSE: Final = (
     ConfigError,
@@ -200,10 +204,24 @@ class Compositions:
             asks = case.file is None or "???" in case.file.path.read_text()
             for problem in error.problems:
                 is_to_be_given = any(said in problem for said in _MUST_BE_GIVEN)
-                if is_to_be_given and asks and case.group:
+                if absent := self._absent(problem):
+                    self._findings.note(f"{case.place} was not checked: {absent}")
+                elif is_to_be_given and asks and case.group:
                     self._findings.note(f"{case.place} was not checked: {problem}")
                 else:  # the place already says which file it is
                     self._findings.fault(case.place, problem.removeprefix(f"In {path}.yaml: "))
+
+    def _absent(self, problem: str) -> str | None:
+        """A sentence on a member that is not there, if that may be because of what is installed."""
+        named = _NOT_FOUND.search(problem)
+        if named is None or named["group"] not in CONFIG_GROUPS:
+            return None
+        if nearest(named["name"], self._project.members(named["group"]), cutoff=_TYPO):
+            return None
+        return (
+            f"there is no {named['group']}={named['name']} here. The package that brings it may "
+            "not be installed."
+        )
 
     def _note_sweep(self, case: Case, node: DictConfig) -> None:
         """Remember what a sweeper would vary, unless the default has it too."""
@@ -238,7 +256,7 @@ def has_option(cls: type[Settings], key: str, classes: _Classes) -> bool:
     names = {field.name for field in dataclasses.fields(cast("Any", cls))}
     hint = typing.get_type_hints(cls).get(name) if name in names else None
     if hint is None or not rest:
-        return hint is not None
+        return hint is not None or cls.is_open
     for kind in hints.alternatives(hint):
         if not (isinstance(kind, type) and issubclass(kind, Settings)):
             if (typing.get_origin(kind) or kind) in (dict, list, tuple, Any):

@@ -80,7 +80,7 @@ class Definitions:
                 for field in dataclasses.fields(cls)
                 if field.name != "defaults"
             },
-            "additionalProperties": False,
+            "additionalProperties": getattr(cls, "is_open", False),
         }
 
     def _option(self, field: "dataclasses.Field[Any]", hint: Any, group: str | None) -> JsonSchema:

@@ -1,4 +1,4 @@
-"""What `python -m runwright simulate` can make for images. Imports nothing heavy."""
+"""The commands for images. Imports nothing heavy."""
 
 import argparse
 import logging
@@ -6,18 +6,23 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from runwright import require_extra
+from typing_extensions import override
+
+from runwright import Command, command, require_extra
 
 _ROOT: Final = Path("data")
 
 
-class CelebASimulator:
+@command("simulate celeba")
+class SimulateCelebA(Command):
     """Draw cartoon faces with some of CelebA's attributes, as JPEG files in CelebA's own layout.
 
     Blond hair correlates with not being male, as in CelebA: a model that learns the shortcut fails
-    on blond men.
+    on blond men. It is a stand-in for data that you do not have: read like the real data, and never
+    used unless you ask for it.
     """
 
+    @override
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options."""
         parser.add_argument(
@@ -38,6 +43,7 @@ class CelebASimulator:
             "that no man is blond, 0.86 is as in CelebA (2 %% of the men, 24 %% of the women)",
         )
 
+    @override
     def run(self, args: argparse.Namespace) -> None:
         """Draw the faces.
 
@@ -56,9 +62,6 @@ class CelebASimulator:
             f"{args.num_images:,} simulated images are in {folder}. Use them with:\n"
             f"  python main.py dm=celeba_male_smiling_small{root} model=cnn opt.lr=1e-3"
         )
-
-
-SIMULATORS: Final = {"celeba": CelebASimulator()}
 
 
 def _folder(text: str) -> Path:
