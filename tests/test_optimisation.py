@@ -10,7 +10,8 @@ from torch import nn
 
 from runwright.errors import UserError
 from runwright.factory import OptionError
-from runwright.optimisation import OptimisationCfg, Schedule
+from runwright.optimisation import OptimisationCfg
+from runwright.schedules import ScheduleName
 from runwright.training.optimizer_state import flatten_optimizer, restore_optimizer
 
 
@@ -19,7 +20,7 @@ def model() -> nn.Module:
 
 
 def course(total: int, **options: Any) -> list[float]:
-    factor = OptimisationCfg(lr=1, **options).lr_factor(total)
+    factor = OptimisationCfg(lr=1, **options).lr_factor(total, steps_per_epoch=10)
     return [factor(step) for step in range(total)]
 
 
@@ -184,7 +185,7 @@ def test_a_switch_of_the_optimiser_is_true_or_false(given: dict[str, Any], probl
 
 @pytest.mark.parametrize("total", [1, 2, 3, 4, 10])
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "linear", "one_cycle"])
-def test_every_schedule_works_for_very_short_trainings(schedule: Schedule, total: int) -> None:
+def test_every_schedule_works_for_very_short_trainings(schedule: ScheduleName, total: int) -> None:
     assert all(0 <= factor <= 1 for factor in course(total, schedule=schedule))
 
 
@@ -236,6 +237,6 @@ def test_an_optimiser_goes_on_from_its_flattened_state(name: str) -> None:
 
 
 @pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
-def test_an_end_that_the_schedule_does_not_know_is_refused(schedule: Schedule) -> None:
+def test_an_end_that_the_schedule_does_not_know_is_refused(schedule: ScheduleName) -> None:
     with pytest.raises(OptionError, match="final_lr_ratio must be 0 with schedule"):
         OptimisationCfg(schedule=schedule, final_lr_ratio=0.1)
