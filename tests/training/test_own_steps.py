@@ -9,7 +9,7 @@ import pytest
 import own_optimisers
 from conftest import last_of_each
 from runwright import ConfigError, UserError, compose
-from runwright.rundir.checkpoint import read_weights
+from runwright.rundir.tensor_files import read_weights
 from torchrun import finish, start_copies
 from toy_domain import SetBatch
 
@@ -31,7 +31,8 @@ def rows(run_dir: Path) -> list[dict[str, str]]:
 
 
 def test_both_players_learn_and_all_losses_are_recorded(tmp_path: Path) -> None:
-    compose([*GAN, "training.max_steps=150", "training.val_every=150"]).run(tmp_path / "run")
+    longer = ("training.max_steps=150", "training.val_every=150")
+    compose(last_of_each(*GAN, *longer)).run(tmp_path / "run")
     found = rows(tmp_path / "run")
     assert {"train_loss", "train_critic", "train_real", "val_loss", "lr"} <= found[0].keys()
     assert float(found[0]["lr"]) == 0.0025  # of the generator, the first
@@ -52,8 +53,10 @@ def test_another_number_of_batches_than_declared_is_refused(tmp_path: Path) -> N
     [
         (
             "opt=torch",
-            "Adversarial updates generator, critic by itself, and opt=torch has only one, without "
-            "a name. Choose an opt whose `build` returns a dictionary of optimisers",
+            (
+                "Adversarial updates generator, critic by itself, and opt=torch has only one, "
+                "without a name. Choose an opt whose `build` returns a dictionary of optimisers"
+            ),
         ),
         ("training.parallel=fsdp", "training.parallel=fsdp: Adversarial has a step of its own"),
         ("opt=forgetful", "opt=forgetful: no optimiser updates generator.0.bias, generator.2.wei"),
@@ -114,9 +117,7 @@ def test_processes_stay_together(tmp_path: Path, way: str) -> None:
         else last_of_each(*GAN, "model=set_encoder", "objective=set_error", "opt=torch", *plateau)
     )
     run_dir = tmp_path / "two"
-    plus = ("dm", "model")
-    given = [f"+{one}" if one.partition("=")[0] in plus else one for one in options]
-    said = finish(start_copies(*given, f"hydra.run.dir={run_dir}", options=(), script=main))
+    said = finish(start_copies(*options, f"hydra.run.dir={run_dir}", options=(), script=main))
     assert "Best val_loss" in said
     if way == "plateau":
         assert "No new best val_loss in 1 measurements" in said
@@ -136,6 +137,7 @@ def test_gradients_are_averaged_over_the_processes(tmp_path: Path) -> None:
 AVERAGED = f"""
 import sys
 sys.path[:0] = {list(filter(None, sys.path))}
+import torch
 from torch import nn
 from runwright.distributed import joined
 from runwright.training.parallel import average_gradients

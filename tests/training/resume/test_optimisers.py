@@ -10,7 +10,7 @@ import pytest
 import own_optimisers  # pyright: ignore[reportUnusedImport]  # noqa: F401  # it registers them
 from programs import run_python
 from runwright import compose
-from runwright.rundir.checkpoint import read_tensors
+from runwright.rundir.tensor_files import read_tensors
 from training.resume.conftest import DIE_AT_STEP_30, assert_equal_runs
 
 OPTIONS = (
