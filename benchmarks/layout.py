@@ -36,7 +36,7 @@ def steps(
     """Train, or only measure, for some steps."""
     data: Any = config.dm.build(Runtime(device=CPU, seed=0, run_dir=Path()))
     model = cast("Any", config.model.build(data.dims)).to(memory_format=layout).train(train)
-    optimizer = config.opt.build(model)
+    (optimizer,) = config.opt.optimizers(model).values()
     examples = data.train.examples
     for number in range(-3, STEPS):  # the first only warm up
         if number == 0:

@@ -42,7 +42,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 from typing_extensions import override
 
-from runwright import Config, compose
+from runwright import Config, OptimisationCfg, compose
 from runwright.domains.vision.batch import ImageBatch
 from runwright.rundir.checkpoint import Checkpoints
 from runwright.runtime import Runtime, choose_device
@@ -94,13 +94,13 @@ class Task:
     def adamw(self, model: nn.Module, *, tuned: bool) -> torch.optim.Optimizer:
         """AdamW, plain or fused."""
         kwargs: dict[str, Any] = {"fused": True} if tuned else {}
-        return torch.optim.AdamW(
-            model.parameters(), lr=self.config.opt.lr, weight_decay=0, **kwargs
-        )
+        opt = self.config.opt
+        assert isinstance(opt, OptimisationCfg)
+        return torch.optim.AdamW(model.parameters(), lr=opt.lr, weight_decay=0, **kwargs)
 
     def schedule(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LambdaLR:
         """The schedule of the configuration, as torch has them."""
-        factor = self.config.opt.lr_factor(self.epochs * STEPS_PER_EPOCH)
+        factor = self.config.opt.lr_factor(self.epochs * STEPS_PER_EPOCH, STEPS_PER_EPOCH)
         return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 

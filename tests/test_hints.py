@@ -13,7 +13,8 @@ from runwright.domains.vision.choices import (
     FcnFactory,
 )
 from runwright.factory import Settings, mistyped, option, settings
-from runwright.optimisation import OptimisationCfg, Schedule
+from runwright.optimisation import OptimisationCfg
+from runwright.schedules import ScheduleName
 
 
 def config(**options: Any) -> Config:
@@ -37,7 +38,7 @@ def test_all_that_has_another_type_is_told_together_with_full_keys(tmp_path: Pat
         "seed": True,
         "stage": "fitt",
     }
-    schedules = ", ".join(get_args(Schedule))
+    schedules = ", ".join(get_args(ScheduleName))
     with pytest.raises(ConfigError) as caught:
         config(**wrong).run(tmp_path / "run")
     assert set(caught.value.problems) == {
@@ -117,4 +118,4 @@ def test_what_is_in_containers_is_looked_at() -> None:
 def test_an_unknown_schedule_has_no_course() -> None:
     options = OptimisationCfg(schedule="Linear")  # pyright: ignore[reportArgumentType]
     with pytest.raises(UserError, match=r"opt\.schedule cannot be 'Linear'. Did you mean 'linear'"):
-        options.lr_factor(10)
+        options.lr_factor(10, 10)

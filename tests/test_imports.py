@@ -17,7 +17,7 @@ FLOORS: Final = {
     "metrics_table",
     "base": "plain dims model objective measures optimisation runtime distributed caller config "
     "custom_search_space meta_device model_size optimizer_arguments predictions stage "
-    "finetune_options added_commands machine",
+    "finetune_options added_commands machine optimizer schedules parameter_groups own_step",
     "run": "run trained preflight load",
     "front": "__init__",
     "app": "app",

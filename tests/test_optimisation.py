@@ -1,6 +1,7 @@
 """Optimisers are built as asked, and schedules have the shapes that they are named after."""
 
 import inspect
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,9 @@ from torch import nn
 
 from runwright.errors import UserError
 from runwright.factory import OptionError
-from runwright.optimisation import OptimisationCfg, Schedule
+from runwright.optimisation import OptimisationCfg
+from runwright.optimizer import Schedule
+from runwright.schedules import ScheduleName
 from runwright.training.optimizer_state import flatten_optimizer, restore_optimizer
 
 
@@ -19,7 +22,7 @@ def model() -> nn.Module:
 
 
 def course(total: int, **options: Any) -> list[float]:
-    factor = OptimisationCfg(lr=1, **options).lr_factor(total)
+    factor = OptimisationCfg(lr=1, **options).lr_factor(total, steps_per_epoch=5)
     return [factor(step) for step in range(total)]
 
 
@@ -184,7 +187,7 @@ def test_a_switch_of_the_optimiser_is_true_or_false(given: dict[str, Any], probl
 
 @pytest.mark.parametrize("total", [1, 2, 3, 4, 10])
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "linear", "one_cycle"])
-def test_every_schedule_works_for_very_short_trainings(schedule: Schedule, total: int) -> None:
+def test_every_schedule_works_for_very_short_trainings(schedule: ScheduleName, total: int) -> None:
     assert all(0 <= factor <= 1 for factor in course(total, schedule=schedule))
 
 
@@ -198,9 +201,9 @@ def test_cosine_and_linear_fall_from_the_peak_to_the_final_ratio() -> None:
     assert course(100, schedule="cosine")[25] == pytest.approx(0.8535534)
 
 
-@pytest.mark.parametrize("warmup", [10, 0.1])
-def test_the_warm_up_is_in_steps_or_a_share(warmup: float) -> None:
-    values = course(100, schedule="constant", warmup=warmup)
+@pytest.mark.parametrize("given", [{"warmup": 10}, {"warmup": 0.1}, {"warmup_epochs": 2}])
+def test_the_warm_up_is_in_steps_or_a_share_or_epochs(given: dict[str, float]) -> None:
+    values = course(100, schedule="constant", **given)
     assert values[:11] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1])
     assert set(values[10:]) == {1.0}
 
@@ -208,6 +211,63 @@ def test_the_warm_up_is_in_steps_or_a_share(warmup: float) -> None:
 def test_a_warm_up_longer_than_the_training_is_refused() -> None:
     with pytest.raises(UserError, match="opt.warmup=200 is longer than the 100 steps"):
         course(100, schedule="cosine", warmup=200)
+    with pytest.raises(UserError, match=r"opt.warmup_epochs=30 is longer than the 100 steps"):
+        course(100, schedule="cosine", warmup_epochs=30)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"schedule": "cosine", "warmup": 5, "warmup_epochs": 1.0}, "`warmup` must be 0 with `wa"),
+        ({"warmup_epochs": 1.0}, "`warmup_epochs` must be null with `schedule`=one_cycle, which"),
+        ({"schedule": "step"}, "`milestones` must say when with `schedule`=step"),
+        ({"milestones": [10]}, "`milestones` must be [] with `schedule`=one_cycle, which does not"),
+        ({"schedule": "step", "milestones": [1.5]}, "`milestones` as fractions must be < 1"),
+        ({"schedule": "step", "milestones": [5], "patience": 3}, "`patience` must be 10 with"),
+        ({"schedule": "cosine", "gamma": 0.5}, "`gamma` must be 0.1 with `schedule`=cosine"),
+        ({"schedule": "plateau", "gamma": 2.0}, "`gamma` must be > 0, < 1, got 2.0"),
+    ],
+)
+def test_options_of_a_schedule_that_contradict_each_other_are_refused(
+    given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(OptionError) as caught:
+        OptimisationCfg(**given)
+    assert said.replace("`", "") in str(caught.value).replace("`", "")
+
+
+def test_steps_are_counted_or_shares() -> None:
+    for milestones in ([4, 6], [6, 4], [0.4, 0.6], [4, 0.6]):
+        values = course(10, schedule="step", milestones=milestones, gamma=0.5)
+        assert values == [1, 1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25]
+    warm = course(10, schedule="step", milestones=[4], warmup=2)
+    assert warm[:5] == pytest.approx([0.5, 1, 1, 1, 0.1])
+
+
+def plateau(**options: Any) -> tuple[Schedule, torch.optim.Optimizer]:
+    cfg = OptimisationCfg(lr=1, schedule="plateau", patience=2, gamma=0.5, **options)
+    optimizer = cfg.build(model())
+    return cfg.build_schedule({"": optimizer}, 100, 10), optimizer
+
+
+def test_a_plateau_is_as_many_measurements_without_a_new_best_as_asked() -> None:
+    schedule, optimizer = plateau(final_lr_ratio=0.2)
+    lrs: list[float] = []
+    for step, value in enumerate([3.0, 2.0, 2.0, math.nan, 1.0, 1.5, 1.5, 1.5, 1.5, 1.0, 1.0]):
+        schedule.set_lr(step)
+        lrs.append(optimizer.param_groups[0]["lr"])
+        schedule.measured("val_loss", value, higher_is_better=False)
+    assert lrs == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.2, 0.2]
+
+
+def test_a_plateau_of_what_should_rise_begins_anew_with_another_measure() -> None:
+    schedule, _ = plateau()
+    for value in (0.1, 0.2, 0.3, 0.2):
+        schedule.measured("val_accuracy", value, higher_is_better=True)
+    state = schedule.state()
+    assert (state["best"], state["failed"], state["reduced"]) == (0.3, 1, 1)
+    schedule.measured("val_loss", 9.0, higher_is_better=False)
+    assert (schedule.state()["best"], schedule.state()["failed"]) == (9.0, 0)
 
 
 @pytest.mark.parametrize("name", ["AdamW", "SGD", "Adagrad", "NAdam", "ASGD", "Adafactor"])
@@ -236,6 +296,6 @@ def test_an_optimiser_goes_on_from_its_flattened_state(name: str) -> None:
 
 
 @pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
-def test_an_end_that_the_schedule_does_not_know_is_refused(schedule: Schedule) -> None:
+def test_an_end_that_the_schedule_does_not_know_is_refused(schedule: ScheduleName) -> None:
     with pytest.raises(OptionError, match="final_lr_ratio must be 0 with schedule"):
         OptimisationCfg(schedule=schedule, final_lr_ratio=0.1)

@@ -7,6 +7,7 @@ from typing import ClassVar, Final, Literal, TypeAlias
 
 from typing_extensions import override
 
+from runwright import optimisation as _usual  # pyright: ignore[reportUnusedImport]  # noqa: F401  # it registers it
 from runwright.data import DataModule
 from runwright.dims import accepts
 from runwright.errors import did_you_mean
@@ -15,7 +16,7 @@ from runwright.finetune_options import FinetuneCfg
 from runwright.machine import Machine
 from runwright.model import ModelFactory
 from runwright.objective import ObjectiveFactory
-from runwright.optimisation import OptimisationCfg
+from runwright.optimizer import OptimisationFactory
 from runwright.stage import Stage
 from runwright.stages import choices as _choices  # pyright: ignore[reportUnusedImport]  # noqa: F401  # it registers them
 
@@ -220,7 +221,7 @@ class Config(Settings):
     dm: DataModule = option(doc="the data")
     model: ModelFactory = option(doc="the model")
     objective: ObjectiveFactory = option(doc="the loss and the measures; follows from the data")
-    opt: OptimisationCfg = option(default=OptimisationCfg(), doc="the optimiser")
+    opt: OptimisationFactory = option(usual="torch", doc="the optimiser and its schedule")
     training: TrainingCfg = option(default=TrainingCfg(), doc="the training loop")
     checkpoint: CheckpointCfg = option(default=CheckpointCfg(), doc="the checkpoints")
     finetune: FinetuneCfg = option(

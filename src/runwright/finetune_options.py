@@ -8,7 +8,7 @@ from typing import Final
 from typing_extensions import override
 
 from runwright.factory import Settings, option, settings
-from runwright.name_patterns import NamePattern
+from runwright.name_patterns import NamePattern, problems_of_patterns
 
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{8,64}")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -88,13 +88,6 @@ class SourceOptions(Settings):
                         "two names, rename one of them to a third name first"
                     )
             before.append((old, new))
-
-
-def problems_of_patterns(name: str, patterns: list[str]) -> Iterator[str]:
-    """What is wrong with patterns whatever the names, as `Settings.problems` puts it."""
-    for text in patterns:
-        if (problem := NamePattern(text).problem()) is not None:
-            yield f"`{name}`: '{text}' {problem}"
 
 
 def without_effect(cfg: Settings, unset: str, *, others: tuple[str, ...] = ()) -> Iterator[str]:

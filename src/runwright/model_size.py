@@ -2,13 +2,14 @@
 
 import contextlib
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
 from runwright.errors import UserError
-from runwright.optimisation import OptimisationCfg
+from runwright.factory import name_of
+from runwright.optimizer import OptimisationFactory
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +41,7 @@ class Size:
     optimiser_problem: str | None = None
 
 
-def size_of(module: "nn.Module", opt: OptimisationCfg) -> Size:
+def size_of(module: "nn.Module", opt: OptimisationFactory) -> Size:
     """Measure a model on the meta device; its optimiser takes a step there."""
     parameters = list(module.parameters())
     trainable = [p for p in parameters if p.requires_grad]
@@ -52,11 +53,11 @@ def size_of(module: "nn.Module", opt: OptimisationCfg) -> Size:
         training=None,
     )
     try:
-        state = _optimizer_state(opt.build(module), trainable)
+        state = _optimizer_state(opt.optimizers(module).values(), trainable)
     except UserError as error:
         return attrs.evolve(size, optimiser_problem=str(error))
     except RuntimeError as error:
-        problem = f"opt.optimizer_cls={opt.optimizer_cls}: a step fails: {error}"
+        problem = f"opt={name_of(type(opt))}, {opt.described}: a step fails: {error}"
         return attrs.evolve(size, optimiser_problem=problem)
     if state is None:
         return size
@@ -109,7 +110,7 @@ def bounded(named: str) -> Generator[None]:
 
 
 def refuse_without_memory(
-    named: str, module: "nn.Module", opt: OptimisationCfg, *, gpu: int, is_trained: bool
+    named: str, module: "nn.Module", opt: OptimisationFactory, *, gpu: int, is_trained: bool
 ) -> None:
     """Make sure that this machine, or its GPU, has the memory that a model needs at least.
 
@@ -154,25 +155,28 @@ def _gigabytes(number: int) -> str:
 
 
 def _optimizer_state(
-    optimizer: "torch.optim.Optimizer", parameters: "list[nn.Parameter]"
+    optimizers: "Collection[torch.optim.Optimizer]", parameters: "list[nn.Parameter]"
 ) -> int | None:
-    """Bytes of the state that the optimiser makes in its first step; None if unknown."""
+    """Bytes of the state that the optimisers make in their first step; None if unknown."""
     import torch
 
     for parameter in parameters:
         parameter.grad = torch.empty_like(parameter)
-    for group in optimizer.param_groups:
-        # The plain implementation is the one that runs on the meta device.
-        group.update({name: False for name in ("fused", "foreach", "capturable") if name in group})
-    try:
-        optimizer.step()
-    except RuntimeError as error:
-        if "meta" not in str(error):
-            raise
-        # It reads a value, which does not exist here, but only after it has made its state.
-        if not all(parameter in optimizer.state for parameter in parameters):
-            return None
-    states: list[dict[str, Any]] = list(optimizer.state.values())
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            # The plain implementation is the one that runs on the meta device.
+            plain = {name: False for name in ("fused", "foreach", "capturable") if name in group}
+            group.update(plain)
+        try:
+            optimizer.step()
+        except RuntimeError as error:
+            if "meta" not in str(error):
+                raise
+            # It reads a value, which does not exist here, but only after it has made its state.
+            own = [p for group in optimizer.param_groups for p in group["params"]]
+            if not all(parameter in optimizer.state for parameter in own):
+                return None
+    states: list[dict[str, Any]] = [s for one in optimizers for s in one.state.values()]
     tensors = [value for state in states for value in state.values()]
     return _bytes([t for t in tensors if isinstance(t, torch.Tensor) and t.ndim])  # no counters
 

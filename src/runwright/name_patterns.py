@@ -1,7 +1,7 @@
 """Patterns for names of tensors and modules: a substring, or a regular expression after `re:`."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import attrs
@@ -57,6 +57,13 @@ class NamePattern:
         if self.text.startswith(REGEX):
             return re.compile(self.text.removeprefix(REGEX))
         return re.compile(re.escape(self.text))
+
+
+def problems_of_patterns(name: str, patterns: Iterable[str]) -> Iterator[str]:
+    """What is wrong with patterns whatever the names, as `Settings.problems` puts it."""
+    for text in patterns:
+        if (problem := NamePattern(text).problem()) is not None:
+            yield f"`{name}`: '{text}' {problem}"
 
 
 def unmatched(texts: Iterable[str], names: Iterable[str], what: str) -> list[str]:

@@ -68,7 +68,6 @@ def problems_of_parts(
 
     from runwright.training import wandb_log
     from runwright.training.finetune.start import prepare
-    from runwright.training.monitor import choose_monitor
 
     found: list[str] = []
 
@@ -101,21 +100,18 @@ def problems_of_parts(
         return [*found, *_problems_of_start(parts, [], begins=begins)]
 
     built: list[nn.Module] = []
+    names: list[str] = []  # of the optimisers
 
     def check_model() -> None:
         with bounded(f"model={chosen_name(right['model'])}"):
             model = right["model"].build(dims)
             prepare(model, finetune)
         if "opt" in right:
-            right["opt"].build(model)
+            names.extend(right["opt"].optimizers(model))
             built.append(model)
 
     def check_objective() -> None:
-        objective = right["objective"].build(dims, torch.device("meta"))
-        training: TrainingCfg | None = parts.get("training")
-        if training is None or (training.monitor is None and training.monitor_mode is None):
-            return
-        choose_monitor(training, objective)
+        _check_objective(right, dims, parts.get("training"), names)
 
     for name, check in (("model", check_model), ("objective", check_objective)):
         if _takes(right.get(name), dims):
@@ -129,6 +125,30 @@ def problems_of_parts(
             lambda: refuse_without_memory(named, built[0], opt, gpu=gpu, is_trained=is_trained)
         )
     return found
+
+
+def _check_objective(
+    right: Mapping[str, Any], dims: Dims, training: "TrainingCfg | None", names: list[str]
+) -> None:
+    """Build an objective, and check what is asked of it and what it asks for.
+
+    Args:
+        right: the parts that are right, by name.
+        dims: the Dims of the data, with what the objective adds.
+        training: the options of the training, if they are right.
+        names: the names of the optimisers; none if they could not be built.
+    """
+    import torch
+
+    from runwright.training.monitor import choose_monitor
+    from runwright.training.own_steps import check_own_step
+
+    objective = right["objective"].build(dims, torch.device("meta"))
+    if names:
+        check_own_step(objective, training, names, f"opt={chosen_name(right['opt'])}")
+    if training is None or (training.monitor is None and training.monitor_mode is None):
+        return
+    choose_monitor(training, objective)
 
 
 def _known_dims(parts: Mapping[str, Any]) -> Dims | None:

@@ -213,7 +213,7 @@ def _train(
             model.compile()
         with _recording(built, resumed, world) as run_log:
             training = Training(built, checkpoints, run_log, reporter=caller.reporter, world=world)
-            refuse_idle_adapters(model, training.step.optimizer)
+            refuse_idle_adapters(model, training.step.optimizers.values())
             if resumed is not None:
                 training.resume(resumed, is_changed=bool(directory.changed))
                 has_ended = training.state.finished

@@ -50,7 +50,8 @@ class Choices:
                 hint = did_you_mean(group, groups(self._repository))
                 self.problems.append(f"{one.input_line}: there is no group '{group}'. {hint}")
                 continue
-            if one.is_sweep_override() or not self._repository.has_group(group):
+            sets_options = isinstance(one.value(), dict)
+            if one.is_sweep_override() or sets_options or not self._repository.has_group(group):
                 continue
             if one.is_delete():
                 if is_required(group, option_of(one)):

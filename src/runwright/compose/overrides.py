@@ -68,7 +68,8 @@ def _is_structural(one: Override, repository: Repository, dictionaries: set[str]
     group = one.key_or_group
     if one.is_hydra_override():
         return not any(f"{group}.".startswith(f"{other}.") for other in dictionaries)
-    return one.package is not None or repository.has_group(group)
+    sets_options = isinstance(one.value(), dict)  # of what is chosen: `opt={lr: 0.1}`
+    return one.package is not None or (repository.has_group(group) and not sets_options)
 
 
 def given_twice(overrides: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ import yaml
 from runwright.compose.schema import SCHEMA_NAME
 from runwright.compose.yaml_text import escaped
 from runwright.errors import UserError
-from runwright.factory import Settings, choice, described, full_key, name_of
+from runwright.factory import Settings, choice, described, full_key, name_of, usual_members
 from runwright.hints import scalars_in
 from runwright.plain import leaves, plain_values
 
@@ -149,7 +149,9 @@ def usual_choices(settings: Settings, key: str = "") -> Iterator[str]:
 def _options(settings: Settings, key: str) -> Iterator[tuple[str, Any, bool, bool]]:
     """Every option's full key, plain value, whether that is its default, and `_is_typed`."""
     if not key:
-        yield from ((group, name, False, False) for group, name in group_members(settings).items())
+        usual = set(_usual_members(settings))
+        for group, name in group_members(settings).items():
+            yield group, name, (group, name) in usual, False
     typed = _typed(type(settings))
     for field in dataclasses.fields(cast("Any", settings)):
         value = getattr(settings, field.name)
@@ -171,6 +173,15 @@ def _typed(cls: type[Settings]) -> dict[str, bool]:
     hints = typing.get_type_hints(cls)
     fields = dataclasses.fields(cast("Any", cls))
     return {field.name: _is_typed(hints[field.name]) for field in fields}
+
+
+def _usual_members(settings: Settings) -> Iterator[tuple[str, str]]:
+    """The members of groups that are taken where no other is chosen, by what chooses them.
+
+    A record of before there was a choice does not name them.
+    """
+    for key, group, name in usual_members(type(settings)):
+        yield choice(group, key), name
 
 
 def _is_typed(hint: Any) -> bool:

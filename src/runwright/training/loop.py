@@ -28,7 +28,7 @@ from runwright.training.run_log import RunLog
 from runwright.training.snapshots import Snapshots
 from runwright.training.splits import limited, part_of
 from runwright.training.state import TrainState
-from runwright.training.step import TrainStep
+from runwright.training.step import TrainStep, batches_per_step
 from runwright.training.stop import StopRequest
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,8 @@ class Training(Generic[B]):
         self.cfg = cfg = built.config.training
         train, self.validation = limited(built.data, cfg)
         self.train = part_of(train, world.rank, world.size)
-        self.steps_per_epoch = _steps_per_epoch(cfg, self.train.num_batches)
+        self.batches_per_step = cfg.accumulate_grad_batches * batches_per_step(built.objective)
+        self.steps_per_epoch = self._steps_per_epoch()
         self.total_steps = _total_steps(cfg, self.steps_per_epoch)
         self.val_every = _validation_interval(cfg, self.steps_per_epoch)
         self.monitor = Monitor(
@@ -86,7 +87,7 @@ class Training(Generic[B]):
             reporter=reporter,
             world=world,
         )
-        self.step = TrainStep(built, self.total_steps, world)
+        self.step = TrainStep(built, self.total_steps, world, steps_per_epoch=self.steps_per_epoch)
         self.losses = LossHistory(world)
         self.state = TrainState(monitor=self.monitor.name)
         self.checkpoints = checkpoints
@@ -133,7 +134,7 @@ class Training(Generic[B]):
         self._train_mode()
         while state.step < self.total_steps and not state.finished:
             epoch, done = divmod(state.step, self.steps_per_epoch)
-            batches = self.train.batches(epoch, start=done * cfg.accumulate_grad_batches)
+            batches = self.train.batches(epoch, start=done * self.batches_per_step)
             for _ in range(min(self.steps_per_epoch - done, self.total_steps - state.step)):
                 # Forward, backward, clip, update: one step.
                 self.losses.add(self.step(state.step, batches))
@@ -153,6 +154,11 @@ class Training(Generic[B]):
                 if monitored := trained if monitor.name == TRAIN_LOSS else validated:
                     if monitor.is_among_best(state, monitored):
                         self.snapshots.keep_best(state)
+                    self.step.schedule.measured(
+                        monitor.name,
+                        monitored[monitor.name],
+                        higher_is_better=monitor.higher_is_better,
+                    )
                     if monitor.should_prune(state, monitored) and not is_last:
                         log.info("Stopping early: other trials do better (pruned).")
                         state.finished = state.pruned = True
@@ -245,18 +251,34 @@ class Training(Generic[B]):
         It is a function of the step and of the total number of steps, which has changed.
         """
         opt, steps_before = self.built.config.opt, checkpoint.info["total_steps"]
-        depends = opt.schedule != "constant" or isinstance(opt.warmup, float)
-        if self.total_steps == steps_before or not depends:
+        if self.total_steps == steps_before:
             return
+        with contextlib.suppress(UserError):  # it fits this length, and perhaps not the other
+            before, now = (
+                opt.lr_factor(total, self.steps_per_epoch)(self.state.step)
+                for total in (steps_before, self.total_steps)
+            )
+            if before == now:
+                return
         lr = checkpoint.info.get("lr")  # missing in older ones
         log.warning(
-            "opt.schedule=%s now spans %d steps, not %d: the learning rate continues at %.3g%s.",
-            opt.schedule,
+            "%s now spans %d steps, not %d: the learning rate continues at %.3g%s.",
+            opt.schedule_described,
             self.total_steps,
             steps_before,
             self.step.lr(self.state.step),
             "" if lr is None else f", after {lr:.3g} in the last step",
         )
+
+    def _steps_per_epoch(self) -> int:
+        there, taken = self.train.num_batches, self.batches_per_step
+        if there >= taken:
+            return there // taken
+        accumulated = self.cfg.accumulate_grad_batches
+        said = f"training.accumulate_grad_batches={accumulated}"
+        if taken > accumulated:
+            said = f"the {taken} of a step: {taken // accumulated} times {said}"
+        raise UserError(f"An epoch has {there} batches, fewer than {said}.")
 
     def _training_losses(self) -> dict[str, float]:
         """The mean of every loss since they were last recorded.
@@ -319,7 +341,7 @@ class Training(Generic[B]):
         values = self.losses.read().get("loss", [])
         for index, value in enumerate(values):
             if not math.isfinite(value):
-                behind = (len(values) - 1 - index) // self.cfg.accumulate_grad_batches
+                behind = (len(values) - 1 - index) // self.step.num_losses
                 self._fail("training loss", value, self.state.step - behind)
 
     def _fail(self, what: str, value: float, step: int) -> NoReturn:
@@ -343,16 +365,6 @@ class Training(Generic[B]):
             )
 
         return explaining_out_of_memory(explain)
-
-
-def _steps_per_epoch(cfg: TrainingCfg, batches: int) -> int:
-    steps = batches // cfg.accumulate_grad_batches
-    if steps == 0:
-        raise UserError(
-            f"An epoch has {batches} batches, fewer than "
-            f"training.accumulate_grad_batches={cfg.accumulate_grad_batches}."
-        )
-    return steps
 
 
 def _total_steps(cfg: TrainingCfg, steps_per_epoch: int) -> int:

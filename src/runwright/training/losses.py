@@ -22,9 +22,10 @@ _ALWAYS: Final = (
 class LossNames:
     """The names of an objective's losses, the same for every batch and in every process."""
 
-    def __init__(self, world: World = _ALONE) -> None:
-        """Learn them from the first batch."""
+    def __init__(self, world: World = _ALONE, *, minimised: str = "loss") -> None:
+        """Learn them from the first batch, in which the one that is minimised must be."""
         self._world = world
+        self._minimised = minimised
         self._order: tuple[str, ...] = ()
         self._names: AbstractSet[str] = frozenset()
 
@@ -32,8 +33,8 @@ class LossNames:
         """Make sure of the losses of one batch, in the step of this number, from 0 on.
 
         Raises:
-            UserError: there is no `loss`, one is not a single number, or the names differ from
-                those of the first batch or of another process.
+            UserError: there is none to minimise, one is not a single number, or the names differ
+                from those of the first batch or of another process.
         """
         if losses.keys() != self._names:
             self._learn(losses, step)
@@ -55,10 +56,10 @@ class LossNames:
                     f"The losses of the first batch are {_listed(others)} in process {rank} and "
                     f"{_listed(names[0])} in process 0. {_ALWAYS}"
                 )
-        if "loss" not in losses:
+        if self._minimised not in losses:
             raise UserError(
-                f"The objective's losses are {_listed(losses)}. One must be called `loss`: it is "
-                "what is minimised."
+                f"The objective's losses are {_listed(losses)}. One must be called "
+                f"`{self._minimised}`: it is what is minimised."
             )
         for name, value in losses.items():
             # Python says nothing of types, and a number is easily taken out of its tensor.

@@ -1,25 +1,43 @@
 """The state of an optimiser as named tensors and plain values, and back."""
 
+import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from runwright.errors import UserError
+from runwright.training.packing import is_equal, pack, references, unpack
 from runwright.training.sharding import shard_like
+
+Groups: TypeAlias = dict[str, dict[str, Any]]
+"""The hyperparameters of each group, by the name of its first parameter."""
 
 
 def flatten_optimizer(
     optimizer: Optimizer, model: nn.Module
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The optimiser's state: tensors by `<parameter>/<name>`, and the rest as plain values."""
+    """The optimiser's state: tensors by `<parameter>/<name>`, and the rest as plain values.
+
+    Raises:
+        UserError: it has a state that belongs to no parameter, or that cannot be saved.
+    """
     tensors: dict[str, Tensor] = {}
     plain: dict[str, Any] = {}
+    named = {id(tensor): name for name, tensor in model.named_parameters()}
+    if not all(id(key) in named for key in optimizer.state):
+        raise UserError(
+            f"{type(optimizer).__name__} keeps a state that belongs to no parameter of the model, "
+            "so it cannot be saved, and a killed run could not be resumed. Take another optimiser."
+        )
     for parameter, tensor in model.named_parameters():
         for name, value in optimizer.state.get(tensor, {}).items():
-            kept = tensors if isinstance(value, torch.Tensor) else plain
-            kept[f"{parameter}/{name}"] = value
+            key = f"{parameter}/{name}"
+            packed = pack(value, key, tensors)
+            if not isinstance(value, torch.Tensor):
+                plain[key] = packed
     return tensors, plain
 
 
@@ -38,14 +56,55 @@ def restore_optimizer(
     position = {id(parameter): index for index, parameter in enumerate(order)}
     parameters = dict(model.named_parameters())
     state: dict[int, dict[str, Any]] = {}
+    within = {name for value in plain.values() for name in references(value)}
     for key, value in [*tensors.items(), *plain.items()]:
+        if key in within:
+            continue
         parameter, name = key.rsplit("/", 1)
-        like, entry = parameters[parameter], value
-        if isinstance(value, torch.Tensor) and value.shape == like.shape:
-            # In the parameter's own memory format: fused optimisers traverse both in parallel.
-            part = shard_like(value, like)
-            entry = torch.empty_like(like, dtype=value.dtype).copy_(part)
+        like = parameters[parameter]
+        placed = {one: _like(tensors[one], like) for one in references(value)}
+        entry = _like(value, like) if isinstance(value, torch.Tensor) else unpack(value, placed)
         if id(like) in position:
             state.setdefault(position[id(like)], {})[name] = entry
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def hyperparameters(optimizer: Optimizer, model: nn.Module) -> Groups:
+    """A copy of everything in the optimiser's groups but the parameters."""
+    named = {id(parameter): name for name, parameter in model.named_parameters()}
+    return {
+        named[id(group["params"][0])]: {
+            name: copy.deepcopy(value) for name, value in group.items() if name != "params"
+        }
+        for group in optimizer.param_groups
+        if group["params"]
+    }
+
+
+def changed(now: Groups, before: Groups) -> Groups:
+    """What training has changed in the groups: learning rates, and the state of some optimisers."""
+    return {
+        place: {
+            name: value
+            for name, value in group.items()
+            if name not in before[place] or not is_equal(value, before[place][name])
+        }
+        for place, group in now.items()
+    }
+
+
+def restore_hyperparameters(optimizer: Optimizer, model: nn.Module, groups: Groups) -> None:
+    """Set what `changed` returned, in the groups that there still are."""
+    named = {id(parameter): name for name, parameter in model.named_parameters()}
+    for group in optimizer.param_groups:
+        if group["params"]:
+            group.update(groups.get(named[id(group["params"][0])], {}))
+
+
+def _like(value: Tensor, like: Tensor) -> Tensor:
+    """A tensor of the state of a parameter, where the parameter is."""
+    if value.shape != like.shape:
+        return value
+    # In the parameter's own memory format: fused optimisers traverse both in parallel.
+    return torch.empty_like(like, dtype=value.dtype).copy_(shard_like(value, like))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, cast
 
+import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -32,6 +33,7 @@ def data_parallel(
     *,
     sharded: bool = False,
     find_unused_parameters: bool = False,
+    is_wrapped: bool = True,
 ) -> nn.Module:
     """The model for training: its gradients are averaged over the processes.
 
@@ -40,6 +42,8 @@ def data_parallel(
         world: the processes.
         sharded: whether each process holds only a part of it.
         find_unused_parameters: whether a step may leave parameters without a gradient.
+        is_wrapped: whether its backward passes average the gradients, which needs a forward pass
+            of the whole; else `average_gradients` does.
 
     Raises:
         UserError: it cannot be sharded.
@@ -61,7 +65,27 @@ def data_parallel(
     if sharded:
         sharding.shard(model, world.device, world.size)
         return model
+    if not is_wrapped:
+        return model
     return DistributedDataParallel(model, find_unused_parameters=find_unused_parameters)
+
+
+def average_gradients(parameters: Sequence[nn.Parameter], world: World) -> None:
+    """Replace each gradient by its mean over the processes, in which none counts as zero."""
+    if world.size == 1:
+        return
+    present = torch.tensor([float(p.grad is not None) for p in parameters], device=world.device)
+    world.all_reduce([present])
+    counts = cast("list[float]", present.tolist())
+    trained = [p for p, count in zip(parameters, counts, strict=True) if count]
+    for dtype in dict.fromkeys(p.dtype for p in trained):  # one message for all of a kind
+        ours = [p for p in trained if p.dtype == dtype]
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in ours]
+        flat = torch.cat([grad.reshape(-1) for grad in grads])
+        world.all_reduce([flat])
+        parts: list[torch.Tensor] = list(torch.split(flat / world.size, [g.numel() for g in grads]))  # pyright: ignore[reportUnknownArgumentType]  # torch's
+        for parameter, grad, part in zip(ours, grads, parts, strict=True):
+            parameter.grad = grad.copy_(part.view_as(grad))
 
 
 def refuse_missing_gradients(model: nn.Module) -> None:

@@ -12,7 +12,14 @@ from runwright.rundir.branch import best_beside
 from runwright.rundir.checkpoint import Checkpoint, Checkpoints
 from runwright.training import sharding
 from runwright.training.built import Built
-from runwright.training.optimizer_state import flatten_optimizer, restore_optimizer
+from runwright.training.optimizer_state import (
+    changed,
+    flatten_optimizer,
+    hyperparameters,
+    restore_hyperparameters,
+    restore_optimizer,
+)
+from runwright.training.packing import pack, unpack
 from runwright.training.random_state import random_state, restore_random_state
 from runwright.training.state import TrainState
 from runwright.training.step import TrainStep
@@ -32,6 +39,9 @@ class Snapshots:
         self._world = world
         self._device = built.runtime.device
         self._opt = built.config.opt
+        self._fresh = {
+            name: hyperparameters(one, step.model) for name, one in step.optimizers.items()
+        }
         # Weights of the best validations by step, in memory until the next checkpoint.
         self._best: dict[int, dict[str, Tensor]] = {}
         self._leaders: dict[int, float] = {}
@@ -60,26 +70,39 @@ class Snapshots:
         step, world = self._step, self._world
         self.write_best()
         random = world.all_gather(random_state(self._device))
-        tensors, plain = flatten_optimizer(step.optimizer, step.model)
-        weights, tensors = sharding.full(step.model.state_dict()), sharding.full(tensors)
+        saved, info = self._optimizers()
+        weights, saved = sharding.full(step.model.state_dict()), sharding.full(saved)
         average = {} if step.ema is None else sharding.full(step.ema.model.state_dict())
         if not world.is_main:
             return
-        saved = {f"optimizer/{name}": tensor for name, tensor in tensors.items()}
         for rank, generators in enumerate(random):
             saved |= {f"{_random_of(rank)}{name}": t for name, t in generators.items()}
         saved |= {f"ema/{name}": tensor for name, tensor in average.items()}
-        info = {
+        info |= {
             "progress": attrs.asdict(state),
-            "optimizer": plain,
             "optimizer_name": self._opt.described,
             "lr": step.lr(state.step - 1),
+            "schedule_name": self._opt.schedule_described,
             "scaler": step.scaler.state_dict(),
             "total_steps": step.total_steps,
             "processes": world.size,
             "wandb_id": wandb_id,
         }
         self._checkpoints.save(state.step, weights, saved, info)
+
+    def _optimizers(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The state of the optimisers and of their schedule: tensors, and plain values."""
+        step = self._step
+        saved: dict[str, Tensor] = {}
+        info: dict[str, Any] = {}
+        for name, optimizer in step.optimizers.items():
+            key = _of_optimizer(name)
+            tensors, info[key] = flatten_optimizer(optimizer, step.model)
+            saved |= {f"{key}/{one}": tensor for one, tensor in tensors.items()}
+            groups = changed(hyperparameters(optimizer, step.model), self._fresh[name])
+            info[f"{key}_groups"] = pack(groups, f"{key}_groups", saved)
+        info["schedule"] = pack(step.schedule.state(), "schedule", saved)
+        return saved, info
 
     def restore(self, checkpoint: Checkpoint, *, is_own: bool = True) -> TrainState:
         """Restore everything that a checkpoint holds, of this run or of another.
@@ -93,15 +116,7 @@ class Snapshots:
             self._checkpoints.check_best()
             self._checkpoints.name_last(checkpoint)
         tensors, info = checkpoint.state, checkpoint.info
-        if info.get("optimizer_name", self._opt.described) == self._opt.described:
-            moments = _below(tensors, "optimizer/")
-            restore_optimizer(step.optimizer, step.model, moments, info["optimizer"])
-        else:
-            log.warning(
-                "The state of the optimiser is reset: it was that of %s, and this is %s.",
-                info["optimizer_name"],
-                self._opt.described,
-            )
+        self._restore_optimizers(tensors, info)
         if info["scaler"]:  # empty unless the precision was fp16
             step.scaler.load_state_dict(info["scaler"])
         if step.ema is not None:
@@ -142,6 +157,25 @@ class Snapshots:
             self._rank(state)
         return True
 
+    def _restore_optimizers(self, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
+        step, opt = self._step, self._opt
+        keys = {name: _of_optimizer(name) for name in step.optimizers}
+        before = info.get("optimizer_name", opt.described)
+        if before != opt.described or not info.keys() >= set(keys.values()):
+            log.warning(
+                "The state of the optimiser is reset: it was that of %s, and this is %s.",
+                before,
+                opt.described,
+            )
+        else:
+            for name, optimizer in step.optimizers.items():
+                key = keys[name]
+                restore_optimizer(optimizer, step.model, _below(tensors, f"{key}/"), info[key])
+                if (groups := info.get(f"{key}_groups")) is not None:  # of a run before there were
+                    restore_hyperparameters(optimizer, step.model, unpack(groups, tensors))
+        if info.get("schedule_name") == opt.schedule_described:
+            step.schedule.restore(unpack(info["schedule"], tensors))
+
     def _restore_random(self, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
         generators = _below(tensors, _random_of(self._world.rank))
         processes = info.get("processes", 1)
@@ -154,6 +188,11 @@ class Snapshots:
             )
         if generators:
             restore_random_state(generators, self._device)
+
+
+def _of_optimizer(name: str) -> str:
+    """What the state of an optimiser is saved under; of one that is alone, without a name."""
+    return f"optimizer.{name}" if name else "optimizer"
 
 
 def _random_of(rank: int) -> str:

@@ -90,7 +90,7 @@ SOUND = {
     "experiment/sub/wide.yaml": "# @package _global_\ndefaults: [override /dm: wide]\nseed: 3",
     "hydra/launcher/cluster.yaml": "defaults: [ray]",
     "hydra/sweeper/lr.yaml": "defaults: [basic]\nparams: {opt.lr: '1e-3,1e-2', model: 'line,cnn'}",
-    "opt/sgd.yaml": "optimizer_cls: SGD",
+    "opt/sgd.yaml": "defaults: [torch]\noptimizer_cls: SGD",
 }
 
 # File → (content, what is said of it).

@@ -238,16 +238,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_part_without_factories_gets_a_schema_when_it_has_files(project: Path) -> None:
-    (project / "conf" / "opt").mkdir()
-    (project / "conf" / "opt" / "sgd.yaml").write_text("optimizer_cls: SGD\n")
+    (project / "conf" / "training").mkdir()
+    (project / "conf" / "training" / "long.yaml").write_text("epochs: 99\n")
     schema.main([])
-    content = written(project)["opt"]
-    check(content, "optimizer_cls: SGD")
+    content = written(project)["training"]
+    check(content, "epochs: 99")
     with pytest.raises(ValidationError):
-        check(content, "optimiser_cls: SGD")
-    (project / "conf" / "opt" / "sgd.yaml").unlink()
+        check(content, "epocs: 99")
+    (project / "conf" / "training" / "long.yaml").unlink()
     schema.main([])
-    assert "opt" not in written(project)
+    assert "training" not in written(project)
 
 
 def test_the_schemas_are_none_of_gits_business(project: Path) -> None:
@@ -307,13 +307,13 @@ def test_a_file_of_the_users_own_with_the_name_of_a_schema_is_refused(project: P
 
 
 def test_what_is_told_of_a_schema_goes_with_it(project: Path) -> None:
-    (project / "conf" / "opt").mkdir()
-    (project / "conf" / "opt" / "sgd.yaml").write_text("optimizer_cls: SGD\n")
+    (project / "conf" / "training").mkdir()
+    (project / "conf" / "training" / "long.yaml").write_text("epochs: 99\n")
     schema.main([])
-    assert "opt" in associated(project)
-    (project / "conf" / "opt" / "sgd.yaml").unlink()
+    assert "training" in associated(project)
+    (project / "conf" / "training" / "long.yaml").unlink()
     schema.main([])
-    assert "opt" not in associated(project)
+    assert "training" not in associated(project)
 
 
 def test_settings_with_comments_are_left_alone_and_told_what_to_add(

@@ -100,7 +100,7 @@ def _build(composed: list[Composed], findings: Findings) -> list[Built]:
         ("Experiment", "Model", "Data"),
         [((one.name, one.model, one.data), one.outcome) for one in experiments],
     )
-    optimiser = composed[0].config.opt.optimizer_cls.rpartition(".")[2]
+    optimiser = composed[0].config.opt.described.removesuffix("()")
     training = f"weights, gradients and the state of {optimiser}; activations come on top."
     print(_item("\nTraining: ", training))
     _print_misfits(pairs)

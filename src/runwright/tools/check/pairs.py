@@ -10,7 +10,7 @@ from runwright.dims import Dims
 from runwright.extras import MissingExtraError
 from runwright.finetune_options import FinetuneCfg
 from runwright.model import ModelFactory
-from runwright.optimisation import OptimisationCfg
+from runwright.optimizer import OptimisationFactory
 from runwright.tools.check.cases import Composed, fits
 from runwright.tools.check.findings import Findings, listed
 from runwright.tools.check.sizes import (
@@ -79,7 +79,7 @@ class Builder:
         self,
         model: ModelFactory,
         dims: Dims,
-        opt: OptimisationCfg,
+        opt: OptimisationFactory,
         finetune: FinetuneCfg = FROM_NOTHING,
     ) -> Outcome:
         """Build a model and its optimiser without their memory."""

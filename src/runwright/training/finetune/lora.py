@@ -7,7 +7,7 @@ never forms the product B·A nor computes a gradient of W.
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias, TypeGuard, cast
 
 import torch
@@ -96,8 +96,8 @@ def merge_adapters(model: nn.Module) -> nn.Module:
     return model
 
 
-def refuse_idle_adapters(model: nn.Module, optimizer: Optimizer) -> None:
-    """Make the first step of an optimiser fail if an adapter takes no part in the forward pass.
+def refuse_idle_adapters(model: nn.Module, optimizers: Iterable[Optimizer]) -> None:
+    """Make the first step of an optimiser fail if an adapter of its takes no part in the forward.
 
     That is so where another module reads the weights of a layer without calling the layer.
 
@@ -105,7 +105,13 @@ def refuse_idle_adapters(model: nn.Module, optimizer: Optimizer) -> None:
         RunError: in that step; lists the layers.
     """
     layers = adapted_layers(model)
+    for optimizer in optimizers:
+        own = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        its = {n: one for n, one in layers.items() if id(cast("Any", one).lora_B) in own}
+        _refuse_idle(its, optimizer)
 
+
+def _refuse_idle(layers: Mapping[str, _Layer], optimizer: Optimizer) -> None:
     def check(*_: object) -> None:
         handle.remove()
         idle = [n for n, layer in layers.items() if cast("Any", layer).lora_B.grad is None]

@@ -1,0 +1,144 @@
+"""Updates of the weights: forward, backward, clip, step of the optimisers."""
+
+import contextlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from runwright.data import Batch
+from runwright.distributed import World
+from runwright.errors import UserError
+from runwright.own_step import Losses, StepObjective
+from runwright.training.built import Built
+from runwright.training.evaluation import autocast
+from runwright.training.losses import LossNames
+from runwright.training.parallel import (
+    average_gradients,
+    data_parallel,
+    missing_gradients,
+    no_sync,
+    refuse_missing_gradients,
+)
+
+if TYPE_CHECKING:
+    from runwright.config import Precision
+
+B = TypeVar("B", bound=Batch)
+
+ONE_VALUE: Final = (
+    "Batch normalisation gets only one value per channel, which has no variance. Use a larger "
+    "batch size (such as dm.batch_size={two}), or a model without batch normalisation."
+)
+
+
+class Updater(Generic[B]):
+    """Updates the parameters of optimisers, each time from as many batches as are accumulated.
+
+    Attributes:
+        optimizers: the optimisers by name.
+        scaler: keeps small gradients from vanishing with fp16; does nothing otherwise.
+        num_batches: how many batches make one update.
+    """
+
+    def __init__(self, built: Built[B], world: World) -> None:
+        """Build the optimisers; with several processes, divide the work among them.
+
+        Raises:
+            UserError: the options do not fit the model.
+        """
+        cfg = built.config.training
+        self._model = built.model
+        self._is_own = isinstance(built.objective, StepObjective)
+        self._parallel_model = data_parallel(
+            self._model,
+            world,
+            sharded=cfg.parallel == "fsdp",
+            find_unused_parameters=cfg.find_unused_parameters,
+            is_wrapped=not self._is_own,
+        )
+        self.optimizers = built.config.opt.optimizers(self._model)
+        self.scaler = torch.amp.GradScaler(
+            built.runtime.device.type, enabled=cfg.precision == "fp16"
+        )
+        self.num_batches = cfg.accumulate_grad_batches
+        self._names: dict[str, LossNames] = {}
+        self._is_first = True
+        self._device = built.runtime.device
+        self._world = world
+        self._precision: Precision = cfg.precision
+        self._clip_grad = cfg.clip_grad
+
+    def update(
+        self,
+        losses: Losses[B],
+        batches: Iterator[B],
+        optimizers: Collection[Optimizer],
+        *,
+        number: int,
+        loss: str = "loss",
+    ) -> list[dict[str, Tensor]]:
+        """Update the parameters of some optimisers once.
+
+        Args:
+            losses: gives the losses of a batch.
+            batches: the next batches.
+            optimizers: the optimisers.
+            number: the number of the step, from 0.
+            loss: the name of the loss that is minimised.
+
+        Returns:
+            The losses of each batch, still on the device.
+        """
+        names = self._names.setdefault(loss, LossNames(self._world, minimised=loss))
+        found: list[dict[str, Tensor]] = []
+        for remaining in reversed(range(self.num_batches)):
+            # The gradients are synced with the last batch.
+            with self._without_sync() if remaining else contextlib.nullcontext():
+                with autocast(self._device, self._precision):
+                    computed = self._losses(losses, next(batches))
+                names.check(computed, number)
+                value = computed[loss]
+                if self.num_batches > 1:  # a division by 1 would add a node to the graph
+                    value = value / self.num_batches
+                self.scaler.scale(value).backward()
+            found.append(names.detached(computed))
+        if self._is_first:
+            refuse_missing_gradients(self._parallel_model)
+            self._is_first = False
+        if self._is_own:
+            average_gradients(parameters_of(optimizers), self._world)
+        if self._clip_grad is not None:
+            for optimizer in optimizers:
+                self.scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(self._model.parameters(), self._clip_grad)
+        for optimizer in optimizers:
+            self.scaler.step(optimizer)
+        self.scaler.update()
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        return found
+
+    def _without_sync(self) -> contextlib.AbstractContextManager[None]:
+        if self._is_own:
+            return contextlib.nullcontext()
+        return no_sync(self._parallel_model, self._world)
+
+    def _losses(self, losses: Losses[B], batch: B) -> Mapping[str, Tensor]:
+        try:
+            return losses(self._parallel_model, batch)
+        except ValueError as error:
+            if not str(error).startswith("Expected more than 1 value per channel"):  # torch's
+                raise
+            raise UserError(ONE_VALUE.format(two=2 * self._world.size)) from error
+        except RuntimeError as error:
+            if (explained := missing_gradients(self._parallel_model, error)) is None:
+                raise
+            raise explained from error
+
+
+def parameters_of(optimizers: Iterable[Optimizer]) -> list[nn.Parameter]:
+    """The parameters of some optimisers, in order."""
+    return [p for one in optimizers for group in one.param_groups for p in group["params"]]
