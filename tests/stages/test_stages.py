@@ -57,6 +57,15 @@ def test_one_argument_measures_a_run_with_its_own_data_and_model(
     assert compose([*given, "pictures=true"]).pictures
 
 
+@pytest.mark.parametrize("location", ["x" * 300, "x/" * 3000, "loop", "loop/best.safetensors"])
+def test_what_is_no_path_is_left_to_the_run_to_report(location: str) -> None:
+    Path("loop").symlink_to("loop")
+    given = [f"checkpoint.load={location}", "stage=test", "dm=cmnist", "model=cnn"]
+    assert str(compose(given).checkpoint.load) == location.rstrip("/")
+    with pytest.raises(ConfigError, match="there is no home directory ~nobody-here"):
+        compose(["checkpoint.load=~nobody-here/x", *given[1:]])
+
+
 @pytest.mark.parametrize("other", [["model=cnn"], ["+experiment=wide"]])
 def test_other_data_or_another_model_are_composed_as_usual(
     digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: list[str]

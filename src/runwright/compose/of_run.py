@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from runwright.errors import UserError
 from runwright.plain import home_path
 
 
@@ -26,14 +27,28 @@ def recorded_config(overrides: Sequence[str]) -> Path | None:
     says_otherwise = any(key.lstrip("+").partition("/")[0] == "experiment" for key in given)
     if stage == "fit" or not location or says_otherwise:
         return None
-    path = home_path(Path(location.strip("'\"")))
-    folder = path if path.is_dir() else path.resolve().parent.parent
-    if not all((folder / name).is_file() for name in ("config.yaml", "environment.json")):
+    folder = _run_dir(location.strip("'\""))
+    if folder is None:
         return None
     recorded = _choices(folder / "config.yaml")
     if recorded is None or any(given.get(group, one) != one for group, one in recorded.items()):
         return None
     return (folder / "config.yaml").resolve()
+
+
+def _run_dir(location: str) -> Path | None:
+    """The run directory that is meant, or that has the weights; None if there is none.
+
+    Also for what is no path at all, which is reported when the weights are looked for.
+    """
+    try:
+        path = home_path(Path(location))
+        folder = path if path.is_dir() else path.resolve().parent.parent
+        names = ("config.yaml", "environment.json")
+        return folder if all((folder / name).is_file() for name in names) else None
+    # A name that is too long, a circular link, nobody's home
+    except (OSError, RuntimeError, ValueError, UserError):
+        return None
 
 
 def _choices(record: Path) -> dict[str, Any] | None:
