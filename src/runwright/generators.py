@@ -23,7 +23,7 @@ def restore_generators(states: Any) -> None:
 
 
 def seed_generators(*key: int) -> None:
-    """Let all three begin anew, as a function of some numbers."""
+    """Seed all three by some numbers."""
     words = [int(word) for word in np.random.SeedSequence(key).generate_state(3, np.uint64)]
     random.seed(words[0])
     np.random.seed(words[1] % 2**32)
@@ -32,7 +32,7 @@ def seed_generators(*key: int) -> None:
 
 @contextlib.contextmanager
 def generators_kept() -> Generator[None]:
-    """Leave all three as they were found: they are somebody else's."""
+    """Restore all three at the end, for the code that they belong to."""
     states = generator_states()
     try:
         yield

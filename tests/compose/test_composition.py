@@ -307,7 +307,7 @@ def test_a_file_in_another_encoding_is_named(conf: Path, name: str) -> None:
     file = conf / f"{name}.yaml"
     file.write_bytes("defaults: [fcn]\nnum_hidden: 1  # größer\n".encode("latin-1"))
     problems = mistakes("model=wide", conf=str(conf)) if "/" in name else mistakes(conf=str(conf))
-    assert problems == (f"{file}, line 2: the file is not in UTF-8. Save it as UTF-8.",)
+    assert problems == (f"{file}, line 2: the file is not UTF-8. Save it as UTF-8.",)
 
 
 def test_question_marks_in_a_file_demand_a_value_where_there_is_a_default(conf: Path) -> None:
@@ -332,7 +332,7 @@ def test_links_and_folders_do_not_hide_the_file_in_another_encoding(conf: Path) 
     (conf / "model" / "folder.yaml").mkdir()
     (conf / "model" / "wide.yaml").write_bytes("defaults: [fcn]  # größer\n".encode("latin-1"))
     (problem,) = mistakes("model=wide", conf=str(conf))
-    assert problem.startswith(f"{conf / 'model' / 'wide.yaml'}, line 1: the file is not in UTF-8.")
+    assert problem.startswith(f"{conf / 'model' / 'wide.yaml'}, line 1: the file is not UTF-8.")
 
 
 @pytest.mark.parametrize("overrides", [[("opt.lr", 1)], [None], [b"seed=1"]])
@@ -422,7 +422,7 @@ def test_an_unknown_name_in_a_defaults_list_gets_the_nearest(conf: Path) -> None
     [
         ("override /modell: cnn", "there is no group 'modell'. Did you mean 'model'? Allowed: dm,"),
         ("override model: cnn", "Did you mean `override /model: cnn`?"),
-        ("override /experiment: other", "no 'experiment' was chosen before it."),
+        ("override /experiment: other", "no 'experiment' is chosen before it."),
         ("/modell: cnn", "Could not find 'modell/cnn' Did you mean 'model'? Allowed: dm,"),
     ],
 )

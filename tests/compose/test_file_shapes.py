@@ -42,7 +42,7 @@ def test_a_file_that_holds_no_options_is_named(conf: Path, content: str, shown: 
         header = "# @package _global_\n" if name.startswith("experiment") else ""
         file.write_text(f"{header}{content}\n")
         said = problem(conf, *chosen)
-        assert said == f"{file}: a file holds options, `name: value`, got {shown}."
+        assert said == f"{file}: the file must contain options, `name: value`, got {shown}."
         file.unlink()
         if name != "config":
             assert compose(conf=str(conf)).seed == 42
@@ -51,7 +51,10 @@ def test_a_file_that_holds_no_options_is_named(conf: Path, content: str, shown: 
 def test_a_member_of_a_group_needs_more_than_null(conf: Path) -> None:
     file = conf / "model" / "mine.yaml"
     file.write_text("null\n")
-    assert problem(conf, "model=mine") == f"{file}: a file holds options, `name: value`, got null."
+    assert (
+        problem(conf, "model=mine")
+        == f"{file}: the file must contain options, `name: value`, got null."
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,7 @@ def test_what_is_no_part_of_hydras_is_named(conf: Path, line: str, shown: str) -
         done = run_python(script, *flags, *SMALL[:1])
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr == (
-            f"{conf}/config.yaml, line 2: `hydra` holds Hydra's options, such as "
+            f"{conf}/config.yaml, line 2: `hydra` must contain Hydra's options, e.g. "
             f"`hydra: {{job: {{name: mine}}}}`, got {shown}. Without any, leave it out.\n"
         )
 

@@ -56,15 +56,15 @@ TYPED = {
     ],
     "model.parts=[{lr:a},3,{width:b,foo:1}]": [
         "model.parts.0.lr: Value 'a' of type 'str' could not be converted to Float.",
-        "model.parts.1: takes options, {lr: …}, got 3",
+        "model.parts.1: must be options, {lr: …}, got 3",
         "model.parts.2.width: Value 'b' of type 'str' could not be converted to Integer.",
         f"model.parts.2.foo is not an option: {OF_PART.format('foo')}",
     ],
     "model.widths=[a,1,b,null,{c:1}]": [
         "model.widths.0: Value 'a' of type 'str' could not be converted to Integer.",
         "model.widths.2: Value 'b' of type 'str' could not be converted to Integer.",
-        "model.widths.3: takes int, got null",
-        "model.widths.4: takes int, got {'c': 1}",
+        "model.widths.3: must be int, got null",
+        "model.widths.4: must be int, got {'c': 1}",
     ],
 }
 
@@ -132,13 +132,13 @@ def test_all_that_is_wrong_in_a_dictionary_is_told(conf: Path) -> None:
         compose(["model.counts={a:x,b:1,c:[2],d:y}"], conf=str(conf))
     assert list(caught.value.problems) == [
         "model.counts.a: Value 'x' of type 'str' could not be converted to Integer.",
-        "model.counts.c: takes int, got [2]",
+        "model.counts.c: must be int, got [2]",
         "model.counts.d: Value 'y' of type 'str' could not be converted to Integer.",
     ]
 
 
 def test_a_list_or_a_dictionary_in_the_place_of_a_value_is_refused(conf: Path) -> None:
-    said = ("model.texts.0.1: takes str, got {'b': 1}", "wandb.tags.1: takes str, got ['d']")
+    said = ("model.texts.0.1: must be str, got {'b': 1}", "wandb.tags.1: must be str, got ['d']")
     text = "texts: [[a, {b: 1}]]\n"
     (conf / "model" / "mine.yaml").write_text(f"defaults: [of_parts]\n{text}")
     for chosen in (["model.texts=[[a,{b:1}]]"], ["model=mine"]):

@@ -144,7 +144,7 @@ def test_a_mistake_about_the_backbone_leads_to_the_right_choice(override: str, s
 def test_a_model_that_takes_no_backbone_names_one_that_does() -> None:
     with pytest.raises(ConfigError) as caught:
         compose(["dm=toy_tokens", "model=fcn", "model/backbone=deep"])
-    assert "model/backbone=deep: nothing that is chosen takes a member" in str(caught.value)
+    assert "model/backbone=deep: no chosen component takes a member" in str(caught.value)
     assert "model=token_model does" in str(caught.value)
 
 

@@ -1,4 +1,4 @@
-"""Choices of members of groups that are wrong, and what was most likely meant by each."""
+"""Wrong choices of members of groups, and what was most likely meant by each."""
 
 import re
 from collections.abc import Sequence
@@ -29,10 +29,10 @@ _UNUSED: Final = re.compile(
 
 
 class Choices:
-    """Looks at what is chosen of groups.
+    """Checks the choices of members of groups.
 
     Attributes:
-        problems: one text per mistake is added to it.
+        problems: gets one text per mistake.
     """
 
     def __init__(self, composer: Composer, repository: Repository, problems: list[str]) -> None:
@@ -41,7 +41,7 @@ class Choices:
         self._repository = repository
 
     def wrong(self, overrides: Sequence[Override]) -> set[str]:
-        """The options for which a nonexistent member of their group was named."""
+        """The options for which a nonexistent member of their group was chosen."""
         wrong: set[str] = set()
         for one in overrides:
             group = one.key_or_group
@@ -87,11 +87,10 @@ class Choices:
     def defaults_list(self, config_name: str | None, overrides: list[Override]) -> Any:
         """What the defaults lists and the overrides choose.
 
-        Where a choice lacks its "+", or has one too many, that is noted, and it is applied
-        anyway.
+        A choice with a missing or superfluous "+" is noted, and applied anyway.
         """
         try:
-            # What was not chosen is found later, together with everything else.
+            # Missing choices are found later, together with everything else.
             return self._composer.defaults(self._repository, config_name, overrides)
         except ConfigCompositionException as error:
             text = text_of(error)
@@ -121,14 +120,14 @@ class Choices:
         return " ".join([first, hint, *NOT_LOADED.values()])
 
     def _explain_unused(self, unused: re.Match[str]) -> str:
-        """The text for an entry `override …` of a defaults list that overrides nothing."""
+        """The text for an entry `override …` in a defaults list that overrides nothing."""
         entry, (group, _, package) = unused["entry"], unused["key"].partition("@")
         text = f"In {unused['file']}.yaml: `override {entry}`: "
         folder = unused["file"].rpartition("/")[0].replace("/", ".")
         if package.startswith(f"{folder}.") and folder not in option_names(root_class()):
             return f"{text}{NOT_GLOBAL}"
         if self._repository.has_group(group):
-            return f"{text}no '{group}' was chosen before it. To choose one, leave out `override`."
+            return f"{text}no '{group}' is chosen before it. To choose one, leave out `override`."
         top = entry.partition(":")[0].partition("@")[0]
         if self._repository.has_group(top):  # Hydra looked for it next to the file
             return f"{text}there is no group '{group}'. Did you mean `override /{entry}`?"
@@ -137,15 +136,15 @@ class Choices:
 
 
 def _with_place(one: Override, text: str) -> tuple[str, str]:
-    """What was meant by the choice of a member that no defaults list names, and what to say.
+    """The correction of a choice for a group that is not in any defaults list, and what to say.
 
-    Nothing that can be taken was meant where what takes such a member was not chosen.
+    The correction is empty if nothing that is chosen takes a member of this group.
     """
     typed = str(one.input_line)
     group = one.key_or_group
     if usual := list(owners_of_usual(group)):
         who = " or ".join(dict.fromkeys(f"{owners}={name}" for owners, name, _ in usual))
-        return "", f"{typed}: nothing that is chosen takes a member of '{group}'; {who} does."
+        return "", f"{typed}: no chosen component takes a member of '{group}'; {who} does."
     places = places_of(group, root_class())
     if one.package is not None or group in places or not places:
         return f"+{typed}", text
@@ -155,5 +154,5 @@ def _with_place(one: Override, text: str) -> tuple[str, str]:
 
 
 def option_of(one: Override) -> str:
-    """The option that an override gives a value to, or a member of its group."""
+    """The option that an override sets, or chooses a member for."""
     return one.package or one.key_or_group.replace("/", ".")

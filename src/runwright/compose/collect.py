@@ -1,7 +1,7 @@
-"""Everything that is wrong with a configuration, each mistake with its place and its fix.
+"""Finding everything that is wrong with a configuration, with the place and fix of each mistake.
 
 Hydra stops at the first mistake. If there is one, `Mistakes` composes again, one piece at a time,
-leaves out what does not fit, and continues.
+leaving out what does not fit.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ class Mistakes:
 
     Attributes:
         problems: one text per mistake.
-        parts: the options that are right by themselves, by name; empty for a multirun.
+        parts: the top-level options that are valid, by name; empty for a multirun.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Mistakes:
             if isinstance(error, UnicodeDecodeError):
                 self.problems.extend(not_in_utf8(self._repository))
                 return
-            # The data look for the group that the schema brings.
+            # The entry of a data module overrides a group that only the schema has.
             no_schema = "override '/objective@_global_.objective" in str(error)
             self.problems.append(NO_SCHEMA if no_schema else choices.explain(error))
             return
@@ -94,7 +94,7 @@ class Mistakes:
         if "dm" in wrong or any(text.startswith("dm must be chosen") for text in found):
             wrong.add("objective")  # it would follow from the data
         answered = [f"{key} must be chosen" for key in wrong]
-        # A file in the place of a factory needs another name first.
+        # Where a file takes the place of a factory, renaming it comes first.
         in_place = files.in_place_of_factories(composed, self._repository)
         answered += [f"{key}: {NO_FACTORY}" for key in in_place]
         self.problems.extend(text for text in found if not text.startswith(tuple(answered)))
@@ -102,11 +102,11 @@ class Mistakes:
     def _give(
         self, overrides: Sequence[Override], composed: DictConfig, members: Members
     ) -> DictConfig:
-        """What was composed, with the values of those overrides that fit."""
+        """The composed node with the values of those overrides that fit."""
         refused: set[str | None] = set()
         for one in overrides:
             unknown = unknown_part(one.key_or_group, composed)
-            if unknown in refused:  # it is one mistake, however often it was typed
+            if unknown in refused:  # one mistake, however often it was typed
                 continue
             refused |= {unknown} - {None}
             if one.is_delete() and (text := explain_deletion(one, composed)):
@@ -156,11 +156,11 @@ def check(
     loader: ConfigLoader,
     members: Members | None = None,
 ) -> tuple[Settings | None, Conversion]:
-    """What is wrong with what was composed of the files, values and all.
+    """Check a composed configuration, values included.
 
     Returns:
-        The frozen configuration, and what is wrong; there is none of a multirun, whose jobs have
-        one each, or without a primary configuration.
+        The frozen configuration, and what is wrong. The former is None for a multirun, whose jobs
+        have one each, and without a primary configuration.
     """
     config, conversion = None, Conversion()
     if run_mode is not RunMode.MULTIRUN and config_name is not None:
@@ -170,7 +170,7 @@ def check(
 
 
 def _repository(composer: Composer, config_name: str | None, overrides: list[str]) -> Repository:
-    """Where the configurations are, including those that `hydra.searchpath` adds."""
+    """Where the configurations are, including the folders that `hydra.searchpath` adds."""
     parsed: list[Override] = []
     for text in overrides:
         with contextlib.suppress(*USER_MISTAKES):
@@ -182,7 +182,7 @@ def _repository(composer: Composer, config_name: str | None, overrides: list[str
 
 
 def _nearest_word(word: str) -> str:
-    """A sentence with what a single word was most likely meant to be: an option, or a flag."""
+    """A sentence with the option or flag that a single word was most likely meant to be."""
     if not word.isidentifier():
         return ""
     meant = {name: f"{name}=…" for name in option_names(root_class())}

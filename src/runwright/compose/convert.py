@@ -1,4 +1,4 @@
-"""From a composed node to frozen objects, reporting every mistake that is found."""
+"""Converting a composed node to frozen objects, and collecting every mistake in it."""
 
 import copy
 import dataclasses
@@ -47,8 +47,7 @@ NO_SCHEMA: Final = (
 NO_FACTORY: Final = "the chosen file does not say which"
 _ABSTRACT: Final = (
     f"{{key}}: {NO_FACTORY} {{cls}} it changes. "
-    "Start it with a "
-    "defaults list that names one, `defaults: [NAME]`."
+    "Start it with a defaults list that names one, `defaults: [NAME]`."
 )
 
 
@@ -56,9 +55,9 @@ class Conversion:
     """Makes frozen objects from a composed node, and collects what is wrong with it.
 
     Attributes:
-        problems: one text a mistake.
+        problems: one text per mistake.
         deferred: keys whose values only a running job knows, `${hydra:…}`.
-        parts: the options of the whole that are right, by name, also when others are not.
+        parts: the valid top-level options by name, even if others are not valid.
     """
 
     def __init__(
@@ -67,8 +66,8 @@ class Conversion:
         """Start a conversion.
 
         Args:
-            in_defaults: what the defaults list chooses, e.g. `model`: another member needs no "+".
-            members: the members of a group, including YAML files; by default the factories.
+            in_defaults: the groups in the defaults list, e.g. `model`, whose choices need no "+".
+            members: lists the members of a group, YAML files included; by default the factories.
         """
         self.problems: list[str] = []
         self.deferred: list[str] = []
@@ -77,7 +76,7 @@ class Conversion:
         self._members = members
 
     def settings(self, node: DictConfig, key: str = "") -> Settings | None:
-        """The frozen object of a typed node, or None when something is wrong or deferred."""
+        """The frozen object of a typed node, or None if something is wrong or deferred."""
         cls = type_of(node)
         if inspect.isabstract(cls):
             self.problems.append(_ABSTRACT.format(key=key, cls=cls.__name__))
@@ -88,7 +87,7 @@ class Conversion:
         values: dict[str, Any] = {}
         wrong: list[str] = []
         for field in dataclasses.fields(cls):
-            until_here = self._count()
+            count = self._count()
             try:
                 value = _from_home(self._option(node, field.name, key))
             except MissingMandatoryValue:
@@ -100,7 +99,7 @@ class Conversion:
             else:
                 values[field.name] = value
                 self.problems += _wrong_in(value, field, cls, full_key(key, field.name))
-            if self._count() > until_here:
+            if self._count() > count:
                 values.pop(field.name, None)
                 wrong.append(field.name)
         if not key:
@@ -133,7 +132,7 @@ class Conversion:
         if isinstance(value, ValueNode) and not is_interpolation(value):
             if is_missing(value):
                 raise MissingMandatoryValue
-            return raw_value(value)  # a plain value: no need to go the long way
+            return raw_value(value)  # a plain value needs no resolving
         if isinstance(value, DictConfig | ListConfig) and not (
             is_interpolation(value) or is_empty(value)
         ):
@@ -168,14 +167,14 @@ def _wrong_in(
 
 
 def _incomplete(cls: type[Any], values: dict[str, Any]) -> Settings:
-    """Options some of which are missing: to inspect, never to build from."""
+    """Settings with some options missing: to inspect, never to build from."""
     options = object.__new__(cls)
     vars(options).update(values)
     return options
 
 
 def _from_home(value: Any) -> Any:
-    """The value with `~` in paths expanded: nothing else does that for YAML files."""
+    """The value with `~` in paths expanded, as the shell does not do that in YAML files."""
     if isinstance(value, list):
         return [_from_home(member) for member in cast("list[Any]", value)]
     if isinstance(value, dict):
@@ -188,11 +187,11 @@ def convert(
 ) -> tuple[Settings | None, Conversion]:
     """The frozen configuration of a composed node, and what is wrong with the node.
 
-    It is also None while there are values that only the job can know.
+    The former is also None if there are values that only the job can know.
 
     Args:
         composed: the node.
-        members: the members of a group, including YAML files; by default the factories.
+        members: lists the members of a group, YAML files included; by default the factories.
     """
     conversion = Conversion(in_defaults(composed), members)
     if OmegaConf.get_type(composed) in (dict, None):

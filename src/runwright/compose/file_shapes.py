@@ -1,4 +1,4 @@
-"""YAML files that are not read as options at all, on which Hydra ends with errors of its own."""
+"""Finding YAML files that do not contain options, on which Hydra fails with errors of its own."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from runwright.compose._omegaconf import yaml_loader
 
 
 def wrong_shape(repository: Repository, config: str) -> str | None:
-    """What is wrong with the file of a configuration such as `model/cnn`, if its shape is."""
+    """What is wrong with the shape of a configuration's file, e.g. of `model/cnn`, or None."""
     for source in repository.sources:
         if source.scheme() == "file" and source.is_config(config):
             return _wrong_shape(Path(source.path) / f"{config}.yaml")
@@ -18,7 +18,7 @@ def wrong_shape(repository: Repository, config: str) -> str | None:
 
 
 def wrong_shapes(repository: Repository) -> list[str]:
-    """A text for every file on the search path that has a wrong shape."""
+    """A text for every file on the search path that has the wrong shape."""
     folders = [Path(one.path) for one in repository.sources if one.scheme() == "file"]
     files = [file for folder in folders for file in sorted(folder.rglob("*.yaml"))]
     return [text for file in files if file.is_file() and (text := _wrong_shape(file))]
@@ -30,16 +30,17 @@ def _wrong_shape(file: Path) -> str | None:
         loader = yaml_loader(text)
         root = loader.get_single_node()
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return None  # which says itself what it is
+        return None  # reported when the file is loaded
     if root is None:
         return None
     if not isinstance(root, yaml.MappingNode):
-        return f"{file}: a file holds options, `name: value`, got {_shown(root)}."
+        return f"{file}: the file must contain options, `name: value`, got {_shown(root)}."
     for node in _at(root, "hydra"):
         if not isinstance(node, yaml.MappingNode):
             return (
-                f"{file}, line {node.start_mark.line + 1}: `hydra` holds Hydra's options, such as "
-                f"`hydra: {{job: {{name: mine}}}}`, got {_shown(node)}. Without any, leave it out."
+                f"{file}, line {node.start_mark.line + 1}: `hydra` must contain Hydra's options, "
+                f"e.g. `hydra: {{job: {{name: mine}}}}`, got {_shown(node)}. Without any, leave it "
+                "out."
             )
     return None
 
@@ -51,7 +52,7 @@ def _at(root: yaml.MappingNode, key: str) -> Iterator[yaml.Node]:
 def _shown(node: yaml.Node) -> str:
     if isinstance(node, yaml.ScalarNode):
         return node.value or "null"
-    return "a list" if isinstance(node, yaml.SequenceNode) else "other options"
+    return "a list" if isinstance(node, yaml.SequenceNode) else "options"
 
 
 def wrong_suffixes(repository: Repository) -> list[str]:
@@ -71,7 +72,7 @@ def not_in_utf8(repository: Repository) -> list[str]:
             content.decode()
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
-            texts.append(f"{file}, line {line}: the file is not in UTF-8. Save it as UTF-8.")
+            texts.append(f"{file}, line {line}: the file is not UTF-8. Save it as UTF-8.")
     return texts
 
 

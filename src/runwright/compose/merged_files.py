@@ -1,4 +1,4 @@
-"""The files of a configuration merged one by one, without what does not fit."""
+"""Merging the files of a configuration one by one, leaving out what does not fit."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
@@ -19,7 +19,7 @@ class MergedFiles:
     """Merges files, and notes what is wrong in them.
 
     Attributes:
-        problems: one text per mistake is added to it.
+        problems: gets one text per mistake.
     """
 
     def __init__(self, composer: Composer, repository: Repository, problems: list[str]) -> None:
@@ -28,12 +28,12 @@ class MergedFiles:
         self._repository = repository
 
     def merge(self, defaults: Sequence[ResultDefault], wrong: set[str]) -> DictConfig:
-        """Compose what the files hold, leaving out what does not fit and noting it.
+        """Compose the files, leaving out what does not fit and noting it.
 
         Args:
             defaults: the files.
-            wrong: the options of which more need not be said; those of a file that is left out
-                are added.
+            wrong: the options that are already reported; those of a file that is left out are
+                added.
         """
         composed = OmegaConf.create()
         for default in defaults:
@@ -83,7 +83,7 @@ class MergedFiles:
 
 
 def _leaves(node: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Every value with the keys that lead to it, each as it is: a number is no text."""
+    """Every value with its path of keys, whose types are kept: a number does not become text."""
     if not (isinstance(node, dict) and node):
         yield above, node
         return

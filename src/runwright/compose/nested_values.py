@@ -1,7 +1,7 @@
-"""What is wrong within a value: a list, a dictionary, or options of its own.
+"""Mistakes within a value: a list, a dictionary, or options of its own.
 
-OmegaConf stops at the first, names those in a list without the list, and takes a list or a
-dictionary in the place of any member.
+OmegaConf stops at the first mistake, does not name the list that it is in, and accepts a list or a
+dictionary in place of any member.
 """
 
 import dataclasses
@@ -21,19 +21,19 @@ from runwright.compose.typed_nodes import node_at, option_names, options_class
 from runwright.compose.values import hint_at, key_and_member
 from runwright.factory import Settings, full_key
 
-_MISPLACED: Final = "takes {}, got {}"
+_MISPLACED: Final = "must be {}, got {}"
 
 _Found: TypeAlias = tuple[str, type[Any] | str]
-"""The full key of a mistake; the class that has no such option, or what is wrong."""
+"""The full key of a mistake; and the class that has no such option, or what is wrong."""
 
 
 def wrong_within(key: str, value: Any, composed: DictConfig) -> list[str]:
-    """A text for every option in a value that there is not, or that does not take what it is given.
+    """A text for every option or member in a value that does not exist or has the wrong type.
 
     Args:
         key: the full key of the option that takes the value.
         value: plain dictionaries, lists and scalars.
-        composed: the whole, which need not hold the value.
+        composed: the whole configuration, with or without the value.
     """
     if not isinstance(value, dict | list):
         return []
@@ -77,7 +77,7 @@ def _wrong_in_list(key: str, values: list[Any], member: Any) -> Iterator[_Found]
         if _is_misplaced(one, member):
             yield place, _MISPLACED.format(hints.written(member), one)
         elif cls is not None and not isinstance(one, dict):
-            yield place, f"takes options, {{{option_names(cls)[0]}: …}}, got {one!r}"
+            yield place, f"must be options, {{{option_names(cls)[0]}: …}}, got {one!r}"
         elif within := [*_wrong(place, one, member, None)]:
             yield from within
         elif cls is None:
@@ -102,7 +102,7 @@ def _wrong_in_dictionary(key: str, values: dict[Any, Any], hint: Any) -> Iterato
 
 
 def misplaced(value: Any, hint: Any, key: str) -> Iterator[str]:
-    """A text for every list or dictionary in a value whose type asks for something else there."""
+    """A text for every list or dictionary in a value where its type requires something else."""
     if _is_misplaced(value, hint):
         yield f"{key}: {_MISPLACED.format(hints.written(hint), value)}"
     elif isinstance(value, list):
@@ -140,7 +140,7 @@ def _unfit(cls: type[Settings], name: str, value: Any) -> str | None:
 
 
 def _member(hint: Any) -> Any:
-    """The type of what is in a list."""
+    """The type of the members of a list."""
     for kind in hints.alternatives(hint):
         if typing.get_origin(kind) in (list, tuple, Sequence):
             return typing.get_args(kind)[0]
@@ -148,7 +148,7 @@ def _member(hint: Any) -> Any:
 
 
 def _class_in(hint: Any) -> type[Settings] | None:
-    """The class of options that a type asks for, where that is known."""
+    """The class of options in a type, if there is a concrete one."""
     kinds = (kind for kind in hints.alternatives(hint) if inspect.isclass(kind))
     classes = (kind for kind in kinds if issubclass(kind, Settings))
     return next((cls for cls in classes if not inspect.isabstract(cls)), None)

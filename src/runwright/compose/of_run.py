@@ -1,4 +1,4 @@
-"""A stage other than training is about a run: its data and its model, unless others are chosen.
+"""A stage other than training uses the data and the model of a run, unless others are chosen.
 
 python main.py stage=test checkpoint.load=outputs/mine
 """
@@ -17,15 +17,16 @@ def recorded_config(overrides: Sequence[str]) -> Path | None:
     """The `config.yaml` of the run whose weights a stage is to load.
 
     Args:
-        overrides: what was typed.
+        overrides: the command line.
 
     Returns:
-        The file; None where another stage is meant, or no run is named whose record there is.
+        The file; None for training, if other data or another model is chosen, or if
+        `checkpoint.load` does not belong to a recorded run.
     """
     given = {key: value for key, _, value in (one.partition("=") for one in overrides)}
     stage, location = given.get("stage", "fit"), given.get("checkpoint.load", "")
-    says_otherwise = any(key.lstrip("+").partition("/")[0] == "experiment" for key in given)
-    if stage == "fit" or not location or says_otherwise:
+    has_experiment = any(key.lstrip("+").partition("/")[0] == "experiment" for key in given)
+    if stage == "fit" or not location or has_experiment:
         return None
     folder = _run_dir(location.strip("'\""))
     if folder is None:
@@ -52,11 +53,11 @@ def _run_dir(location: str) -> Path | None:
 
 
 def _choices(record: Path) -> dict[str, Any] | None:
-    """The data and the model of a record, whose values fit no others; None if it is damaged."""
+    """The choices of data and model in a record; None if it is damaged."""
     try:
         loaded: Any = yaml.safe_load(record.read_text())
         defaults: list[Any] = [entry for entry in loaded["defaults"] if isinstance(entry, dict)]
     except (OSError, yaml.YAMLError, TypeError, KeyError, UnicodeDecodeError):
-        return None  # which is reported when the weights are found
+        return None  # reported when the weights are looked for
     chosen = {key: one for entry in defaults for key, one in entry.items()}
     return {group: chosen[group] for group in ("dm", "model") if group in chosen}

@@ -1,8 +1,8 @@
-"""A sampler or pruner that is chosen in place of the one that a sweeper's file has options for.
+"""Choosing another sampler or pruner than the one that a sweeper's file has options for.
 
     hydra/sweeper=fcn_params hydra/sweeper/sampler=random
 
-The file sets options of its own sampler, which a random one lacks, or interprets differently. They
+The file sets options of its own sampler, which the random one lacks or interprets differently. They
 apply only to the file's member; typed options apply to the typed member.
 """
 
@@ -24,7 +24,7 @@ class OtherMembers:
 
     Attributes:
         composed: its configuration.
-        of_file: the overrides of Hydra's part that its jobs are composed with: all that were typed,
+        of_file: the overrides of Hydra's options to compose its jobs with: those that were typed,
             except for the other members.
         note: what to tell the user.
     """
@@ -40,7 +40,7 @@ def with_other_members(
     """Compose a sweep whose sampler or pruner is not the one in the sweeper's file.
 
     Args:
-        load: composes these overrides.
+        load: composes overrides.
         overrides: those of the command line.
 
     Returns:
@@ -68,14 +68,14 @@ def with_other_members(
         return None
     if others != typed:
         composed = load(_without(overrides, others))
-    beside = [
+    applicable = [
         one
         for one in overrides
         if _key(one) != _SWEEPER
         and (not _key(one).startswith("hydra.sweeper.") or _is_of(one, others))
         and (not _key(one).startswith(f"{_SWEEPER}/") or _is_of(one, others))
     ]
-    source = load([*beside, f"{_SWEEPER}={plain[0]}"])
+    source = load([*applicable, f"{_SWEEPER}={plain[0]}"])
     with flag_override(composed, ["readonly", "struct"], False):
         for part, name in others.items():
             composed.hydra.sweeper[part] = source.hydra.sweeper[part]

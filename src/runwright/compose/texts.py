@@ -1,7 +1,7 @@
-"""Texts that Hydra's grammar reads as numbers, kept as they were typed: put into quotes.
+"""Quoting text that Hydra's grammar would read as a number, to keep it as it was typed.
 
-Hydra's own options are given their values where only Hydra is at work, and of what a multirun goes
-through it hands on what it has read: of `wandb.name=1.10,1.1` two jobs with the number 1.1.
+Hydra sets its own options itself, and passes parsed values on to the jobs of a multirun: without
+quotes, `wandb.name=1.10,1.1` would make two jobs with the number 1.1.
 """
 
 import dataclasses
@@ -25,11 +25,11 @@ _EXTENDING: Final = re.compile(r"\s*extend_list\((.*)\)\s*")
 
 
 def keep_texts(parsed: Iterable[Override], *, of_task: bool) -> list[Override]:
-    """Overrides with those texts in quotes that are for Hydra alone to give.
+    """Overrides with quotes around text in those values that Hydra sets itself.
 
     Args:
         parsed: the overrides.
-        of_task: whether those of the application are, too; what they are on record as changes.
+        of_task: whether to do so for the application's overrides too; that changes their record.
     """
     kept: list[Override] = []
     for one in parsed:
@@ -48,7 +48,7 @@ def keep_texts(parsed: Iterable[Override], *, of_task: bool) -> list[Override]:
 
 
 def keep_texts_of_params(composed: DictConfig) -> None:
-    """Put the texts into quotes, in place, that a sweeper is to go through."""
+    """Put quotes around text in a sweeper's `params`, in place."""
     sweeper: Any = composed.hydra.sweeper
     if not isinstance(sweeper, DictConfig):
         return
@@ -80,10 +80,7 @@ def _of(key: str, value: str) -> str:
 
 
 def _with_quotes(text: str, hint: Any, *, every: bool = False) -> str:
-    """The values in a text, with quotes around those that are texts and would lose characters.
-
-    Or around every text.
-    """
+    """Quote those values in a text that would lose characters; with `every`, all strings."""
     if hint is None:
         return text
     if found := _EXTENDING.fullmatch(text):
@@ -91,7 +88,7 @@ def _with_quotes(text: str, hint: Any, *, every: bool = False) -> str:
     if found := _OF_VALUES.fullmatch(text):
         parts = list(split(found[2]))
         quoted = [_with_quotes(part, hint) for part in parts]
-        if found[1] == "sort" and quoted != parts:  # which compares them all
+        if found[1] == "sort" and quoted != parts:  # it compares them, so all must be strings
             quoted = [
                 part if _ARGUMENT.match(part) else _with_quotes(part, hint, every=True)
                 for part in parts
@@ -102,7 +99,7 @@ def _with_quotes(text: str, hint: Any, *, every: bool = False) -> str:
         return ",".join(_with_quotes(part, hint) for part in parts)
     try:
         value: Any = parse_override(f"_={text}").value()
-    except UserError:  # composing says what is wrong with it
+    except UserError:  # reported when composing
         return text
     typed = as_typed(value, text, hint)
     is_kept = not every and typed == as_typed(value, _written(value), hint)
@@ -110,7 +107,7 @@ def _with_quotes(text: str, hint: Any, *, every: bool = False) -> str:
 
 
 def _written(value: Any) -> str:
-    """A value as Hydra's grammar takes it."""
+    """A value in Hydra's grammar."""
     if isinstance(value, list):
         return f"[{','.join(map(_written, cast('list[Any]', value)))}]"
     if isinstance(value, dict):

@@ -38,8 +38,8 @@ _NO_GROUP = (
     "ObjectiveFactory, or from an interface of your own: `class MyKind(Settings, group='kind')`."
 )
 _COLLISION = (
-    "{cls}.build takes '{name}', which is also an option of {cls}. Arguments of `build` are for "
-    "what is only known at run time: read the option as `self.{name}` and drop the argument."
+    "{cls}.build takes '{name}', which is also an option of {cls}. Arguments of `build` are "
+    "known only at run time; read the option as `self.{name}` and drop the argument."
 )
 _TAKEN = (
     "'{group}={name}' would name two factories:\n  {other}\n  {cls}\nRegister one of them under "
