@@ -31,7 +31,7 @@ def kept(training_dir: Path, name: str, make: Callable[[], Any] | None) -> Any:
                 "copy it from where the weights were trained, or train again."
             )
         text = json.dumps(make(), ensure_ascii=False, allow_nan=False)
-        write_bytes(file, text.encode())
+        write_bytes(file, f"{text}\n".encode())
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:

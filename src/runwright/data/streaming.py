@@ -36,9 +36,11 @@ class Streamed(Batched[B], ABC, Generic[B]):
     Attributes:
         in_turns: whether `gather` changes something that the training uses too, such as the global
             random generators, so that without workers the two must take turns.
+        in_order: whether `gather` must be called for one batch after the other.
     """
 
     in_turns: bool = False
+    in_order: bool = False
 
     def __init__(
         self,
@@ -118,7 +120,8 @@ class Streamed(Batched[B], ABC, Generic[B]):
         """Gather the next batches, in order, while one is used."""
         workers = self._started_workers()
         gather, count = (self.gather, 1) if workers is None else (workers.gather, workers.count)
-        threads = ThreadPoolExecutor(count, thread_name_prefix="batches")
+        at_once = count if workers is None else count * self._at_once
+        threads = ThreadPoolExecutor(at_once, thread_name_prefix="batches")
         ahead: deque[Future[B]] = deque()
         try:
             for number, positions in enumerate(requests):
@@ -151,6 +154,11 @@ class Streamed(Batched[B], ABC, Generic[B]):
         return batch.pin_memory() if self._pins else batch
 
     @property
+    def _at_once(self) -> int:
+        """For how many batches a worker is asked at once."""
+        return 1 if self.in_order else _AHEAD
+
+    @property
     def _pins(self) -> bool:
         """Whether batches are page-locked: only then is the copy to a GPU asynchronous."""
         return self.device.type == "cuda"
@@ -161,5 +169,5 @@ class Streamed(Batched[B], ABC, Generic[B]):
         if self.workers is None or self.workers.is_closed:
             theirs = copy.copy(self)  # workers gather on the CPU, and have no workers themselves
             theirs.device, theirs.workers = torch.device("cpu"), None
-            self.workers = Workers(theirs.gather, self.num_workers)
+            self.workers = Workers(theirs.gather, self.num_workers, self._at_once)
         return self.workers

@@ -170,6 +170,8 @@ class TorchStream(_FromDataset[B], Generic[B]):
     shards itself by worker sees a single worker; one that shards by rank must be given one rank.
     """
 
+    in_order = True
+
     def __init__(
         self,
         dataset: IterableDataset[Any],
