@@ -1,5 +1,6 @@
 """Who started a run: what it is told, what it is asked, and the terms that it uses."""
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,12 @@ import attrs
 
 REQUEUE: Final = 128 + signal.SIGUSR2
 """The exit status of a run that saved a checkpoint in order to be queued again."""
+
+
+def is_restarted() -> bool:
+    """Whether what started this process has started it again, to go on where it ended."""
+    counts = ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT")
+    return any(os.environ.get(name, "0") != "0" for name in counts)
 
 
 class Reporter(Protocol):

@@ -235,6 +235,11 @@ class Config(Settings):
     print_model: Literal["summary", "whole"] = option(
         harmless=True, default="summary", doc="how to print a model with many layers"
     )
+    overwrite: bool = option(
+        harmless=True,
+        default=False,
+        doc="whether to empty the run directory first of what a run wrote there, to start over",
+    )
     machine: Machine = option(
         harmless=True, usual="local", doc="the machine, for files to refer to: ${machine.data_path}"
     )
@@ -251,6 +256,8 @@ class Config(Settings):
     then: list[str] = option(
         harmless=True, default=[], doc="stages that follow a training, e.g. [test, predict]"
     )
+
+    is_whole: ClassVar[bool] = True
 
     # Set by run.py: a configuration knows nothing about runs; `.run()` is only a shorthand.
     runner: ClassVar["Runner"]
@@ -276,6 +283,11 @@ class Config(Settings):
             )
         if self.training.monitor == LAST and self.checkpoint.keep_best > 1:
             yield "`checkpoint.keep_best` must be 1 with `training.monitor`=last: there is one last"
+        if self.overwrite and not self.stage.trains:
+            yield (
+                f"`overwrite` starts a training over; stage={chosen_name(self.stage)} needs what "
+                "is in the directory, and writes over its own files anyway"
+            )
         stages = [name for name in CONFIG_GROUPS["stage"] if name != "fit"]
         for name in [name for name in self.then if name not in stages]:
             yield f"`then` cannot have '{name}'. {did_you_mean(name, stages)}"

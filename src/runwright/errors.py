@@ -26,6 +26,12 @@ class UserError(_Sentence, Exception):
     """A mistake of the user's: what is wrong, where, what is allowed, and the next step."""
 
 
+class Disagreement(str):
+    """A sentence on parts of a configuration that do not go together, but each with others."""
+
+    __slots__ = ()
+
+
 class NameTakenError(UserError, TypeError):
     """Two things have the same name: of installed packages, whose authors know nothing of it."""
 

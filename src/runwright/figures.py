@@ -1,7 +1,9 @@
 """Figures without a window or global state."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+_SOFTWARE: Final = "runwright"
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,4 +19,11 @@ def new_figure(width: float, height: float) -> "Figure":
 def save_figure(figure: "Figure", path: Path) -> None:
     """Write a figure as PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, metadata={"Software": _SOFTWARE})
+
+
+def is_own_figure(path: Path) -> bool:
+    """Whether a file is a PNG that `save_figure` wrote."""
+    with path.open("rb") as file:
+        begin = file.read(256)
+    return begin.startswith(b"\x89PNG") and f"tEXtSoftware\0{_SOFTWARE}".encode() in begin

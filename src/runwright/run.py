@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from runwright.caller import Caller
+from runwright.caller import Caller, is_restarted
 from runwright.config import Config, chosen_name
 from runwright.errors import ConfigError, Interrupted, RunError, UserError, free_variables
 from runwright.factory import CONFIG_GROUPS, Settings
@@ -34,7 +34,7 @@ _IN_PYTHON: Final = Caller()
 _FINISHED: Final = (
     "This run has finished. %s\n"
     "To train longer, increase training.epochs or training.max_steps, with "
-    "checkpoint.allow_changes=true. To start over, use another %s."
+    "checkpoint.allow_changes=true. To start over, add overwrite=true, or use another %s."
 )
 
 
@@ -131,6 +131,8 @@ def _begins(config: Config, run_dir: Path | str | None) -> bool:
 
     if not getattr(config.stage, "trains", False):  # which Python lets be of another type
         return False
+    if config.overwrite and not is_restarted():
+        return True
     return (
         run_dir is None or not Checkpoints(Path(run_dir) / "checkpoints", config.checkpoint).exist()
     )

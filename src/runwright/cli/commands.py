@@ -36,7 +36,8 @@ def sweep_command(path: Path) -> str:
 
 
 def command(arguments: list[str]) -> str:
-    """The command line that gives the program these arguments."""
+    """The command line that gives the program these arguments, to go on: it overwrites nothing."""
+    arguments = [one for one in arguments if one.lstrip("+").partition("=")[0] != "overwrite"]
     return f"{program()} {shlex.join(arguments)}"
 
 

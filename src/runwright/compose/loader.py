@@ -113,6 +113,7 @@ class StrictConfigLoader(DelegatingLoader):
             parsed = self.composer.parse(config_name, overrides)
             parsed = keep_texts(parsed, of_task=run_mode is RunMode.MULTIRUN)
             composed, found = self._compose(config_name, parsed, run_mode)
+            told += _overwriting_always(composed, parsed)
             config, conversion = check(composed, config_name, run_mode, self)
             problems = [*found, *conversion.problems]
             if run_mode is RunMode.MULTIRUN:
@@ -153,6 +154,7 @@ class StrictConfigLoader(DelegatingLoader):
             # What stands for others is written out in the multirun's own configuration already.
             parsed = [*_parsed_once(of_hydra), *_parsed(key)]
             composed, problems = self._compose_job(config_name, parsed, master_config)
+            problems += _overwriting_always(composed, parsed)
             OmegaConf.copy_cache(from_config=master_config, to_config=composed)
             if key in self._checked:
                 self._checked.discard(key)
@@ -317,6 +319,19 @@ def to_config(composed: DictConfig) -> Config:
         raise ConfigError(conversion.problems or deferred)
     assert isinstance(config, Config)
     return config
+
+
+def _overwriting_always(composed: DictConfig, parsed: Sequence[Override]) -> list[str]:
+    """A text if a file says that directories are emptied, which the command that resumes would."""
+    if not OmegaConf.select(composed, "overwrite") or any(
+        one.key_or_group == "overwrite" for one in parsed
+    ):
+        return []
+    text = (
+        "overwrite: true in a file would empty the directory of every run that is to be resumed. "
+        "Leave it out, and give overwrite=true on the command line."
+    )
+    return [text]
 
 
 def _expand_home(composed: DictConfig) -> None:

@@ -1,9 +1,10 @@
 """The classes that hold options: frozen, keyword-only, and checked when instantiated."""
 
 import dataclasses
+import functools
 import inspect
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from types import NoneType
 from typing import (
     TYPE_CHECKING,
@@ -18,7 +19,7 @@ from typing import (
 )
 
 from runwright import hints
-from runwright.errors import UserError
+from runwright.errors import Disagreement, UserError
 from runwright.factory.option import described, full_key
 
 _NAMED: Final = re.compile(r"`([^`]+)`")  # an option, in a sentence of `problems()`
@@ -46,7 +47,7 @@ class OptionError(UserError, ValueError):
         """The problems as sentences, with the full key of every option, below `key`."""
         prefix = f"{key}." if key else ""
         sentences = (f"`{name}` {text}" if name else text for name, text in self.problems)
-        return [_NAMED.sub(rf"{prefix}\1", sentence) for sentence in sentences]
+        return [type(said)(_NAMED.sub(rf"{prefix}\1", said)) for said in sentences]
 
 
 class Settings:
@@ -56,6 +57,8 @@ class Settings:
     config_choice: ClassVar[str | None] = None
     defined_at: ClassVar[str | None] = None
     """File and line, for factories and for the interface of each group."""
+    is_whole: ClassVar[bool] = False
+    """Whether it is everything that determines a run, so that rules between its parts are asked."""
     is_open: ClassVar[bool] = False
     """Whether files may have keys of their own beside the options; see `with_own_keys`."""
 
@@ -115,6 +118,19 @@ class Settings:
         """
         yield from ()
 
+    def problems_in(self, config: Any) -> Iterator[str]:
+        """Yield what is wrong with this among all the others, one sentence each.
+
+        Of the options in backticks, "`width` needs `dm.size`", those of this are shown with its
+        full key, and others are full keys themselves. What a rule looks at may be of any class, as
+        any may be chosen: `if isinstance(config.dm, MyData) and …`.
+
+        Args:
+            config: the whole, a `Config`.
+        """
+        del config
+        yield from ()
+
     def preflight(self) -> None:
         """Check, before any data are read, what only the heavy libraries know.
 
@@ -143,9 +159,45 @@ def broken_rules(values: Settings, wrong: Collection[str]) -> Iterator[tuple[str
     Yields:
         Problems as `OptionError` takes them.
     """
+    rules = [values.problems, *(_rules_between(values) if values.is_whole else ())]
+    for rule in rules:
+        yield from _broken(rule, values, wrong)
+
+
+def _rules_between(values: Settings) -> Iterator[Callable[[], Iterator[str]]]:
+    """The rules of all parts of a whole, some of which may be missing."""
+    for name, value in vars(values).items():
+        for key, part in _parts(value, name):
+            if type(part).problems_in is not Settings.problems_in:
+                yield functools.partial(_rule_between, part, key, values)
+
+
+def _parts(value: object, key: str) -> Iterator[tuple[str, Settings]]:
+    """What has options of its own, at any depth, with its full key."""
+    for place, part in settings_in(value, key):
+        yield place, part
+        for name, below in vars(part).items():
+            yield from _parts(below, full_key(place, name))
+
+
+def _rule_between(part: Settings, key: str, values: Settings) -> Iterator[str]:
+    own = {field.name for field in dataclasses.fields(cast("Any", part))}
+
+    def full(named: "re.Match[str]") -> str:
+        is_own = named[1].partition(".")[0] in own
+        return f"`{full_key(key, named[1])}`" if is_own else named[0]
+
+    for text in part.problems_in(values):
+        yield Disagreement(_NAMED.sub(full, text))
+
+
+def _broken(
+    rule: Callable[[], Iterator[str]], values: Settings, wrong: Collection[str]
+) -> Iterator[tuple[str, str]]:
     try:
-        for text in values.problems():
-            if not set(_NAMED.findall(text)) & set(wrong):
+        for text in rule():
+            named = set(_NAMED.findall(text))
+            if not (named | {name.partition(".")[0] for name in named}) & set(wrong):
                 yield "", text
     except Exception:
         # A rule may fail because an option has the wrong type, which is reported elsewhere.

@@ -27,12 +27,13 @@ from typing import TYPE_CHECKING, Any, Final
 from filelock import FileLock, Timeout
 
 from runwright.atomic_files import is_within
-from runwright.caller import REQUEUE, Caller
+from runwright.caller import REQUEUE, Caller, is_restarted
 from runwright.config import Config, chosen_name
 from runwright.errors import RunError, UserError
 from runwright.kept import KEPT
 from runwright.rundir.changes import changes
 from runwright.rundir.checkpoint import Checkpoints
+from runwright.rundir.emptying import empty, refuse_to_remove_sources
 from runwright.rundir.layout import is_run_directory, refuse_what_is_in_the_way
 from runwright.rundir.messages import FILE_ONLY, log_to
 from runwright.rundir.record import seconds_spent, write_environment, write_record
@@ -84,6 +85,7 @@ class RunDir:
         self.changed: list[str] = []
         self._is_recorded = self._is_begun = False
         self._is_whole = False
+        self._overwrites = config.overwrite and config.stage.trains and not is_restarted()
         self._writes = True
         self._checkpoints = Checkpoints(path / "checkpoints", config.checkpoint)
         self._started = time.time()
@@ -119,7 +121,6 @@ class RunDir:
             _explained(directory.path, directory._checkpoints, caller),
             _locked(directory.path, caller),
             directory._begun(),
-            log_to(directory.path),
         ):
             directory._compare()
             if world is not None:
@@ -176,10 +177,20 @@ class RunDir:
     @contextlib.contextmanager
     def _begun(self) -> Generator[None]:
         """Make it a run directory before writing anything that could overwrite another's files."""
+        left: list[str] | None = None
+        if self._overwrites and is_run_directory(self.path):
+            option = self.caller.directory_option
+            refuse_to_remove_sources(self.path, self.config, option)
+            left = empty(self.path)
         self._is_begun = not is_run_directory(self.path)
         if self._is_begun:
             write_environment(self.path)
-        yield
+        with log_to(self.path):
+            if left is not None:
+                log.info("Emptied %s, which held a run.", self.path)
+            if left:
+                log.warning("No run wrote these, so they are still there: %s.", ", ".join(left))
+            yield
 
     def _compare(self) -> None:
         """Compare what is to run with the record, and record it if it starts from scratch."""
@@ -248,8 +259,8 @@ class RunDir:
             which, first = ("another", "Use") if is_known else ("an unknown", "Put it back, use")
             raise UserError(
                 f"{self.path} holds {held} with {which} configuration:\n{listed}\n"
-                f"{first} another {self.caller.directory_option}, or {way} with "
-                "checkpoint.allow_changes=true."
+                f"{first} another {self.caller.directory_option}, {way} with "
+                "checkpoint.allow_changes=true, or empty it first with overwrite=true."
             )
         if can_resume:
             log.warning("Resuming with a changed configuration:\n%s", listed)

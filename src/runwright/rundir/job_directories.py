@@ -74,6 +74,8 @@ class JobDirectories:
     ) -> Path:
         if not self or not config.stage.trains or config.checkpoint.allow_changes:
             return own
+        if config.overwrite and own not in self._waiting:
+            return own
         is_anothers = own in self._given
         if not is_anothers and (own in self._waiting or _record(own).exists()):
             try:

@@ -19,7 +19,7 @@ from runwright.rundir.safetensors_header import read_metadata
 ENVIRONMENT: Final = "environment.json"
 HEADER: Final = "# The whole configuration of this run."
 
-_FILES: Final = (
+FILES: Final = (
     *("config.yaml", "command.txt", ENVIRONMENT, "git.diff", "log.txt", "metrics.csv"),
     *(
         "finetune.json",
@@ -30,7 +30,7 @@ _FILES: Final = (
         "predictions_test.csv",
     ),
 )
-_LOCK: Final = ".lock"
+LOCK: Final = ".lock"
 # The folders, and the suffixes of the files that are written in them.
 _FOLDERS: Final = {
     "checkpoints": WEIGHTS_SUFFIX,
@@ -102,24 +102,24 @@ def _was_just_begun(path: Path) -> bool:
             is_own_log = log.readline(4).startswith("[20")
         config = path / "config.yaml"
         is_own_config = not config.exists() or config.read_text().startswith(HEADER)
-        return is_own_log and is_own_config and (path / _LOCK).stat().st_size == 0
+        return is_own_log and is_own_config and (path / LOCK).stat().st_size == 0
     except (OSError, UnicodeDecodeError):
         return False
 
 
 def _taken(path: Path) -> list[str]:
     """The names of a run that are already taken; an empty folder is not."""
-    files = [name for name in _FILES if (path / name).exists()]
-    lock = path / _LOCK  # locking would empty it
+    files = [name for name in FILES if (path / name).exists()]
+    lock = path / LOCK  # locking would empty it
     if lock.exists() and lock.stat().st_size:
-        files.append(_LOCK)
+        files.append(LOCK)
     folders = [f"{name}/" for name in _FOLDERS if any(_entries(path / name))]
     return [*files, *folders]
 
 
 def _places(path: Path) -> Iterator[tuple[Path, int]]:
     """Where a run writes, and the kind of file that may be there."""
-    for name in (*_FILES, _LOCK):
+    for name in (*FILES, LOCK):
         yield path / name, stat.S_IFREG
     for name, suffix in _FOLDERS.items():
         yield path / name, stat.S_IFDIR

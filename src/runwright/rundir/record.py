@@ -48,7 +48,7 @@ def config_yaml(config: Config, path: Path) -> str:
     defaults += [{group: name} for group, name in members.items() if group not in brought]
     defaults += ["_self_"]
     defaults += [{f"override {group}": members[group]} for group in brought if group in members]
-    values = {"defaults": defaults, **escaped(plain_values(config))}
+    values = {"defaults": defaults, **escaped(plain_values(config)), "overwrite": False}
     return (
         f"{HEADER} It reproduces the run by itself:\n"
         f"#   {program()} --config-dir {shlex.quote(str(path))} --config-name config\n"

@@ -28,7 +28,7 @@ def finished_value(run_dir: Path, config: Config) -> float | None:
         if record["status"] not in ("finished", "pruned"):
             return None
         value = float("nan") if record["value"] is None else float(record["value"])
-        if not config.stage.trains or changes(run_dir / "config.yaml", config):
+        if not config.stage.trains or config.overwrite or changes(run_dir / "config.yaml", config):
             return None
     except (OSError, ValueError, KeyError, TypeError, UserError):
         return None  # not one of ours, or the job itself will report what is wrong with it

@@ -31,13 +31,22 @@ _ASKED: Final = "asked"
 """User attribute of the study: what its values are, and what all its trials share."""
 
 
-def check(options: SweeperCfg) -> None:
+def check(options: SweeperCfg, *, overwrites: bool = False) -> None:
     """Check the options by themselves.
+
+    Args:
+        options: the options.
+        overwrites: whether the runs are to start over.
 
     Raises:
         ConfigError: with everything that is wrong.
     """
     problems = [*_numbers(options)]
+    if overwrites:
+        problems.append(
+            "overwrite=true: the trials of a study go on where they ended. To start over, give "
+            "another hydra.sweep.dir."
+        )
     problems += out_of_bounds("hydra.sweeper.retries", options.retries, 0)
     problems += _seconds("hydra.sweeper.heartbeat", options.heartbeat)
     if TIMEOUT_MAX < options.heartbeat < math.inf:  # nothing waits longer

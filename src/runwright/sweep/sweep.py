@@ -73,7 +73,7 @@ class Sweep:
             RunError: too many trials failed.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        check(self.options)
+        check(self.options, overwrites=bool(self.config.overwrite))
         self._refuse_several_processes()
         self.space = SearchSpace.parse(
             self.options.params or {}, self.options.when or {}, arguments

@@ -37,7 +37,7 @@ def test_what_has_lost_its_record_is_gone_on_from_only_when_told_to(
     with pytest.raises(UserError) as caught:
         compose(OVERRIDES).run(run_dir)
     assert "with an unknown configuration:\n  config.yaml is missing, which" in str(caught.value)
-    assert "Put it back, use another run_dir, or " in str(caught.value)
+    assert "Put it back, use another run_dir, " in str(caught.value)
     assert contents(run_dir) == before
     compose([*OVERRIDES, ALLOWED]).run(run_dir)
     assert "config.yaml is missing" in capsys.readouterr().out

@@ -22,7 +22,7 @@ from runwright.compose.convert import without_hydra
 from runwright.compose.loader import to_config
 from runwright.compose.overrides import parse_override
 from runwright.config import Config
-from runwright.errors import ConfigError, UserError, nearest
+from runwright.errors import ConfigError, Disagreement, UserError, nearest
 from runwright.factory import CONFIG_GROUPS, Settings, group_of, name_of
 from runwright.plain import leaves, plain_values
 from runwright.tools.check.cases import Case, Composed, member_cases, primary_cases
@@ -204,7 +204,10 @@ class Compositions:
             asks = case.file is None or "???" in case.file.path.read_text()
             for problem in error.problems:
                 is_to_be_given = any(said in problem for said in _MUST_BE_GIVEN)
-                if absent := self._absent(problem):
+                is_factory = case.group and case.file is None
+                if isinstance(problem, Disagreement) and is_factory:  # it goes with other choices
+                    self._findings.note(f"{case.place} was not checked: {problem}")
+                elif absent := self._absent(problem):
                     self._findings.note(f"{case.place} was not checked: {absent}")
                 elif is_to_be_given and asks and case.group:
                     self._findings.note(f"{case.place} was not checked: {problem}")

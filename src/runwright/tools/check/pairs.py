@@ -1,5 +1,6 @@
 """Builds every allowed pair of model and data, and every part of whole runs."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -8,6 +9,7 @@ import attrs
 from runwright.config import Config
 from runwright.dims import Dims
 from runwright.extras import MissingExtraError
+from runwright.factory import OptionError
 from runwright.finetune_options import FinetuneCfg
 from runwright.model import ModelFactory
 from runwright.optimizer import OptimisationFactory
@@ -97,7 +99,8 @@ class Builder:
                 model, dm = model_owner.config.model, data_owner.config.dm
                 dims = self.dims(data_owner.config)
                 if isinstance(dims, Dims) and fits(type(dm), type(model)):
-                    outcome = self.build(model, dims, composed[0].config.opt)
+                    outcome = _disagreement(data_owner.config, model)
+                    outcome = outcome or self.build(model, dims, composed[0].config.opt)
                     name = f"model={model_name} dm={data_name}"
                     pair = Built(name=name, model=model_name, data=data_name, outcome=outcome)
                     built.append(pair)
@@ -173,6 +176,15 @@ class Builder:
             is_variant = owner.case.file is not None and owner.case.group == "model"
             if is_variant and reasons and len(reasons) == len(outcomes):
                 self.findings.fault(owner.case.place, f"does not fit any data. {reasons[0]}")
+
+
+def _disagreement(config: Config, model: ModelFactory) -> Misfit | None:
+    """Why a model does not go together with a configuration of other data."""
+    try:
+        dataclasses.replace(config, model=model)
+    except OptionError as error:
+        return Misfit(" ".join(error.texts("")))
+    return None
 
 
 def members(composed: list[Composed], group: str) -> dict[str, Composed]:

@@ -1,0 +1,79 @@
+"""`overwrite=true`: empties a run directory of what a run wrote, and of nothing else.
+
+What a run can continue from goes first, so that nothing half emptied resumes; `environment.json`
+stays until the next run replaces it, so that the directory remains a run's whenever this is killed.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from runwright.config import Config
+from runwright.errors import UserError
+from runwright.figures import is_own_figure
+from runwright.plain import leaves, plain_values
+from runwright.rundir.layout import ENVIRONMENT, FILES, LOCK
+
+_OF_STAGES: Final = re.compile(r"\w+_intervals\.csv|predictions_\w+\.(csv|parquet)")
+_CHECKPOINT: Final = re.compile(
+    r"(step-\d{8,}|best-step-\d{8,}|best|last)(?P<state>\.state)?\.safetensors"
+)
+_EVENTS: Final = re.compile(r"events\.out\.tfevents\..+")
+_ADAPTER: Final = ("adapter_config.json", "adapter_model.safetensors")
+
+
+def refuse_to_remove_sources(path: Path, config: Config, named: str) -> None:
+    """Make sure that the run does not start from what emptying its directory would remove.
+
+    Raises:
+        UserError: an option names a file or a folder in it.
+    """
+    inside = path.resolve()
+    for key, value in leaves(plain_values(config)):
+        if not isinstance(value, str) or not value or "\0" in value or len(value) > 4096:
+            continue
+        try:
+            place = Path(value).resolve()
+            is_inside = place.is_relative_to(inside) and place.exists()
+        except OSError:  # no path at all
+            continue
+        if is_inside:
+            raise UserError(
+                f"overwrite=true would remove what {key}={value} names. Take another {named}, or "
+                "leave out overwrite=true."
+            )
+
+
+def empty(path: Path) -> list[str]:
+    """Remove what a run wrote to its directory, which is locked.
+
+    Returns:
+        What is still there, as no run wrote it.
+    """
+    for file in [*_own_files(path)]:
+        file.unlink()
+    for folder in ("checkpoints", "pictures", "tensorboard", "adapter"):
+        place = path / folder
+        if place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
+            place.rmdir()
+    kept = {LOCK, ENVIRONMENT}
+    return sorted(entry.name for entry in path.iterdir() if entry.name not in kept)
+
+
+def _own_files(path: Path) -> Iterator[Path]:
+    checkpoints = {file: _CHECKPOINT.fullmatch(file.name) for file in _files(path / "checkpoints")}
+    own = {file: match for file, match in checkpoints.items() if match is not None}
+    yield from (file for file, match in own.items() if match["state"])
+    yield from (file for file, match in own.items() if not match["state"])
+    for file in _files(path):
+        if (file.name in FILES and file.name != ENVIRONMENT) or _OF_STAGES.fullmatch(file.name):
+            yield file
+    yield from (file for file in _files(path / "pictures") if is_own_figure(file))
+    yield from (file for file in _files(path / "tensorboard") if _EVENTS.fullmatch(file.name))
+    yield from (file for file in _files(path / "adapter") if file.name in _ADAPTER)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files in a folder, and links to files."""
+    return sorted(file for file in folder.iterdir() if file.is_file()) if folder.is_dir() else []

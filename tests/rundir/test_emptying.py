@@ -1,0 +1,225 @@
+"""`overwrite=true` empties a run directory of what a run wrote, and of nothing else."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from conftest import REPOSITORY, Run
+from programs import start_python
+from runwright import Config, ConfigError, UserError, compose, new_figure, save_figure
+from runwright.rundir.directory import RunDir
+from runwright.rundir.emptying import empty
+
+SMALL = ("gpu=-1", "model=cnn", "pictures=false", "hydra.run.dir=run")
+FIRST = (
+    "gpu=-1",
+    "model=cnn",
+    "hydra.run.dir=run",
+    "training.max_steps=4",
+    "checkpoint.keep_every=2",
+)
+
+
+def config_of(*overrides: str) -> Config:
+    return compose(
+        ["gpu=-1", "model=cnn", "pictures=false", "training.max_steps=3", *overrides],
+        conf=REPOSITORY / "conf",
+    )
+
+
+def below(folder: Path) -> set[str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix() for path in files}
+
+
+def test_another_run_takes_the_place_of_one_that_has_finished(run_main: Run) -> None:
+    assert run_main(*FIRST, "tensorboard=true").returncode == 0
+    kept = Path("run/checkpoints/step-00000002.safetensors")
+    assert kept.exists()
+    other = (*SMALL, "training.max_steps=3", "seed=7")
+    refused = run_main(*other)
+    assert refused.returncode == 2
+    assert "or empty it first with overwrite=true." in refused.stderr
+    done = run_main(*other, "overwrite=true")
+    assert done.returncode == 0, done.stderr
+    assert "Emptied " in done.stdout
+    assert not kept.exists()
+    assert not Path("run/pictures").exists()
+    assert not Path("run/tensorboard").exists()
+    record = Path("run/config.yaml").read_text()
+    assert "seed: 7" in record
+    assert "overwrite: false" in record  # so that what it reproduces is not emptied
+    assert "overwrite" not in Path("run/command.txt").read_text()
+    fresh = run_main(*other[:3], *other[4:], "hydra.run.dir=fresh", "overwrite=true")
+    assert fresh.returncode == 0, fresh.stderr
+    weights = "checkpoints/last.safetensors"
+    assert Path("run", weights).read_bytes() == Path("fresh", weights).read_bytes()
+    finished = run_main(*other)
+    assert "To start over, add overwrite=true, or use another" in finished.stdout
+
+
+def test_what_no_run_wrote_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run_dir = tmp_path / "run"
+    config_of().run(run_dir)
+    own = below(run_dir)
+    theirs = {
+        *("notes.txt", "mine/config.yaml", "checkpoints/mine.safetensors", "checkpoints/notes"),
+        *("pictures/mine.png", "pictures/notes.txt", "adapter/mine.bin", "predictions.csv"),
+    }
+    for name in theirs:
+        (run_dir / name).parent.mkdir(exist_ok=True)
+        (run_dir / name).write_text("mine")
+    (run_dir / "link").symlink_to(tmp_path)
+    figure = new_figure(1, 1)
+    save_figure(figure, run_dir / "pictures" / "ours.png")
+    figure.savefig(run_dir / "pictures" / "theirs.png")
+    left = empty(run_dir)
+    assert below(run_dir) == {*theirs, ".lock", "environment.json", "pictures/theirs.png"}
+    folders = ["adapter", "checkpoints", "link", "mine"]
+    assert left == [*folders, "notes.txt", "pictures", "predictions.csv"]
+    assert (run_dir / "link").is_symlink()
+    with caplog.at_level("INFO"):
+        config_of("overwrite=true").run(run_dir)
+    assert own <= below(run_dir)
+    assert "No run wrote these, so they are still there: adapter, checkpoints, link" in caplog.text
+
+
+def test_a_link_is_removed_and_not_what_it_leads_to(tmp_path: Path) -> None:
+    run_dir, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    config_of().run(run_dir)
+    (run_dir / "checkpoints").rename(elsewhere)
+    (run_dir / "checkpoints").symlink_to(elsewhere)
+    precious = tmp_path / "precious.csv"
+    precious.write_text("mine")
+    (run_dir / "metrics.csv").unlink()
+    (run_dir / "metrics.csv").symlink_to(precious)
+    empty(run_dir)
+    assert (run_dir / "checkpoints").is_symlink()
+    assert below(elsewhere) == set()
+    assert precious.read_text() == "mine"
+
+
+def test_a_folder_that_is_no_run_directory_is_refused_whatever_is_said(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "metrics.csv").write_text("mine")
+    with pytest.raises(UserError, match="it is not a run directory"):
+        config_of("overwrite=true").run(tmp_path / "thesis")
+    assert (tmp_path / "thesis" / "metrics.csv").read_text() == "mine"
+
+
+def test_a_run_that_is_running_is_not_emptied(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    config_of().run(run_dir)
+    before = below(run_dir)
+    with FileLock(run_dir / ".lock"), pytest.raises(UserError, match="Another process is writing"):
+        config_of("overwrite=true").run(run_dir)
+    assert below(run_dir) == before
+
+
+@pytest.mark.parametrize("option", ["checkpoint.load", "finetune.checkpoint"])
+def test_what_the_run_starts_from_is_not_removed(option: str, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    config_of().run(run_dir)
+    before = below(run_dir)
+    source = run_dir / "checkpoints" / "best.safetensors"
+    with pytest.raises(UserError, match=f"would remove what {option}=.* names. Take another"):
+        config_of("overwrite=true", f"{option}={source}").run(run_dir)
+    assert below(run_dir) == before
+
+
+def test_mistakes_are_found_before_anything_is_removed(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    config_of().run(run_dir)
+    before = below(run_dir)
+    with pytest.raises(UserError):
+        config_of("overwrite=true", "opt.optimizer_cls=torch.optim.Nothing").run(run_dir)
+    assert below(run_dir) == before
+
+
+def test_a_stage_that_does_not_train_empties_nothing() -> None:
+    with pytest.raises(ConfigError, match="overwrite starts a training over; stage=test needs"):
+        config_of("overwrite=true", "stage=test")
+
+
+def test_a_file_cannot_say_it(tmp_path: Path) -> None:
+    usual = (REPOSITORY / "conf" / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(f"{usual}\noverwrite: true\n")
+    with pytest.raises(ConfigError, match="overwrite: true in a file would empty"):
+        compose(conf=tmp_path)
+    assert compose(["overwrite=true"], conf=tmp_path).overwrite
+    assert not compose(["overwrite=false"], conf=tmp_path).overwrite
+
+
+@pytest.mark.parametrize("variable", ["SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT"])
+def test_a_job_that_is_started_again_goes_on(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir = tmp_path / "run"
+    config_of().run(run_dir)
+    monkeypatch.setenv(variable, "1")
+    with RunDir.open(run_dir, config_of("overwrite=true")) as directory:
+        assert directory.finished is not None
+
+
+@pytest.mark.slow
+def test_the_command_that_resumes_does_not_empty(run_main: Run, tmp_path: Path) -> None:
+    long = (*SMALL, "training.max_steps=100000", "checkpoint.save_every=1")
+    main = REPOSITORY / "main.py"
+    with start_python(main, *long, "overwrite=true", cwd=tmp_path) as process:
+        state = Path("run/checkpoints/last.state.safetensors")
+        while not state.exists():
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=120)
+    (resume,) = [line for line in said.splitlines() if "To resume: " in line]
+    assert "overwrite" not in resume
+    assert "training.max_steps=100000" in resume
+
+
+def test_every_job_of_a_multirun_empties_its_own_directory(run_main: Run) -> None:
+    options = (*SMALL[:3], "hydra.sweep.dir=jobs", "training.max_steps=2")
+    assert run_main("-m", *options, "seed=1,2").returncode == 0
+    Path("jobs/1/notes.txt").write_text("mine")
+    done = run_main("-m", *options, "seed=2,3", "overwrite=true")
+    assert done.returncode == 0, done.stderr
+    assert "seed: 2\n" in Path("jobs/0/config.yaml").read_text()
+    assert "seed: 3\n" in Path("jobs/1/config.yaml").read_text()
+    assert Path("jobs/1/notes.txt").exists()
+
+
+def test_the_trials_of_a_study_go_on_instead(run_main: Run) -> None:
+    sweep = ("-m", "hydra/sweeper=runwright", "hydra.sweeper.n_trials=1", "overwrite=true")
+    done = run_main(*sweep, *SMALL[:3], "training.max_steps=2", "opt.lr=interval(1e-4,1e-3)")
+    assert done.returncode == 2
+    assert "overwrite=true: the trials of a study go on where they ended." in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [1, 3, 7, 12])
+def test_one_that_is_killed_while_it_empties_leaves_a_run_directory(
+    at: int, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    config_of("checkpoint.keep_every=1").run(run_dir)
+    child = os.fork()
+    if child == 0:
+        unlink, count = Path.unlink, [0]
+
+        def killed(self: Path, missing_ok: bool = False) -> None:
+            count[0] += 1
+            if count[0] == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            unlink(self, missing_ok=missing_ok)
+
+        Path.unlink = killed
+        empty(run_dir)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    # Whatever is left, a run can continue or start over there.
+    config_of().run(run_dir)
+    config_of("seed=3", "overwrite=true").run(run_dir)
+    assert "seed: 3\n" in (run_dir / "config.yaml").read_text()
