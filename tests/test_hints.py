@@ -14,7 +14,7 @@ from runwright.domains.vision.choices import (
 )
 from runwright.factory import Settings, mistyped, option, settings
 from runwright.optimisation import OptimisationCfg
-from runwright.schedules import ScheduleName
+from runwright.optimisation.schedules import ScheduleName
 
 
 def config(**options: Any) -> Config:

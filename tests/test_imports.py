@@ -15,9 +15,9 @@ Imports = dict[str, set[str]]  # by the name of the module
 FLOORS: Final = {
     "ground": "errors extras hints name_patterns figures atomic_files generators kept "
     "metrics_table",
-    "base": "plain dims model objective measures optimisation runtime distributed caller config "
-    "custom_search_space meta_device model_size optimizer_arguments predictions stage "
-    "finetune_options added_commands machine optimizer schedules parameter_groups own_step",
+    "base": "plain dims model objective measures runtime distributed caller config "
+    "custom_search_space meta_device model_size predictions stage "
+    "finetune_options added_commands machine ",
     "run": "run trained preflight load",
     "front": "__init__",
     "app": "app",
@@ -30,6 +30,8 @@ FORBIDDEN: Final = {
     "factory": "base data stages compose rundir training run cli sweep slurm tools domains "
     "front app",
     "base": "compose rundir training run cli sweep slurm tools domains front app",
+    "optimisation": "data stages compose rundir training run cli sweep slurm tools domains "
+    "front app",
     "data": "stages compose rundir training run cli sweep slurm tools domains front app",
     "stages": "compose rundir training run cli sweep slurm tools domains front app",
     "compose": "rundir training run cli sweep slurm tools front app",
@@ -43,7 +45,8 @@ FORBIDDEN: Final = {
     "front": "rundir training cli sweep slurm tools domains app",
     "app": "rundir training sweep slurm tools domains front",
     # As a user's own domain does, it takes all from the front.
-    "domains": "ground factory base data compose rundir training run cli sweep slurm tools app",
+    "domains": "ground factory base data optimisation compose rundir training run cli sweep slurm "
+    "tools app",
 }
 # Who imports modules by names that no reader of the text can follow, and which.
 BY_NAME: Final = {

@@ -24,6 +24,7 @@ from runwright.domains import register_domains
 from runwright.domains.vision.cmnist import ColoredMNISTDataModule
 from runwright.domains.vision.dims import ImageDims
 from runwright.factory import OptionError
+from runwright.optimisation import OptimisationCfg
 
 MODULE = """\
 from collections.abc import Iterator
@@ -57,6 +58,7 @@ class Part(Settings):
 
     @override
     def problems_in(self, config: Config) -> Iterator[str]:
+        assert isinstance(config.opt, OptimisationCfg)
         if self.rate > config.opt.lr:
             yield f"`rate` must be ≤ `opt.lr`, {config.opt.lr}, got {self.rate}"
 

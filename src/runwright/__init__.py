@@ -67,14 +67,14 @@ if TYPE_CHECKING:
     from runwright.objective import Objective as Objective
     from runwright.objective import ObjectiveFactory as ObjectiveFactory
     from runwright.optimisation import OptimisationCfg as OptimisationCfg
-    from runwright.optimizer import OptimisationFactory as OptimisationFactory
-    from runwright.optimizer import Schedule as Schedule
-    from runwright.optimizer import SteppedSchedule as SteppedSchedule
-    from runwright.own_step import StepObjective as StepObjective
-    from runwright.own_step import Updates as Updates
+    from runwright.optimisation.optimizer import OptimisationFactory as OptimisationFactory
+    from runwright.optimisation.optimizer import Schedule as Schedule
+    from runwright.optimisation.optimizer import SteppedSchedule as SteppedSchedule
+    from runwright.optimisation.own_step import StepObjective as StepObjective
+    from runwright.optimisation.own_step import Updates as Updates
+    from runwright.optimisation.schedules import ScheduledOptimisation as ScheduledOptimisation
     from runwright.plain import home_path as home_path
     from runwright.runtime import Runtime as Runtime
-    from runwright.schedules import ScheduledOptimisation as ScheduledOptimisation
     from runwright.stage import Stage as Stage
     from runwright.stage import Trained as Trained
     from runwright.stage import split_of as split_of
@@ -99,11 +99,11 @@ _HOME: Final = {
     "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),
     "optimisation": ("OptimisationCfg",),
     "data.parts": ("Ragged", "SparseRows", "shared"),
-    "optimizer": ("OptimisationFactory", "Schedule", "SteppedSchedule"),
-    "own_step": ("StepObjective", "Updates"),
+    "optimisation.optimizer": ("OptimisationFactory", "Schedule", "SteppedSchedule"),
+    "optimisation.own_step": ("StepObjective", "Updates"),
     "plain": ("home_path",),
     "runtime": ("Runtime",),
-    "schedules": ("ScheduledOptimisation",),
+    "optimisation.schedules": ("ScheduledOptimisation",),
     "stage": ("Stage", "Trained", "split_of"),
     "data.streaming": ("Streamed",),
     "data.torch_datasets": ("TorchSplit", "TorchStream"),

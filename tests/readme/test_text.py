@@ -59,7 +59,8 @@ def test_a_file_that_is_shown_has_this_content(path: str, content: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
 def test_every_file_that_is_linked_exists(page: Path) -> None:
-    for link in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for link in re.findall(r"\]\((?!http)([^)#]+)", prose):
         assert (page.parent / link).exists(), link
 
 

@@ -12,8 +12,8 @@ from torch import nn
 from runwright.errors import UserError
 from runwright.factory import OptionError
 from runwright.optimisation import OptimisationCfg
-from runwright.optimizer import Schedule
-from runwright.schedules import ScheduleName
+from runwright.optimisation.optimizer import Schedule
+from runwright.optimisation.schedules import ScheduleName
 from runwright.training.optimizer_state import flatten_optimizer, restore_optimizer
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from typing_extensions import override
 
-from runwright import optimizer_arguments
 from runwright.errors import UserError, did_you_mean
 from runwright.factory import factory, option
-from runwright.schedules import ScheduledOptimisation
+from runwright.optimisation import optimizer_arguments
+from runwright.optimisation.schedules import ScheduledOptimisation
 
 if TYPE_CHECKING:
     import torch
