@@ -57,8 +57,9 @@ class Part(Settings):
 
     @override
     def problems_in(self, config: Config) -> Iterator[str]:
-        if self.rate > config.opt.lr:
-            yield f"`rate` must be ≤ `opt.lr`, {config.opt.lr}, got {self.rate}"
+        lr: float = getattr(config.opt, "lr", self.rate)
+        if self.rate > lr:
+            yield f"`rate` must be ≤ `opt.lr`, {lr}, got {self.rate}"
 
 
 @pytest.fixture(autouse=True)
