@@ -65,7 +65,9 @@ def test_another_run_takes_the_place_of_one_that_has_finished(run_main: Run) -> 
 def test_what_no_run_wrote_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run_dir = tmp_path / "run"
     config_of().run(run_dir)
-    own = below(run_dir)
+    (run_dir / "kept").mkdir()
+    (run_dir / "kept" / "words.json").write_text("[]")
+    own = below(run_dir) - {"kept/words.json"}
     theirs = {
         *("notes.txt", "mine/config.yaml", "checkpoints/mine.safetensors", "checkpoints/notes"),
         *("pictures/mine.png", "pictures/notes.txt", "adapter/mine.bin", "predictions.csv"),

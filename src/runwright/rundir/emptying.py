@@ -12,6 +12,7 @@ from typing import Final
 from runwright.config import Config
 from runwright.errors import UserError
 from runwright.figures import is_own_figure
+from runwright.kept import KEPT
 from runwright.plain import leaves, plain_values
 from runwright.rundir.layout import ENVIRONMENT, FILES, LOCK
 
@@ -53,7 +54,7 @@ def empty(path: Path) -> list[str]:
     """
     for file in [*_own_files(path)]:
         file.unlink()
-    for folder in ("checkpoints", "pictures", "tensorboard", "adapter"):
+    for folder in ("checkpoints", "pictures", "tensorboard", "adapter", KEPT):
         place = path / folder
         if place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
             place.rmdir()
@@ -71,6 +72,7 @@ def _own_files(path: Path) -> Iterator[Path]:
             yield file
     yield from (file for file in _files(path / "pictures") if is_own_figure(file))
     yield from (file for file in _files(path / "tensorboard") if _EVENTS.fullmatch(file.name))
+    yield from (file for file in _files(path / KEPT) if file.suffix == ".json")
     yield from (file for file in _files(path / "adapter") if file.name in _ADAPTER)
 
 
