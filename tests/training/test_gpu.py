@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import own_optimisers  # pyright: ignore[reportUnusedImport]  # noqa: F401  # it registers them
 from conftest import Run, last_of_each, run_dirs
 from data.test_parts import rich
 from runwright import RunError, UserError, compose
@@ -153,6 +154,28 @@ def test_images_from_a_map_are_the_same_there(num_workers: int) -> None:
         assert moved.device == torch.device("cuda:0")
         assert torch.allclose(moved.image.cpu(), expected.image, atol=1e-6)
         assert torch.equal(moved.label.cpu(), expected.label)
+
+
+GAN = ("dm=toy_sets", "model=pair", "objective=adversarial", "opt=pair_of_adams", "gpu=0")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_step_of_several_updates_is_resumed_there_to_the_byte(
+    tmp_path: Path, precision: str
+) -> None:
+    same = [*GAN, "pictures=false", "deterministic=true", "training.epochs=100"]
+    same += [f"training.precision={precision}", "training.clip_grad=1", "training.ema_decay=0.9"]
+    same += ["training.val_every=5"]  # its noise is drawn from the same generator
+    for name, steps in (("whole", 40), ("halves", 15), ("halves", 40)):
+        changes = [f"training.max_steps={steps}", "checkpoint.allow_changes=true"]
+        compose([*same, *changes]).run(tmp_path / name)
+    for part in ("last.safetensors", "last.state.safetensors"):
+        whole, halves = (
+            read_tensors(tmp_path / name / "checkpoints" / part)[0] for name in ("whole", "halves")
+        )
+        assert whole.keys() == halves.keys()
+        for name, tensor in whole.items():
+            torch.testing.assert_close(tensor, halves[name], rtol=0, atol=0, equal_nan=True)
 
 
 CUDA = torch.device("cuda:0")
