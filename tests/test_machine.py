@@ -54,12 +54,12 @@ def test_other_options_refer_to_it(conf: Path) -> None:
 def test_a_file_needs_no_defaults_list_and_may_have_keys_of_its_own(
     choice: str, conf: Path
 ) -> None:
-    config = compose([choice, "+experiment=using", "machine.num_workers=2"])
+    config = compose([choice, "+experiment=using", "machine.batch_size=8"])
     assert plain_values(config.machine) == {
         "data_path": "/big/data",
         "output_dir": ".",
-        "num_workers": 2,
-        "batch_size": 64,
+        "num_workers": 16,
+        "batch_size": 8,
         "scratch": "/scratch/me",
         "gpus": {"a100": 4},
     }
@@ -107,6 +107,35 @@ def test_a_reference_to_what_is_not_there_is_told_with_the_nearest_and_the_next_
     assert "dm.root: Interpolation key 'seeed' not found. Did you mean 'seed'?" in nowhere
 
 
+@pytest.mark.parametrize(
+    ("overrides", "unused"),
+    [
+        (["machine.num_workers=4"], ["machine.num_workers"]),
+        (
+            ["+machine.tape=/dev/st0", "machine.batch_size=8"],
+            ["machine.tape", "machine.batch_size"],
+        ),
+        (["machine=cluster", "machine.gpus.a100=2"], ["machine.gpus.a100"]),
+        (["machine=cluster", "+experiment=using", "machine.batch_size=8"], []),
+        (["machine.batch_size=8", "dm.batch_size=${machine.batch_size}"], []),
+        (["machine=cluster", "machine.gpus.a100=2", "dm.num_colors=${machine.gpus.a100}"], []),
+        (["machine.output_dir=elsewhere"], []),
+    ],
+    ids=str,
+)
+def test_what_nothing_refers_to_is_refused(
+    conf: Path, overrides: list[str], unused: list[str]
+) -> None:
+    if not unused:
+        compose(overrides, conf=conf)
+        return
+    with pytest.raises(ConfigError) as caught:
+        compose([*overrides, "seed=-1"], conf=conf)
+    said = str(caught.value)
+    assert all(f"{key} has no effect: no option refers to it." in said for key in unused)
+    assert "seed must be ≥ 0" in said
+
+
 def test_a_run_is_written_where_the_machine_says_and_home_is_expanded(
     conf: Path, run_main: Run, tmp_path: Path
 ) -> None:
@@ -131,7 +160,7 @@ def test_a_run_resumes_on_another_machine(conf: Path, run_main: Run) -> None:
     assert "- override machine: local\n" in record
     assert "  scratch: /scratch/me\n" in record
     longer = ("training.max_steps=3", "checkpoint.allow_changes=true")
-    again = run_main(*options[:-2], options[-1], *longer, "machine.num_workers=1")
+    again = run_main(*options[:-2], options[-1], *longer)
     assert again.returncode == 0, again.stderr
     assert "training.max_steps: 2 → 3" in again.stdout
     assert "machine" not in again.stdout

@@ -154,7 +154,7 @@ class CheckpointCfg(Settings):
         harmless=True,
         default=1,
         ge=1,
-        doc="of how many of the best validations to keep the weights: best.safetensors, and of "
+        doc="how many of the best validations to keep the weights of: best.safetensors, and of "
         "several each as best-step-….safetensors",
     )
     load: Path | None = option(
@@ -164,8 +164,8 @@ class CheckpointCfg(Settings):
     )
     resume_from: Path | None = option(
         default=None,
-        doc="checkpoint of another run to go on from in a directory of one's own, with its "
-        "optimiser: a file step-….safetensors, or a run directory (its newest)",
+        doc="checkpoint of another run to continue from in a new directory, optimiser included: a "
+        "file step-….safetensors, or a run directory (its newest)",
     )
     allow_changes: bool = option(
         harmless=True,
@@ -238,7 +238,7 @@ class Config(Settings):
     overwrite: bool = option(
         harmless=True,
         default=False,
-        doc="whether to empty the run directory first of what a run wrote there, to start over",
+        doc="whether to delete first what a run wrote to the run directory, to start over",
     )
     machine: Machine = option(
         harmless=True, usual="local", doc="the machine, for files to refer to: ${machine.data_path}"

@@ -31,6 +31,7 @@ from runwright.compose.hydra_options import wrong_in_hydra
 from runwright.compose.merged_files import MergedFiles
 from runwright.compose.nested_values import wrong_within
 from runwright.compose.overrides import parse_override, several_values
+from runwright.compose.references import without_reference
 from runwright.compose.typed_nodes import (
     declared,
     option_names,
@@ -88,6 +89,7 @@ class Mistakes:
         self.problems += files.check(composed, composer, self._repository, config_name, usable)
         OmegaConf.set_struct(composed, True)
         composed = self._give(defaults.config_overrides, composed, choices.members)
+        self.problems += without_reference(defaults.config_overrides, composed)
         _, conversion = check(composed, config_name, run_mode, composer.loader, choices.members)
         found = conversion.problems
         self.parts = conversion.parts

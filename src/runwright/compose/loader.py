@@ -30,6 +30,7 @@ from runwright.compose.hydra_options import wrong_in_hydra
 from runwright.compose.other_member import with_other_members
 from runwright.compose.overrides import given_twice, structural
 from runwright.compose.pending import PendingJobs
+from runwright.compose.references import without_reference
 from runwright.compose.texts import keep_texts, keep_texts_of_params
 from runwright.compose.values import give
 from runwright.config import Config
@@ -204,6 +205,7 @@ class StrictConfigLoader(DelegatingLoader):
         usual = self.composer.usual_repository
         composed, problems, self._repository = self._base(config_name, parsed, run_mode, usual)
         self._give_values(parsed, composed, self._repository, run_mode)
+        problems += without_reference(parsed, composed)
         _expand_home(composed)
         keep_texts_of_params(composed)
         overrides = composed.hydra.overrides

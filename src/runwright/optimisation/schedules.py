@@ -55,8 +55,7 @@ class ScheduledOptimisation(OptimisationFactory):
     )
     no_decay: list[str] = option(
         default=[],
-        doc="further parameters without weight decay: substrings of their names, or regular "
-        "expressions after re:",
+        doc="further parameters without weight decay; each a substring or re:REGEX",
     )
     layer_decay: float = option(
         default=1.0,

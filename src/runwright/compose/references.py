@@ -1,0 +1,38 @@
+"""Values that do nothing: they exist to be referred to, and nothing refers to them."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+from runwright.compose._omegaconf import child, interpolations
+from runwright.compose.typed_nodes import type_of
+
+
+def without_reference(overrides: Iterable[Override], composed: DictConfig) -> Iterator[str]:
+    """A sentence for every value given to a key of an open group that no option refers to."""
+    texts: list[str] = []
+    for one in overrides:
+        key = one.key_or_group
+        group, dot, _ = key.partition(".")
+        if not dot or one.is_delete() or not _is_open(composed, group):
+            continue
+        texts = texts or [text for _, _, text in interpolations(composed)]
+        if not any(_refers(text, key) for text in texts):
+            yield (
+                f"{key} has no effect: no option refers to it. Let one do so, "
+                f"'OPTION=${{{key}}}', or set the option itself."
+            )
+
+
+def _is_open(composed: DictConfig, group: str) -> bool:
+    node = child(composed, group) if group in composed else None
+    return isinstance(node, DictConfig) and bool(getattr(type_of(node), "is_open", False))
+
+
+def _refers(text: str, key: str) -> bool:
+    """Whether an interpolation reads a key, what it is in, or something in it."""
+    parts = key.split(".")
+    whole = "|".join(re.escape(".".join(parts[: count + 1])) for count in range(len(parts)))
+    return bool(re.search(rf"\$\{{\.*({whole})\}}|\$\{{\.*{re.escape(key)}[.\[]", text))
