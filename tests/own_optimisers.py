@@ -1,6 +1,7 @@
 """What a lab has of its own: an optimiser that is not torch's, a schedule, and a GAN's step."""
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -89,6 +90,28 @@ class Apart(OptimisationFactory):
         return {"matrices": SGD(matrices, lr=0.1, momentum=0.9), "rest": Adam(rest, lr=0.01)}
 
 
+@factory("poisoned")
+class Poisoned(ModelFactory[SetDims]):
+    """One layer; in the third step the gradient of its bias overflows."""
+
+    def build(self, dims: SetDims) -> nn.Module:
+        layer, steps = nn.Linear(dims.features, dims.features), itertools.count(1)
+
+        def overflow(grad: Tensor) -> Tensor:
+            return grad * torch.inf if next(steps) == 3 else grad
+
+        layer.bias.register_hook(overflow)
+        return layer
+
+
+@factory("twice")
+class Twice(OptimisationFactory):
+    """Two optimisers of the same parameters."""
+
+    def build(self, model: nn.Module) -> Mapping[str, Optimizer]:
+        return {name: SGD(model.parameters(), lr=0.1) for name in ("one", "other")}
+
+
 class Pair(nn.Module):
     """A generator of sets from noise, and a critic of them."""
 
@@ -165,3 +188,33 @@ class Adversarial(StepObjective[SetBatch]):
         assert isinstance(model, Pair)
         assert not any(p.requires_grad for p in model.critic.parameters())
         return {"loss": nn.functional.softplus(-model.critic(self.drawn(model, batch))).mean()}
+
+
+@factory("now_and_then")
+class NowAndThenFactory(ObjectiveFactory[SetDims, SetBatch]):
+    """Errors of sets, with a second update in every third step."""
+
+    too_many: bool = option(default=False, doc="whether an update is given all batches")
+
+    def build(self, dims: SetDims, device: torch.device) -> "NowAndThen":
+        return NowAndThen(self.too_many)
+
+
+class NowAndThen(StepObjective[SetBatch]):
+    monitor, higher_is_better = "loss", {"loss": False}
+    batches_per_step = 2
+
+    def __init__(self, too_many: bool) -> None:
+        self.too_many = too_many
+
+    def step(self, updates: Updates[SetBatch]) -> None:
+        first: Iterable[SetBatch]
+        first, second = updates.batches(), updates.batches()
+        if self.too_many:
+            first = [*first, *second]
+        updates.minimise(self.losses, first)
+        if updates.number % 3 == 0:
+            updates.minimise(self.losses, second)
+
+    def losses(self, model: nn.Module, batch: SetBatch) -> dict[str, Tensor]:
+        return {"loss": (model(batch.vectors) - batch.target).square().mean()}

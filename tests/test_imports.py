@@ -30,8 +30,7 @@ FORBIDDEN: Final = {
     "factory": "base data stages compose rundir training run cli sweep slurm tools domains "
     "front app",
     "base": "compose rundir training run cli sweep slurm tools domains front app",
-    "optimisation": "data stages compose rundir training run cli sweep slurm tools domains "
-    "front app",
+    "optimisation": "stages compose rundir training run cli sweep slurm tools domains front app",
     "data": "stages compose rundir training run cli sweep slurm tools domains front app",
     "stages": "compose rundir training run cli sweep slurm tools domains front app",
     "compose": "rundir training run cli sweep slurm tools front app",

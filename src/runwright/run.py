@@ -74,6 +74,7 @@ def _run(config: Config, run_dir: Path | str | None, caller: Caller) -> float:
     from runwright import preflight
     from runwright.distributed import joined
     from runwright.rundir.branch import check_origin, take_over_kept
+    from runwright.rundir.checkpoint import find_weights
     from runwright.rundir.directory import RunDir
     from runwright.runtime import (
         Runtime,
@@ -95,6 +96,9 @@ def _run(config: Config, run_dir: Path | str | None, caller: Caller) -> float:
             check_origin(config.checkpoint.resume_from, directory.path, caller.directory_option)
             with world.main_first():
                 take_over_kept(config.checkpoint.resume_from, directory.path)
+        elif config.stage.trains and config.checkpoint.load is not None:
+            with world.main_first():  # its weights count on the vocabulary that they know
+                take_over_kept(training_dir(find_weights(config.checkpoint.load)), directory.path)
         if directory.finished is not None:
             log.info(_FINISHED, directory.finished, caller.directory_option)
             lacks_pictures = config.pictures and directory.lacks_pictures

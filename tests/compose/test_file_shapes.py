@@ -78,7 +78,10 @@ def test_what_is_no_part_of_hydras_is_named(conf: Path, line: str, shown: str) -
     [
         ("training: 3", "training holds options, `training: {epochs: …}`, got 3."),
         ("training: null", "training holds options, `training: {epochs: …}`, got null."),
-        ("opt: [1]", "opt holds options, `opt: {lr: …}`, got [1]."),
+        (
+            "opt: [1]",
+            f"opt holds options, `opt: {{lr: …}}`, got [1]. {CHOSEN} `- override /opt: NAME`.",
+        ),
         ("dm: 3", f"dm holds options, `dm: {{root: …}}`, got 3. {CHOSEN} `- override /dm: NAME`."),
     ],
 )

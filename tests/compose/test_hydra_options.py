@@ -226,7 +226,12 @@ def conf(tmp_path: Path) -> Path:
             "experiment/mine",
             "# @package _global_\ndefaults: [sbu/mine]\n",
             ["+experiment=mine"],
-            ["Could not load 'experiment/sbu/mine'. Did you mean 'mine'? Allowed: mine."],
+            [
+                (
+                    "Could not load 'experiment/sbu/mine'. Did you mean 'mine'? "
+                    "Allowed: cmnist/cnn, mine."
+                )
+            ],
         ),
     ],
 )

@@ -19,10 +19,15 @@ PAGES = [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]
 PROSE = [(page.name, code) for page in PAGES for code in inline_code(page.read_text())]
 # Those that begin with `hydra` need --multirun, and sweeps.md leaves out `hydra.sweeper.`:
 # tests/sweep and tests/slurm try them.
+# Members that the cookbook's recipes make themselves.
+MADE = re.findall(
+    r'conf/[\w/]+/(\w+)\.yaml -->|factory\("(\w+)"\)', (REPOSITORY / "docs/cookbook.md").read_text()
+)
 OVERRIDES = {
     code
     for name, code in PROSE
     if re.fullmatch(r"(?!hydra)\+?[a-z][\w./]*=[\w./-]+", code) and name != "sweeps.md"
+    if (code.partition("=")[2] not in {name for names in MADE for name in names})
 }
 SHOWN = {shown.command for page in PAGES for shown in shown_commands(page.read_text())}
 TOLD = {code for _, code in PROSE if re.fullmatch(r"python -m runwright [^|…]+", code)} - SHOWN

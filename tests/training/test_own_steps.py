@@ -120,7 +120,7 @@ def test_processes_stay_together(tmp_path: Path, way: str) -> None:
     said = finish(start_copies(*options, f"hydra.run.dir={run_dir}", options=(), script=main))
     assert "Best val_loss" in said
     if way == "plateau":
-        assert "No new best val_loss in 1 measurements" in said
+        assert "No new best val_loss in 1 measurement:" in said
     else:  # of each batch each process has a half, so what it draws for it is another
         weights = read_weights(run_dir / "checkpoints" / "last.safetensors")
         assert all(bool(tensor.isfinite().all()) for tensor in weights.values())
@@ -153,3 +153,28 @@ with joined(-1) as world:
     print("averaged", flush=True)
 sys.exit()  # as `app.main` ends: what started it would go on in each process
 """
+
+
+def test_batches_that_an_update_would_not_use_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"NowAndThen\.step: an update got more batches than"):
+        compose(
+            [
+                *("dm=toy_sets", "model=set_encoder", "objective=now_and_then", "gpu=-1"),
+                *("objective.too_many=true", "training.max_steps=1", "pictures=false"),
+            ]
+        ).run(tmp_path / "run")
+
+
+def test_a_parameter_of_two_optimisers_is_refused() -> None:
+    config = compose(["dm=toy_sets", "model=set_encoder", "opt=twice", "gpu=-1"])
+    with pytest.raises(ConfigError, match=r"opt=twice: several optimisers update self_attn\."):
+        config.run()
+
+
+@pytest.mark.parametrize("opt", ["torch", "apart"])
+def test_an_overflow_skips_the_update_of_every_optimiser(tmp_path: Path, opt: str) -> None:
+    options = ("dm=toy_sets", "model=poisoned", f"opt={opt}", "gpu=-1", "pictures=false")
+    more = ("training.precision=fp16", "training.clip_grad=1", "training.max_steps=10")
+    assert compose([*options, *more]).run(tmp_path / "run") < 5
+    weights = read_weights(tmp_path / "run" / "checkpoints" / "last.safetensors")
+    assert all(tensor.isfinite().all() for tensor in weights.values())

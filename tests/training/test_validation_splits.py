@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from conftest import last_of_each
-from runwright import Data, InMemory, Runtime, UserError, compose, factory
+from runwright import Caller, Data, InMemory, Runtime, UserError, compose, factory, run
 from runwright.preflight import directions
 from runwright.rundir.learning_curves import draw_learning_curves
 from runwright.rundir.result import read_result
@@ -144,10 +144,15 @@ def test_early_stopping_needs_a_measure_that_decides() -> None:
 
 def test_each_run_of_a_process_has_the_float32_precision_that_it_asks_for(tmp_path: Path) -> None:
     seen: list[str] = []
+
+    class Reporter:
+        def report(self, step: int, value: float) -> bool:
+            seen.append(torch.get_float32_matmul_precision())
+            return False
+
     for precision in ("high", "highest"):
         config = compose([*SETS, "training.max_steps=1", f"training.float32_precision={precision}"])
-        config.run(tmp_path / precision)
-        seen.append(torch.get_float32_matmul_precision())
+        run(config, tmp_path / precision, Caller(reporter=Reporter()))
     assert seen == ["high", "highest"]
     with pytest.raises(UserError, match=r"training\.float32_precision"):
         compose([*SETS, "training.float32_precision=hi"])

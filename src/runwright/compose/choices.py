@@ -33,10 +33,12 @@ class Choices:
 
     Attributes:
         problems: gets one text per mistake.
+        used: the overrides of the defaults list, as they were meant.
     """
 
     def __init__(self, composer: Composer, repository: Repository, problems: list[str]) -> None:
         self.problems = problems
+        self.used: list[Override] = []
         self._composer = composer
         self._repository = repository
 
@@ -91,7 +93,8 @@ class Choices:
         """
         try:
             # Missing choices are found later, together with everything else.
-            return self._composer.defaults(self._repository, config_name, overrides)
+            found = self._composer.defaults(self._repository, config_name, overrides)
+            self.used = overrides
         except ConfigCompositionException as error:
             text = text_of(error)
             for index, one in enumerate(overrides):
@@ -108,6 +111,7 @@ class Choices:
                 rest = [*overrides[:index], *again, *overrides[index + 1 :]]
                 return self.defaults_list(config_name, rest)
             raise
+        return found
 
     def explain(self, error: BaseException) -> str:
         """The text for a defaults list that cannot be resolved, with the nearest right name."""

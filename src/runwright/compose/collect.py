@@ -31,7 +31,7 @@ from runwright.compose.hydra_options import wrong_in_hydra
 from runwright.compose.merged_files import MergedFiles
 from runwright.compose.nested_values import wrong_within
 from runwright.compose.overrides import parse_override, several_values
-from runwright.compose.references import without_reference
+from runwright.compose.references import without_reference, without_training
 from runwright.compose.typed_nodes import (
     declared,
     option_names,
@@ -86,10 +86,13 @@ class Mistakes:
         )
         known_choices = dict(defaults.overrides.known_choices)
         OmegaConf.update(composed, "hydra.runtime.choices", known_choices, force_add=True)
-        self.problems += files.check(composed, composer, self._repository, config_name, usable)
+        self.problems += files.check(
+            composed, composer, self._repository, config_name, choices.used
+        )
         OmegaConf.set_struct(composed, True)
         composed = self._give(defaults.config_overrides, composed, choices.members)
         self.problems += without_reference(defaults.config_overrides, composed)
+        self.problems += without_training(defaults.config_overrides, composed)
         _, conversion = check(composed, config_name, run_mode, composer.loader, choices.members)
         found = conversion.problems
         self.parts = conversion.parts

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, TypeAlias
 
 import yaml
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -120,6 +120,8 @@ def _explain_key(key: str, one: Override, text: str, composed: DictConfig, membe
     cls = options_class(owner) or type_of(owner)
     known = [str(known) for known in owner if known not in ("hydra", "_target_")]
     if name in known:
+        if (said := _not_a_list(key, typing.get_type_hints(cls).get(name), one)) is not None:
+            return said
         hint = nearest_value(cls, name, one.value())
         if group := group_of(typing.get_type_hints(cls).get(name)):
             ways = ways_to_choose(key, group, in_defaults(composed), members)
@@ -136,6 +138,16 @@ def _explain_key(key: str, one: Override, text: str, composed: DictConfig, membe
         text = _OMEGACONF_HINT.sub("", text)
     has = f"has: {', '.join(known)}" if known else "has no options"
     return f"{text}\n{hint}{cls.__name__} {has}."
+
+
+def _not_a_list(key: str, hint: Any, one: Override) -> str | None:
+    """The text for a single value that was given to a list."""
+    value = one.value()
+    takes_list = any(typing.get_origin(kind) is list for kind in hints.alternatives(hint))
+    if not takes_list or not isinstance(value, str | int | float | QuotedString):
+        return None
+    given = str(one.input_line).partition("=")[2]
+    return f"{key} must be a list, got {given}. Write {key}=[{given}]."
 
 
 def nearest_value(cls: type[Any], name: str, value: object) -> str:

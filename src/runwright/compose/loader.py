@@ -30,7 +30,7 @@ from runwright.compose.hydra_options import wrong_in_hydra
 from runwright.compose.other_member import with_other_members
 from runwright.compose.overrides import given_twice, structural
 from runwright.compose.pending import PendingJobs
-from runwright.compose.references import without_reference
+from runwright.compose.references import without_reference, without_training
 from runwright.compose.texts import keep_texts, keep_texts_of_params
 from runwright.compose.values import give
 from runwright.config import Config
@@ -205,7 +205,7 @@ class StrictConfigLoader(DelegatingLoader):
         usual = self.composer.usual_repository
         composed, problems, self._repository = self._base(config_name, parsed, run_mode, usual)
         self._give_values(parsed, composed, self._repository, run_mode)
-        problems += without_reference(parsed, composed)
+        problems += [*without_reference(parsed, composed), *without_training(parsed, composed)]
         _expand_home(composed)
         keep_texts_of_params(composed)
         overrides = composed.hydra.overrides
@@ -245,6 +245,8 @@ class StrictConfigLoader(DelegatingLoader):
         of_task = [one for one in parsed if not one.is_hydra_override()]
         self._give_values(of_task, composed, repository, RunMode.RUN)
         _expand_home(composed)
+        if _output_dir(composed) != _output_dir(master):  # all jobs of a multirun lie in its folder
+            composed.hydra.sweep.dir = str(master.hydra.sweep.dir)
         composed.hydra.overrides.task = [one.input_line for one in of_task]
         return composed, problems
 
@@ -336,9 +338,13 @@ def _overwriting_always(composed: DictConfig, parsed: Sequence[Override]) -> lis
     return [text]
 
 
+def _output_dir(composed: DictConfig) -> Any:
+    return OmegaConf.select(composed, "machine.output_dir", throw_on_missing=False)
+
+
 def _expand_home(composed: DictConfig) -> None:
     """Expand `~` in the path that Hydra takes from the application's part, before it does."""
-    folder: Any = OmegaConf.select(composed, "machine.output_dir", throw_on_missing=False)
+    folder = _output_dir(composed)
     if isinstance(folder, Path) and folder.parts[:1] and folder.parts[0].startswith("~"):
         composed.machine.output_dir = home_path(folder)
 

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable, Iterator
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from runwright.compose._omegaconf import child, interpolations
-from runwright.compose.typed_nodes import type_of
+from runwright.factory import name_of
 
 
 def without_reference(overrides: Iterable[Override], composed: DictConfig) -> Iterator[str]:
@@ -26,9 +26,25 @@ def without_reference(overrides: Iterable[Override], composed: DictConfig) -> It
             )
 
 
+def without_training(overrides: Iterable[Override], composed: DictConfig) -> Iterator[str]:
+    """A sentence if stages are to follow a training and none is made."""
+    stage = child(composed, "stage") if "stage" in composed else None
+    kind = OmegaConf.get_type(stage) if isinstance(stage, DictConfig) else None
+    if kind is None or getattr(kind, "trains", True):
+        return
+    for one in overrides:
+        if one.key_or_group == "then" and one.value():
+            yield (
+                f"then has no effect with stage={name_of(kind)}: these stages follow a training. "
+                "Run each of them by itself, stage=…."
+            )
+
+
 def _is_open(composed: DictConfig, group: str) -> bool:
     node = child(composed, group) if group in composed else None
-    return isinstance(node, DictConfig) and bool(getattr(type_of(node), "is_open", False))
+    return isinstance(node, DictConfig) and bool(
+        getattr(OmegaConf.get_type(node), "is_open", False)
+    )
 
 
 def _refers(text: str, key: str) -> bool:

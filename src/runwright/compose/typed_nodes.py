@@ -154,20 +154,19 @@ def root_class() -> type[Any]:
 
 
 def options_named(name: str, composed: DictConfig) -> list[str]:
-    """The full keys of all options with this name, at any depth except in Hydra's part."""
-    return [
-        full_key(key, name)
-        for node, key in typed_nodes(composed)
-        if key.partition(".")[0] != "hydra" and name in option_names(type_of(node))
-    ]
+    """The full keys of all options with this name, as `all_options` finds them."""
+    return [key for key in all_options(composed) if key.rpartition(".")[2] == name]
 
 
 def all_options(composed: DictConfig) -> list[str]:
-    """The full keys of all options, at any depth except in Hydra's part."""
+    """The full keys of all options that do something by themselves.
+
+    They are at any depth, but not in Hydra's part, nor in open groups, which are referred to.
+    """
     return [
         full_key(key, name)
         for node, key in typed_nodes(composed)
-        if key.partition(".")[0] != "hydra"
+        if key.partition(".")[0] != "hydra" and not getattr(type_of(node), "is_open", False)
         for name in option_names(type_of(node))
     ]
 

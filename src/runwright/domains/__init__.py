@@ -22,7 +22,7 @@ from typing import Final
 
 import attrs
 
-from runwright.errors import UserError
+from runwright.errors import NameTakenError, UserError
 from runwright.factory import CONFIG_GROUPS
 
 _GROUP: Final = "runwright.domains"
@@ -147,13 +147,20 @@ def _that_name_some(folders: tuple[str, ...]) -> Iterator[Distribution]:
 
 def _is_imported(domain: Domain, module: str) -> bool:
     """Import a module of a domain; one of another package may lack what it needs."""
+    before = {group: dict(members) for group, members in CONFIG_GROUPS.items()}
     try:
         importlib.import_module(f"{domain.package}.{module}")
-    except ImportError as error:
+    except NameTakenError:
+        raise
+    except Exception as error:  # whatever its code does must not keep the others from working
         if domain.package.startswith(f"{__name__}."):
             raise
+        for group, members in CONFIG_GROUPS.items():  # nor is half of it there
+            members.clear()
+            members.update(before.get(group, {}))
+        kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
         NOT_LOADED[domain.name] = (
-            f"The domain '{domain.name}' ({domain.origin}) is not loaded: {error}."
+            f"The domain '{domain.name}' ({domain.origin}) is not loaded: {kind}{error}."
         )
         return False
     return True

@@ -14,14 +14,17 @@ What a lab needs for an optimiser of another library:
 It is chosen with `opt=lion`. An `OptimisationFactory` has the options that it declares itself.
 """
 
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 from typing_extensions import override
 
 from runwright.errors import UserError
 from runwright.factory import Settings, name_of, settings
+from runwright.plain import plain_values
 
 if TYPE_CHECKING:
     import torch
@@ -101,13 +104,25 @@ class SteppedSchedule(Schedule):
         self._optimizers = optimizers
         self._schedulers = list(schedulers)
         self._step = 0
+        self._is_new = True
 
     @override
     def set_lr(self, step: int) -> None:
-        if step > self._step:
+        behind = step - self._step
+        if behind > 0 and self._is_new:
+            with warnings.catch_warnings():
+                # torch's, where a resumed training takes a new schedule to where it is.
+                warnings.filterwarnings("ignore", r"Detected call of `lr_scheduler\.step\(\)`")
+                self._advance(behind)
+        else:
+            self._advance(behind)
+        self._is_new = False
+
+    def _advance(self, steps: int) -> None:
+        for _ in range(steps):
             for scheduler in self._schedulers:
                 scheduler.step()
-            self._step = step
+            self._step += 1
 
     @override
     def lr(self, step: int) -> float:
@@ -172,7 +187,13 @@ class OptimisationFactory(Settings, ABC, group="opt"):
     @property
     def described(self) -> str:
         """The optimiser and what its state depends on; with another one its state is reset."""
-        return name_of(type(self)) or type(self).__name__
+        return self._described_without({"lr", "weight_decay"})
+
+    def _described_without(self, names: Collection[str]) -> str:
+        options = plain_values(self)
+        given = ", ".join(f"{n}={options[n]}" for n in sorted(options.keys() - set(names)))
+        name = name_of(type(self)) or type(self).__name__
+        return f"{name}({given})" if given else name
 
     @property
     def schedule_described(self) -> str:
@@ -189,22 +210,27 @@ class OptimisationFactory(Settings, ABC, group="opt"):
         """
         built = self.build(model)
         named: dict[str, Optimizer] = dict(built) if isinstance(built, Mapping) else {"": built}
-        updated = {
+        parameters = dict(model.named_parameters())
+        counts = Counter(
             id(parameter)
             for optimizer in named.values()
             for group in optimizer.param_groups
             for parameter in group["params"]
-        }
-        parameters = dict(model.named_parameters())
+        )
         chosen = f"opt={name_of(type(self)) or type(self).__name__}"
-        idle = [n for n, p in parameters.items() if p.requires_grad and id(p) not in updated]
+        if shared := [n for n, p in parameters.items() if counts[id(p)] > 1]:
+            raise UserError(
+                f"{chosen}: several optimisers update {', '.join(shared[:_MOST_NAMES])}. Give each "
+                "parameter to one."
+            )
+        idle = [n for n, p in parameters.items() if p.requires_grad and id(p) not in counts]
         if idle:
             more = f" and {len(idle) - _MOST_NAMES} more" if len(idle) > _MOST_NAMES else ""
             raise UserError(
                 f"{chosen}: no optimiser updates {', '.join(idle[:_MOST_NAMES])}{more}. Give "
                 "these parameters to one, or freeze them (finetune.freeze)."
             )
-        if updated - {id(parameter) for parameter in parameters.values()}:
+        if counts.keys() - {id(parameter) for parameter in parameters.values()}:
             raise UserError(
                 f"{chosen}: an optimiser has parameters that are not the model's, so they could "
                 "not be saved. Build it from model.parameters()."

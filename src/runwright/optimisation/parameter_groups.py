@@ -75,7 +75,10 @@ def _named_by_model(model: "nn.Module", names: Sequence[str]) -> Iterator[str]:
     modules = cast("Iterable[tuple[str, Any]]", cast("Any", model).named_modules())
     for place, module in modules:
         said: Any = getattr(module, "no_weight_decay", ())
-        patterns = list(cast("Iterable[str]", said() if callable(said) else said))
+        names_of = said() if callable(said) else said
+        patterns = (
+            [names_of] if isinstance(names_of, str) else list(cast("Iterable[str]", names_of))
+        )
         if patterns:
             prefix = f"{place}." if place else ""
             own = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]

@@ -1,5 +1,6 @@
 """Learning-rate schedules, and the options that optimisers of any library share."""
 
+import dataclasses
 import logging
 import math
 from bisect import bisect_right
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 log = logging.getLogger(__name__)
+
+_NOTHING: Final = 1e-8  # a share of the learning rate that changes nothing any more
 
 ScheduleName = Literal["constant", "cosine", "linear", "one_cycle", "step", "plateau"]
 
@@ -100,6 +103,8 @@ class ScheduledOptimisation(OptimisationFactory):
     @override
     def problems(self) -> Iterator[str]:
         yield from problems_of_patterns("no_decay", self.no_decay)
+        if self.no_decay and not self.weight_decay:
+            yield "`no_decay` has no effect with `weight_decay`=0"
         if isinstance(self.warmup, float) and self.warmup > 1:
             yield f"`warmup` as a fraction must be ≤ 1, got {self.warmup}; a count is an integer"
         if self.warmup and self.warmup_epochs is not None:
@@ -181,6 +186,13 @@ class ScheduledOptimisation(OptimisationFactory):
 
     @property
     @override
+    def described(self) -> str:
+        return self._described_without(
+            {one.name for one in dataclasses.fields(ScheduledOptimisation)}
+        )
+
+    @property
+    @override
     def schedule_described(self) -> str:
         return f"opt.schedule={self.schedule}"
 
@@ -206,15 +218,16 @@ class ScheduledOptimisation(OptimisationFactory):
 
     def _warmup_steps(self, total_steps: int, steps_per_epoch: int) -> int:
         if self.warmup_epochs is not None:
-            asked, steps = "warmup_epochs", round(self.warmup_epochs * steps_per_epoch)
+            asked, steps = "warmup_epochs", max(1, round(self.warmup_epochs * steps_per_epoch))
         else:
             is_share = isinstance(self.warmup, float)
             asked = "warmup"
             steps = round(self.warmup * total_steps) if is_share else int(self.warmup)
+            steps = max(steps, 1) if self.warmup else 0
         if steps > total_steps:
             raise UserError(
-                f"opt.{asked}={getattr(self, asked)} is longer than the {total_steps} steps of the "
-                "training."
+                f"opt.{asked}={getattr(self, asked)}, {steps} steps, is longer than the training, "
+                f"which has {total_steps}."
             )
         return steps
 
@@ -268,13 +281,14 @@ class Plateau(Schedule):
             self._best, self._failed = value, 0
             return
         self._failed += 1
-        if self._failed < self._patience or self._reduced <= self._lowest:
+        if self._failed < self._patience or self._reduced <= max(self._lowest, _NOTHING):
             return
         self._reduced, self._failed = max(self._lowest, self._reduced * self._gamma), 0
         log.info(
-            "No new best %s in %d measurements: the learning rate is now %.3g of its peak.",
+            "No new best %s in %d measurement%s: the learning rate is now %.3g of its peak.",
             monitor,
             self._patience,
+            "s" * (self._patience > 1),
             self._reduced,
         )
 

@@ -28,18 +28,22 @@ def refuse_to_remove_sources(path: Path, config: Config, named: str) -> None:
     """Make sure that the run does not start from what emptying its directory would remove.
 
     Raises:
-        UserError: an option names a file or a folder in it.
+        UserError: an option names a file that would be removed, or a folder with one.
     """
-    inside = path.resolve()
+    inside, own = path.resolve(), {file.resolve() for file in _own_files(path)}
     for key, value in leaves(plain_values(config)):
         if not isinstance(value, str) or not value or "\0" in value or len(value) > 4096:
             continue
+        if key.startswith("machine."):  # what refers to it is what counts
+            continue
         try:
             place = Path(value).resolve()
-            is_inside = place.is_relative_to(inside) and place.exists()
+            is_source = place.is_relative_to(inside) and any(
+                file.is_relative_to(place) for file in own
+            )
         except OSError:  # no path at all
             continue
-        if is_inside:
+        if is_source:
             raise UserError(
                 f"overwrite=true would remove what {key}={value} names. Take another {named}, or "
                 "leave out overwrite=true."

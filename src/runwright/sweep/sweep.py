@@ -1,6 +1,7 @@
 """A sweep from start to end: check the space, hand out trials, write the results."""
 
 import contextlib
+import copy
 import logging
 import math
 import os
@@ -179,7 +180,8 @@ class Sweep:
 
     def _new_slot(self) -> Callable[[], Slot]:
         kind = ProcessSlot if self._has_processes else LauncherSlot
-        return lambda: kind(hydra_context=self.hydra_context, config=self.config)
+        # Hydra changes flags of the configuration while it launches: each slot has its own.
+        return lambda: kind(hydra_context=self.hydra_context, config=copy.deepcopy(self.config))
 
     def _ended(self) -> list[FrozenTrial]:
         done = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)

@@ -1,8 +1,8 @@
 """The state of an optimiser as named tensors and plain values, and back."""
 
 import copy
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from collections.abc import Collection, Mapping
+from typing import Any, Final, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ from runwright.training.sharding import shard_like
 
 Groups: TypeAlias = dict[str, dict[str, Any]]
 """The hyperparameters of each group, by the name of its first parameter."""
+
+SCHEDULED: Final = frozenset({"lr", "momentum", "betas"})
+"""The hyperparameters that schedules change."""
 
 
 def flatten_optimizer(
@@ -94,12 +97,15 @@ def changed(now: Groups, before: Groups) -> Groups:
     }
 
 
-def restore_hyperparameters(optimizer: Optimizer, model: nn.Module, groups: Groups) -> None:
-    """Set what `changed` returned, in the groups that there still are."""
+def restore_hyperparameters(
+    optimizer: Optimizer, model: nn.Module, groups: Groups, *, without: Collection[str] = ()
+) -> None:
+    """Set what `changed` returned, but for some names, in the groups that there still are."""
     named = {id(parameter): name for name, parameter in model.named_parameters()}
     for group in optimizer.param_groups:
         if group["params"]:
-            group.update(groups.get(named[id(group["params"][0])], {}))
+            its = groups.get(named[id(group["params"][0])], {})
+            group.update({name: value for name, value in its.items() if name not in without})
 
 
 def _like(value: Tensor, like: Tensor) -> Tensor:

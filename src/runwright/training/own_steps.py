@@ -48,6 +48,11 @@ def check_own_step(
         return
     names, wanted = list(names), list(cast("StepObjective[Any]", objective).optimizers)
     named = type(cast("object", objective)).__name__
+    if cast("StepObjective[Any]", objective).batches_per_step < 1:
+        raise UserError(
+            f"{named}.batches_per_step must be ≥ 1, got {objective.batches_per_step}: it is how "
+            "often a step calls `updates.batches()`."
+        )
     if not set(wanted) <= set(names):
         there = ", ".join(names) if names != [""] else "only one, without a name"
         raise UserError(
@@ -108,7 +113,8 @@ class OwnSteps(Generic[B]):
     def batches(self) -> Iterator[B]:
         """The next batches; see `Updates`."""
         self._taken += 1
-        return islice(self._supply, self._updater.num_batches)
+        # Now: one that is not used is passed over all the same, as a resumed training does.
+        return iter(list(islice(self._supply, self._updater.num_batches)))
 
     def minimise(
         self,
@@ -126,17 +132,22 @@ class OwnSteps(Generic[B]):
                 + did_you_mean(optimizer, there)
             )
         chosen = list(there.values()) if optimizer is None else [there[optimizer]]
+        supply = iter(batches)
         with self._constant(set(map(id, parameters_of(chosen)))):
             try:
-                found = self._updater.update(
-                    losses, iter(batches), chosen, number=self.number, loss=loss
-                )
+                found = self._updater.update(losses, supply, chosen, number=self.number, loss=loss)
             except StopIteration:
                 raise UserError(
                     f"{type(self._objective).__name__}.step: an update got fewer batches than "
                     f"training.accumulate_grad_batches={self._updater.num_batches}. Each needs its "
                     "own `updates.batches()`, or a list of them that is used again."
                 ) from None
+        if any(True for _ in supply):
+            raise UserError(
+                f"{type(self._objective).__name__}.step: an update got more batches than "
+                f"training.accumulate_grad_batches={self._updater.num_batches}, and would not use "
+                "them. Each needs its own `updates.batches()`."
+            )
         for computed in found:
             for name, value in computed.items():
                 self._found.setdefault(name, []).append(value)

@@ -1,5 +1,6 @@
 """What a checkpoint holds of a training, and how a training resumes from it."""
 
+import json
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -8,11 +9,14 @@ import attrs
 from torch import Tensor
 
 from runwright.distributed import World
+from runwright.optimisation.optimizer import SteppedSchedule
+from runwright.plain import plain_values
 from runwright.rundir.branch import best_beside
 from runwright.rundir.checkpoint import Checkpoint, Checkpoints
 from runwright.training import sharding
 from runwright.training.built import Built
 from runwright.training.optimizer_state import (
+    SCHEDULED,
     changed,
     flatten_optimizer,
     hyperparameters,
@@ -83,6 +87,7 @@ class Snapshots:
             "optimizer_name": self._opt.described,
             "lr": step.lr(state.step - 1),
             "schedule_name": self._opt.schedule_described,
+            "schedule_of": self._schedule_of,
             "scaler": step.scaler.state_dict(),
             "total_steps": step.total_steps,
             "processes": world.size,
@@ -159,6 +164,7 @@ class Snapshots:
 
     def _restore_optimizers(self, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
         step, opt = self._step, self._opt
+        schedule_stays = self._keeps_schedule(tensors, info)
         keys = {name: _of_optimizer(name) for name in step.optimizers}
         before = info.get("optimizer_name", opt.described)
         if before != opt.described or not info.keys() >= set(keys.values()):
@@ -172,9 +178,39 @@ class Snapshots:
                 key = keys[name]
                 restore_optimizer(optimizer, step.model, _below(tensors, f"{key}/"), info[key])
                 if (groups := info.get(f"{key}_groups")) is not None:  # of a run before there were
-                    restore_hyperparameters(optimizer, step.model, unpack(groups, tensors))
-        if info.get("schedule_name") == opt.schedule_described:
+                    restore_hyperparameters(
+                        optimizer,
+                        step.model,
+                        unpack(groups, tensors),
+                        without=() if schedule_stays else SCHEDULED,
+                    )
+        if schedule_stays and "schedule" in info:
             step.schedule.restore(unpack(info["schedule"], tensors))
+
+    @property
+    def _schedule_of(self) -> str:
+        """What the state of a scheduler of another library belongs to."""
+        return json.dumps([plain_values(self._opt), self._step.total_steps], default=str)
+
+    def _keeps_schedule(self, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> bool:
+        """Whether the state of the schedule is that of this training; says so if it is not."""
+        schedule, now = self._step.schedule, self._opt.schedule_described
+        before = info.get("schedule_name", now)
+        is_same = before == now
+        if isinstance(schedule, SteppedSchedule):  # its state holds its options
+            is_same = is_same and info.get("schedule_of") == self._schedule_of
+        if is_same or not (schedule.state() or unpack(info["schedule"], tensors)):
+            return is_same
+        if before != now:
+            log.warning(
+                "The state of the schedule is reset: it was %s, and this is %s.", before, now
+            )
+        else:
+            log.warning(
+                "%s is taken anew to this step: its options, or the number of steps, have changed.",
+                now,
+            )
+        return False
 
     def _restore_random(self, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
         generators = _below(tensors, _random_of(self._world.rank))

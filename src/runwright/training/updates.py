@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -92,7 +92,8 @@ class Updater(Generic[B]):
         Returns:
             The losses of each batch, still on the device.
         """
-        names = self._names.setdefault(loss, LossNames(self._world, minimised=loss))
+        which = f"{getattr(losses, '__qualname__', type(losses).__name__)} {loss}"
+        names = self._names.setdefault(which, LossNames(self._world, minimised=loss))
         found: list[dict[str, Tensor]] = []
         for remaining in reversed(range(self.num_batches)):
             # The gradients are synced with the last batch.
@@ -110,13 +111,14 @@ class Updater(Generic[B]):
             self._is_first = False
         if self._is_own:
             average_gradients(parameters_of(optimizers), self._world)
-        if self._clip_grad is not None:
-            for optimizer in optimizers:
-                self.scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(self._model.parameters(), self._clip_grad)
-        for optimizer in optimizers:
-            self.scaler.step(optimizer)
-        self.scaler.update()
+        groups = (group for one in optimizers for group in one.param_groups)
+        if any(p.grad is not None for group in groups for p in group["params"]):  # not all frozen
+            all_of_them = _as_one(optimizers)
+            if self._clip_grad is not None:
+                self.scaler.unscale_(all_of_them)
+                nn.utils.clip_grad_norm_(self._model.parameters(), self._clip_grad)
+            self.scaler.step(all_of_them)
+            self.scaler.update()
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         return found
@@ -137,6 +139,28 @@ class Updater(Generic[B]):
             if (explained := missing_gradients(self._parallel_model, error)) is None:
                 raise
             raise explained from error
+
+
+class _Together:
+    """Several optimisers as one: with fp16, all of them take a step or none does."""
+
+    def __init__(self, optimizers: Collection[Optimizer]) -> None:
+        self._optimizers = optimizers
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [group for one in self._optimizers for group in one.param_groups]
+
+    def step(self) -> None:
+        for one in self._optimizers:
+            one.step()
+
+
+def _as_one(optimizers: Collection[Optimizer]) -> Optimizer:
+    if len(optimizers) == 1:
+        return next(iter(optimizers))
+    # It has all that a scaler of gradients uses of an optimiser.
+    return cast("Optimizer", _Together(optimizers))
 
 
 def parameters_of(optimizers: Iterable[Optimizer]) -> list[nn.Parameter]:

@@ -226,7 +226,7 @@ def test_images_that_do_not_fit_in_memory_are_refused_before_they_are_made(
 
 
 def test_a_batch_larger_than_the_training_split_is_refused() -> None:
-    with pytest.raises(UserError, match=r"\(such as dm\.batch_size=4000\)"):
+    with pytest.raises(UserError, match=r"e\.g\. dm\.batch_size=4000\."):
         build(batch_size=5000)
 
 
