@@ -135,6 +135,19 @@ def test_a_loaded_run_reads_new_data_with_that_vocabulary(run_dir: Path, new: Pa
         runwright.load(run_dir, [f"dm.file={new}"])
 
 
+def test_a_training_that_starts_from_weights_keeps_their_vocabulary(
+    run_dir: Path, new: Path, tmp_path: Path
+) -> None:
+    given = [*GIVEN, "dm=named_genes", f"dm.file={new}", f"checkpoint.load={run_dir}"]
+    compose([*given, "training.max_steps=2"]).run(tmp_path / "further")
+    first, further = (
+        json.loads((folder / "kept" / "vocabulary.json").read_text())
+        for folder in (run_dir, tmp_path / "further")
+    )
+    assert first == further
+    assert len(first) == 12
+
+
 def test_weights_that_were_moved_bring_their_vocabulary(
     run_dir: Path, new: Path, tmp_path: Path
 ) -> None:

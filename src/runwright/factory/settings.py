@@ -187,7 +187,8 @@ def _rule_between(part: Settings, key: str, values: Settings) -> Iterator[str]:
         is_own = named[1].partition(".")[0] in own
         return f"`{full_key(key, named[1])}`" if is_own else named[0]
 
-    for text in part.problems_in(values):
+    said: Any = part.problems_in(values)
+    for text in [said] if isinstance(said, str) else said or ():  # or what was not yielded
         yield Disagreement(_NAMED.sub(full, text))
 
 
