@@ -20,6 +20,8 @@ def test_a_run_is_loaded_as_it_was(tmp_path: Path) -> None:
     best = read_weights(tmp_path / "run" / "checkpoints" / "best.safetensors")
     assert all(torch.equal(best[name], t) for name, t in run.model.state_dict().items())
     assert not run.model.training
+    with pytest.raises(UserError, match=r"takes a list of overrides, not one string"):
+        runwright.load(tmp_path / "run", "gpu=-1")
     assert run.data.val is not None
     assert evaluate(run.model, run.objective, run.data.val).compute()["largest"] == value
     steps, losses = run.metrics.curve("val_loss")

@@ -80,7 +80,7 @@ def load(run_dir: Path | str, overrides: Sequence[str] = ()) -> LoadedRun:
     path = Path(run_dir)
     if not (path / "config.yaml").is_file():
         raise UserError(f"{path} is not a run directory: it has no config.yaml.")
-    config = compose(list(overrides), conf=path)
+    config = compose(overrides, conf=path)
     weights = find_weights(path if config.stage.trains else config.checkpoint.load or path)
     runtime = Runtime(
         device=choose_device(config.gpu),

@@ -84,7 +84,9 @@ def _run(name: str, rest: Sequence[str]) -> int:
     command = COMMANDS[name]()
     parser = argparse.ArgumentParser(
         prog=f"python -m runwright {name}",
-        description=inspect.getdoc(COMMANDS[name]),
+        description=(inspect.getdoc(COMMANDS[name]) or "").replace(
+            "%", "%%"
+        ),  # argparse formats it
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     command.add_arguments(parser)
