@@ -8,7 +8,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -20,7 +19,6 @@ import pytest
 import torch
 
 from runwright import Batch, Ragged, RunError, Streamed, UserError
-from runwright.data.workers import Workers
 from runwright.training.splits import FirstBatches, part_of
 from streamed_domain import COUNT, CPU, WAYS, Gathered, NoisyDataset, split
 from toy_domain import SetBatch
@@ -290,14 +288,3 @@ def test_a_dataset_that_draws_from_elsewhere_is_noticed(
     list(one.batches(1))
     assert len(caplog.records) == 1
     assert "of Elsewhere is different when it is read again" in caplog.text
-
-
-def test_threads_that_ask_one_worker_at_once_each_get_their_own_batch() -> None:
-    one = Gathered(COUNT, batch_size=2, shuffle_seed=1, device=CPU)
-    workers = Workers(one.gather, 1, at_once=4)
-    positions = [torch.tensor([number, number + 1]) for number in range(40)]
-    with ThreadPoolExecutor(4) as threads:
-        answers = list(threads.map(workers.gather, positions, [0] * len(positions)))
-    workers.close()
-    for some, answer in zip(positions, answers, strict=True):
-        assert torch.equal(answer.vectors, one.gather(some, 0).vectors)

@@ -120,8 +120,7 @@ class Streamed(Batched[B], ABC, Generic[B]):
         """Gather the next batches, in order, while one is used."""
         workers = self._started_workers()
         gather, count = (self.gather, 1) if workers is None else (workers.gather, workers.count)
-        at_once = count if workers is None else count * self._at_once
-        threads = ThreadPoolExecutor(at_once, thread_name_prefix="batches")
+        threads = ThreadPoolExecutor(count, thread_name_prefix="batches")
         ahead: deque[Future[B]] = deque()
         try:
             for number, positions in enumerate(requests):
@@ -154,11 +153,6 @@ class Streamed(Batched[B], ABC, Generic[B]):
         return batch.pin_memory() if self._pins else batch
 
     @property
-    def _at_once(self) -> int:
-        """For how many batches a worker is asked at once."""
-        return 1 if self.in_order else _AHEAD
-
-    @property
     def _pins(self) -> bool:
         """Whether batches are page-locked: only then is the copy to a GPU asynchronous."""
         return self.device.type == "cuda"
@@ -169,5 +163,5 @@ class Streamed(Batched[B], ABC, Generic[B]):
         if self.workers is None or self.workers.is_closed:
             theirs = copy.copy(self)  # workers gather on the CPU, and have no workers themselves
             theirs.device, theirs.workers = torch.device("cpu"), None
-            self.workers = Workers(theirs.gather, self.num_workers, self._at_once)
+            self.workers = Workers(theirs.gather, self.num_workers)
         return self.workers

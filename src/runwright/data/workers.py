@@ -67,9 +67,7 @@ class Workers(Generic[B]):
     They end with this object and with the program, even if it is killed.
     """
 
-    def __init__(
-        self, gather: Callable[[torch.Tensor, int], B], count: int, at_once: int = 1
-    ) -> None:
+    def __init__(self, gather: Callable[[torch.Tensor, int], B], count: int) -> None:
         """Start `count` processes that call `gather(positions, epoch)`.
 
         Call it in the main thread: where processes are forked, they are copies of this one.
@@ -77,8 +75,6 @@ class Workers(Generic[B]):
         Args:
             gather: gathers a batch.
             count: how many processes.
-            at_once: for how many batches a process is asked before the first of them is there, so
-                that it need not wait for the next question; of so many threads the order is open.
         """
         self.count = count
         self.is_closed = False
@@ -88,7 +84,7 @@ class Workers(Generic[B]):
             warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork")
             self._workers = [_Worker(gather, number) for number in range(1, count + 1)]
         self._free: SimpleQueue[_Worker[B]] = SimpleQueue()
-        for worker in self._workers * at_once:
+        for worker in self._workers:
             self._free.put(worker)
         self._finalizer = weakref.finalize(self, _kill, [one.process for one in self._workers])
         _started.add(cast("Workers[Batch]", self))
@@ -155,7 +151,6 @@ class _Worker(Generic[B]):
 
     def __init__(self, gather: Callable[[torch.Tensor, int], B], number: int) -> None:
         self.number = number
-        self._asking, self._receiving = threading.Lock(), threading.Lock()
         self._connection, theirs = _CONTEXT.Pipe()
         self.process: BaseProcess = _CONTEXT.Process(
             target=_serve, args=(gather, theirs), name=f"batches-{number}", daemon=True
@@ -164,13 +159,8 @@ class _Worker(Generic[B]):
         theirs.close()  # so that `recv` fails when the worker is gone
 
     def ask(self, positions: torch.Tensor, epoch: int) -> B | _Failure:
-        with self._asking:  # until it is this question's turn: answers come in the same order
-            self._connection.send((positions.numpy(), epoch))
-            self._receiving.acquire()
-        try:
-            return self._connection.recv()
-        finally:
-            self._receiving.release()
+        self._connection.send((positions.numpy(), epoch))
+        return self._connection.recv()
 
     def death(self, positions: torch.Tensor, count: int) -> str:
         """A sentence on how the process ended."""

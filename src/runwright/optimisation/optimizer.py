@@ -187,9 +187,10 @@ class OptimisationFactory(Settings, ABC, group="opt"):
     @property
     def described(self) -> str:
         """The optimiser and what its state depends on; with another one its state is reset."""
-        return self._described_without({"lr", "weight_decay"})
+        return self.described_without({"lr", "weight_decay"})
 
-    def _described_without(self, names: Collection[str]) -> str:
+    def described_without(self, names: Collection[str]) -> str:
+        """Its name, and its options but for these."""
         options = plain_values(self)
         given = ", ".join(f"{n}={options[n]}" for n in sorted(options.keys() - set(names)))
         name = name_of(type(self)) or type(self).__name__

@@ -187,7 +187,7 @@ class ScheduledOptimisation(OptimisationFactory):
     @property
     @override
     def described(self) -> str:
-        return self._described_without(
+        return self.described_without(
             {one.name for one in dataclasses.fields(ScheduledOptimisation)}
         )
 

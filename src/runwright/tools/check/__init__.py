@@ -85,7 +85,9 @@ def _build(composed: list[Composed], findings: Findings) -> list[Built]:
     for one in composed:
         if one.case.group in ("dm", "objective"):
             workshop.objective(one)
-        elif one.case.is_whole and not one.case.group.startswith("hydra/"):
+        elif (one.case.is_whole and not one.case.group.startswith("hydra/")) or (
+            one.case.group == "opt" and one.config.opt != composed[0].config.opt
+        ):
             built = workshop.whole(one)
             if built is not None and one is not composed[0]:
                 experiments.append(built)
