@@ -7,7 +7,6 @@ from typing import ClassVar, Final, Literal, TypeAlias
 
 from typing_extensions import override
 
-from runwright import optimisation as _usual  # pyright: ignore[reportUnusedImport]  # noqa: F401  # it registers it
 from runwright.data import DataModule
 from runwright.dims import accepts
 from runwright.errors import did_you_mean
@@ -16,7 +15,7 @@ from runwright.finetune_options import FinetuneCfg
 from runwright.machine import Machine
 from runwright.model import ModelFactory
 from runwright.objective import ObjectiveFactory
-from runwright.optimisation.optimizer import OptimisationFactory
+from runwright.optimisation import OptimisationFactory
 from runwright.stage import Stage
 from runwright.stages import choices as _choices  # pyright: ignore[reportUnusedImport]  # noqa: F401  # it registers them
 
@@ -266,7 +265,7 @@ class Config(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         training = self.training
-        if not isinstance(training, TrainingCfg):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(training, TrainingCfg):  # pyright: ignore[reportUnnecessaryIsInstance]  # in Python
             return  # which is told when it is run, as Python says nothing of types
         if (training.epochs, training.max_steps) == (None, None):
             # Here, and not as a default, which would end `max_steps` alone; so that the record of

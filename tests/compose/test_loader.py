@@ -3,17 +3,19 @@
 # pyright: reportPrivateUsage=false
 
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from conftest import REPOSITORY
-from runwright import Config
+from runwright import Config, compose
 from runwright.compose import schema
-from runwright.compose._hydra import search_path
+from runwright.compose._hydra import Composer, search_path
 from runwright.compose.delegating_loader import DelegatingLoader
 from runwright.compose.loader import StrictConfigLoader, _parsed_once
 from runwright.domains import register_domains
@@ -106,3 +108,22 @@ def test_a_dictionary_that_is_given_takes_the_place_of_the_one_before(tmp_path: 
     loader = StrictConfigLoader(search_path(tmp_path))
     composed = loader.load_configuration("config", ["dm.label_map={1: 0, 7: 1}"], RunMode.RUN)
     assert composed.dm.label_map == {1: 0, 7: 1}
+
+
+def test_files_are_read_again_only_where_merging_may_have_lost_something(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = shutil.copytree(CONF, tmp_path / "conf")
+    again: list[object] = []
+    defaults = Composer.defaults
+
+    def counted(self: Composer, *args: Any) -> Any:
+        again.append(args)
+        return defaults(self, *args)
+
+    monkeypatch.setattr(Composer, "defaults", counted)
+    compose([], conf=conf)
+    assert not again
+    (conf / "experiment" / "odd.yaml").write_text("# @package _global_\nwandb: {name: '1.10'}\n")
+    assert compose(["+experiment=odd"], conf=conf).wandb.name == "1.10"
+    assert again

@@ -33,7 +33,7 @@ _HEADER_WITH_COLON: Final = re.compile(r"^#\s*@package\s*:", re.MULTILINE)
 # Where people name runs, folders and accounts.
 _OF_HYDRA: Final = ("run", "sweep", "job", "launcher", "sweeper")
 _ENQUEUED: Final = re.compile(r"hydra\.sweeper\.enqueue\.\d+\.\+*(.+)")
-_LIKE_A_NUMBER: Final = re.compile(r"[-+]?[0-9.][0-9.eE+-]*|True|False|nan|inf|-inf")
+_LIKE_A_NUMBER: Final = re.compile(r"[-+]?\.?[0-9][0-9.eE+-]*|True|False|nan|inf|-inf")
 
 _IN_PLACE_OF: Final = (
     "{path} replaces the factory {group}={name}. Give the file another name; if it "
