@@ -247,3 +247,24 @@ def test_a_name_in_a_dictionary_keeps_its_characters() -> None:
         [*CMNIST, "finetune.checkpoint=a.pth", "finetune.rename={7.: hidden., 1_0: 1.10}"]
     )
     assert config.finetune.rename == {"7.": "hidden.", "1_0": "1.10"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["stage=test", "then=[predict]"], "then has no effect with stage=test: these stages fo"),
+        (["then=test"], "then must be a list, got test. Write then=[test]."),
+        (
+            ["opt.no_decay=bias"],
+            "opt.no_decay must be a list, got bias. Write opt.no_decay=[bias].",
+        ),
+        (["opt.no_decay=[bias]"], "opt.no_decay has no effect with opt.weight_decay=0"),
+    ],
+    ids=str,
+)
+def test_what_would_do_nothing_or_is_no_list_says_what_to_write(
+    overrides: list[str], said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose(overrides)
+    assert said in str(caught.value)
