@@ -177,3 +177,14 @@ def test_help_shows_it_with_the_keys_of_ones_own(conf: Path, run_main: Run) -> N
     assert "machine: cluster, local\n" in said
     assert "  num_workers: 16                   # int ≥ 0: processes that read data" in said
     assert "  scratch: /scratch/me              # any: a key of one's own" in said
+
+
+def test_jobs_on_different_machines_lie_in_the_folder_of_their_multirun(
+    conf: Path, run_main: Run, tmp_path: Path
+) -> None:
+    (conf / "machine" / "cluster.yaml").write_text("output_dir: elsewhere\n")
+    options = ("--config-path", str(conf), *SMALL[:-1], "-m", "machine=local,cluster")
+    done = run_main(*options)
+    assert done.returncode == 0, done.stderr
+    assert len([*tmp_path.glob("multirun/*/*/*/result.json")]) == 2
+    assert not (tmp_path / "elsewhere").exists()

@@ -157,6 +157,18 @@ def test_without_a_package_that_it_needs_everything_else_works(changed: Path) ->
     assert reason in " ".join(check.stdout.split())
 
 
+def test_one_that_fails_halfway_is_not_there_and_keeps_no_other_from_working(changed: Path) -> None:
+    (changed / "lab_sets" / "choices.py").write_text(
+        "from lab_sets import sets\n\nraise OSError('libcudart.so.12 is missing')\n"
+    )
+    done = python("main.py", "dm=cmnist", "model=fcn", "--cfg", "job", on_path=changed)
+    assert (done.returncode, done.stderr) == (0, "")
+    chosen = python("main.py", "dm=toy_sets", "model=set_encoder", on_path=changed)
+    assert chosen.returncode == 2
+    assert "dm=toy_sets: there is no such dm." in chosen.stderr
+    assert "is not loaded: OSError: libcudart.so.12 is missing." in chosen.stderr
+
+
 def test_a_factory_of_a_name_that_is_taken_is_refused_with_both_places(changed: Path) -> None:
     sets = changed / "lab_sets" / "sets.py"
     sets.write_text(sets.read_text().replace('@factory("set_encoder")', '@factory("cnn")'))
