@@ -5,6 +5,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import attrs
+
 from runwright.caller import Caller, is_restarted
 from runwright.config import Config, chosen_name
 from runwright.errors import ConfigError, Interrupted, RunError, UserError, free_variables
@@ -93,12 +95,18 @@ def _run(config: Config, run_dir: Path | str | None, caller: Caller) -> float:
         RunDir.open(run_dir, config, world, caller) as directory,
     ):
         if config.stage.trains and config.checkpoint.resume_from is not None:
-            check_origin(config.checkpoint.resume_from, directory.path, caller.directory_option)
+            check_origin(
+                config.checkpoint.resume_from,
+                directory.path,
+                caller.directory_option,
+                resumes=not directory.overwrites,
+            )
             with world.main_first():
-                take_over_kept(config.checkpoint.resume_from, directory.path)
+                take_over_kept(config.checkpoint.resume_from, directory.building)
         elif config.stage.trains and config.checkpoint.load is not None:
             with world.main_first():  # its weights count on the vocabulary that they know
-                take_over_kept(training_dir(find_weights(config.checkpoint.load)), directory.path)
+                home = training_dir(find_weights(config.checkpoint.load))
+                take_over_kept(home, directory.building)
         if directory.finished is not None:
             log.info(_FINISHED, directory.finished, caller.directory_option)
             lacks_pictures = config.pictures and directory.lacks_pictures
@@ -113,8 +121,8 @@ def _run(config: Config, run_dir: Path | str | None, caller: Caller) -> float:
         runtime = Runtime(
             device=device,
             seed=config.seed,
-            run_dir=directory.path,
-            training_dir=directory.path if weights is None else training_dir(weights),
+            run_dir=directory.building,
+            training_dir=directory.building if weights is None else training_dir(weights),
             trains=weights is None,
         )
         built = build(config, runtime, world)
@@ -203,6 +211,7 @@ def _train(
     from runwright.training.loop import Training
 
     config, data, model = built.config, built.data, built.model
+    home = attrs.evolve(built.runtime, run_dir=directory.path, training_dir=directory.path)
     for stage in _following(config):
         stage.check(data)
     draws = config.pictures and world.is_main
@@ -211,10 +220,11 @@ def _train(
         with world.main_first():
             if world.is_main:
                 checkpoints.clean()
-        resumed = checkpoints.latest()
+        resumed = None if directory.overwrites else checkpoints.latest()
         origin = None if resumed is not None else _origin(config, directory, world)
         if resumed is None:
             _start_from_weights(built, world)
+        built = attrs.evolve(built, runtime=home)
         if config.training.compile:
             model.compile()
         with _recording(built, resumed, world) as run_log:
@@ -226,10 +236,11 @@ def _train(
                 stands = directory.finished is not None or (has_ended and directory.changed)
                 if not stands:  # nor record a change that nothing is trained with
                     directory.record()
-            elif draws and data.draw_examples is not None:
-                data.draw_examples(directory.path / "pictures" / "training_examples.png")
             if origin is not None:
                 training.branch(origin)
+            directory.take_place(world)
+            if resumed is None and draws and data.draw_examples is not None:
+                data.draw_examples(directory.path / "pictures" / "training_examples.png")
             fitted = training.run(stop)
             if draws:
                 draw_results(training)
@@ -283,7 +294,7 @@ def _origin(config: Config, directory: "RunDir", world: "World") -> "Checkpoint 
         return None
     origin = find_checkpoint(config.checkpoint.resume_from)
     if world.is_main:
-        begin_as_branch(directory.path, origin.path, config)
+        begin_as_branch(directory.building, origin.path, config)
     return origin
 
 

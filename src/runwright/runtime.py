@@ -28,7 +28,8 @@ class Runtime:
     Attributes:
         device: where the model is trained and the batches must be.
         seed: the seed of every random choice.
-        run_dir: the directory that the run writes to.
+        run_dir: the directory that the run writes to. While data are built by a run that is to
+            overwrite another, a folder in it, whose contents move to it: not to be remembered.
         training_dir: the directory of the training: the same in stage `fit`, and where the weights
             are from in any other.
         trains: whether this is the training; what it has made of its data, others read.

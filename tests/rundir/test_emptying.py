@@ -6,13 +6,16 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from filelock import FileLock
+from safetensors.torch import save_file
 
 from conftest import REPOSITORY, Run
-from programs import start_python
+from programs import run_python, start_python
 from runwright import Config, ConfigError, UserError, compose, new_figure, save_figure
 from runwright.rundir.directory import RunDir
 from runwright.rundir.emptying import empty
+from runwright.rundir.layout import is_run_directory
 
 SMALL = ("gpu=-1", "model=cnn", "pictures=false", "hydra.run.dir=run")
 FIRST = (
@@ -24,11 +27,18 @@ FIRST = (
 )
 
 
+LEFT = {".lock", "environment.json", "log.txt"}
+
+
 def config_of(*overrides: str) -> Config:
     return compose(
         ["gpu=-1", "model=cnn", "pictures=false", "training.max_steps=3", *overrides],
         conf=REPOSITORY / "conf",
     )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in below(folder)}
 
 
 def below(folder: Path) -> set[str]:
@@ -46,7 +56,7 @@ def test_another_run_takes_the_place_of_one_that_has_finished(run_main: Run) -> 
     assert "or empty it first with overwrite=true." in refused.stderr
     done = run_main(*other, "overwrite=true")
     assert done.returncode == 0, done.stderr
-    assert "Emptied " in done.stdout
+    assert "Emptying " in done.stdout
     assert not kept.exists()
     assert not Path("run/pictures").exists()
     assert not Path("run/tensorboard").exists()
@@ -80,7 +90,7 @@ def test_what_no_run_wrote_stays(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     save_figure(figure, run_dir / "pictures" / "ours.png")
     figure.savefig(run_dir / "pictures" / "theirs.png")
     left = empty(run_dir)
-    assert below(run_dir) == {*theirs, ".lock", "environment.json", "pictures/theirs.png"}
+    assert below(run_dir) == {*theirs, *LEFT, "pictures/theirs.png"}
     folders = ["adapter", "checkpoints", "link", "mine"]
     assert left == [*folders, "notes.txt", "pictures", "predictions.csv"]
     assert (run_dir / "link").is_symlink()
@@ -140,6 +150,83 @@ def test_mistakes_are_found_before_anything_is_removed(tmp_path: Path) -> None:
     with pytest.raises(UserError):
         config_of("overwrite=true", "opt.optimizer_cls=torch.optim.Nothing").run(run_dir)
     assert below(run_dir) == before
+
+
+BROKEN = {
+    "the data": ["dm=celeba", "dm.root=nowhere"],
+    "a limit of the data": ["training.limit_train_batches=0.0001"],
+    "the weights to begin with": ["checkpoint.load=other.safetensors"],
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_mistake_that_only_building_shows_leaves_the_run_as_it_was(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_file({"other": torch.zeros(1)}, "other.safetensors")
+    run_dir = tmp_path / "run"
+    config_of().run(run_dir)
+    before = contents(run_dir)
+    with pytest.raises(UserError):
+        config_of("overwrite=true", *BROKEN[what]).run(run_dir)
+    after = contents(run_dir)
+    said = after.pop("log.txt")
+    assert said.startswith(before.pop("log.txt"))
+    assert b"Nothing was overwritten: the run that was there still is." in said
+    assert after == before
+
+
+WORDS = """
+import os, signal, sys
+from runwright import compose, factory, option
+from runwright.domains.vision.cmnist import ColoredMNISTDataModule
+
+
+@factory("words")
+class Words(ColoredMNISTDataModule):
+    \"""Digits, and a vocabulary.\"""
+
+    word: str = option(default="a", doc="all of the vocabulary")
+    kills: bool = option(default=False, doc="whether to be killed when everything is read")
+
+    def build(self, runtime):
+        assert runtime.kept("words", lambda: [self.word]) == [self.word]
+        (runtime.run_dir / "split.csv").write_text(self.word)
+        if self.kills:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().build(runtime)
+
+
+config = compose(["dm=words", "model=cnn", "gpu=-1", "pictures=false", "training.max_steps=3",
+    *sys.argv[1:]], conf=CONF)
+config.run("run")
+"""
+
+
+def test_one_that_is_killed_while_it_builds_leaves_the_old_run_whole(tmp_path: Path) -> None:
+    script = tmp_path / "words.py"
+    script.write_text(WORDS.replace("CONF", repr(str(REPOSITORY / "conf"))))
+    run_dir = tmp_path / "run"
+    assert run_python(script, cwd=tmp_path).returncode == 0
+    before = contents(run_dir)
+    new = ("overwrite=true", "dm.word=b", "seed=7")
+    killed = run_python(script, *new, "dm.kills=true", cwd=tmp_path)
+    assert killed.returncode == -signal.SIGKILL
+    left = contents(run_dir)
+    left["log.txt"] = left["log.txt"][: len(before["log.txt"])]
+    assert left == before | {
+        ".overwriting/kept/words.json": b'["b"]\n',
+        ".overwriting/split.csv": b"b",
+    }
+    done = run_python(script, *new, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert Path(run_dir, "kept", "words.json").read_text() == '["b"]\n'
+    assert Path(run_dir, "split.csv").read_text() == "b"
+    assert not (run_dir / ".overwriting").exists()
+    said = Path(run_dir, "log.txt").read_text()
+    assert said.count("Run directory: ") == 1  # of this run alone
+    assert "Emptying" in said
 
 
 def test_a_stage_that_does_not_train_empties_nothing() -> None:
@@ -221,6 +308,8 @@ def test_one_that_is_killed_while_it_empties_leaves_a_run_directory(
         empty(run_dir)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert is_run_directory(run_dir)
+    assert (run_dir / "log.txt").exists()
     # Whatever is left, a run can continue or start over there.
     config_of().run(run_dir)
     config_of("seed=3", "overwrite=true").run(run_dir)

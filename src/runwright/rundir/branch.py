@@ -24,13 +24,14 @@ from runwright.rundir.tensor_files import DamagedCheckpointError
 log = logging.getLogger(__name__)
 
 
-def check_origin(origin: Path, run_dir: Path, dir_option: str) -> None:
+def check_origin(origin: Path, run_dir: Path, dir_option: str, *, resumes: bool = True) -> None:
     """Check, before the data are read, that `origin` is a checkpoint of another run.
 
     Args:
         origin: `checkpoint.resume_from`.
         run_dir: the directory of the run.
         dir_option: the option that sets the directory.
+        resumes: whether the run goes on where it is, if it has started.
 
     Raises:
         UserError: it is not.
@@ -40,7 +41,7 @@ def check_origin(origin: Path, run_dir: Path, dir_option: str) -> None:
             f"checkpoint.resume_from={origin} belongs to this run, which resumes from its newest "
             f"checkpoint. To go back, use another {dir_option}: later results stay here."
         )
-    if not Checkpoints(run_dir / "checkpoints", CheckpointCfg()).exist():  # else it has started
+    if not (resumes and Checkpoints(run_dir / "checkpoints", CheckpointCfg()).exist()):
         find_checkpoint(origin)
 
 

@@ -34,8 +34,8 @@ from runwright.kept import KEPT
 from runwright.rundir.changes import changes
 from runwright.rundir.checkpoint import Checkpoints
 from runwright.rundir.emptying import empty, refuse_to_remove_sources
-from runwright.rundir.layout import is_run_directory, refuse_what_is_in_the_way
-from runwright.rundir.messages import FILE_ONLY, log_to
+from runwright.rundir.layout import BUILDING, is_run_directory, refuse_what_is_in_the_way
+from runwright.rundir.messages import FILE_ONLY, LogFile, log_to
 from runwright.rundir.record import seconds_spent, write_environment, write_record
 from runwright.rundir.result import FitResult, read_result, read_stages, record_stage, write_result
 
@@ -74,18 +74,23 @@ class RunDir:
         config: what is to run.
         finished: the recorded result of this training, if it has already finished.
         changed: how the configuration differs from the recorded one, a line each.
+        overwrites: whether there is a run that this one is to take the place of, once everything
+            is built.
+        building: where to write what is made before that: the directory itself otherwise.
     """
 
     def __init__(self, path: Path, config: Config, caller: Caller) -> None:
         """Use `RunDir.open`, which also locks the directory and opens the log."""
-        self.path = path
+        self.path = self.building = path
         self.config = config
         self.caller = caller
+        self.overwrites = False
         self.finished: FitResult | None = None
         self.changed: list[str] = []
         self._is_recorded = self._is_begun = False
         self._is_whole = False
-        self._overwrites = config.overwrite and config.stage.trains and not is_restarted()
+        self._may_overwrite = config.overwrite and config.stage.trains and not is_restarted()
+        self._log: LogFile | None = None
         self._writes = True
         self._checkpoints = Checkpoints(path / "checkpoints", config.checkpoint)
         self._started = time.time()
@@ -109,9 +114,10 @@ class RunDir:
             RunError: it cannot be written, e.g. because the disk is full; also later on.
         """
         if world is not None and not world.is_main:
-            where, finished, changed = world.broadcast(None) or ("", None, [])
+            where, finished, changed, overwrites = world.broadcast(None) or ("", None, [], False)
             directory = cls(Path(where), config, caller)
             directory.finished, directory.changed = finished, changed
+            directory._overwrite_later(overwrites=overwrites)
             directory._writes = False
             yield directory
             return
@@ -124,8 +130,9 @@ class RunDir:
         ):
             directory._compare()
             if world is not None:
+                where = str(directory.path.resolve())
                 world.broadcast(
-                    (str(directory.path.resolve()), directory.finished, directory.changed)
+                    (where, directory.finished, directory.changed, directory.overwrites)
                 )
             try:
                 yield directory
@@ -133,7 +140,7 @@ class RunDir:
                 stopped = isinstance(error, KeyboardInterrupt | SystemExit)
                 if not stopped:
                     _file_log.exception("The run failed.")
-                elif directory._checkpoints.exist() and not directory._is_whole:
+                elif directory._has_saved():
                     way = f"To resume: {caller.resume_command(directory.path)}"
                     if isinstance(error, SystemExit) and error.code == REQUEUE:
                         way = "This job will be requeued."
@@ -143,7 +150,12 @@ class RunDir:
                     directory._result(status, error=f"{type(error).__name__}: {error}")
                 raise
             finally:
+                if directory.overwrites:
+                    log.info("Nothing was overwritten: the run that was there still is.")
                 log.info("Run directory: %s", directory.path)
+
+    def _has_saved(self) -> bool:
+        return self._checkpoints.exist() and not self._is_whole and not self.overwrites
 
     @property
     def lacks_pictures(self) -> bool:
@@ -177,23 +189,55 @@ class RunDir:
     @contextlib.contextmanager
     def _begun(self) -> Generator[None]:
         """Make it a run directory before writing anything that could overwrite another's files."""
-        left: list[str] | None = None
-        if self._overwrites and is_run_directory(self.path):
+        self._is_begun = not is_run_directory(self.path)
+        self._overwrite_later(overwrites=self._may_overwrite and not self._is_begun)
+        if self.overwrites:
             option = self.caller.directory_option
             refuse_to_remove_sources(self.path, self.config, option)
-            left = empty(self.path)
-        self._is_begun = not is_run_directory(self.path)
+        if self.config.stage.trains and (self.path / BUILDING).exists():  # of one that was killed
+            shutil.rmtree(self.path / BUILDING)
         if self._is_begun:
             write_environment(self.path)
-        with log_to(self.path):
-            if left is not None:
-                log.info("Emptied %s, which held a run.", self.path)
-            if left:
-                log.warning("No run wrote these, so they are still there: %s.", ", ".join(left))
-            yield
+        with log_to(self.path) as self._log:
+            try:
+                yield
+            finally:
+                if self.overwrites:
+                    shutil.rmtree(self.building, ignore_errors=True)
+
+    def _overwrite_later(self, *, overwrites: bool) -> None:
+        self.overwrites = overwrites
+        self.building = self.path / BUILDING if overwrites else self.path
+
+    def take_place(self, world: "World") -> None:
+        """Put this run in the place of the one that it overwrites, now that it can begin."""
+        if not self.overwrites:
+            return
+        world.barrier()  # all of its processes can
+        building = self.building
+        self._overwrite_later(overwrites=False)
+        with world.main_first():
+            if self._writes:
+                self._empty(building)
+
+    def _empty(self, building: Path) -> None:
+        assert self._log is not None
+        log.info("Emptying %s, which holds a run, for this one.", self.path)
+        left = empty(self.path)
+        self._log.drop_earlier_runs()
+        self.record()
+        for made in [file for file in building.rglob("*") if file.is_file()]:
+            place = self.path / made.relative_to(building)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            made.replace(place)
+        shutil.rmtree(building, ignore_errors=True)
+        if left:
+            log.warning("No run wrote these, so they are still there: %s.", ", ".join(left))
 
     def _compare(self) -> None:
         """Compare what is to run with the record, and record it if it starts from scratch."""
+        if self.overwrites:
+            return
         recorded = self.path / "config.yaml"
         is_training = self.config.stage.trains
         can_resume = self._checkpoints.exist()

@@ -1,7 +1,8 @@
 """`overwrite=true`: empties a run directory of what a run wrote, and of nothing else.
 
-What a run can continue from goes first, so that nothing half emptied resumes; `environment.json`
-stays until the next run replaces it, so that the directory remains a run's whenever this is killed.
+What a run can continue from goes first, so that nothing half emptied resumes. `environment.json`
+and `log.txt` stay until the next run replaces them: so the directory remains a run's whenever this
+is killed, and says what happened.
 """
 
 import re
@@ -14,8 +15,9 @@ from runwright.errors import UserError
 from runwright.figures import is_own_figure
 from runwright.kept import KEPT
 from runwright.plain import leaves, plain_values
-from runwright.rundir.layout import ENVIRONMENT, FILES, LOCK
+from runwright.rundir.layout import BUILDING, ENVIRONMENT, FILES, LOCK, LOG
 
+_KEPT_FILES: Final = frozenset({ENVIRONMENT, LOG})
 _OF_STAGES: Final = re.compile(r"\w+_intervals\.csv|predictions_\w+\.(csv|parquet)")
 _CHECKPOINT: Final = re.compile(
     r"(step-\d{8,}|best-step-\d{8,}|best|last)(?P<state>\.state)?\.safetensors"
@@ -62,8 +64,8 @@ def empty(path: Path) -> list[str]:
         place = path / folder
         if place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
             place.rmdir()
-    kept = {LOCK, ENVIRONMENT}
-    return sorted(entry.name for entry in path.iterdir() if entry.name not in kept)
+    ours = {LOCK, BUILDING, *_KEPT_FILES}
+    return sorted(entry.name for entry in path.iterdir() if entry.name not in ours)
 
 
 def _own_files(path: Path) -> Iterator[Path]:
@@ -72,7 +74,7 @@ def _own_files(path: Path) -> Iterator[Path]:
     yield from (file for file, match in own.items() if match["state"])
     yield from (file for file, match in own.items() if not match["state"])
     for file in _files(path):
-        if (file.name in FILES and file.name != ENVIRONMENT) or _OF_STAGES.fullmatch(file.name):
+        if file.name in {*FILES} - _KEPT_FILES or _OF_STAGES.fullmatch(file.name):
             yield file
     yield from (file for file in _files(path / "pictures") if is_own_figure(file))
     yield from (file for file in _files(path / "tensorboard") if _EVENTS.fullmatch(file.name))

@@ -17,10 +17,13 @@ from runwright.rundir.checkpoint import STATE_SUFFIX, WEIGHTS_SUFFIX
 from runwright.rundir.safetensors_header import read_metadata
 
 ENVIRONMENT: Final = "environment.json"
+LOG: Final = "log.txt"
+BUILDING: Final = ".overwriting"
+"""The folder for what a run writes before it takes the place of the run in its directory."""
 HEADER: Final = "# The whole configuration of this run."
 
 FILES: Final = (
-    *("config.yaml", "command.txt", ENVIRONMENT, "git.diff", "log.txt", "metrics.csv"),
+    *("config.yaml", "command.txt", ENVIRONMENT, "git.diff", LOG, "metrics.csv"),
     *(
         "finetune.json",
         "result.json",
@@ -98,7 +101,7 @@ def _is_own_state(file: Path) -> bool:
 def _was_just_begun(path: Path) -> bool:
     """Whether version 0.1 was killed here before it wrote `environment.json`, its last file."""
     try:
-        with (path / "log.txt").open() as log:
+        with (path / LOG).open() as log:
             is_own_log = log.readline(4).startswith("[20")
         config = path / "config.yaml"
         is_own_config = not config.exists() or config.read_text().startswith(HEADER)

@@ -12,22 +12,24 @@ from typing import Final
 
 from typing_extensions import override
 
+from runwright.atomic_files import write_bytes
+
 FILE_ONLY: Final = "runwright.traceback"
 """The logger of what belongs in `log.txt` but not on the console."""
 
 
 @contextlib.contextmanager
-def log_to(run_dir: Path) -> Generator[None]:
+def log_to(run_dir: Path) -> Generator["LogFile"]:
     """Send this library's messages, and other libraries' warnings, to the console and `log.txt`."""
     ours, root = logging.getLogger("runwright"), logging.getLogger()
-    file = _LogFile(run_dir / "log.txt")
+    file = LogFile(run_dir / "log.txt")
     handlers = [_Console(), file]
     level = ours.level
     ours.setLevel(logging.INFO)
     for handler in handlers:
         root.addHandler(handler)
     try:
-        yield
+        yield file
     finally:
         for handler in handlers:
             root.removeHandler(handler)
@@ -93,10 +95,11 @@ class _Console(_AfterOthers):
             sys.stdout.flush()
 
 
-class _LogFile(_AfterOthers):
+class LogFile(_AfterOthers):
     """Says once that the file cannot be written, instead of a traceback for every line."""
 
     def __init__(self, path: Path) -> None:
+        self._begins_at = path.stat().st_size if path.exists() else 0
         self._file = path.open("a", encoding="utf-8")  # before logging knows that it must close it
         super().__init__()
         self.setFormatter(logging.Formatter("[%(asctime)s] %(message)s"))
@@ -112,6 +115,14 @@ class _LogFile(_AfterOthers):
             if not self._has_failed:
                 print(f"{self._path} can no longer be written.", file=sys.stderr)
             self._has_failed = True
+
+    def drop_earlier_runs(self) -> None:
+        """Keep of the file only what was written since it was opened."""
+        content = self._path.read_bytes()[self._begins_at :]
+        write_bytes(self._path, content)
+        self._file.close()
+        self._file = self._path.open("a", encoding="utf-8")
+        self._begins_at = 0
 
     @override
     def close(self) -> None:

@@ -112,7 +112,7 @@ class RunLog:
         tensorboard: bool = False,
         draws: bool = False,
     ) -> None:
-        """Record in `run_dir`, and in W&B and TensorBoard if they are given.
+        """Record in `run_dir`, from `begin` on, and in W&B and TensorBoard if they are given.
 
         Args:
             run_dir: the directory of the run.
@@ -120,13 +120,10 @@ class RunLog:
             tensorboard: whether to write TensorBoard's files.
             draws: whether to draw the learning curves where there is a notebook to draw in.
         """
-        self.metrics = MetricsCsv(run_dir / "metrics.csv")
+        self._run_dir = run_dir
         self._wandb = wandb_log
+        self._writes_tensorboard = tensorboard
         self._tensorboard: Any = None
-        if tensorboard:
-            from torch.utils.tensorboard.writer import SummaryWriter
-
-            self._tensorboard = SummaryWriter(run_dir / "tensorboard")
         self._draws = draws
         self._bar: tqdm[Any] | None = None
         self._notebook: NotebookView | None = None
@@ -151,6 +148,11 @@ class RunLog:
             log_every: how many steps there are from one row to the next.
             validation: the names of the validation splits.
         """
+        self.metrics = MetricsCsv(self._run_dir / "metrics.csv")
+        if self._writes_tensorboard:
+            from torch.utils.tensorboard.writer import SummaryWriter
+
+            self._tensorboard = SummaryWriter(self._run_dir / "tensorboard")
         last = self.metrics.truncate(step)
         if step - last > log_every:
             log.warning("%s has no rows between step %d and %d.", self.metrics.path, last, step)
