@@ -1,5 +1,6 @@
 """`overwrite=true` empties a run directory of what a run wrote, and of nothing else."""
 
+import csv
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 from conftest import REPOSITORY, Run
 from programs import run_python, start_python
 from runwright import Config, ConfigError, UserError, compose, new_figure, save_figure
+from runwright.__main__ import main
 from runwright.rundir.directory import RunDir
 from runwright.rundir.emptying import empty
 from runwright.rundir.layout import is_run_directory
@@ -39,6 +41,11 @@ def config_of(*overrides: str) -> Config:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in below(folder)}
+
+
+def seeds_in(table: str) -> list[str]:
+    with Path(table).open() as file:
+        return [row["seed"] for row in csv.DictReader(file)]
 
 
 def below(folder: Path) -> set[str]:
@@ -278,6 +285,40 @@ def test_every_job_of_a_multirun_empties_its_own_directory(run_main: Run) -> Non
     assert "seed: 2\n" in Path("jobs/0/config.yaml").read_text()
     assert "seed: 3\n" in Path("jobs/1/config.yaml").read_text()
     assert Path("jobs/1/notes.txt").exists()
+
+
+def test_jobs_of_the_multirun_before_are_not_counted(
+    run_main: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("-m", *SMALL[:3], "training.max_steps=2", "hydra.sweep.dir=jobs")
+    assert run_main(*options, "seed=1,2,3").returncode == 0
+    by_itself = (*SMALL[:3], "training.max_steps=2", "seed=9")
+    assert run_main(*by_itself, "hydra.run.dir=jobs/mine").returncode == 0
+    assert run_main(*by_itself, "-m", "hydra.sweep.dir=jobs/another").returncode == 0
+    weights = Path("jobs/2/checkpoints/last.safetensors").read_bytes()
+    done = run_main(*options, "seed=4,5", "overwrite=true")
+    assert done.returncode == 0, done.stderr
+    assert main(["results", "jobs", "--csv", "jobs.csv"]) == 0
+    left = "Runs of multiruns that were started over with overwrite=true are left out: jobs/2.\n"
+    assert left in capsys.readouterr().out
+    assert seeds_in("jobs.csv") == ["4", "5", "9", "9"]
+    assert Path("jobs/2/checkpoints/last.safetensors").read_bytes() == weights
+    # A job of a later command that is this very run.
+    assert run_main(*options, "seed=4,5,3").returncode == 0
+    assert main(["results", "jobs", "--csv", "jobs.csv"]) == 0
+    assert "are left out" not in capsys.readouterr().out
+    assert seeds_in("jobs.csv") == ["4", "5", "3", "9", "9"]
+
+
+def test_a_multirun_that_cannot_begin_leaves_the_one_before_counted(
+    run_main: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("-m", *SMALL[:3], "training.max_steps=2", "hydra.sweep.dir=jobs")
+    assert run_main(*options, "seed=1,2").returncode == 0
+    refused = run_main(*options, "overwrite=true", "opt.optimizer_cls=SGD,Adan")
+    assert refused.returncode == 2
+    assert main(["results", "jobs", "--csv", "jobs.csv"]) == 0
+    assert seeds_in("jobs.csv") == ["1", "2"]
 
 
 def test_the_trials_of_a_study_go_on_instead(run_main: Run) -> None:

@@ -42,7 +42,7 @@ def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False
     from hydra.types import RunMode
 
     from runwright import preflight
-    from runwright.caller import Caller
+    from runwright.caller import Caller, is_restarted
     from runwright.cli.commands import directory_option, resume_command
     from runwright.compose.loader import StrictConfigLoader, to_config
     from runwright.errors import ConfigError, free_variables
@@ -62,6 +62,8 @@ def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False
                 raise JobsRefusedError(error.problems) from None
         config = loader.take_config(hydra.overrides.task, composed)
         if hydra.mode is RunMode.MULTIRUN and _is_main_process():
+            if config.overwrite and not is_restarted():
+                _mark_earlier(Path(hydra.sweep.dir))
             run_dir = _place(run_dir, hydra.job.num, config, loader.pending)
     try:
         return run(
@@ -88,6 +90,14 @@ def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False
 
 def _is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
+
+
+@functools.cache
+def _mark_earlier(folder: Path) -> None:
+    """Mark the runs of the multirun that is started over, before the first job of this one."""
+    from runwright.rundir.overwritten import mark_jobs
+
+    mark_jobs(folder)
 
 
 @functools.cache

@@ -36,6 +36,7 @@ from runwright.rundir.checkpoint import Checkpoints
 from runwright.rundir.emptying import empty, refuse_to_remove_sources
 from runwright.rundir.layout import BUILDING, is_run_directory, refuse_what_is_in_the_way
 from runwright.rundir.messages import FILE_ONLY, LogFile, log_to
+from runwright.rundir.overwritten import unmark
 from runwright.rundir.record import seconds_spent, write_environment, write_record
 from runwright.rundir.result import FitResult, read_result, read_stages, record_stage, write_result
 
@@ -129,6 +130,8 @@ class RunDir:
             directory._begun(),
         ):
             directory._compare()
+            if config.stage.trains and not directory.overwrites:
+                unmark(directory.path)
             if world is not None:
                 where = str(directory.path.resolve())
                 world.broadcast(

@@ -18,12 +18,15 @@ from runwright.rundir.safetensors_header import read_metadata
 
 ENVIRONMENT: Final = "environment.json"
 LOG: Final = "log.txt"
+MULTIRUN: Final = "multirun.yaml"
+OVERWRITTEN: Final = "overwritten.txt"
+"""It marks the run of a multirun that was started over; see `overwritten.py`."""
 BUILDING: Final = ".overwriting"
 """The folder for what a run writes before it takes the place of the run in its directory."""
 HEADER: Final = "# The whole configuration of this run."
 
 FILES: Final = (
-    *("config.yaml", "command.txt", ENVIRONMENT, "git.diff", LOG, "metrics.csv"),
+    *("config.yaml", "command.txt", ENVIRONMENT, "git.diff", LOG, "metrics.csv", OVERWRITTEN),
     *(
         "finetune.json",
         "result.json",

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from runwright.rundir.layout import unfit
+from runwright.rundir.layout import MULTIRUN, unfit
 
-_MULTIRUN: Final = "multirun.yaml"
 _PICTURES: Final = (
     *("history", "intermediate_values", "parallel_coordinates", "slices", "importances"),
     "pareto_front",
@@ -58,7 +57,7 @@ def _foreign_files(folder: Path) -> Iterator[str]:
     for name, is_own in _OWN.items():
         if (folder / name).exists() and not is_own(_begin(folder / name)):
             yield name
-    if not (folder / _MULTIRUN).exists():
+    if not (folder / MULTIRUN).exists():
         pictures = (f"pictures/{name}.png" for name in _PICTURES)
         yield from (name for name in pictures if (folder / name).exists())
     for file in sorted(folder.glob("submissions/*.json")):
@@ -85,7 +84,7 @@ def _is_submission(file: Path) -> bool:
 
 
 _OWN: Final[dict[str, Callable[[bytes], bool]]] = {
-    _MULTIRUN: _begins_with(b"hydra:\n  run:\n"),
+    MULTIRUN: _begins_with(b"hydra:\n  run:\n"),
     "study.log": is_journal,
     "optimization_results.yaml": _begins_with(b"name: optuna\n"),
 }

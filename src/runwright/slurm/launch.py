@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +23,7 @@ from runwright.compose.loader import StrictConfigLoader
 from runwright.compose.overrides import swept_keys
 from runwright.errors import JobsGoOn, RunError, UserError
 from runwright.rundir.job_directories import JobDirectories
+from runwright.rundir.overwritten import mark_jobs, unmark
 from runwright.rundir.provenance import code_version
 from runwright.slurm import _submitit, queue, submissions
 from runwright.slurm.batch_job import BatchJob, Outcome, fill_cache
@@ -100,6 +101,7 @@ def launch(
                 _give_directory(composed, run_dir)
             value = finished_value(run_dir, job_config)
             if value is not None:
+                unmark(run_dir)
                 outcomes[number] = Outcome.of_value(value)
                 continue
         run_dirs[number] = run_dir
@@ -117,7 +119,8 @@ def launch(
         log.info("Nothing is left to submit. To see how they did: %s", _results(sweep_dir))
         return [outcomes[number].returned for number in sorted(outcomes)]
     preflight.check_jobs(loader.pending)
-    submitted = dict(zip(jobs, _submit(options, list(jobs.values())), strict=True))
+    with _in_place_of_earlier(sweep_dir, job_overrides):
+        submitted = dict(zip(jobs, _submit(options, list(jobs.values())), strict=True))
     _record(
         sweep_dir,
         [
@@ -186,6 +189,20 @@ def _give_directory(composed: DictConfig, place: Path) -> None:
     if place.name != str(number):
         composed.hydra.sweep.subdir = place.name
         log.info("Job #%d of this command runs in %s.", number, place)
+
+
+@contextlib.contextmanager
+def _in_place_of_earlier(sweep_dir: Path, job_overrides: Iterable[list[str]]) -> Generator[None]:
+    """Mark the runs of a multirun that is started over, unless the jobs are not accepted."""
+    starts_over = submissions.start_over(job_overrides)
+    # Before they are submitted: a job that starts at once removes the mark.
+    marked = mark_jobs(sweep_dir) if starts_over else []
+    try:
+        yield
+    except UserError:
+        for run_dir in marked:
+            unmark(run_dir)
+        raise
 
 
 def _submit(options: SlurmCfg, jobs: Sequence[BatchJob]) -> "list[submitit.Job[Outcome]]":

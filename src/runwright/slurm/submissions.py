@@ -5,6 +5,7 @@ One file per submission: the slots of a sweep submit in parallel, and no two may
 
 import datetime
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from runwright.rundir.provenance import environment
 from runwright.slurm.queue import array_of
 
 _FOLDER: Final = "submissions"
+_OVERWRITE: Final = re.compile(r"overwrite=(true|yes|on|y|1)", re.IGNORECASE)
 
 
 @attrs.frozen(kw_only=True)
@@ -70,13 +72,16 @@ def recorded(folders: Iterable[Path]) -> dict[Path, list[SubmittedJob]]:
     """The jobs that were submitted in sweep directories at or below these, by directory.
 
     Of those that were submitted more than once, the last submission. A job has another number in
-    another command; its run has one directory.
+    another command; its run has one directory. With `overwrite=true` a submission takes the place
+    of all before.
     """
     found: dict[Path, list[SubmittedJob]] = {}
     for folder in folders:
         for path in sorted(folder.rglob(f"{_FOLDER}/*.json"), key=_number):
             sweep_dir = path.parent.parent
-            listed = [*found.get(sweep_dir, []), *_read(path, sweep_dir)]
+            own = _read(path, sweep_dir)
+            earlier = [] if start_over(job.overrides for job in own) else found.get(sweep_dir, [])
+            listed = [*earlier, *own]
             jobs = {job.run_dir or job.number: job for job in listed}
             found[sweep_dir] = sorted(jobs.values(), key=lambda job: job.number)
     return found
@@ -106,6 +111,11 @@ def _read(path: Path, sweep_dir: Path) -> list[SubmittedJob]:
         ]
     except (OSError, ValueError, KeyError, TypeError):
         return []
+
+
+def start_over(job_overrides: Iterable[Sequence[str]]) -> bool:
+    """Whether these jobs take the place of those before, by `overwrite=true`."""
+    return any(_OVERWRITE.fullmatch(one) for overrides in job_overrides for one in overrides)
 
 
 def _below(sweep_dir: Path, path: Path | None) -> str | None:

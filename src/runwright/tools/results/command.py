@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from runwright.errors import UserError
+from runwright.rundir.overwritten import is_marked
 from runwright.slurm import submissions
 from runwright.tools.results import submitted
 from runwright.tools.results.picture import SUFFIXES, draw
@@ -43,7 +44,8 @@ def main(argv: list[str]) -> int:
             raise UserError(f"{folder}: there is no such directory.")
     found = [read_run(path) for path in find_runs(folders)]
     jobs = submitted.ask(submissions.recorded(folders), found)
-    runs = jobs.with_slurm_states(run for run in found if run.options.get("stage", "fit") == "fit")
+    trained = [run for run in found if run.options.get("stage", "fit") == "fit"]
+    runs = jobs.with_slurm_states(run for run in trained if not is_marked(run.path))
     if not runs and not jobs.without_run(found):
         listed = ", ".join(map(str, folders))
         raise UserError(
@@ -55,8 +57,13 @@ def main(argv: list[str]) -> int:
         print(report(measured, keys, monitor))
     for line in jobs.report(found):
         print(line)
-    if len(found) > len(runs):
-        print(f"{len(found) - len(runs)} runs that did not train (another stage) are left out.")
+    if len(found) > len(trained):
+        print(f"{len(found) - len(trained)} runs that did not train (another stage) are left out.")
+    if left := [str(run.path) for run in trained if is_marked(run.path)]:
+        print(
+            f"Runs of multiruns that were started over with overwrite=true are left out: "
+            f"{', '.join(left)}."
+        )
     if args.csv is not None:
         with _writing(args.csv):
             _write_csv(args.csv, runs, keys)
