@@ -226,12 +226,7 @@ def conf(tmp_path: Path) -> Path:
             "experiment/mine",
             "# @package _global_\ndefaults: [sbu/mine]\n",
             ["+experiment=mine"],
-            [
-                (
-                    "Could not load 'experiment/sbu/mine'. Did you mean 'mine'? "
-                    "Allowed: cmnist/cnn, mine."
-                )
-            ],
+            [("there is no such file. Did you mean 'mine'? Allowed: cmnist/cnn, mine.")],
         ),
     ],
 )

@@ -66,7 +66,8 @@ def compose(
     schema.store(config or Config)
     folder = nearest_conf(config_name) if conf is None else Path(conf).resolve()
     is_open = conf is None and config_name == CONFIG_NAME
-    if is_open and (record := recorded_config(overrides)) is not None:
+    record = recorded_config(overrides) if is_open else None
+    if record is not None:
         config_name = schema.store_record(record)
     if folder is not None and not folder.is_dir():
         raise UserError(f"conf={conf}: there is no such folder.")
@@ -78,7 +79,8 @@ def compose(
         )
     except ConfigError as error:
         lacks_choices = any(" must be chosen" in text for text in error.problems)
-        if folder is not None or not (lacks_choices or config_name != CONFIG_NAME):
+        names_usual = record is not None or not (lacks_choices or config_name != CONFIG_NAME)
+        if folder is not None or names_usual:
             raise
         *others, last = error.problems
         said = f"{last}\n{_NO_CONF.format(name=config_name)}"

@@ -9,7 +9,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException
 
 from runwright.compose._hydra import Composer, Repository
 from runwright.compose.explain import NOT_GLOBAL, text_of
-from runwright.compose.members import groups, members, nearest_member
+from runwright.compose.members import groups, members
 from runwright.compose.overrides import parse_override
 from runwright.compose.typed_nodes import (
     is_required,
@@ -18,8 +18,9 @@ from runwright.compose.typed_nodes import (
     places_of,
     root_class,
 )
+from runwright.compose.unregistered import HOW_TO_IMPORT, explain_missing
 from runwright.domains import NOT_LOADED
-from runwright.errors import did_you_mean
+from runwright.errors import did_you_mean, nearest
 from runwright.factory import choice
 
 _UNUSED: Final = re.compile(
@@ -72,13 +73,16 @@ class Choices:
                     continue
                 wrong.add(option_of(one))
                 shown = "null" if name is None else str(name)
-                hint = " ".join([did_you_mean(shown, self.members(group)), *NOT_LOADED.values()])
+                known = self.members(group)
+                hint = " ".join([did_you_mean(shown, known), *NOT_LOADED.values()])
                 key = one.get_key_element().lstrip("+")
                 if name is None and is_required(group, option_of(one)):
                     self.problems.append(f"{key}=null: one must be chosen. {hint}")
                     continue
                 if name is None:
                     hint += f" To choose none: ~{key}"
+                elif nearest(shown, known) is None:
+                    hint += f" {HOW_TO_IMPORT}"
                 self.problems.append(f"{key}={shown}: there is no such {group}. {hint}")
         return wrong
 
@@ -113,15 +117,14 @@ class Choices:
             raise
         return found
 
-    def explain(self, error: BaseException) -> str:
+    def explain(
+        self, error: BaseException, config_name: str | None, overrides: Sequence[Override]
+    ) -> str:
         """The text for a defaults list that cannot be resolved, with the nearest right name."""
-        missing = error.missing_cfg_file if isinstance(error, MissingConfigException) else None
-        if missing is None:
-            unused = _UNUSED.fullmatch(str(error))
-            return self._explain_unused(unused) if unused else text_of(error)
-        first = str(error).splitlines()[0]
-        hint = nearest_member(self._repository, missing)
-        return " ".join([first, hint, *NOT_LOADED.values()])
+        if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
+            return explain_missing(error, self._repository, config_name, overrides)
+        unused = _UNUSED.fullmatch(str(error))
+        return self._explain_unused(unused) if unused else text_of(error)
 
     def _explain_unused(self, unused: re.Match[str]) -> str:
         """The text for an entry `override …` in a defaults list that overrides nothing."""

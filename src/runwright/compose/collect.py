@@ -79,7 +79,9 @@ class Mistakes:
                 return
             # The entry of a data module overrides a group that only the schema has.
             no_schema = "override '/objective@_global_.objective" in str(error)
-            self.problems.append(NO_SCHEMA if no_schema else choices.explain(error))
+            self.problems.append(
+                NO_SCHEMA if no_schema else choices.explain(error, config_name, usable)
+            )
             return
         composed = MergedFiles(composer, self._repository, self.problems).merge(
             defaults.defaults, wrong

@@ -79,8 +79,16 @@ def store_record(record: Path) -> str:
         The name of the configuration.
     """
     make = partial(cast("Any", OmegaConf.load), record)
-    ConfigStore.instance().repo[f"{_RECORD}.yaml"] = _SchemaNode(_RECORD, None, make)
+    node = _SchemaNode(_RECORD, None, make)
+    node.record = record
+    ConfigStore.instance().repo[f"{_RECORD}.yaml"] = node
     return _RECORD
+
+
+def recorded_at(name: str) -> Path | None:
+    """The file of a primary configuration that is the record of a run; None of any other."""
+    node = ConfigStore.instance().repo.get(f"{name}.yaml")
+    return node.record if isinstance(node, _SchemaNode) else None
 
 
 class _SchemaNode(ConfigNode):
@@ -92,6 +100,7 @@ class _SchemaNode(ConfigNode):
     def __init__(self, name: str, group: str | None, make: Callable[[], DictConfig]) -> None:
         self._make = make
         self._node: Any = None
+        self.record: Path | None = None
         self._made: list[DictConfig] = []  # shared with the copies that Hydra makes of this entry
         self.name = f"{name}.yaml"
         self.group = group
