@@ -142,7 +142,7 @@ def test_another_member_is_a_change_of_the_run(lab: Lab) -> None:
         (
             "Optional",
             ["--config-name", "with_flip", "+aug=noise"],
-            "+aug=noise: aug is already chosen. To choose another: aug=noise",
+            "+aug=noise: aug is chosen already. Write aug=noise.",
         ),
         (
             "Optional",

@@ -102,15 +102,10 @@ class Choices:
         except ConfigCompositionException as error:
             text = text_of(error)
             for index, one in enumerate(overrides):
-                key, typed = one.get_key_element().lstrip("+"), str(one.input_line)
-                if text.startswith(f"Could not override '{key}'. No match in the defaults list."):
-                    meant, text = _with_place(one, text)
-                elif one.is_add() and text.startswith(f"Multiple values for {key}."):
-                    meant = typed.lstrip("+")
-                    text = f"{typed}: {key} is already chosen. To choose another: {meant}"
-                else:
+                if (told := _correction(one, text)) is None:
                     continue
-                self.problems.append(text)
+                meant, explained = told
+                self.problems.append(explained)
                 again = [parse_override(meant)] if meant else []
                 rest = [*overrides[:index], *again, *overrides[index + 1 :]]
                 return self.defaults_list(config_name, rest)
@@ -140,6 +135,25 @@ class Choices:
             return f"{text}there is no group '{group}'. Did you mean `override /{entry}`?"
         hint = did_you_mean(group, groups(self._repository))
         return f"{text}there is no group '{group}'. {hint}"
+
+
+def _correction(one: Override, text: str) -> tuple[str, str] | None:
+    """What was meant by a choice that Hydra refuses with this text, and what to say; or None."""
+    key, typed = one.get_key_element().lstrip("+"), str(one.input_line)
+    if text.startswith(f"Could not override '{key}'. No match in the defaults list."):
+        return _with_place(one, text)
+    group = one.key_or_group
+    is_usual_place = one.package == group.replace("/", ".")
+    key = group if is_usual_place else key
+    meant = f"{key}={typed.partition('=')[2]}"
+    if text == f"force-add of config groups is not supported: '{typed}'":
+        return meant, f"{typed}: ++ is for options, not for choices. Write {meant}."
+    if text.startswith(f"Could not override '{group}@{one.package}'.") and is_usual_place:
+        return meant, f"{typed}: the place of {key} needs no @. Write {meant}."
+    is_twice = f"Multiple values for {key}.", f"{key} appears more than once in the final defaults"
+    if one.is_add() and text.startswith(is_twice):
+        return meant, f"{typed}: {key} is chosen already. Write {meant}."
+    return None
 
 
 def _with_place(one: Override, text: str) -> tuple[str, str]:

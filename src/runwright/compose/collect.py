@@ -103,7 +103,9 @@ class Mistakes:
         answered = [f"{key} must be chosen" for key in wrong]
         # Where a file takes the place of a factory, renaming it comes first.
         in_place = files.in_place_of_factories(composed, self._repository)
-        answered += [f"{key}: {NO_FACTORY}" for key in in_place]
+        nameless = files.without_factory(composed, self._repository)
+        answered += [f"{key}: {NO_FACTORY}" for key in [*in_place, *nameless]]
+        self.problems += [text for key, text in nameless.items() if key not in in_place]
         self.problems.extend(text for text in found if not text.startswith(tuple(answered)))
 
     def _give(

@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import inspect
 import typing
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -28,7 +27,13 @@ from runwright.compose.explain import (
 )
 from runwright.compose.nested_values import misplaced
 from runwright.compose.schema import SCHEMA_NAME
-from runwright.compose.typed_nodes import containers_in, own_keys, type_of, unknown_keys
+from runwright.compose.typed_nodes import (
+    containers_in,
+    is_interface,
+    own_keys,
+    type_of,
+    unknown_keys,
+)
 from runwright.errors import UserError
 from runwright.factory import (
     OptionError,
@@ -78,7 +83,7 @@ class Conversion:
     def settings(self, node: DictConfig, key: str = "") -> Settings | None:
         """The frozen object of a typed node, or None if something is wrong or deferred."""
         cls = type_of(node)
-        if inspect.isabstract(cls):
+        if is_interface(cls):
             self.problems.append(_ABSTRACT.format(key=key, cls=cls.__name__))
             return None
         before = self._count()

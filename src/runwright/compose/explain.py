@@ -17,6 +17,7 @@ from runwright import hints
 from runwright.compose._omegaconf import child, is_missing, is_none, root_of, split_key
 from runwright.compose.typed_nodes import (
     all_options,
+    is_interface,
     is_known,
     member,
     node_at,
@@ -215,7 +216,7 @@ def explain_key(key: str, value: Any, error: Exception, composed: DictConfig) ->
     found when the node is converted.
     """
     for path, node, name in typed_steps(key, composed):
-        if inspect.isabstract(type_of(node)):
+        if is_interface(type_of(node)):
             return None
         if name not in node:
             return unknown_key(path, node)

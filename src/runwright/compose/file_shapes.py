@@ -11,9 +11,15 @@ from runwright.compose._omegaconf import yaml_loader
 
 def wrong_shape(repository: Repository, config: str) -> str | None:
     """What is wrong with the shape of a configuration's file, e.g. of `model/cnn`, or None."""
+    file = file_of(config, repository)
+    return None if file is None else _wrong_shape(file)
+
+
+def file_of(config: str, repository: Repository) -> Path | None:
+    """The file of a configuration, e.g. of `model/cnn`; None if it is no file."""
     for source in repository.sources:
         if source.scheme() == "file" and source.is_config(config):
-            return _wrong_shape(Path(source.path) / f"{config}.yaml")
+            return Path(source.path) / f"{config}.yaml"
     return None
 
 

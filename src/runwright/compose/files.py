@@ -5,6 +5,7 @@ and turns what YAML has read as a number into text. So the files are read again 
 result makes it likely that something was lost.
 """
 
+import dataclasses
 import re
 import typing
 from collections.abc import Iterator, Sequence
@@ -20,9 +21,10 @@ from omegaconf import MISSING, DictConfig, ListConfig, Node, OmegaConf, PathNode
 from runwright import hints
 from runwright.compose._hydra import Composer, Repository
 from runwright.compose._omegaconf import child, is_empty, raw_value, yaml_loader
-from runwright.compose.typed_nodes import declared
+from runwright.compose.file_shapes import file_of
+from runwright.compose.typed_nodes import declared, is_interface, option_names, type_of
 from runwright.compose.values import hint_at, replace, takes_text
-from runwright.factory import CONFIG_GROUPS, full_key
+from runwright.factory import CONFIG_GROUPS, described, full_key
 
 # A required, octal or sexagesimal value; it is alone after a key or in a list.
 _SUSPICIOUS: Final = re.compile(
@@ -39,6 +41,7 @@ _IN_PLACE_OF: Final = (
     "{path} replaces the factory {group}={name}. Give the file another name; if it "
     "changes options of the factory, start it with `defaults: [{name}]`."
 )
+_SAYS_NO_FACTORY: Final = "{path} does not say which {base} it changes. The first line must be "
 _OTHER_BASE: Final = (
     "{where}: YAML reads {text} as {value}. Write {value} if you mean that, or quote it: '{text}'."
 )
@@ -136,6 +139,44 @@ def in_place_of_factories(composed: DictConfig, repository: Repository) -> dict[
     return texts
 
 
+def without_factory(composed: DictConfig, repository: Repository) -> dict[str, str]:
+    """A text for every chosen file that does not say which factory it changes, by the option."""
+    choices: Any = OmegaConf.to_container(composed.hydra.runtime.choices, resolve=False)
+    texts: dict[str, str] = {}
+    for choice, name in choices.items():
+        group, _, place = str(choice).partition("@")
+        key = place or group.replace("/", ".")
+        node = OmegaConf.select(composed, key) if group in CONFIG_GROUPS else None
+        if not isinstance(node, DictConfig) or not is_interface(type_of(node)):
+            continue
+        file = file_of(f"{group}/{name}", repository)
+        if file is not None:
+            said = _SAYS_NO_FACTORY.format(path=file, base=type_of(node).__name__)
+            texts[key] = said + _first_line(group, _usual_at(key, composed), file)
+    return texts
+
+
+def _usual_at(key: str, composed: DictConfig) -> str | None:
+    above, _, name = key.rpartition(".")
+    owner = type_of(OmegaConf.select(composed, above) if above else composed)
+    found = (described(field).usual for field in dataclasses.fields(owner) if field.name == name)
+    return next(found, None)
+
+
+def _first_line(group: str, usual: str | None, file: Path) -> str:
+    """What a file has to begin with, so that it changes a factory that has these options."""
+    loaded: Any = yaml.safe_load(file.read_text())
+    keys = cast("dict[Any, Any]", loaded).keys() if isinstance(loaded, dict) else set[Any]()
+    members = CONFIG_GROUPS[group]
+    fitting = [name for name, cls in members.items() if keys <= set(option_names(cls))]
+    names = fitting or list(members)
+    if usual in names:
+        names = [usual]
+    if len(names) == 1:
+        return f"`defaults: [{names[0]}]`."
+    return f"`defaults: [NAME]`, where NAME is one of: {', '.join(sorted(names))}."
+
+
 def _is_likely(composed: DictConfig, repository: Repository) -> bool:
     """Whether something in a file may have been lost."""
     return _has_lost(composed) or any(
@@ -199,7 +240,7 @@ def _yaml_files(repository: Repository) -> Iterator[Path]:
 
 def _misread(default: ResultDefault, repository: Repository, composed: DictConfig) -> list[str]:
     """A text for every value in a file that differs from what its characters say."""
-    path = _file_of(default, repository)
+    path = file_of(str(default.config_path), repository)
     if path is None:
         return []
     texts: list[str] = []
@@ -221,13 +262,6 @@ def _hint_at(key: str, composed: DictConfig) -> Any:
     if enqueued := _ENQUEUED.fullmatch(key):
         return declared(enqueued[1])
     return hint_at(key, composed) or hint_at(re.sub(r"(\.\d+)+$", "", key), composed)
-
-
-def _file_of(default: ResultDefault, repository: Repository) -> Path | None:
-    for source in repository.sources:
-        if source.scheme() == "file" and source.is_config(str(default.config_path)):
-            return Path(source.path) / f"{default.config_path}.yaml"
-    return None
 
 
 def _scalars(path: Path, package: str) -> Iterator[Scalar]:

@@ -32,6 +32,12 @@ def type_of(node: DictConfig) -> type[Any]:
     return cls
 
 
+def is_interface(cls: type[Any]) -> bool:
+    """Whether a class is the interface of a group, or otherwise nothing that can be chosen."""
+    declares_group = vars(cls).get("config_group") is not None
+    return inspect.isabstract(cls) or (declares_group and "config_choice" not in vars(cls))
+
+
 def typed_nodes(node: DictConfig, key: str = "") -> Iterator[tuple[DictConfig, str]]:
     """Every node with the type of a settings class, those in lists too, and its key."""
     if dataclasses.is_dataclass(OmegaConf.get_type(node)):
@@ -92,7 +98,7 @@ def options_class(node: DictConfig) -> type[Any] | None:
     may be declared in a class derived from that of the node; those of another are unknown.
     """
     cls = type_of(node)
-    if inspect.isabstract(cls):
+    if is_interface(cls):
         return None
     if not hasattr(cls, "_target_"):
         return cls

@@ -10,6 +10,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException
 
 from runwright.compose._hydra import Repository
+from runwright.compose.file_shapes import file_of
 from runwright.compose.members import groups, nearest_member
 from runwright.compose.schema import SCHEMA_NAME, recorded_at
 from runwright.domains import NOT_LOADED
@@ -61,10 +62,7 @@ def _file_of(repository: Repository, config: str) -> str:
     """The file of a configuration, e.g. of `model/cnn`."""
     if (record := recorded_at(config)) is not None:
         return str(record)
-    for source in repository.sources:
-        if source.scheme() == "file" and source.is_config(config):
-            return str(Path(source.path) / f"{config}.yaml")
-    return f"{config}.yaml"
+    return str(file_of(config, repository) or f"{config}.yaml")
 
 
 def _entries(repository: Repository, config: str, missing: str) -> Iterator[str]:

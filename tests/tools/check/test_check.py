@@ -98,11 +98,14 @@ SOUND = {
 FAULTY = {
     "dm/bound.yaml": ("defaults: [table]\ncolumns: 0", "dm.columns must be ≥ 1, got 0"),
     "dm/typo.yaml": ("defaults: [table]\ncolumsn: 1", "Did you mean 'dm.columns'?"),
-    "model/unknown.yaml": ("defaults: [lin]", "Could not load 'model/lin'. Did you mean 'line'?"),
+    "model/unknown.yaml": (
+        "defaults: [lin]",
+        "`lin`: there is no such model. Did you mean 'line'?",
+    ),
     "model/buggy.yaml": ("defaults: [buggy]", "The defaults lists form a cycle"),
     "model/bare.yaml": (
         "bias: false",
-        "the chosen file does not say which ModelFactory it changes.",
+        "ModelFactory it changes. The first line must be `defaults: [line]`.",
     ),
     "model/broken.yaml": ("defaults: [line]\n bias: false", "did not find expected key"),
     "experiment/bare.yaml": ("seed: 1", "must begin with the line `# @package _global_`"),
