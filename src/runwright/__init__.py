@@ -115,5 +115,7 @@ _HOME: Final = {
 def __getattr__(name: str) -> Any:
     for module, names in _HOME.items():
         if name in names:
-            return getattr(importlib.import_module(f"runwright.{module}"), name)
+            found = getattr(importlib.import_module(f"runwright.{module}"), name)
+            globals()[name] = found  # `rw.option` is asked for thousands of times
+            return found
     raise AttributeError(f"module 'runwright' has no attribute '{name}'")

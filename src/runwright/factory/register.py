@@ -85,7 +85,7 @@ def _make(cls: type[T]) -> type[T]:
         made: Any = cast("Any", declared).default_factory
         if isinstance(made, UsualMember):
             made.make = functools.partial(_usual_member, cls, field, made.name)
-    return dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
+    return dataclasses.dataclass(init=False, kw_only=True, eq=False, repr=False)(cls)
 
 
 def _usual_member(cls: type[Any], field: str, name: str) -> Settings:
@@ -193,6 +193,8 @@ def _register(group: str, name: str, cls: type[Settings]) -> None:
 
 def _is_same_class(one: type[Settings], other: type[Settings]) -> bool:
     """Whether two classes come from the same definition, run twice."""
+    if one is other:
+        return True
     if one.__qualname__ != other.__qualname__:
         return False
     file = _source_file(one)

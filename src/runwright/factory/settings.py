@@ -20,6 +20,7 @@ from typing import (
 
 from runwright import hints
 from runwright.errors import Disagreement, UserError
+from runwright.factory.construction import LazySignature, fill
 from runwright.factory.option import described, full_key
 
 _NAMED: Final = re.compile(r"`([^`]+)`")  # an option, in a sentence of `problems()`
@@ -75,7 +76,14 @@ class Settings:
     # Frozen by hand. From a dataclass with `frozen=True`, OmegaConf makes read-only nodes, into
     # whose lists nothing can be composed; and the methods that `dataclass` generates and compiles
     # for each class would take most of the start-up time.
-    if not TYPE_CHECKING:  # the decorators tell type checkers that the classes are frozen
+    if (
+        not TYPE_CHECKING
+    ):  # which the decorators tell what the options are, and that they are frozen
+        __signature__ = LazySignature()
+
+        def __init__(self, **options: Any) -> None:
+            fill(self, options)
+            self.__post_init__()
 
         def __setattr__(self, name: str, value: object) -> None:
             if name in self.__dict__ or name not in self.__dataclass_fields__:
