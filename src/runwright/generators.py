@@ -1,20 +1,23 @@
-"""The global random generators of Python, NumPy and torch, on the CPU."""
+"""The global random generators of Python, NumPy and torch."""
 
 import contextlib
 import random
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import torch
 
+T = TypeVar("T")
+
+_EVALUATION: Final = 2**63  # in place of an epoch: no data are read in one of that number
 _64_BITS: Final = 2**64 - 1
 _GAMMA: Final = 0x9E3779B97F4A7C15  # 2⁶⁴ divided by the golden ratio, odd
 
 
 def generator_states() -> Any:
-    """The states of all three."""
+    """The states of all three, on the CPU."""
     return random.getstate(), np.random.get_state(), torch.default_generator.get_state()
 
 
@@ -27,7 +30,7 @@ def restore_generators(states: Any) -> None:
 
 
 def seed_generators(seed: int, epoch: int, index: int = 0) -> None:
-    """Seed all three, as a function of these numbers.
+    """Seed all three on the CPU, as a function of these numbers.
 
     It is called for every example, so what does not depend on the index is computed once.
     """
@@ -56,11 +59,46 @@ def _mixed(number: int) -> int:
     return mixed ^ (mixed >> 31)
 
 
+def each_seeded(
+    batches: Iterable[T], seed: int, device: torch.device, *, start: int = 0
+) -> Iterator[T]:
+    """The batches of an evaluation, between which the generators are seeded.
+
+    What is drawn for a batch depends on the seed and on the number of the batch alone: so it does
+    not depend on the training, nor on how many processes there are.
+
+    Args:
+        batches: the batches.
+        seed: the seed of the run.
+        device: where the model is.
+        start: the number of the first batch.
+    """
+    seed_for_evaluation(seed, start, device)
+    for number, batch in enumerate(batches, start + 1):
+        yield batch
+        seed_for_evaluation(seed, number, device)
+
+
+def seed_for_evaluation(seed: int, number: int, device: torch.device) -> None:
+    """Seed the generators for a batch of an evaluation, on the GPU too if the model is there."""
+    seed_generators(seed, _EVALUATION, number)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(torch.initial_seed())
+
+
 @contextlib.contextmanager
-def generators_kept() -> Generator[None]:
-    """Restore all three at the end, for the code that they belong to."""
+def generators_kept(device: torch.device | None = None) -> Generator[None]:
+    """Restore the generators at the end, for the code that they belong to.
+
+    Args:
+        device: a GPU whose generator is restored, too.
+    """
     states = generator_states()
+    on_gpu = torch.cuda.get_rng_state(device) if device and device.type == "cuda" else None
     try:
         yield
     finally:
         restore_generators(states)
+        if device and on_gpu is not None:
+            torch.cuda.set_rng_state(on_gpu, device)

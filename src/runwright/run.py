@@ -205,6 +205,7 @@ def _train(
     built: "Built[Any]", directory: "RunDir", world: "World", caller: Caller, stop: "StopRequest"
 ) -> float:
     """Train what was built: from scratch, from other weights, or from its last checkpoint."""
+    from runwright.generators import generators_kept
     from runwright.rundir.checkpoint import Checkpoints
     from runwright.trained import draw_results
     from runwright.training.finetune.lora import refuse_idle_adapters
@@ -240,7 +241,8 @@ def _train(
                 training.branch(origin)
             directory.take_place(world)
             if resumed is None and draws and data.draw_examples is not None:
-                data.draw_examples(directory.path / "pictures" / "training_examples.png")
+                with generators_kept(built.runtime.device):  # pictures change no training
+                    data.draw_examples(directory.path / "pictures" / "training_examples.png")
             fitted = training.run(stop)
             if draws:
                 draw_results(training)

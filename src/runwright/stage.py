@@ -1,7 +1,7 @@
 """Stages: what a run does, i.e. train, or do something with what was trained."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -51,6 +51,16 @@ class Trained(Generic[B]):
     monitor: str
     monitored_split: str
     applying: Callable[[], AbstractContextManager[object]]
+
+    def batches(self, split: Split[B]) -> Iterator[B]:
+        """The batches of a split in order, as the training validates it.
+
+        What is drawn at random for a batch, by dropout for example, depends on the seed and the
+        number of the batch alone, so a stage measures what the training did.
+        """
+        from runwright.generators import each_seeded
+
+        return each_seeded(split.batches(epoch=0), self.runtime.seed, self.runtime.device)
 
 
 def split_of(data: Data[Any, B], name: str) -> Split[B]:

@@ -161,5 +161,10 @@ def draw_results(training: Training[Any]) -> None:
     model.load_state_dict(weights)
     with autocast(built.runtime.device, training.cfg.precision):
         for name, split in training.validation.items():
-            evaluate(model, built.objective, split).draw(run_dir / "pictures", name)
+            evaluation = evaluate(
+                *(model, built.objective, split),
+                seed=built.runtime.seed,
+                device=built.runtime.device,
+            )
+            evaluation.draw(run_dir / "pictures", name)
     model.load_state_dict(last)

@@ -20,6 +20,7 @@ from runwright.domains.vision.mapped import MappedImages
 from runwright.rundir.tensor_files import read_tensors
 from runwright.runtime import Runtime, choose_device
 from streamed_domain import WAYS, split
+from training.test_drawing_validation import OPTIONS as DRAWING
 from training.test_loop import weights
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
@@ -277,3 +278,14 @@ def test_jobs_of_a_multirun_may_be_deterministic_or_not(run_main: Run, tmp_path:
     done = run_main(*jobs, "gpu=0", "hydra.sweep.dir=jobs", "pictures=false")
     assert done.returncode == 0, done.stderr
     assert len(run_dirs(tmp_path, "jobs")) == 3
+
+
+def test_a_validation_that_draws_there_changes_no_training(tmp_path: Path) -> None:
+    options = [*DRAWING, "gpu=0"]
+    for every in (2, 20):
+        compose(last_of_each(*options, f"training.val_every={every}")).run(tmp_path / str(every))
+    often, once = (weights(tmp_path / every) for every in ("2", "20"))
+    assert all(torch.equal(one, once[name]) for name, one in often.items())
+    measured = ["stage=validate", f"checkpoint.load={tmp_path / '2'}"]
+    best = json.loads((tmp_path / "2" / "result.json").read_text())["value"]
+    assert compose(measured).run(tmp_path / "measured") == best

@@ -28,7 +28,7 @@ def evaluate(
     evaluation = objective.evaluation()
     parts: list[dict[str, NDArray[Any]]] = []
     with trained.applying(), _forward_once(model):
-        for batch in split.batches(epoch=0):
+        for batch in trained.batches(split):
             evaluation.update(model, batch)
             if keeps_table:
                 parts.append(objective.predict(model, batch))

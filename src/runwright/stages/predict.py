@@ -30,7 +30,7 @@ class Predict(Stage):
     @override
     def run(self, trained: Trained[Any]) -> float:
         split = self._split(trained.data)
-        batches = split_of(trained.data, split).batches(epoch=0)
+        batches = trained.batches(split_of(trained.data, split))
         written = trained.objective.predictions(
             trained.runtime.run_dir, split, table_format=self.format
         )

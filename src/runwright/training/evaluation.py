@@ -12,12 +12,14 @@ from torch import nn
 from runwright.config import Precision
 from runwright.data import Batch, Split
 from runwright.distributed import World
+from runwright.generators import each_seeded, seed_for_evaluation
 from runwright.objective import Evaluation, Objective
 from runwright.training.sharding import is_sharded
 
 B = TypeVar("B", bound=Batch)
 
 _ALONE: Final = World()
+_CPU: Final = torch.device("cpu")
 
 _DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -38,22 +40,36 @@ def evaluate(
     split: Split[B],
     world: World = _ALONE,
     after_batch: Callable[[], None] = lambda: None,
+    *,
+    seed: int = 0,
+    device: torch.device = _CPU,
 ) -> Evaluation[B]:
-    """Measure a model on a split; leaves the model in evaluation mode.
+    """Measure a model on a split; leaves the model in evaluation mode, and the generators seeded.
 
     Several processes each take some of the batches, and add up their counts. They measure the model
     of the main one, which is the one that is saved.
+
+    Args:
+        model: the model.
+        objective: what measures it.
+        split: the split.
+        world: the processes.
+        after_batch: called after every batch.
+        seed: seeds what is drawn at random; see `each_seeded`.
+        device: where the model is.
     """
     model.eval()
     world.broadcast_buffers(model)
     evaluation = objective.evaluation()
     first = split.num_batches * world.rank // world.size
     end = split.num_batches * (world.rank + 1) // world.size
-    for batch in islice(split.batches(epoch=0, start=first), end - first):
+    batches = islice(split.batches(epoch=0, start=first), end - first)
+    for batch in each_seeded(batches, seed, device, start=first):
         evaluation.update(model, batch)
         after_batch()
     if is_sharded(model) and end - first < math.ceil(split.num_batches / world.size):
         # The others have one more batch, for which they need this process's part of the model.
         objective.evaluation().update(model, next(iter(split.batches(epoch=0))))
+    seed_for_evaluation(seed, split.num_batches, device)  # alike in every process
     evaluation.all_reduce(world)
     return evaluation

@@ -16,6 +16,7 @@ from runwright.config import TrainingCfg
 from runwright.data import Batch
 from runwright.distributed import World
 from runwright.errors import RunError, UserError
+from runwright.generators import generators_kept
 from runwright.rundir.checkpoint import Checkpoint, Checkpoints
 from runwright.rundir.result import FitResult
 from runwright.training.built import Built
@@ -291,8 +292,10 @@ class Training(Generic[B]):
 
     def _validate(self) -> dict[str, float]:
         measures: dict[str, float] = {}
+        runtime = self.built.runtime
         with (
-            autocast(self.built.runtime.device, self.cfg.precision),
+            generators_kept(runtime.device),  # how often one validates changes no training
+            autocast(runtime.device, self.cfg.precision),
             self._explaining_out_of_memory(_OUT_OF_MEMORY_VALIDATING),
         ):
             for split, examples in self.validation.items():
@@ -302,6 +305,8 @@ class Training(Generic[B]):
                     examples,
                     self.world,
                     after_batch=self.run_log.validating,
+                    seed=runtime.seed,
+                    device=runtime.device,
                 )
                 measures |= {f"{split}_{name}": v for name, v in evaluation.compute().items()}
         self._train_mode()
