@@ -151,7 +151,8 @@ class LossMeans:
     def add(self, losses: "Mapping[str, torch.Tensor]", batch_size: int) -> None:
         """Take the losses of one batch in, without waiting for the device."""
         for name, loss in losses.items():
-            value, examples = loss.float(), batch_size
+            # Sums in float64, where it exists, are the same in any order and number of processes.
+            value, examples = loss.float() if loss.is_mps else loss.double(), batch_size
             if name != "loss":
                 is_measured = ~value.isnan()
                 value, examples = value.where(is_measured, 0), is_measured * examples
