@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import own_optimisers
 from conftest import last_of_each
 from runwright import ConfigError, UserError, compose
+from runwright.rundir.learning_curves import learning_curves
 from runwright.rundir.tensor_files import read_weights
 from torchrun import finish, start_copies
 from toy_domain import SetBatch
@@ -34,11 +36,27 @@ def test_both_players_learn_and_all_losses_are_recorded(tmp_path: Path) -> None:
     longer = ("training.max_steps=150", "training.val_every=50", "opt.lr=0.002")
     compose(last_of_each(*GAN, *longer)).run(tmp_path / "run")
     found = rows(tmp_path / "run")
-    assert {"train_loss", "train_critic", "train_real", "val_loss", "lr"} <= found[0].keys()
-    assert float(found[0]["lr"]) == 0.001  # of the generator, the first
+    assert {"train_loss", "train_critic", "train_real", "val_loss"} <= found[0].keys()
     assert min(float(row["val_loss"]) for row in found if row["val_loss"]) < 0.1
     # A step takes four batches, and an epoch has eight.
     assert float(found[-1]["epoch"]) == 75
+
+
+def test_the_learning_rate_of_every_optimiser_is_recorded(tmp_path: Path) -> None:
+    seldom = ("training.log_every=10", "training.val_every=5", "tensorboard=true")
+    compose(last_of_each(*GAN, *seldom)).run(tmp_path / "run")
+    found = rows(tmp_path / "run")
+    assert list(found[0])[:4] == ["step", "epoch", "lr_generator", "lr_critic"]
+    assert [row["lr_critic"] for row in found] == ["", "0.005", "", "0.005"]
+    assert [row["lr_generator"] for row in found] == ["", "0.0025", "", "0.0025"]
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    assert events.Scalars("lr_critic")[-1].value == pytest.approx(0.005)
+    figure = learning_curves(tmp_path / "run" / "metrics.csv", ["val"])
+    assert figure is not None
+    labels = [line.get_label() for line in figure.axes[-1].get_lines()]
+    assert labels == ["generator", "critic"]
+    assert figure.axes[-1].get_legend() is not None
 
 
 def test_another_number_of_batches_than_declared_is_refused(tmp_path: Path) -> None:

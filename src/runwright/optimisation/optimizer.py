@@ -48,8 +48,8 @@ class Schedule(ABC):
         """Set the learning rates for a step, counted from 0. Every step asks for it, in order."""
 
     @abstractmethod
-    def lr(self, step: int) -> float:
-        """The learning rate in a step, to be recorded: that of the first optimiser, the highest."""
+    def lrs(self, step: int) -> Mapping[str, float]:
+        """The learning rate of each optimiser in a step, to be recorded: the highest it has."""
 
     def measured(self, monitor: str, value: float, *, higher_is_better: bool) -> None:  # noqa: B027  # optional
         """Take note of the monitored measure, each time that it was measured.
@@ -74,21 +74,24 @@ class FactorSchedule(Schedule):
 
     def __init__(self, optimizers: Optimizers, factor: Callable[[int], float]) -> None:
         """Take the learning rates that the optimisers have now as those of a factor of 1."""
-        self._optimizers = list(optimizers.values())
-        self._peaks = [[group["lr"] for group in one.param_groups] for one in self._optimizers]
+        self._optimizers = optimizers
+        self._peaks = {
+            name: [group["lr"] for group in one.param_groups] for name, one in optimizers.items()
+        }
         self._factor = factor
 
     @override
     def set_lr(self, step: int) -> None:
         factor = self._factor(step)
-        for optimizer, peaks in zip(self._optimizers, self._peaks, strict=True):
+        for name, optimizer in self._optimizers.items():
             # Restoring an optimiser makes new groups, so they are not kept.
-            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            for group, peak in zip(optimizer.param_groups, self._peaks[name], strict=True):
                 group["lr"] = peak * factor
 
     @override
-    def lr(self, step: int) -> float:
-        return max(self._peaks[0]) * self._factor(step)
+    def lrs(self, step: int) -> dict[str, float]:
+        factor = self._factor(step)
+        return {name: max(peaks) * factor for name, peaks in self._peaks.items()}
 
 
 @final
@@ -125,9 +128,11 @@ class SteppedSchedule(Schedule):
             self._step += 1
 
     @override
-    def lr(self, step: int) -> float:
-        first = next(iter(self._optimizers.values()))
-        return max(float(group["lr"]) for group in first.param_groups)
+    def lrs(self, step: int) -> dict[str, float]:
+        return {
+            name: max(float(group["lr"]) for group in one.param_groups)
+            for name, one in self._optimizers.items()
+        }
 
     @override
     def state(self) -> dict[str, Any]:

@@ -269,8 +269,8 @@ class Plateau(Schedule):
         self._schedule.set_lr(step)
 
     @override
-    def lr(self, step: int) -> float:
-        return self._schedule.lr(step)
+    def lrs(self, step: int) -> Mapping[str, float]:
+        return self._schedule.lrs(step)
 
     @override
     def measured(self, monitor: str, value: float, *, higher_is_better: bool) -> None:

@@ -51,8 +51,8 @@ def learning_curves(metrics: Path, validation: Collection[str]) -> "Figure | Non
         split = next((split for split in styles if column.startswith(f"{split}_")), None)
         if split is not None:
             by_measure[column.removeprefix(f"{split}_")][split] = points
-        elif column == "lr":
-            by_measure["learning rate"]["train"] = points
+        elif column == "lr" or column.startswith("lr_"):
+            by_measure["learning rate"][column.removeprefix("lr_")] = points
     if not by_measure:
         return None
     columns = min(3, len(by_measure))
@@ -63,12 +63,15 @@ def learning_curves(metrics: Path, validation: Collection[str]) -> "Figure | Non
     for index, measure in enumerate(order, start=1):
         splits = by_measure[measure]
         axes = figure.add_subplot(rows, columns, index)
-        for split, (style, name) in styles.items():
-            if points := splits.get(split):
-                axes.plot(*points, style, markersize=3, label=name)
+        if is_rate := measure == "learning rate":  # by optimiser, not by split
+            lines = [("-", name, points) for name, points in splits.items()]
+        else:
+            lines = [(*styles[split], splits[split]) for split in styles if split in splits]
+        for style, name, points in lines:
+            axes.plot(*points, style, markersize=3, label=name)
         axes.set_title(measure.replace("_", " "))
         axes.set_xlabel("step")
         axes.grid(alpha=0.3)
-        if measure != "learning rate":
+        if not is_rate or len(lines) > 1:
             axes.legend()
     return figure

@@ -25,7 +25,7 @@ from runwright.training.finetune.freezing import keep_in_evaluation_mode
 from runwright.training.losses import LossHistory
 from runwright.training.memory import explaining_out_of_memory
 from runwright.training.monitor import TRAIN_LOSS, Monitor
-from runwright.training.run_log import RunLog
+from runwright.training.run_log import RunLog, lr_column
 from runwright.training.snapshots import Snapshots
 from runwright.training.splits import limited, part_of
 from runwright.training.state import TrainState
@@ -39,7 +39,7 @@ B = TypeVar("B", bound=Batch)
 _ALONE: Final = World()
 
 _NON_FINITE: Final = (
-    "The {what} is {value} at step {step} (learning rate {lr:.3g}). Stopped; {saved}. Look for "
+    "The {what} is {value} at step {step} (learning rate {lr}). Stopped; {saved}. Look for "
     "such values in the data, or try a lower opt.lr, a warm-up (opt.warmup) or training.clip_grad."
 )
 
@@ -131,6 +131,7 @@ class Training(Generic[B]):
             total_steps=self.total_steps,
             log_every=cfg.log_every,
             validation=self.validation,
+            optimizers=self.step.optimizers,
         )
         self._train_mode()
         while state.step < self.total_steps and not state.finished:
@@ -325,7 +326,8 @@ class Training(Generic[B]):
         measures = {name: value for name, value in validated.items() if not math.isnan(value)}
         row = {"epoch": step / self.steps_per_epoch, **trained, **measures}
         if trained:
-            row["lr"] = self.step.lr(step - 1)
+            rates = self.step.schedule.lrs(step - 1)
+            row |= {lr_column(name): rate for name, rate in rates.items()}
         self.run_log.record(step, row)
         if validated:
             self.run_log.line(step, {"train_loss": self.losses.recent_mean(), **validated})
@@ -353,7 +355,8 @@ class Training(Generic[B]):
         self.snapshots.write_best()
         good = self.checkpoints.newest()
         saved = f"the last good checkpoint is {good}" if good else "no checkpoint was due before it"
-        lr = self.step.lr(step - 1)
+        rates = self.step.schedule.lrs(step - 1)
+        lr = ", ".join(f"{r:.3g} of {name}" if name else f"{r:.3g}" for name, r in rates.items())
         raise RunError(_NON_FINITE.format(what=what, value=value, step=step, lr=lr, saved=saved))
 
     def _explaining_out_of_memory(

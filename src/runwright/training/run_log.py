@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,8 +38,12 @@ class MetricsCsv:
         self.path = path
         self.columns = list(csv.DictReader(io.StringIO(self._text())).fieldnames or [])
 
-    def truncate(self, step: int) -> int:
+    def truncate(self, step: int, columns: Iterable[str] = ()) -> int:
         """Drop the rows after a step: a resumed run will write them again.
+
+        Args:
+            step: the last step to keep.
+            columns: those that a new table begins with, after that of the step.
 
         Returns:
             The step of the last row that is left, or 0.
@@ -51,7 +55,7 @@ class MetricsCsv:
             kept = [row for row in self.rows() if int(row["step"]) <= step]
         except (KeyError, TypeError, ValueError) as error:
             raise self._damaged("every row must have an integer in 'step'") from error
-        self.columns = self.columns or ["step"]
+        self.columns = self.columns or ["step", *columns]
         self._rewrite(kept)
         return max((int(row["step"]) for row in kept), default=0)
 
@@ -94,8 +98,15 @@ class MetricsCsv:
         write_bytes(self.path, text.getvalue().encode())
 
 
+def lr_column(optimizer: str) -> str:
+    """The column of an optimiser's learning rate; one that is alone has no name."""
+    return f"lr_{optimizer}" if optimizer else "lr"
+
+
 def _column_rank(name: str) -> int:
     """The position of a column: the same order, whatever was measured first."""
+    if name.startswith("lr_"):
+        name = "lr"
     if name in _FIRST_COLUMNS:
         return _FIRST_COLUMNS.index(name)
     return len(_FIRST_COLUMNS) + (not name.startswith("train_"))
@@ -138,7 +149,13 @@ class RunLog:
         return None if self._wandb is None else self._wandb.id
 
     def begin(
-        self, *, step: int, total_steps: int, log_every: int, validation: Collection[str] = ()
+        self,
+        *,
+        step: int,
+        total_steps: int,
+        log_every: int,
+        validation: Collection[str] = (),
+        optimizers: Iterable[str] = ("",),
     ) -> None:
         """Start or continue a training.
 
@@ -147,13 +164,14 @@ class RunLog:
             total_steps: how many there will be.
             log_every: how many steps there are from one row to the next.
             validation: the names of the validation splits.
+            optimizers: the names of the optimisers.
         """
         self.metrics = MetricsCsv(self._run_dir / "metrics.csv")
         if self._writes_tensorboard:
             from torch.utils.tensorboard.writer import SummaryWriter
 
             self._tensorboard = SummaryWriter(self._run_dir / "tensorboard")
-        last = self.metrics.truncate(step)
+        last = self.metrics.truncate(step, ["epoch", *map(lr_column, optimizers)])
         if step - last > log_every:
             log.warning("%s has no rows between step %d and %d.", self.metrics.path, last, step)
         self._total_steps = total_steps
@@ -272,7 +290,13 @@ class NoLog(RunLog):
 
     @override
     def begin(
-        self, *, step: int, total_steps: int, log_every: int, validation: Collection[str] = ()
+        self,
+        *,
+        step: int,
+        total_steps: int,
+        log_every: int,
+        validation: Collection[str] = (),
+        optimizers: Iterable[str] = ("",),
     ) -> None:
         pass
 

@@ -78,8 +78,8 @@ class TrainStep(Generic[B]):
         return losses
 
     def lr(self, number: int) -> float:
-        """The learning rate in this step, counted from 0."""
-        return self.schedule.lr(number)
+        """The learning rate of the first optimiser in this step, counted from 0."""
+        return next(iter(self.schedule.lrs(number).values()))
 
     @property
     def evaluated_model(self) -> nn.Module:
