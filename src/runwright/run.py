@@ -208,6 +208,7 @@ def _train(
     from runwright.generators import generators_kept
     from runwright.rundir.checkpoint import Checkpoints
     from runwright.trained import draw_results
+    from runwright.training.compiling import compile_model
     from runwright.training.finetune.lora import refuse_idle_adapters
     from runwright.training.loop import Training
 
@@ -227,7 +228,7 @@ def _train(
             _start_from_weights(built, world)
         built = attrs.evolve(built, runtime=home)
         if config.training.compile:
-            model.compile()
+            compile_model(model, built.objective)
         with _recording(built, resumed, world) as run_log:
             training = Training(built, checkpoints, run_log, reporter=caller.reporter, world=world)
             refuse_idle_adapters(model, training.step.optimizers.values())

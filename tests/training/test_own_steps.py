@@ -5,15 +5,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor, nn
 
 import own_optimisers
 from conftest import last_of_each
-from runwright import ConfigError, UserError, compose
+from runwright import ConfigError, UserError, compose, factory
 from runwright.rundir.learning_curves import learning_curves
 from runwright.rundir.tensor_files import read_weights
 from torchrun import finish, start_copies
-from toy_domain import SetBatch
+from toy_domain import SetBatch, SetDims
+from training.test_loop import column
 
 GAN = (
     *("dm=toy_sets", "model=pair", "objective=adversarial", "opt=pair_of_adams", "gpu=-1"),
@@ -57,6 +60,36 @@ def test_the_learning_rate_of_every_optimiser_is_recorded(tmp_path: Path) -> Non
     labels = [line.get_label() for line in figure.axes[-1].get_lines()]
     assert labels == ["generator", "critic"]
     assert figure.axes[-1].get_legend() is not None
+
+
+class Halved(nn.Sequential):
+    """Layers that give half of their output where they are compiled."""
+
+    def forward(self, noise: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]  # a better name
+        output = super().forward(noise)
+        return output / 2 if torch.compiler.is_compiling() else output
+
+
+@factory("halved_pair")
+class HalvedPair(own_optimisers.PairFactory):
+    """A pair that shows whether it is compiled."""
+
+    def build(self, dims: SetDims) -> nn.Module:
+        pair = own_optimisers.Pair(dims.features)
+        pair.generator = Halved(*pair.generator)
+        return pair
+
+
+@pytest.mark.slow
+def test_the_parts_that_a_step_calls_are_compiled(tmp_path: Path) -> None:
+    short = last_of_each(*GAN, "training.max_steps=2", "training.val_every=1", "opt.lr=1e-4")
+    compiled = (*short, "training.compile=true")
+    compose(short).run(tmp_path / "plain")
+    compose(compiled).run(tmp_path / "compiled")
+    compose(last_of_each(*compiled, "model=halved_pair")).run(tmp_path / "halved")
+    losses = [column(tmp_path / n, "val_loss")[2] for n in ("plain", "compiled", "halved")]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert losses[2] != pytest.approx(losses[0], rel=1e-2)
 
 
 def test_another_number_of_batches_than_declared_is_refused(tmp_path: Path) -> None:
