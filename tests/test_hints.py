@@ -13,8 +13,8 @@ from runwright.domains.vision.choices import (
     FcnFactory,
 )
 from runwright.factory import Settings, mistyped, option, settings
-from runwright.optimisation import OptimisationCfg
-from runwright.optimisation.schedules import ScheduleName
+from runwright.optimizers import OptimisationCfg
+from runwright.optimizers.schedules import ScheduleName
 
 
 def config(**options: Any) -> Config:

@@ -30,7 +30,7 @@ FORBIDDEN: Final = {
     "factory": "base data stages compose rundir training run cli sweep slurm tools domains "
     "front app",
     "base": "compose rundir training run cli sweep slurm tools domains front app",
-    "optimisation": "stages compose rundir training run cli sweep slurm tools domains front app",
+    "optimizers": "stages compose rundir training run cli sweep slurm tools domains front app",
     "data": "stages compose rundir training run cli sweep slurm tools domains front app",
     "stages": "compose rundir training run cli sweep slurm tools domains front app",
     "compose": "rundir training run cli sweep slurm tools front app",
@@ -44,7 +44,7 @@ FORBIDDEN: Final = {
     "front": "rundir training cli sweep slurm tools domains app",
     "app": "rundir training sweep slurm tools domains front",
     # As a user's own domain does, it takes all from the front.
-    "domains": "ground factory base data optimisation compose rundir training run cli sweep slurm "
+    "domains": "ground factory base data optimizers compose rundir training run cli sweep slurm "
     "tools app",
 }
 # Who imports modules by names that no reader of the text can follow, and which.

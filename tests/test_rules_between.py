@@ -24,7 +24,7 @@ from runwright.domains import register_domains
 from runwright.domains.vision.cmnist import ColoredMNISTDataModule
 from runwright.domains.vision.dims import ImageDims
 from runwright.factory import OptionError
-from runwright.optimisation import OptimisationCfg
+from runwright.optimizers import OptimisationCfg
 
 MODULE = """\
 from collections.abc import Iterator

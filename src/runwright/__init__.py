@@ -66,13 +66,13 @@ if TYPE_CHECKING:
     from runwright.objective import MeanLosses as MeanLosses
     from runwright.objective import Objective as Objective
     from runwright.objective import ObjectiveFactory as ObjectiveFactory
-    from runwright.optimisation import OptimisationCfg as OptimisationCfg
-    from runwright.optimisation.optimizer import OptimisationFactory as OptimisationFactory
-    from runwright.optimisation.optimizer import Schedule as Schedule
-    from runwright.optimisation.optimizer import SteppedSchedule as SteppedSchedule
-    from runwright.optimisation.own_step import StepObjective as StepObjective
-    from runwright.optimisation.own_step import Updates as Updates
-    from runwright.optimisation.schedules import ScheduledOptimisation as ScheduledOptimisation
+    from runwright.optimizers import OptimisationCfg as OptimisationCfg
+    from runwright.optimizers.interface import OptimisationFactory as OptimisationFactory
+    from runwright.optimizers.interface import Schedule as Schedule
+    from runwright.optimizers.interface import SteppedSchedule as SteppedSchedule
+    from runwright.optimizers.own_step import StepObjective as StepObjective
+    from runwright.optimizers.own_step import Updates as Updates
+    from runwright.optimizers.schedules import ScheduledOptimisation as ScheduledOptimisation
     from runwright.plain import home_path as home_path
     from runwright.runtime import Runtime as Runtime
     from runwright.stage import Stage as Stage
@@ -97,13 +97,13 @@ _HOME: Final = {
     "metrics_table": ("MetricsTable",),
     "model": ("ModelFactory",),
     "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),
-    "optimisation": ("OptimisationCfg",),
+    "optimizers": ("OptimisationCfg",),
     "data.parts": ("Ragged", "SparseRows", "shared"),
-    "optimisation.optimizer": ("OptimisationFactory", "Schedule", "SteppedSchedule"),
-    "optimisation.own_step": ("StepObjective", "Updates"),
+    "optimizers.interface": ("OptimisationFactory", "Schedule", "SteppedSchedule"),
+    "optimizers.own_step": ("StepObjective", "Updates"),
     "plain": ("home_path",),
     "runtime": ("Runtime",),
-    "optimisation.schedules": ("ScheduledOptimisation",),
+    "optimizers.schedules": ("ScheduledOptimisation",),
     "stage": ("Stage", "Trained", "split_of"),
     "data.streaming": ("Streamed",),
     "data.torch_datasets": ("TorchSplit", "TorchStream"),

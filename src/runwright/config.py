@@ -15,7 +15,7 @@ from runwright.finetune_options import FinetuneCfg
 from runwright.machine import Machine
 from runwright.model import ModelFactory
 from runwright.objective import ObjectiveFactory
-from runwright.optimisation import OptimisationFactory
+from runwright.optimizers import OptimisationFactory
 from runwright.stage import Stage
 from runwright.stages import choices as _choices  # pyright: ignore[reportUnusedImport]  # noqa: F401  # it registers them
 

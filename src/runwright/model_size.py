@@ -9,7 +9,7 @@ import attrs
 
 from runwright.errors import UserError
 from runwright.factory import name_of
-from runwright.optimisation.optimizer import OptimisationFactory
+from runwright.optimizers.interface import OptimisationFactory
 
 if TYPE_CHECKING:
     import torch

@@ -15,7 +15,7 @@ import pytest
 from programs import run_python
 from runwright import Config, UserError, compose
 from runwright.caller import Caller
-from runwright.optimisation import OptimisationCfg
+from runwright.optimizers import OptimisationCfg
 from runwright.run import run
 from runwright.rundir.changes import changes
 from runwright.rundir.record import config_yaml

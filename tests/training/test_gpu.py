@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-import own_optimisers  # pyright: ignore[reportUnusedImport]  # noqa: F401  # it registers them
+import own_optimizers  # pyright: ignore[reportUnusedImport]  # noqa: F401  # it registers them
 from conftest import Run, last_of_each, run_dirs
 from data.test_parts import rich
 from runwright import RunError, UserError, compose

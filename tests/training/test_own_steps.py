@@ -9,7 +9,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
-import own_optimisers
+import own_optimizers
 from conftest import last_of_each
 from runwright import ConfigError, UserError, compose, factory
 from runwright.rundir.learning_curves import learning_curves
@@ -26,7 +26,7 @@ MAIN = f"""
 import sys
 sys.path[:0] = {list(filter(None, sys.path))}
 from runwright import app
-app.main(conf=None, factories=["own_optimisers"])
+app.main(conf=None, factories=["own_optimizers"])
 """
 
 
@@ -71,11 +71,11 @@ class Halved(nn.Sequential):
 
 
 @factory("halved_pair")
-class HalvedPair(own_optimisers.PairFactory):
+class HalvedPair(own_optimizers.PairFactory):
     """A pair that shows whether it is compiled."""
 
     def build(self, dims: SetDims) -> nn.Module:
-        pair = own_optimisers.Pair(dims.features)
+        pair = own_optimizers.Pair(dims.features)
         pair.generator = Halved(*pair.generator)
         return pair
 
@@ -122,14 +122,14 @@ def test_what_does_not_fit_a_step_of_ones_own_is_told_before_data_are_read(
     assert not (tmp_path / "run").exists()
 
 
-class Once(own_optimisers.Adversarial):
+class Once(own_optimizers.Adversarial):
     """Takes what it has used up, or asks for what there is not."""
 
     def __init__(self, fault: str) -> None:
         super().__init__(1, None)
         self.fault = fault
 
-    def step(self, updates: own_optimisers.Updates[SetBatch]) -> None:
+    def step(self, updates: own_optimizers.Updates[SetBatch]) -> None:
         batches = updates.batches()
         name = "critc" if self.fault == "name" else "critic"
         loss = "loss" if self.fault == "loss" else "critic"
@@ -151,7 +151,7 @@ def test_a_mistake_in_a_step_is_told(
     def build(*_: object) -> Once:
         return Once(fault)
 
-    monkeypatch.setattr(own_optimisers.AdversarialFactory, "build", build)
+    monkeypatch.setattr(own_optimizers.AdversarialFactory, "build", build)
     with pytest.raises(UserError, match=said):
         compose(GAN).run(tmp_path / "run")
 

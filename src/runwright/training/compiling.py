@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from runwright.optimisation.own_step import StepObjective
+from runwright.optimizers.own_step import StepObjective
 
 
 def compile_model(model: nn.Module, objective: object) -> None:

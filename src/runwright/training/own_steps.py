@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from runwright.config import TrainingCfg
 from runwright.data import Batch
 from runwright.errors import UserError, did_you_mean
-from runwright.optimisation.own_step import Losses, StepObjective
+from runwright.optimizers.own_step import Losses, StepObjective
 from runwright.training.updates import Updater, parameters_of
 
 B = TypeVar("B", bound=Batch)

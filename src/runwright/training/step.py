@@ -9,7 +9,7 @@ from runwright.config import chosen_name
 from runwright.data import Batch, Split
 from runwright.distributed import World
 from runwright.errors import UserError
-from runwright.optimisation.own_step import StepObjective
+from runwright.optimizers.own_step import StepObjective
 from runwright.training.built import Built
 from runwright.training.ema import MovingAverage
 from runwright.training.own_steps import OwnSteps, check_own_step

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from runwright.data import Batch
 from runwright.distributed import World
 from runwright.errors import UserError
-from runwright.optimisation.own_step import Losses, StepObjective
+from runwright.optimizers.own_step import Losses, StepObjective
 from runwright.training.built import Built
 from runwright.training.evaluation import autocast
 from runwright.training.losses import LossNames

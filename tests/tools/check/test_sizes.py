@@ -12,7 +12,7 @@ from typing_extensions import override
 from runwright import ModelFactory, settings
 from runwright.domains.vision.choices import FcnFactory, ResNetFactory, SimpleCNNFactory
 from runwright.domains.vision.dims import ImageDims
-from runwright.optimisation import OptimisationCfg
+from runwright.optimizers import OptimisationCfg
 from runwright.tools.check.sizes import Misfit, Size, Unmeasured, measure
 
 DIMS = ImageDims(channels=3, height=28, width=28, num_classes=10)

@@ -9,13 +9,13 @@ import pytest
 from programs import Program
 from torchrun import finish, start_copies
 from training.resume.conftest import assert_equal_runs
-from training.resume.test_optimisers import OPTIONS, WAYS, reduced
+from training.resume.test_optimizers import OPTIONS, WAYS, reduced
 
 MAIN = f"""
 import sys
 sys.path[:0] = {list(filter(None, sys.path))}
 from runwright import app
-app.main(conf=None, factories=["own_optimisers"])
+app.main(conf=None, factories=["own_optimizers"])
 """
 # The first process kills all of them, wherever the others are.
 DYING = """

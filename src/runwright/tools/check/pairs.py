@@ -12,7 +12,7 @@ from runwright.extras import MissingExtraError
 from runwright.factory import OptionError
 from runwright.finetune_options import FinetuneCfg
 from runwright.model import ModelFactory
-from runwright.optimisation.optimizer import OptimisationFactory
+from runwright.optimizers.interface import OptimisationFactory
 from runwright.tools.check.cases import Composed, fits
 from runwright.tools.check.findings import Findings, listed
 from runwright.tools.check.sizes import (

@@ -14,7 +14,7 @@ from runwright.finetune_options import FinetuneCfg
 from runwright.meta_device import on_meta_device, was_refused
 from runwright.model import ModelFactory
 from runwright.model_size import Size, bounded, size_of
-from runwright.optimisation.optimizer import OptimisationFactory
+from runwright.optimizers.interface import OptimisationFactory
 
 FROM_NOTHING: Final = FinetuneCfg()
 

@@ -8,8 +8,8 @@ from typing_extensions import override
 
 from runwright.errors import UserError, did_you_mean
 from runwright.factory import factory, option
-from runwright.optimisation import optimizer_arguments
-from runwright.optimisation.schedules import ScheduledOptimisation
+from runwright.optimizers import optimizer_arguments
+from runwright.optimizers.schedules import ScheduledOptimisation
 
 if TYPE_CHECKING:
     import torch

@@ -12,13 +12,13 @@ from typing_extensions import override
 from runwright.errors import UserError, did_you_mean
 from runwright.factory import option, settings
 from runwright.name_patterns import problems_of_patterns
-from runwright.optimisation.optimizer import (
+from runwright.optimizers.interface import (
     FactorSchedule,
     OptimisationFactory,
     Optimizers,
     Schedule,
 )
-from runwright.optimisation.parameter_groups import grouped
+from runwright.optimizers.parameter_groups import grouped
 
 if TYPE_CHECKING:
     from torch import nn

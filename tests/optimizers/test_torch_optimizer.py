@@ -11,9 +11,9 @@ from torch import nn
 
 from runwright.errors import UserError
 from runwright.factory import OptionError
-from runwright.optimisation import OptimisationCfg
-from runwright.optimisation.optimizer import Schedule
-from runwright.optimisation.schedules import ScheduleName
+from runwright.optimizers import OptimisationCfg
+from runwright.optimizers.interface import Schedule
+from runwright.optimizers.schedules import ScheduleName
 from runwright.training.optimizer_state import flatten_optimizer, restore_optimizer
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import own_optimisers  # pyright: ignore[reportUnusedImport]  # noqa: F401  # it registers them
+import own_optimizers  # pyright: ignore[reportUnusedImport]  # noqa: F401  # it registers them
 from conftest import last_of_each
 from programs import run_python
 from runwright import compose
@@ -44,7 +44,7 @@ def reduced(run_dir: Path) -> float:
 def test_killed_and_resumed_changes_no_byte(tmp_path: Path, way: str) -> None:
     options = [*OPTIONS, *WAYS[way]]
     compose(options).run(tmp_path / "unbroken")
-    program = f"import own_optimisers\n{DIE_AT_STEP_30}"
+    program = f"import own_optimizers\n{DIE_AT_STEP_30}"
     done = run_python("-c", program, str(tmp_path / "broken"), *options, env=WITH_DOMAIN)
     assert done.returncode == -signal.SIGKILL, done.stderr
     compose(options).run(tmp_path / "broken")
