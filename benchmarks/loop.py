@@ -42,7 +42,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 from typing_extensions import override
 
-from runwright import Config, OptimisationCfg, compose
+from runwright import Config, TorchOptimizer, compose
 from runwright.domains.vision.batch import ImageBatch
 from runwright.rundir.checkpoint import Checkpoints
 from runwright.runtime import Runtime, choose_device
@@ -95,7 +95,7 @@ class Task:
         """AdamW, plain or fused."""
         kwargs: dict[str, Any] = {"fused": True} if tuned else {}
         opt = self.config.opt
-        assert isinstance(opt, OptimisationCfg)
+        assert isinstance(opt, TorchOptimizer)
         return torch.optim.AdamW(model.parameters(), lr=opt.lr, weight_decay=0, **kwargs)
 
     def schedule(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LambdaLR:

@@ -12,9 +12,9 @@ from torch.optim.lr_scheduler import CyclicLR
 from runwright import (
     ModelFactory,
     ObjectiveFactory,
-    OptimisationFactory,
+    OptimizerFactory,
     Schedule,
-    ScheduledOptimisation,
+    ScheduledOptimizer,
     StepObjective,
     SteppedSchedule,
     Updates,
@@ -46,7 +46,7 @@ class Averaging(Optimizer):
 
 
 @factory("averaging")
-class AveragingFactory(ScheduledOptimisation):
+class AveragingFactory(ScheduledOptimizer):
     """The mean of the last gradients."""
 
     length: int = option(default=3, ge=1, doc="how many gradients")
@@ -56,7 +56,7 @@ class AveragingFactory(ScheduledOptimisation):
 
 
 @factory("cyclic")
-class Cyclic(OptimisationFactory):
+class Cyclic(OptimizerFactory):
     """Momentum that goes up while the learning rate goes down."""
 
     top: float = option(default=0.1, gt=0, doc="highest learning rate")
@@ -73,7 +73,7 @@ class Cyclic(OptimisationFactory):
 
 
 @factory("forgetful")
-class Forgetful(OptimisationFactory):
+class Forgetful(OptimizerFactory):
     """Leaves a part of the model out."""
 
     def build(self, model: nn.Module) -> Optimizer:
@@ -81,7 +81,7 @@ class Forgetful(OptimisationFactory):
 
 
 @factory("apart")
-class Apart(OptimisationFactory):
+class Apart(OptimizerFactory):
     """An optimiser for matrices, and one for the rest."""
 
     def build(self, model: nn.Module) -> Mapping[str, Optimizer]:
@@ -105,7 +105,7 @@ class Poisoned(ModelFactory[SetDims]):
 
 
 @factory("twice")
-class Twice(OptimisationFactory):
+class Twice(OptimizerFactory):
     """Two optimisers of the same parameters."""
 
     def build(self, model: nn.Module) -> Mapping[str, Optimizer]:
@@ -130,7 +130,7 @@ class PairFactory(ModelFactory[SetDims]):
 
 
 @factory("pair_of_adams")
-class PairOfAdams(OptimisationFactory):
+class PairOfAdams(OptimizerFactory):
     """An Adam each for the generator and the critic."""
 
     lr: float = option(default=0.005, gt=0, doc="learning rate of the critic")

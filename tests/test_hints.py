@@ -13,7 +13,7 @@ from runwright.domains.vision.choices import (
     FcnFactory,
 )
 from runwright.factory import Settings, mistyped, option, settings
-from runwright.optimizers import OptimisationCfg
+from runwright.optimizers import TorchOptimizer
 from runwright.optimizers.schedules import ScheduleName
 
 
@@ -29,7 +29,7 @@ def config(**options: Any) -> Config:
 
 def test_all_that_has_another_type_is_told_together_with_full_keys(tmp_path: Path) -> None:
     wrong: dict[str, Any] = {
-        "opt": OptimisationCfg(schedule="Linear", lr="a"),  # pyright: ignore[reportArgumentType]
+        "opt": TorchOptimizer(schedule="Linear", lr="a"),  # pyright: ignore[reportArgumentType]
         "training": TrainingCfg(epochs=2.0, precision=16),  # pyright: ignore[reportArgumentType]
         "model": FcnFactory(norm="bn", final_bias=1),  # pyright: ignore[reportArgumentType]
         "checkpoint": CheckpointCfg(load="here"),  # pyright: ignore[reportArgumentType]
@@ -59,7 +59,7 @@ def test_all_that_has_another_type_is_told_together_with_full_keys(tmp_path: Pat
 
 def test_what_is_right_is_looked_at_beside_what_has_another_type() -> None:
     wrong = config(
-        opt=OptimisationCfg(lr=None),  # pyright: ignore[reportArgumentType]
+        opt=TorchOptimizer(lr=None),  # pyright: ignore[reportArgumentType]
         model=FcnFactory(),
         training=TrainingCfg(monitor="val_acuracy"),
     )
@@ -89,13 +89,13 @@ def test_what_was_composed_has_the_right_types(overrides: list[str]) -> None:
 
 
 def test_an_int_does_for_a_float_and_a_bool_does_not() -> None:
-    assert mistyped(OptimisationCfg(lr=1, weight_decay=0)) == {}
-    assert list(mistyped(OptimisationCfg(lr=True))) == ["lr"]
+    assert mistyped(TorchOptimizer(lr=1, weight_decay=0)) == {}
+    assert list(mistyped(TorchOptimizer(lr=True))) == ["lr"]
 
 
 def test_a_rule_that_relies_on_a_type_leaves_it_to_that_to_be_told() -> None:
     text = "must be dict[str, typing.Any] | None, got 3"
-    options = OptimisationCfg(optimizer_kwargs=3)  # pyright: ignore[reportArgumentType]
+    options = TorchOptimizer(optimizer_kwargs=3)  # pyright: ignore[reportArgumentType]
     assert mistyped(options, "opt") == {"opt.optimizer_kwargs": f"opt.optimizer_kwargs {text}"}
 
 
@@ -104,18 +104,18 @@ class Nested(Settings):
     """Options in lists and tuples."""
 
     pair: tuple[int, int] = option(default=(1, 2), doc="two numbers")
-    parts: list[OptimisationCfg] = option(default=[], doc="options of their own")
+    parts: list[TorchOptimizer] = option(default=[], doc="options of their own")
     by_name: dict[str, int] = option(default={}, doc="numbers by name")
 
 
 def test_what_is_in_containers_is_looked_at() -> None:
-    right = Nested(pair=[3, 4], parts=(OptimisationCfg(),), by_name={"a": 1})  # pyright: ignore[reportArgumentType]
+    right = Nested(pair=[3, 4], parts=(TorchOptimizer(),), by_name={"a": 1})  # pyright: ignore[reportArgumentType]
     assert mistyped(right) == {}
-    wrong = Nested(pair=(1, "b"), parts=[OptimisationCfg(lr="a")], by_name={"a": 1.5})  # pyright: ignore[reportArgumentType]
+    wrong = Nested(pair=(1, "b"), parts=[TorchOptimizer(lr="a")], by_name={"a": 1.5})  # pyright: ignore[reportArgumentType]
     assert list(mistyped(wrong)) == ["pair", "parts.0.lr", "by_name"]
 
 
 def test_an_unknown_schedule_has_no_course() -> None:
-    options = OptimisationCfg(schedule="Linear")  # pyright: ignore[reportArgumentType]
+    options = TorchOptimizer(schedule="Linear")  # pyright: ignore[reportArgumentType]
     with pytest.raises(UserError, match=r"opt\.schedule cannot be 'Linear'. Did you mean 'linear'"):
         options.lr_factor(10, 10)

@@ -24,7 +24,7 @@ from runwright.domains import register_domains
 from runwright.domains.vision.cmnist import ColoredMNISTDataModule
 from runwright.domains.vision.dims import ImageDims
 from runwright.factory import OptionError
-from runwright.optimizers import OptimisationCfg
+from runwright.optimizers import TorchOptimizer
 
 MODULE = """\
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ class Part(Settings):
 
     @override
     def problems_in(self, config: Config) -> Iterator[str]:
-        assert isinstance(config.opt, OptimisationCfg)
+        assert isinstance(config.opt, TorchOptimizer)
         if self.rate > config.opt.lr:
             yield f"`rate` must be ≤ `opt.lr`, {config.opt.lr}, got {self.rate}"
 

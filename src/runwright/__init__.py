@@ -67,12 +67,13 @@ if TYPE_CHECKING:
     from runwright.objective import Objective as Objective
     from runwright.objective import ObjectiveFactory as ObjectiveFactory
     from runwright.optimizers import OptimisationCfg as OptimisationCfg
-    from runwright.optimizers.interface import OptimisationFactory as OptimisationFactory
+    from runwright.optimizers import TorchOptimizer as TorchOptimizer
+    from runwright.optimizers.interface import OptimizerFactory as OptimizerFactory
     from runwright.optimizers.interface import Schedule as Schedule
     from runwright.optimizers.interface import SteppedSchedule as SteppedSchedule
     from runwright.optimizers.own_step import StepObjective as StepObjective
     from runwright.optimizers.own_step import Updates as Updates
-    from runwright.optimizers.schedules import ScheduledOptimisation as ScheduledOptimisation
+    from runwright.optimizers.schedules import ScheduledOptimizer as ScheduledOptimizer
     from runwright.plain import home_path as home_path
     from runwright.runtime import Runtime as Runtime
     from runwright.stage import Stage as Stage
@@ -97,13 +98,13 @@ _HOME: Final = {
     "metrics_table": ("MetricsTable",),
     "model": ("ModelFactory",),
     "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),
-    "optimizers": ("OptimisationCfg",),
+    "optimizers": ("OptimisationCfg", "TorchOptimizer"),
     "data.parts": ("Ragged", "SparseRows", "shared"),
-    "optimizers.interface": ("OptimisationFactory", "Schedule", "SteppedSchedule"),
+    "optimizers.interface": ("OptimizerFactory", "Schedule", "SteppedSchedule"),
     "optimizers.own_step": ("StepObjective", "Updates"),
     "plain": ("home_path",),
     "runtime": ("Runtime",),
-    "optimizers.schedules": ("ScheduledOptimisation",),
+    "optimizers.schedules": ("ScheduledOptimizer",),
     "stage": ("Stage", "Trained", "split_of"),
     "data.streaming": ("Streamed",),
     "data.torch_datasets": ("TorchSplit", "TorchStream"),

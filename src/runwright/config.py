@@ -15,7 +15,7 @@ from runwright.finetune_options import FinetuneCfg
 from runwright.machine import Machine
 from runwright.model import ModelFactory
 from runwright.objective import ObjectiveFactory
-from runwright.optimizers import OptimisationFactory
+from runwright.optimizers import OptimizerFactory
 from runwright.stage import Stage
 from runwright.stages import choices as _choices  # pyright: ignore[reportUnusedImport]  # noqa: F401  # it registers them
 
@@ -220,7 +220,7 @@ class Config(Settings):
     dm: DataModule = option(doc="the data")
     model: ModelFactory = option(doc="the model")
     objective: ObjectiveFactory = option(doc="the loss and the measures; follows from the data")
-    opt: OptimisationFactory = option(usual="torch", doc="the optimiser and its schedule")
+    opt: OptimizerFactory = option(usual="torch", doc="the optimiser and its schedule")
     training: TrainingCfg = option(default=TrainingCfg(), doc="the training loop")
     checkpoint: CheckpointCfg = option(default=CheckpointCfg(), doc="the checkpoints")
     finetune: FinetuneCfg = option(

@@ -9,7 +9,7 @@ import attrs
 
 from runwright.errors import UserError
 from runwright.factory import name_of
-from runwright.optimizers.interface import OptimisationFactory
+from runwright.optimizers.interface import OptimizerFactory
 
 if TYPE_CHECKING:
     import torch
@@ -31,17 +31,17 @@ class Size:
         weights: bytes of the parameters and buffers.
         training: bytes of the weights, the gradients and the optimiser's state; None when the
             optimiser does not reveal its state on the meta device.
-        optimiser_problem: why there is no optimiser for these parameters, or None.
+        optimizer_problem: why there is no optimiser for these parameters, or None.
     """
 
     parameters: int
     trainable: int
     weights: int
     training: int | None
-    optimiser_problem: str | None = None
+    optimizer_problem: str | None = None
 
 
-def size_of(module: "nn.Module", opt: OptimisationFactory) -> Size:
+def size_of(module: "nn.Module", opt: OptimizerFactory) -> Size:
     """Measure a model on the meta device; its optimiser takes a step there."""
     parameters = list(module.parameters())
     trainable = [p for p in parameters if p.requires_grad]
@@ -55,10 +55,10 @@ def size_of(module: "nn.Module", opt: OptimisationFactory) -> Size:
     try:
         state = _optimizer_state(opt.optimizers(module).values(), trainable)
     except UserError as error:
-        return attrs.evolve(size, optimiser_problem=str(error))
+        return attrs.evolve(size, optimizer_problem=str(error))
     except RuntimeError as error:
         problem = f"opt={name_of(type(opt))}, {opt.described}: a step fails: {error}"
-        return attrs.evolve(size, optimiser_problem=problem)
+        return attrs.evolve(size, optimizer_problem=problem)
     if state is None:
         return size
     return attrs.evolve(size, training=weights + _bytes(trainable) + state)
@@ -110,7 +110,7 @@ def bounded(named: str) -> Generator[None]:
 
 
 def refuse_without_memory(
-    named: str, module: "nn.Module", opt: OptimisationFactory, *, gpu: int, is_trained: bool
+    named: str, module: "nn.Module", opt: OptimizerFactory, *, gpu: int, is_trained: bool
 ) -> None:
     """Make sure that this machine, or its GPU, has the memory that a model needs at least.
 

@@ -98,7 +98,7 @@ def test_a_key_of_another_model_is_refused_with_the_seeds_text() -> None:
         ("model.actvation=GELU", "Did you mean 'model.activation'?"),
         ("+experimnt=good_run", "Did you mean 'experiment'?"),
         ("++trainig.epochs=2", "Did you mean 'training'?"),
-        ("+opt={learning_rate: 0.1}", "opt.learning_rate is not an option: OptimisationCfg"),
+        ("+opt={learning_rate: 0.1}", "opt.learning_rate is not an option: TorchOptimizer"),
         ("model=cn", "Did you mean 'cnn'?"),
         ("+model=cn", "cn"),
         ("sed=3", "Did you mean 'seed'?"),
@@ -124,7 +124,7 @@ def test_a_key_of_another_model_is_refused_with_the_seeds_text() -> None:
         ("opt=tortch", "opt=tortch: there is no such opt. Did you mean 'torch'?"),
         ("~model", "~model: one must be chosen. Leave this out, or choose another: model=cnn|"),
         ("~opt.lrr", "Did you mean 'opt.lr'?"),
-        ("+opt={foo: 3}", "OptimisationCfg has no 'foo'. It has: lr, weight_decay"),
+        ("+opt={foo: 3}", "TorchOptimizer has no 'foo'. It has: lr, weight_decay"),
         ("opt.lr=[1", "opt.lr=[1"),
         (
             "seed=1,2",

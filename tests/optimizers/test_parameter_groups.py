@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 from torchvision.models import VisionTransformer
 
-from runwright import ConfigError, OptimisationCfg, UserError
+from runwright import ConfigError, TorchOptimizer, UserError
 
 
 class Encoder(nn.Module):
@@ -33,7 +33,7 @@ class Naming(Encoder):
 
 def rates(model: nn.Module, **options: Any) -> dict[str, tuple[float, float]]:
     """The learning rate and the weight decay of every parameter."""
-    groups = OptimisationCfg(lr=1.0, **options).build(model).param_groups
+    groups = TorchOptimizer(lr=1.0, **options).build(model).param_groups
     of = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
     return {name: of[id(p)] for name, p in model.named_parameters() if id(p) in of}
 
@@ -63,7 +63,7 @@ def test_a_model_says_itself_what_is_not_decayed() -> None:
 
 
 def test_a_pattern_that_names_nothing_is_an_error() -> None:
-    options = OptimisationCfg(weight_decay=0.1, no_decay=["postion", "head", "blok"])
+    options = TorchOptimizer(weight_decay=0.1, no_decay=["postion", "head", "blok"])
     with pytest.raises(ConfigError) as caught:
         options.build(Encoder())
     first, second = caught.value.problems
@@ -71,7 +71,7 @@ def test_a_pattern_that_names_nothing_is_an_error() -> None:
     assert "'position'" in first
     assert "'blok'" in second
     with pytest.raises(UserError, match="is not a valid regular expression"):
-        OptimisationCfg(no_decay=["re:("])
+        TorchOptimizer(no_decay=["re:("])
 
 
 def test_each_block_learns_slower_than_the_next() -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from runwright.errors import UserError
 from runwright.factory import OptionError
-from runwright.optimizers import OptimisationCfg
+from runwright.optimizers import OptimisationCfg, TorchOptimizer
 from runwright.optimizers.interface import Schedule
 from runwright.optimizers.schedules import ScheduleName
 from runwright.training.optimizer_state import flatten_optimizer, restore_optimizer
@@ -22,16 +22,16 @@ def model() -> nn.Module:
 
 
 def course(total: int, **options: Any) -> list[float]:
-    factor = OptimisationCfg(lr=1, **options).lr_factor(total, steps_per_epoch=5)
+    factor = TorchOptimizer(lr=1, **options).lr_factor(total, steps_per_epoch=5)
     return [factor(step) for step in range(total)]
 
 
 def test_biases_and_norms_are_not_decayed_unless_asked() -> None:
-    groups = OptimisationCfg(weight_decay=0.1).build(model()).param_groups
+    groups = TorchOptimizer(weight_decay=0.1).build(model()).param_groups
     decay = {p.ndim: g["weight_decay"] for g in groups for p in g["params"]}
     assert decay == {2: 0.1, 1: 0.0}
     (group,) = (
-        OptimisationCfg(weight_decay=0.1, decay_bias_and_norm=True).build(model()).param_groups
+        TorchOptimizer(weight_decay=0.1, decay_bias_and_norm=True).build(model()).param_groups
     )
     assert group["weight_decay"] == 0.1
     assert len(group["params"]) == 6
@@ -40,18 +40,22 @@ def test_biases_and_norms_are_not_decayed_unless_asked() -> None:
 def test_frozen_parameters_are_left_out() -> None:
     frozen = model()
     frozen[0].requires_grad_(requires_grad=False)  # pyright: ignore[reportIndexIssue]  # a Sequential
-    (group,) = OptimisationCfg().build(frozen).param_groups
+    (group,) = TorchOptimizer().build(frozen).param_groups
     assert len(group["params"]) == 4
 
 
 @pytest.mark.parametrize("name", ["AdamW", "torch.optim.SGD", "Adafactor", "Rprop", "RMSprop"])
 def test_an_optimiser_is_chosen_by_name(name: str) -> None:
-    optimizer = OptimisationCfg(optimizer_cls=name).build(model())
+    optimizer = TorchOptimizer(optimizer_cls=name).build(model())
     assert type(optimizer) is getattr(torch.optim, name.removeprefix("torch.optim."))
 
 
+def test_its_earlier_name_is_the_same_class() -> None:
+    assert OptimisationCfg is TorchOptimizer
+
+
 def test_its_further_arguments_are_passed_on() -> None:
-    cfg = OptimisationCfg(optimizer_kwargs={"betas": [0.8, 0.9], "amsgrad": True})
+    cfg = TorchOptimizer(optimizer_kwargs={"betas": [0.8, 0.9], "amsgrad": True})
     (group,) = cfg.build(model()).param_groups
     assert group["betas"] == (0.8, 0.9)
     assert group["amsgrad"] is True
@@ -60,22 +64,22 @@ def test_its_further_arguments_are_passed_on() -> None:
 @pytest.mark.parametrize("name", ["Optimizer", "LBFGS", "lr_scheduler", "AdamWW", "os"])
 def test_what_is_no_optimiser_for_a_plain_step_is_refused(name: str) -> None:
     with pytest.raises(UserError, match="Allowed: .*AdamW"):
-        OptimisationCfg(optimizer_cls=name).preflight()
+        TorchOptimizer(optimizer_cls=name).preflight()
 
 
 def test_only_the_name_of_a_class_is_accepted() -> None:
     with pytest.raises(OptionError, match="must name a class of torch.optim"):
-        OptimisationCfg(optimizer_cls="os.system")
+        TorchOptimizer(optimizer_cls="os.system")
 
 
 def test_an_unknown_argument_of_the_optimiser_is_refused_with_the_nearest() -> None:
     with pytest.raises(UserError, match="AdamW has no argument 'beta'. Did you mean 'betas'"):
-        OptimisationCfg(optimizer_kwargs={"beta": [0.9, 0.95]}).preflight()
+        TorchOptimizer(optimizer_kwargs={"beta": [0.9, 0.95]}).preflight()
 
 
 def refusal(cls: str, **given: Any) -> str:
     with pytest.raises(UserError) as caught:
-        OptimisationCfg(optimizer_cls=cls, optimizer_kwargs=given).preflight()
+        TorchOptimizer(optimizer_cls=cls, optimizer_kwargs=given).preflight()
     return str(caught.value)
 
 
@@ -108,7 +112,7 @@ def test_a_value_that_fails_in_the_first_step_is_named_among_others() -> None:
 
 
 def test_what_works_on_a_gpu_only_is_refused_where_there_is_none() -> None:
-    cfg = OptimisationCfg(optimizer_cls="NAdam", optimizer_kwargs={"capturable": True})
+    cfg = TorchOptimizer(optimizer_cls="NAdam", optimizer_kwargs={"capturable": True})
     cfg.preflight()  # it may be submitted from a machine without one
     for check in (lambda: cfg.check_on(torch.device("cpu")), lambda: cfg.build(model())):
         with pytest.raises(
@@ -120,7 +124,7 @@ def test_what_works_on_a_gpu_only_is_refused_where_there_is_none() -> None:
 WRONG = (None, "x", True, -1.0, 1e300, [0.9, 0.9, 0.9], ["a", "b"], [2.0, 2.0])
 
 
-def problem(cfg: OptimisationCfg) -> str | None:
+def problem(cfg: TorchOptimizer) -> str | None:
     try:
         cfg.preflight()
         cfg.check_on(torch.device("cpu"))
@@ -143,7 +147,7 @@ def arguments() -> Iterator[tuple[str, str]]:
 def test_what_passes_the_preflight_does_not_fail_in_a_step(name: str, key: str) -> None:
     refused = 0
     for value in WRONG:
-        cfg = OptimisationCfg(optimizer_cls=name, optimizer_kwargs={key: value})
+        cfg = TorchOptimizer(optimizer_cls=name, optimizer_kwargs={key: value})
         if (said := problem(cfg)) is not None:
             assert f"opt.optimizer_kwargs.{key}" in said
             refused += 1
@@ -181,8 +185,8 @@ def test_the_one_cycle_is_torchs(total: int) -> None:
 )
 def test_a_switch_of_the_optimiser_is_true_or_false(given: dict[str, Any], problem: str) -> None:
     with pytest.raises(UserError, match=problem):
-        OptimisationCfg(optimizer_kwargs=given).preflight()
-    OptimisationCfg(optimizer_kwargs={"amsgrad": True, "foreach": None}).preflight()
+        TorchOptimizer(optimizer_kwargs=given).preflight()
+    TorchOptimizer(optimizer_kwargs={"amsgrad": True, "foreach": None}).preflight()
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 4, 10])
@@ -235,7 +239,7 @@ def test_options_of_a_schedule_that_contradict_each_other_are_refused(
     given: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(OptionError) as caught:
-        OptimisationCfg(**given)
+        TorchOptimizer(**given)
     assert said.replace("`", "") in str(caught.value).replace("`", "")
 
 
@@ -248,7 +252,7 @@ def test_steps_are_counted_or_shares() -> None:
 
 
 def plateau(**options: Any) -> tuple[Schedule, torch.optim.Optimizer]:
-    cfg = OptimisationCfg(lr=1, schedule="plateau", patience=2, gamma=0.5, **options)
+    cfg = TorchOptimizer(lr=1, schedule="plateau", patience=2, gamma=0.5, **options)
     optimizer = cfg.build(model())
     return cfg.build_schedule({"": optimizer}, 100, 10), optimizer
 
@@ -276,7 +280,7 @@ def test_a_plateau_of_what_should_rise_begins_anew_with_another_measure() -> Non
 @pytest.mark.parametrize("name", ["AdamW", "SGD", "Adagrad", "NAdam", "ASGD", "Adafactor"])
 def test_an_optimiser_goes_on_from_its_flattened_state(name: str) -> None:
     options: dict[str, Any] = {"momentum": 0.9} if name == "SGD" else {}
-    cfg = OptimisationCfg(optimizer_cls=name, optimizer_kwargs=options, weight_decay=0.1, lr=0.1)
+    cfg = TorchOptimizer(optimizer_cls=name, optimizer_kwargs=options, weight_decay=0.1, lr=0.1)
 
     def step(net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         net(torch.ones(2, 3)).square().sum().backward()
@@ -301,4 +305,4 @@ def test_an_optimiser_goes_on_from_its_flattened_state(name: str) -> None:
 @pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
 def test_an_end_that_the_schedule_does_not_know_is_refused(schedule: ScheduleName) -> None:
     with pytest.raises(OptionError, match="final_lr_ratio must be 0 with schedule"):
-        OptimisationCfg(schedule=schedule, final_lr_ratio=0.1)
+        TorchOptimizer(schedule=schedule, final_lr_ratio=0.1)

@@ -15,7 +15,7 @@ import pytest
 from programs import run_python
 from runwright import Config, UserError, compose
 from runwright.caller import Caller
-from runwright.optimizers import OptimisationCfg
+from runwright.optimizers import TorchOptimizer
 from runwright.run import run
 from runwright.rundir.changes import changes
 from runwright.rundir.record import config_yaml
@@ -31,7 +31,7 @@ COMMAND = (
 
 @pytest.mark.parametrize("text", [*LIKE_AN_INTERPOLATION, *LIKE_NOTHING_GIVEN, *LIKE_YAML])
 def test_any_text_is_read_back_from_the_record_as_it_was(text: str, tmp_path: Path) -> None:
-    opt = OptimisationCfg(optimizer_kwargs={"a": text, "b": [text]})
+    opt = TorchOptimizer(optimizer_kwargs={"a": text, "b": [text]})
     config = dataclasses.replace(compose(["dm=cmnist", "model=cnn"]), opt=opt)
     recorded = tmp_path / "config.yaml"
     recorded.write_text(config_yaml(config, tmp_path))
@@ -64,7 +64,7 @@ def test_a_number_in_place_of_a_share_is_a_change(
 
 
 def test_a_number_that_can_only_be_meant_as_a_float_is_no_change(tmp_path: Path) -> None:
-    one = dataclasses.replace(compose(["dm=cmnist", "model=cnn"]), opt=OptimisationCfg(lr=1))
+    one = dataclasses.replace(compose(["dm=cmnist", "model=cnn"]), opt=TorchOptimizer(lr=1))
     assert changed(one, compose(["dm=cmnist", "model=cnn", "opt.lr=1.0"]), tmp_path) == []
 
 

@@ -3,7 +3,7 @@
 What a lab needs for an optimiser of another library:
 
     @factory("lion")
-    class Lion(ScheduledOptimisation):  # with lr, weight decay, warm-up and schedules as options
+    class Lion(ScheduledOptimizer):  # with lr, weight decay, warm-up and schedules as options
         '''Lion.'''
 
         beta: float = option(default=0.9, ge=0, lt=1, doc="decay of the momentum")
@@ -11,7 +11,7 @@ What a lab needs for an optimiser of another library:
         def build(self, model: nn.Module) -> Optimizer:
             return lion_pytorch.Lion(self.parameter_groups(model), lr=self.lr, …)
 
-It is chosen with `opt=lion`. An `OptimisationFactory` has the options that it declares itself.
+It is chosen with `opt=lion`. An `OptimizerFactory` has the options that it declares itself.
 """
 
 import warnings
@@ -146,7 +146,7 @@ class SteppedSchedule(Schedule):
 
 
 @settings
-class OptimisationFactory(Settings, ABC, group="opt"):
+class OptimizerFactory(Settings, ABC, group="opt"):
     """Interface of what updates the weights: an optimiser and its schedule; the group `opt`."""
 
     @abstractmethod

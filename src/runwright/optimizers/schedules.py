@@ -14,7 +14,7 @@ from runwright.factory import option, settings
 from runwright.name_patterns import problems_of_patterns
 from runwright.optimizers.interface import (
     FactorSchedule,
-    OptimisationFactory,
+    OptimizerFactory,
     Optimizers,
     Schedule,
 )
@@ -47,7 +47,7 @@ _USED_BY: Final[dict[str, tuple[Any, tuple[ScheduleName, ...]]]] = {
 
 
 @settings
-class ScheduledOptimisation(OptimisationFactory):
+class ScheduledOptimizer(OptimizerFactory):
     """The learning rate and the weight decay, and how they vary: over steps and parameters."""
 
     lr: float = option(default=5e-5, gt=0, doc="peak learning rate")
@@ -187,9 +187,7 @@ class ScheduledOptimisation(OptimisationFactory):
     @property
     @override
     def described(self) -> str:
-        return self.described_without(
-            {one.name for one in dataclasses.fields(ScheduledOptimisation)}
-        )
+        return self.described_without({one.name for one in dataclasses.fields(ScheduledOptimizer)})
 
     @property
     @override

@@ -9,7 +9,7 @@ from typing_extensions import override
 from runwright.errors import UserError, did_you_mean
 from runwright.factory import factory, option
 from runwright.optimizers import optimizer_arguments
-from runwright.optimizers.schedules import ScheduledOptimisation
+from runwright.optimizers.schedules import ScheduledOptimizer
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +20,7 @@ _PREFIX: Final = "torch.optim."
 
 
 @factory("torch")
-class OptimisationCfg(ScheduledOptimisation):
+class TorchOptimizer(ScheduledOptimizer):
     """An optimiser of torch.optim, and its learning-rate schedule."""
 
     optimizer_cls: str = option(

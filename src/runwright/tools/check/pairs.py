@@ -12,7 +12,7 @@ from runwright.extras import MissingExtraError
 from runwright.factory import OptionError
 from runwright.finetune_options import FinetuneCfg
 from runwright.model import ModelFactory
-from runwright.optimizers.interface import OptimisationFactory
+from runwright.optimizers.interface import OptimizerFactory
 from runwright.tools.check.cases import Composed, fits
 from runwright.tools.check.findings import Findings, listed
 from runwright.tools.check.sizes import (
@@ -81,7 +81,7 @@ class Builder:
         self,
         model: ModelFactory,
         dims: Dims,
-        opt: OptimisationFactory,
+        opt: OptimizerFactory,
         finetune: FinetuneCfg = FROM_NOTHING,
     ) -> Outcome:
         """Build a model and its optimiser without their memory."""
@@ -125,8 +125,8 @@ class Builder:
             self.findings.fault(place, outcome.reason)
         elif isinstance(outcome, Unmeasured):
             self.findings.note(f"{place} was not built: {outcome.reason}.")
-        elif outcome.optimiser_problem is not None:
-            self.findings.fault(place, outcome.optimiser_problem)
+        elif outcome.optimizer_problem is not None:
+            self.findings.fault(place, outcome.optimizer_problem)
         case = one.case
         return Built(
             name=case.name if case.group in ("", "experiment") else f"{case.group}={case.name}",
@@ -165,8 +165,8 @@ class Builder:
         for pair in built:
             if isinstance(pair.outcome, Broken):
                 self.findings.fault(pair.name, pair.outcome.reason)
-            elif isinstance(pair.outcome, Size) and pair.outcome.optimiser_problem is not None:
-                problems.setdefault(pair.outcome.optimiser_problem, []).append(pair.name)
+            elif isinstance(pair.outcome, Size) and pair.outcome.optimizer_problem is not None:
+                problems.setdefault(pair.outcome.optimizer_problem, []).append(pair.name)
         for problem, names in problems.items():
             if problem not in self.findings.faults:
                 self.findings.note(f"{listed(names)}: {problem}")

@@ -14,7 +14,7 @@ from runwright.finetune_options import FinetuneCfg
 from runwright.meta_device import on_meta_device, was_refused
 from runwright.model import ModelFactory
 from runwright.model_size import Size, bounded, size_of
-from runwright.optimizers.interface import OptimisationFactory
+from runwright.optimizers.interface import OptimizerFactory
 
 FROM_NOTHING: Final = FinetuneCfg()
 
@@ -44,7 +44,7 @@ Outcome: TypeAlias = Size | Misfit | Unmeasured | Broken
 
 
 def measure(
-    model: ModelFactory, dims: Dims, opt: OptimisationFactory, finetune: FinetuneCfg = FROM_NOTHING
+    model: ModelFactory, dims: Dims, opt: OptimizerFactory, finetune: FinetuneCfg = FROM_NOTHING
 ) -> Outcome:
     """Build a model for data of these Dims, and its optimiser, on the meta device."""
     from runwright.training.finetune.start import prepare
