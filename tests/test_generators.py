@@ -1,11 +1,12 @@
 """The global generators begin anew for every example, and each example draws something else."""
 
 import random
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
-from runwright.generators import generators_kept, seed_generators
+from runwright.generators import SeededReading, generators_kept, seed_generators
 
 
 def drawn(seed: int, epoch: int, index: int) -> list[float]:
@@ -26,6 +27,55 @@ def test_neighbouring_examples_have_nothing_in_common() -> None:
     both = np.hstack([draws[:-1], draws[1:]])
     correlations = np.corrcoef(both.T) - np.eye(6)
     assert np.abs(correlations).max() < 0.08
+
+
+def seldom(index: int) -> list[float]:
+    """Draws from torch always, from Python and NumPy for few examples."""
+    found = [float(torch.rand(()))]
+    if index % 11 == 5:
+        found.append(random.random())
+    if index % 17 == 9:
+        found.append(float(np.random.random()))
+        if found[-1] < 0.05:  # an error of the draw is one of that example
+            raise ValueError(index)
+    return found
+
+
+def outcomes(read: Callable[[list[int]], object]) -> list[object]:
+    results: list[object] = []
+    for start in range(0, 400, 8):
+        try:
+            results.append(read(list(range(start, start + 8))))
+        except ValueError as error:
+            results.append(str(error))
+    return results
+
+
+def test_examples_draw_what_they_draw_when_all_are_seeded_for_each() -> None:
+    def each(indices: list[int]) -> list[list[float]]:
+        found: list[list[float]] = []
+        for index in indices:
+            seed_generators(7, 3, index)
+            found.append(seldom(index))
+        return found
+
+    reading = SeededReading()
+    expected = outcomes(each)
+    assert outcomes(lambda indices: reading.read(indices, seldom, seed=7, epoch=3)) == expected
+    assert any(isinstance(one, str) for one in expected)
+
+
+def test_examples_are_read_again_only_when_the_first_draw_of_a_generator_shows() -> None:
+    read: list[int] = []
+
+    def get(index: int) -> float:
+        read.append(index)
+        return np.random.random() if index >= 10 else float(torch.rand(()))
+
+    reading = SeededReading()
+    for start in range(0, 20, 5):
+        reading.read(range(start, start + 5), get, seed=0, epoch=0)
+    assert read == [0, *range(15), *range(10, 20)]
 
 
 def test_they_are_left_as_they_were_found() -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import random
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
@@ -30,14 +30,69 @@ def restore_generators(states: Any) -> None:
 
 
 def seed_generators(seed: int, epoch: int, index: int = 0) -> None:
-    """Seed all three on the CPU, as a function of these numbers.
+    """Seed all three on the CPU, as a function of these numbers."""
+    _seed(_SEEDS, seed, epoch, index)
 
-    It is called for every example, so what does not depend on the index is computed once.
+
+def _seed(names: Iterable[str], seed: int, epoch: int, index: int) -> None:
+    # It is called for every example, so what does not depend on the index is computed once.
+    words = _words(seed, epoch)
+    for name in names:
+        place, use = _SEEDS[name]
+        use(_mixed(words[place] + _GAMMA * (index + 1)))
+
+
+_SEEDS: Final[dict[str, tuple[int, Callable[[int], object]]]] = {
+    "python": (0, random.seed),
+    "numpy": (1, lambda word: np.random.seed(word % 2**32)),
+    "torch": (2, lambda word: torch.default_generator.manual_seed(word >> 1)),
+}
+
+_DRAWS: Final[dict[str, Callable[[], object]]] = {
+    "python": lambda: random.getrandbits(64),
+    "numpy": lambda: np.random.bytes(8),
+}
+
+
+class SeededReading:
+    """Reads examples, each after the generators were seeded by its number.
+
+    To seed those of Python and NumPy takes longer than to read many an example, and few datasets
+    draw from them. So each is seeded for the first example of a batch, and for all of them only
+    once one has drawn from it. What had been read without is read again.
     """
-    words = [_mixed(word + _GAMMA * (index + 1)) for word in _words(seed, epoch)]
-    random.seed(words[0])
-    np.random.seed(words[1] % 2**32)
-    torch.default_generator.manual_seed(words[2] >> 1)
+
+    def __init__(self) -> None:
+        """Nothing is known to draw from those two."""
+        self._seeded = ["torch"]
+        self._has_read = False
+
+    def read(
+        self, indices: Sequence[int], get: Callable[[int], T], *, seed: int, epoch: int
+    ) -> list[T]:
+        """What `get` returns for each of these; changes the generators."""
+        if not self._has_read:  # the first example shows most of it
+            self._has_read = True
+            self.read(indices[:1], get, seed=seed, epoch=epoch)
+        others = _DRAWS.keys() - self._seeded
+        _seed(others, seed, epoch, indices[0])
+        expected = {name: _DRAWS[name]() for name in others}
+        _seed(others, seed, epoch, indices[0])
+        examples: list[T] = []
+        failed: Exception | None = None
+        try:
+            for index in indices:
+                _seed(self._seeded, seed, epoch, index)
+                examples.append(get(index))
+        except Exception as error:  # noqa: BLE001  # raised below, unless it came of a wrong draw
+            failed = error
+        drawn_from = [name for name in others if _DRAWS[name]() != expected[name]]
+        self._seeded += drawn_from
+        if drawn_from and len(indices) > 1:
+            return self.read(indices, get, seed=seed, epoch=epoch)
+        if failed is not None:
+            raise failed
+        return examples
 
 
 @lru_cache(maxsize=8)

@@ -19,6 +19,7 @@ from runwright.data.parts import fields_of
 from runwright.data.streaming import Gather, Streamed
 from runwright.errors import UserError, did_you_mean
 from runwright.generators import (
+    SeededReading,
     generator_states,
     generators_kept,
     restore_generators,
@@ -123,19 +124,20 @@ class TorchSplit(_FromDataset[B], Generic[B]):
             num_workers=num_workers,
         )
         self.dataset = dataset
+        self._reading = SeededReading()
         self._is_compared = False
 
     @override
     def read(self, positions: torch.Tensor, epoch: int) -> list[Any]:
-        examples: list[Any] = []
-        for index in cast("list[int]", positions.tolist()):
-            seed_generators(self.seed, epoch, index)
-            try:
-                examples.append(self.dataset[index])
-            except Exception as error:
-                error.add_note(f"Raised by example {index} of {type(self.dataset).__name__}.")
-                raise
-        return examples
+        indices = cast("list[int]", positions.tolist())
+        return self._reading.read(indices, self._example, seed=self.seed, epoch=epoch)
+
+    def _example(self, index: int) -> Any:
+        try:
+            return self.dataset[index]
+        except Exception as error:
+            error.add_note(f"Raised by example {index} of {type(self.dataset).__name__}.")
+            raise
 
     @override
     def look_at(self, batch: B, positions: torch.Tensor, epoch: int, gather: Gather[B]) -> None:
