@@ -240,7 +240,9 @@ class Config(Settings):
         doc="whether to delete first what a run wrote to the run directory, to start over",
     )
     machine: Machine = option(
-        harmless=True, usual="local", doc="the machine, for files to refer to: ${machine.data_path}"
+        harmless=True,
+        usual="local",
+        doc="the machine, which files refer to as ${machine.data_path} etc.",
     )
     seed: int = option(default=42, ge=0, le=MAX_SEED, doc="seed for every random choice")
     gpu: int = option(

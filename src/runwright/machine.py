@@ -1,4 +1,4 @@
-"""The machine that a run is made on: what other options and files refer to as `${machine.…}`."""
+"""The machine that a run uses: other options and files refer to it as `${machine.…}`."""
 
 from pathlib import Path
 
@@ -7,15 +7,15 @@ from runwright.factory import Settings, factory, option
 
 @factory("local")
 class Machine(Settings, group="machine", is_open=True):
-    """Where things are on this machine, and how much fits at once.
+    """The paths and limits of this machine.
 
-    A run computes nothing with it: what refers to it, `dm.root=${machine.data_path}`, does. Files
-    of the group may have keys of their own beside these.
+    A run does not use it by itself: options do that refer to it, `dm.root=${machine.data_path}`.
+    Files of the group may have keys of their own besides these.
     """
 
-    data_path: Path = option(default=Path("data"), doc="folder of the data sets")
+    data_path: Path = option(default=Path("data"), doc="folder with the data sets")
     output_dir: Path = option(
-        default=Path(), doc="folder in which runs make outputs/, and multiruns multirun/"
+        default=Path(), doc="folder for the results: outputs/ of runs and multirun/ of multiruns"
     )
-    num_workers: int = option(default=0, ge=0, doc="processes that read data")
-    batch_size: int = option(default=64, ge=1, doc="examples that fit into its memory at once")
+    num_workers: int = option(default=0, ge=0, doc="number of processes that read data")
+    batch_size: int = option(default=64, ge=1, doc="examples that fit into memory at once")

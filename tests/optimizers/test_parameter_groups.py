@@ -109,7 +109,9 @@ def test_a_model_says_itself_how_deep_a_parameter_is() -> None:
         def layer_of(self, name: str) -> str:
             return name
 
-    with pytest.raises(UserError, match=r"layer_of\('position'\) must be an integer ≥ 0, got 'pos"):
+    with pytest.raises(
+        UserError, match=r"layer_of\('position'\) must return an integer ≥ 0, got 'pos"
+    ):
         rates(Wrong(), layer_decay=0.1)
 
 

@@ -57,11 +57,13 @@ def test_the_warm_up_is_in_steps_or_a_share_or_epochs(given: dict[str, float]) -
 
 
 def test_a_warm_up_longer_than_the_training_is_refused() -> None:
-    with pytest.raises(UserError, match="opt.warmup=200, 200 steps, is longer"):
+    with pytest.raises(
+        UserError, match="opt.warmup=200 is 200 steps, but the whole training has only 100"
+    ):
         course(100, schedule="cosine", warmup=200)
     with pytest.raises(
         UserError,
-        match="opt.warmup_epochs=30, 150 steps, is longer",
+        match="opt.warmup_epochs=30 is 150 steps, but the whole",
     ):
         course(100, schedule="cosine", warmup_epochs=30)
 
@@ -71,7 +73,7 @@ def test_a_warm_up_longer_than_the_training_is_refused() -> None:
     [
         ({"schedule": "cosine", "warmup": 5, "warmup_epochs": 1.0}, "`warmup` must be 0 with `wa"),
         ({"warmup_epochs": 1.0}, "`warmup_epochs` must be null with `schedule`=one_cycle, which"),
-        ({"schedule": "step"}, "`milestones` must say when with `schedule`=step"),
+        ({"schedule": "step"}, "`milestones` must not be empty with `schedule`=step"),
         ({"milestones": [10]}, "`milestones` must be [] with `schedule`=one_cycle, which does not"),
         ({"schedule": "step", "milestones": [1.5]}, "`milestones` as fractions must be < 1"),
         ({"schedule": "step", "milestones": [5], "patience": 3}, "`patience` must be 10 with"),

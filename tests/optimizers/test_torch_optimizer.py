@@ -59,7 +59,7 @@ def test_what_is_no_optimiser_for_a_plain_step_is_refused(name: str) -> None:
 
 
 def test_only_the_name_of_a_class_is_accepted() -> None:
-    with pytest.raises(OptionError, match="must name a class of torch.optim"):
+    with pytest.raises(OptionError, match="must name a class in torch.optim"):
         TorchOptimizer(optimizer_cls="os.system")
 
 

@@ -93,7 +93,9 @@ def test_the_parts_that_a_step_calls_are_compiled(tmp_path: Path) -> None:
 
 
 def test_another_number_of_batches_than_declared_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"Adversarial.step took 4 times batches, and batches_per_"):
+    with pytest.raises(
+        UserError, match=r"Adversarial.step called updates.batches\(\) 4 times, but b"
+    ):
         compose([*GAN, "objective.declared=2"]).run(tmp_path / "run")
     with pytest.raises(UserError, match=r"An epoch has 8 batches, fewer than the 9 of a step: 9 t"):
         compose([*GAN, "objective.critic_updates=8"]).run(tmp_path / "other")
@@ -105,11 +107,14 @@ def test_another_number_of_batches_than_declared_is_refused(tmp_path: Path) -> N
         (
             "opt=torch",
             (
-                "Adversarial updates generator, critic by itself, and opt=torch has only one, "
-                "without a name. Choose an opt whose `build` returns a dictionary of optimisers"
+                "Adversarial needs optimisers named generator, critic, but opt=torch has only one, "
+                "which has no name. Choose an opt whose `build` returns a dictionary with these"
             ),
         ),
-        ("training.parallel=fsdp", "training.parallel=fsdp: Adversarial has a step of its own"),
+        (
+            "training.parallel=fsdp",
+            "training.parallel=fsdp: Adversarial defines its own training step",
+        ),
         ("opt=forgetful", "opt=forgetful: no optimiser updates generator.0.bias, generator.2.wei"),
     ],
 )

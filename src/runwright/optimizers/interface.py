@@ -227,7 +227,7 @@ class OptimizerFactory(Settings, ABC, group="opt"):
         if shared := [n for n, p in parameters.items() if counts[id(p)] > 1]:
             raise UserError(
                 f"{chosen}: several optimisers update {', '.join(shared[:_MOST_NAMES])}. Give each "
-                "parameter to one."
+                "parameter to only one of them."
             )
         idle = [n for n, p in parameters.items() if p.requires_grad and id(p) not in counts]
         if idle:

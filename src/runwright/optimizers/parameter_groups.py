@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 _ONE_BLOCK: Final = (
-    "opt.layer_decay={decay}: all parameters of the model are in one block, so there are no depths "
-    "to tell apart. Leave it at 1, or give the model a method layer_of(name) that returns the "
-    "depth of a parameter, from 0 at the input."
+    "opt.layer_decay={decay}: all parameters of the model are in one block, so they all "
+    "have the same depth. Leave it at 1, or give the model a method layer_of(name) that returns "
+    "the depth of a parameter, from 0 at the input."
 )
 
 
@@ -103,8 +103,8 @@ def _depths(model: "nn.Module", decay: float) -> dict[str, int]:
         for name, value in depth.items():
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:  # pyright: ignore[reportUnnecessaryIsInstance]  # a model's own code
                 raise UserError(
-                    f"opt.layer_decay={decay}: {type(model).__name__}.layer_of('{name}') must be "
-                    f"an integer ≥ 0, got {value!r}."
+                    f"opt.layer_decay={decay}: {type(model).__name__}.layer_of('{name}') must "
+                    f"return an integer ≥ 0, got {value!r}."
                 )
     if len(set(depth.values())) < 2:  # blocks that differ
         raise UserError(_ONE_BLOCK.format(decay=decay))

@@ -64,40 +64,37 @@ class ScheduledOptimizer(OptimizerFactory):
         default=1.0,
         gt=0,
         le=1,
-        doc="factor of the learning rate from each block of the model to the one before it",
+        doc="learning rate of each block of the model, as a fraction of that of the next block",
     )
-    schedule: ScheduleName = option(
-        default="one_cycle", doc="learning-rate schedule over the training steps"
-    )
+    schedule: ScheduleName = option(default="one_cycle", doc="learning-rate schedule")
     warmup: int | float = option(
         default=0,
         ge=0,
-        doc="linear warm-up before the schedule: an integer is steps, a float a fraction of all",
+        doc="length of a linear warm-up before the schedule: an integer is steps, a float a "
+        "fraction of all steps",
     )
     warmup_epochs: float | None = option(
-        default=None, gt=0, doc="the same in epochs, in place of warmup"
+        default=None, gt=0, doc="length of the warm-up in epochs, instead of warmup"
     )
     final_lr_ratio: float = option(
         default=0.0,
         ge=0,
         le=1,
-        doc="final learning rate of cosine and linear, and the lowest of plateau, as a fraction of "
-        "lr",
+        doc="final learning rate of cosine and linear, or lowest of plateau, as a fraction of lr",
     )
     milestones: list[int | float] = option(
         default=[],
         gt=0,
         doc="when schedule=step multiplies the learning rate by gamma: integers are steps, floats "
-        "fractions of all",
+        "are fractions of all steps",
     )
     gamma: float = option(
-        default=_GAMMA, gt=0, lt=1, doc="factor of the learning rate in step and plateau"
+        default=_GAMMA, gt=0, lt=1, doc="what step and plateau multiply the learning rate by"
     )
     patience: int = option(
         default=_PATIENCE,
         ge=1,
-        doc="after how many validations in a row without a new best plateau multiplies the "
-        "learning rate by gamma",
+        doc="validations in a row without a new best after which plateau reduces the learning rate",
     )
 
     @override
@@ -106,9 +103,9 @@ class ScheduledOptimizer(OptimizerFactory):
         if self.no_decay and not self.weight_decay:
             yield "`no_decay` has no effect with `weight_decay`=0"
         if isinstance(self.warmup, float) and self.warmup > 1:
-            yield f"`warmup` as a fraction must be ≤ 1, got {self.warmup}; a count is an integer"
+            yield f"`warmup` as a fraction must be ≤ 1, got {self.warmup}; steps are an integer"
         if self.warmup and self.warmup_epochs is not None:
-            yield "`warmup` must be 0 with `warmup_epochs`, which says it in epochs"
+            yield "`warmup` must be 0 with `warmup_epochs`, which gives the same in epochs"
         if self.schedule == "one_cycle":
             for name, none in (("warmup", "0"), ("warmup_epochs", "null")):
                 if getattr(self, name):
@@ -122,13 +119,13 @@ class ScheduledOptimizer(OptimizerFactory):
                 them = f"{', '.join(others)} and {last}" if others else last
                 yield (
                     f"`{name}` must be {usual} with `schedule`={self.schedule}, which does not "
-                    f"use it; it belongs to {them}"
+                    f"use it; only {them} {'do' if others else 'does'}"
                 )
         if self.schedule == "step" and not self.milestones:
-            yield "`milestones` must say when with `schedule`=step, e.g. [0.5, 0.75]"
+            yield "`milestones` must not be empty with `schedule`=step, e.g. [0.5, 0.75]"
         for one in self.milestones:
             if isinstance(one, float) and one >= 1:
-                yield f"`milestones` as fractions must be < 1, got {one}; a count is an integer"
+                yield f"`milestones` as fractions must be < 1, got {one}; steps are integers"
 
     def parameter_groups(self, model: "nn.Module") -> list[dict[str, Any]]:
         """The model's trainable parameters, in groups of a learning rate and a weight decay.
@@ -210,7 +207,9 @@ class ScheduledOptimizer(OptimizerFactory):
         late = [one for one in self._milestones(total_steps) if one >= total_steps]
         if late:
             log.warning(
-                "opt.milestones: the training ends after %d steps, before %s.", total_steps, late
+                "opt.milestones: the training ends after %d steps and never reaches %s.",
+                total_steps,
+                ", ".join(map(str, late)),
             )
         return FactorSchedule(optimizers, factor)
 
@@ -224,8 +223,8 @@ class ScheduledOptimizer(OptimizerFactory):
             steps = max(steps, 1) if self.warmup else 0
         if steps > total_steps:
             raise UserError(
-                f"opt.{asked}={getattr(self, asked)}, {steps} steps, is longer than the training, "
-                f"which has {total_steps}."
+                f"opt.{asked}={getattr(self, asked)} is {steps} steps, but the whole training "
+                f"has only {total_steps}."
             )
         return steps
 

@@ -21,7 +21,7 @@ _PREFIX: Final = "torch.optim."
 
 @factory("torch")
 class TorchOptimizer(ScheduledOptimizer):
-    """An optimiser of torch.optim, and its learning-rate schedule."""
+    """An optimiser from torch.optim and its learning-rate schedule."""
 
     optimizer_cls: str = option(
         default="torch.optim.AdamW", doc="name of a subclass of torch.optim.Optimizer"
@@ -36,7 +36,7 @@ class TorchOptimizer(ScheduledOptimizer):
         name = self.optimizer_cls.removeprefix(_PREFIX)
         if not name.isidentifier():
             yield (
-                f"`optimizer_cls` must name a class of torch.optim such as torch.optim.AdamW, "
+                f"`optimizer_cls` must name a class in torch.optim, such as torch.optim.AdamW, "
                 f"got '{self.optimizer_cls}'"
             )
         given = set(self.optimizer_kwargs or {})

@@ -32,8 +32,8 @@ def flatten_optimizer(
     named = {id(tensor): name for name, tensor in model.named_parameters()}
     if not all(id(key) in named for key in optimizer.state):
         raise UserError(
-            f"{type(optimizer).__name__} keeps a state that belongs to no parameter of the model, "
-            "so it cannot be saved, and a killed run could not be resumed. Take another optimiser."
+            f"{type(optimizer).__name__} keeps state that belongs to no parameter of the model. It "
+            "cannot be saved, so a killed run could not be resumed. Use another optimiser."
         )
     for parameter, tensor in model.named_parameters():
         for name, value in optimizer.state.get(tensor, {}).items():

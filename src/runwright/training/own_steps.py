@@ -17,16 +17,16 @@ from runwright.training.updates import Updater, parameters_of
 B = TypeVar("B", bound=Batch)
 
 _NO_SUCH_OPTIMIZERS: Final = (
-    "{objective} updates {wanted} by itself, and {opt} has {there}. Choose an opt whose `build` "
-    "returns a dictionary of optimisers with these names."
+    "{objective} needs optimisers named {wanted}, but {opt} has {there}. Choose an opt whose "
+    "`build` returns a dictionary with these names."
 )
 _OTHER_NUMBER: Final = (
-    "{objective}.step took {taken} times batches, and batches_per_step is {declared}. A resumed "
-    "training finds its place in the data by that number, so it must be the same in every step."
+    "{objective}.step called updates.batches() {taken} times, but batches_per_step is {declared}. "
+    "A resumed training finds its place in the data by that number, so the two must agree."
 )
 _OTHER_NAMES: Final = (
-    "The losses of step {step} of {objective} are {now}, and those of the first were {before}. "
-    "They are the same in every step, and `loss` is among them."
+    "{objective}: the losses of step {step} are {now}, but those of the first step were {before}. "
+    "Every step must have the same losses, and one of them must be called `loss`."
 )
 
 
@@ -51,10 +51,10 @@ def check_own_step(
     if cast("StepObjective[Any]", objective).batches_per_step < 1:
         raise UserError(
             f"{named}.batches_per_step must be ≥ 1, got {objective.batches_per_step}: it is how "
-            "often a step calls `updates.batches()`."
+            "many times a step calls `updates.batches()`."
         )
     if not set(wanted) <= set(names):
-        there = ", ".join(names) if names != [""] else "only one, without a name"
+        there = ", ".join(names) if names != [""] else "only one, which has no name"
         raise UserError(
             _NO_SUCH_OPTIMIZERS.format(
                 objective=named, wanted=", ".join(wanted), opt=opt, there=there
@@ -62,8 +62,8 @@ def check_own_step(
         )
     if training is not None and training.parallel == "fsdp":
         raise UserError(
-            f"training.parallel=fsdp: {named} has a step of its own, which may use parts of the "
-            "model in turn. Use ddp."
+            f"training.parallel=fsdp: {named} defines its own training step, which may use parts "
+            "of the model separately. Use ddp."
         )
 
 
@@ -139,14 +139,14 @@ class OwnSteps(Generic[B]):
             except StopIteration:
                 raise UserError(
                     f"{type(self._objective).__name__}.step: an update got fewer batches than "
-                    f"training.accumulate_grad_batches={self._updater.num_batches}. Each needs its "
-                    "own `updates.batches()`, or a list of them that is used again."
+                    f"training.accumulate_grad_batches={self._updater.num_batches}. Give each "
+                    "update its own `updates.batches()`, or use a list of them again."
                 ) from None
         if any(True for _ in supply):
             raise UserError(
                 f"{type(self._objective).__name__}.step: an update got more batches than "
-                f"training.accumulate_grad_batches={self._updater.num_batches}, and would not use "
-                "them. Each needs its own `updates.batches()`."
+                f"training.accumulate_grad_batches={self._updater.num_batches}, and would ignore "
+                "the rest. Give each update its own `updates.batches()`."
             )
         for computed in found:
             for name, value in computed.items():

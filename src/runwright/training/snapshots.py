@@ -169,7 +169,7 @@ class Snapshots:
         before = info.get("optimizer_name", opt.described)
         if before != opt.described or not info.keys() >= set(keys.values()):
             log.warning(
-                "The state of the optimiser is reset: it was that of %s, and this is %s.",
+                "The state of the optimiser is reset: it was saved by %s, and this is %s.",
                 before,
                 opt.described,
             )
@@ -207,7 +207,8 @@ class Snapshots:
             )
         else:
             log.warning(
-                "%s is taken anew to this step: its options, or the number of steps, have changed.",
+                "%s starts again and is advanced to this step: its options or the number of steps "
+                "have changed.",
                 now,
             )
         return False

@@ -188,4 +188,4 @@ def test_another_optimiser_starts_with_a_state_of_its_own(
     momentum = "opt.optimizer_kwargs={momentum: 0.9}"
     compose([*OVERRIDES, "opt.optimizer_cls=SGD", momentum, ALLOWED]).run(killed)
     said = capsys.readouterr().out
-    assert "it was that of AdamW(), and this is SGD(momentum=0.9)" in said
+    assert "it was saved by AdamW(), and this is SGD(momentum=0.9)" in said
