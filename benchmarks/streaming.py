@@ -30,7 +30,7 @@ from torch.nn import functional
 from torch.utils.data import (
     DataLoader,
     Dataset,
-    default_collate,  # pyright: ignore[reportUnknownVariableType]
+    default_collate,  # pyright: ignore[reportUnknownVariableType]  # torch does not say what it takes
 )
 from typing_extensions import override
 

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import (
     Dataset,
     IterableDataset,
-    default_collate,  # pyright: ignore[reportUnknownVariableType]
+    default_collate,  # pyright: ignore[reportUnknownVariableType]  # torch does not say what it takes
 )
 from typing_extensions import override
 
