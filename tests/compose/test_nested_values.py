@@ -84,6 +84,7 @@ def model() -> Iterator[None]:
         named: list[NamedCfg] = option(default=[], doc="parts with names")
         widths: list[int] = option(default=[], doc="widths")
         counts: dict[str, int] = option(default={}, doc="counts")
+        by_name: dict[str, PartCfg] = option(default={"first": PartCfg()}, doc="parts by name")
         texts: list[list[str]] = option(default=[], doc="texts")
 
         def build(self, dims: ImageDims) -> nn.Module:
@@ -196,3 +197,40 @@ def test_an_element_that_a_list_does_not_have_cannot_be_changed(conf: Path) -> N
     with pytest.raises(ConfigError) as caught:
         compose(["model.parts=[{lr:1}]", "model.parts.0.lrr=3"], conf=str(conf))
     assert "Did you mean 'model.parts.0.lr'?" in str(caught.value)
+
+
+def by_name(conf: Path, *overrides: str) -> dict[str, PartCfg]:
+    return vars(compose(overrides, conf=str(conf)).model)["by_name"]
+
+
+def test_an_entry_of_a_dictionary_of_settings_is_changed_by_its_name(conf: Path) -> None:
+    first = PartCfg(width=7)
+    assert by_name(conf, "model.by_name.first.width=7") == {"first": first}
+    added = {"first": PartCfg(), "more": first}
+    for override in ("+model.by_name.more.width=7", "model.by_name.more={width: 7}"):
+        assert by_name(conf, override) == added
+    assert by_name(conf, "+model.by_name.more={}", "model.by_name.more.width=7") == added
+    (conf / "model" / "mine.yaml").write_text("defaults: [of_parts]\nby_name: {more: {width: 7}}\n")
+    assert by_name(conf, "model=mine", "model.by_name.more.lr=2") == {
+        "more": PartCfg(lr=2, width=7)
+    }
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (
+            "model.by_name.frist.width=7",
+            (
+                "model.by_name.frist.width: model.by_name has no 'frist'. Did you mean 'first'? "
+                "Allowed: first. To add it, write +model.by_name.frist.width=…"
+            ),
+        ),
+        ("model.by_name.first.widht=7", "Did you mean 'model.by_name.first.width'?"),
+        ("+model.by_name.more.widht=7", "Did you mean 'model.by_name.more.width'?"),
+    ],
+)
+def test_a_typo_in_a_dictionary_of_settings_is_told(conf: Path, override: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose([override], conf=str(conf))
+    assert said in str(caught.value)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from hydra.core.override_parser.types import Override
+from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -20,6 +21,7 @@ from runwright import hints
 from runwright.compose._hydra import Composer
 from runwright.compose._omegaconf import Container, child, is_empty, split_key
 from runwright.compose.typed_nodes import classes_of, member, option_types, type_of, typed_steps
+from runwright.errors import did_you_mean
 from runwright.factory import full_key
 
 _NUMBERS = (bool, int, float)
@@ -33,8 +35,8 @@ def give(one: Override, composed: DictConfig, composer: Composer) -> None:
         ConfigCompositionException: there is no such option, or it does not accept the value.
     """
     key = one.key_or_group
-    if not one.is_delete():
-        _add_entry(key, composed)
+    is_new = one.is_add() or one.is_force_add()
+    is_below_new = not one.is_delete() and _add_entry(key, composed, is_new=is_new)
     hint = hint_at(key, composed)
     if hint is None or one.package is not None or one.is_delete():
         composer.apply(one, composed)
@@ -48,9 +50,8 @@ def give(one: Override, composed: DictConfig, composer: Composer) -> None:
         _empty_dictionaries(OmegaConf.select(composed, key), cast("dict[Any, Any]", value))
     if one.is_list_extend() and typed != value:
         OmegaConf.select(composed, key).extend(typed)
-    elif typed != value:
+    elif typed != value or (is_below_new and one.is_add()):
         try:
-            is_new = one.is_add() or one.is_force_add()
             OmegaConf.update(composed, key, typed, force_add=is_new)
         except OmegaConfBaseException:
             composer.apply(one, composed)  # which says what is wrong in the words of all others
@@ -59,18 +60,34 @@ def give(one: Override, composed: DictConfig, composer: Composer) -> None:
         composer.apply(one, composed)
 
 
-def _add_entry(key: str, composed: DictConfig) -> None:
-    """Add what a key names in a dictionary of settings, with its defaults, where it is new."""
+def _add_entry(key: str, composed: DictConfig, *, is_new: bool) -> bool:
+    """Add what a key names in a dictionary of settings, with its defaults, where it is new.
+
+    Returns:
+        Whether it has added the entry that an option is in.
+
+    Raises:
+        ConfigCompositionException: an option is in an entry that there is not, and none is to be
+            added.
+    """
     node: Container = composed
-    path = ""
+    path, added = "", False
     for name in split_key(key):
         kind = member_hint(hint_at(path, composed), dict) if path else None
+        place = full_key(path, name)
         if isinstance(node, DictConfig) and dataclasses.is_dataclass(kind) and name not in node:
+            added = place != key
+            if added and not is_new:
+                raise ConfigCompositionException(
+                    f"{key}: {path} has no '{name}'. {did_you_mean(name, map(str, node))} To add "
+                    f"it, write +{key}=…"
+                )
             node[name] = OmegaConf.structured(kind)
         below = member(node, name)
         if not isinstance(below, DictConfig | ListConfig):
-            return
-        node, path = below, full_key(path, name)
+            break
+        node, path = below, place
+    return added
 
 
 def _add_under_number(key: str, value: Any, composed: DictConfig) -> bool:
