@@ -110,8 +110,8 @@ def test_cells_compose_run_and_define_factories(tmp_path: Path) -> None:
     assert "val_accuracy" not in text(run[:first])
 
     # A mistake is its sentence, and nothing of this library's or of another's code.
-    assert text(mistake).startswith("Could not override 'model.kernel'.")
-    assert text(mistake).endswith("SimpleCNNFactory has: kernel_size, pool_stride, activation.")
+    assert text(mistake).startswith("model.kernel is not an option: SimpleCNNFactory has")
+    assert text(mistake).endswith("It has: kernel_size, pool_stride, activation.")
     assert text(no_column).startswith("There is no column 'val_acc'. Did you mean 'val_accuracy'?")
 
     assert text(loaded).endswith("2 rows, 8 columns")

@@ -243,7 +243,7 @@ def test_a_typo_in_a_file_is_refused(
 
 def test_a_key_that_a_dictionary_of_hydras_lacks_is_told_how_to_be_added() -> None:
     (problem,) = mistakes("hydra.job.env_set.A=1")
-    assert "use +hydra.job.env_set.A=1" in problem
+    assert "hydra.job.env_set has no 'A'. To add it: +hydra.job.env_set.A=1" in problem
     assert composed("+hydra.job.env_set.A=1").hydra.job.env_set.A == "1"
 
 

@@ -66,6 +66,10 @@ def test_only_the_name_of_a_class_is_accepted() -> None:
 def test_an_unknown_argument_of_the_optimiser_is_refused_with_the_nearest() -> None:
     with pytest.raises(UserError, match="AdamW has no argument 'beta'. Did you mean 'betas'"):
         TorchOptimizer(optimizer_kwargs={"beta": [0.9, 0.95]}).preflight()
+    with pytest.raises(
+        UserError, match=r"With 'momentum': opt\.optimizer_cls=Muon\|RMSprop\|SGD\."
+    ):
+        TorchOptimizer(optimizer_kwargs={"momentum": 0.9}).preflight()
 
 
 def refusal(cls: str, **given: Any) -> str:

@@ -141,7 +141,7 @@ def _correction(one: Override, text: str) -> tuple[str, str] | None:
     """What was meant by a choice that Hydra refuses with this text, and what to say; or None."""
     key, typed = one.get_key_element().lstrip("+"), str(one.input_line)
     if text.startswith(f"Could not override '{key}'. No match in the defaults list."):
-        return _with_place(one, text)
+        return _with_place(one)
     group = one.key_or_group
     is_usual_place = one.package == group.replace("/", ".")
     key = group if is_usual_place else key
@@ -156,7 +156,7 @@ def _correction(one: Override, text: str) -> tuple[str, str] | None:
     return None
 
 
-def _with_place(one: Override, text: str) -> tuple[str, str]:
+def _with_place(one: Override) -> tuple[str, str]:
     """The correction of a choice for a group that is not in any defaults list, and what to say.
 
     The correction is empty if nothing that is chosen takes a member of this group.
@@ -168,7 +168,8 @@ def _with_place(one: Override, text: str) -> tuple[str, str]:
         return "", f"{typed}: no chosen component takes a member of '{group}'; {who} does."
     places = places_of(group, root_class())
     if one.package is not None or group in places or not places:
-        return f"+{typed}", text
+        said = f"{typed}: nothing is chosen by default for '{one.get_key_element()}'."
+        return f"+{typed}", f"{said} Write +{typed}"
     value = typed.partition("=")[2]
     ways = [f"+{choice(group, place)}={value}" for place in places]
     return ways[0], f"{typed}: nothing chooses '{group}' by default. Write {' or '.join(ways)}."

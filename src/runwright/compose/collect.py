@@ -71,6 +71,7 @@ class Mistakes:
             self.problems.extend(wrong_suffixes(self._repository) or [text_of(error)])
             return
         usable = [one for one in parsed if not _is_below(option_of(one), wrong)]
+        usable = _without_repeats(usable, self._repository)
         try:
             defaults = choices.defaults_list(config_name, usable)
         except USER_MISTAKES as error:
@@ -113,6 +114,7 @@ class Mistakes:
     ) -> DictConfig:
         """The composed node with the values of those overrides that fit."""
         refused: set[str | None] = set()
+        failed: list[tuple[Override, Exception]] = []
         for one in overrides:
             unknown = unknown_part(one.key_or_group, composed)
             if unknown in refused:  # one mistake, however often it was typed
@@ -126,9 +128,10 @@ class Mistakes:
                 give(one, attempt, self._composer)
                 composed = attempt
             except (*USER_MISTAKES, AttributeError, TypeError) as error:
-                within = wrong_within(one.key_or_group, one.value(), composed)
-                said = explain_override(one, error, composed, members)
-                self.problems += within or [said]
+                failed.append((one, error))
+        for one, error in failed:  # with all that fits, on which the right name may depend
+            within = wrong_within(one.key_or_group, one.value(), composed)
+            self.problems += within or [explain_override(one, error, composed, members)]
         return composed
 
     def _parse(
@@ -198,6 +201,16 @@ def _nearest_word(word: str) -> str:
     meant |= {name: f"--{name}" for name in flag_names()}
     closest = nearest(word, meant)
     return f" Did you mean '{meant[closest]}'?" if closest else ""
+
+
+def _without_repeats(overrides: Sequence[Override], repository: Repository) -> list[Override]:
+    """Without all but the last choice for the same place; `given_twice` has told the others."""
+    last = {_place(one): one for one in overrides if repository.has_group(one.key_or_group)}
+    return [one for one in overrides if last.get(_place(one), one) is one]
+
+
+def _place(one: Override) -> tuple[str, str | None]:
+    return one.key_or_group, one.package
 
 
 def _is_below(key: str, options: Iterable[str]) -> bool:

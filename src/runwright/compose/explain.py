@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 import re
 import typing
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import Any, Final, TypeAlias
 
 import yaml
@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runwright import hints
 from runwright.compose._omegaconf import child, is_missing, is_none, root_of, split_key
+from runwright.compose.right_names import right_names, typed_names
 from runwright.compose.typed_nodes import (
     all_options,
     is_interface,
@@ -23,7 +24,6 @@ from runwright.compose.typed_nodes import (
     node_at,
     option_names,
     options_class,
-    options_named,
     places_of,
     type_of,
     typed_steps,
@@ -56,13 +56,12 @@ NOT_GLOBAL: Final = (
 )
 
 _NOT_THERE: Final = re.compile(r"^Interpolation key '(?P<key>[\w.]+)' not found$")
+_NEW_KEY: Final = "is not in struct"  # of a dictionary that takes new keys with `+` only
 _CIRCLE: Final = (
     "The defaults lists form a cycle: a YAML file names itself, perhaps because it has the "
     "same name as what it starts from. A file conf/model/cnn.yaml that begins with `- cnn` needs "
     "another name."
 )
-# OmegaConf's hint, where there is one with the full key.
-_OMEGACONF_HINT: Final = re.compile(r"\. Did you mean(?: one of)?: .*\?$", re.MULTILINE)
 
 
 def text_of(error: BaseException) -> str:
@@ -116,8 +115,10 @@ def _explain_key(key: str, one: Override, text: str, composed: DictConfig, membe
         owner = OmegaConf.select(composed, parent) if parent else composed
     except (OmegaConfBaseException, AttributeError):  # below something that was not chosen
         return text
-    if not (isinstance(owner, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(owner))):
+    if not isinstance(owner, DictConfig):
         return text
+    if not dataclasses.is_dataclass(OmegaConf.get_type(owner)):
+        return _new_in_dictionary(key, one, owner) if _NEW_KEY in text else text
     cls = options_class(owner) or type_of(owner)
     known = [str(known) for known in owner if known not in ("hydra", "_target_")]
     if name in known:
@@ -128,17 +129,17 @@ def _explain_key(key: str, one: Override, text: str, composed: DictConfig, membe
             ways = ways_to_choose(key, group, in_defaults(composed), members)
             hint = f"It is chosen with {ways}."
         return f"{text}\n{hint}".strip()
-    if not parent:
-        return unknown_key(key, composed)
-    hint = ""
-    if elsewhere := options_named(name, composed):
-        hint = f"Did you mean {_or(elsewhere)}? "
-        text = _OMEGACONF_HINT.sub("", text)
-    elif closest := nearest(name, known):
-        hint = f"Did you mean '{f'{parent}.{closest}'.lstrip('.')}'? "
-        text = _OMEGACONF_HINT.sub("", text)
-    has = f"has: {', '.join(known)}" if known else "has no options"
-    return f"{text}\n{hint}{cls.__name__} {has}."
+    return unknown_key(key, owner)
+
+
+def _new_in_dictionary(key: str, one: Override, dictionary: DictConfig) -> str:
+    """The text for a key that one of Hydra's dictionaries does not have yet."""
+    above, _, name = key.rpartition(".")
+    closest = nearest(name, map(str, dictionary))
+    hint = typed_names([f"'{full_key(above, closest)}'"] if closest else [])
+    typed = str(one.input_line)
+    add = "" if one.is_delete() else f"To add it: +{typed.lstrip('+')}"
+    return " ".join(filter(None, (f"{typed}: {above} has no '{name}'.", hint, add)))
 
 
 def _not_a_list(key: str, hint: Any, one: Override) -> str | None:
@@ -199,7 +200,14 @@ def _not_chosen(key: str, composed: DictConfig, members: Members) -> str | None:
         group, below = group_of(hint), child(node, name)
         if group is None and is_settings(hint) and path != key and below and is_none(below):
             return f"'{path}' is null (to give it options: {path}={{…}})"
-        if group is None or path == key or not isinstance(below, DictConfig):
+        if path == key:
+            continue
+        kinds = {typing.get_origin(kind) or kind for kind in hints.alternatives(hint)}
+        if dict in kinds and below is not None and is_none(below):
+            return f"'{path}' is null (to give it keys: {path}={{…}})"
+        if hint is not None and hints.is_scalar(hint):
+            return f"'{path}' takes {hints.written(hint)}"
+        if group is None or not isinstance(below, DictConfig):
             continue
         if is_missing(below):  # which is a mistake of its own
             return f"'{path}' was not chosen"
@@ -259,16 +267,11 @@ def unknown_option(key: str, cls: type[Any], composed: DictConfig) -> str:
     if name in CONFIG_GROUPS and (places := places_of(name, cls, above)):
         ways = " or ".join(f"+{choice(name, place)}=…" for place in places)
         return f"{key} is not an option: its members are chosen with {ways}."
-    hint = ""
-    if elsewhere := options_named(name, composed):
-        hint = f" Did you mean {_or(_typed(key, composed) for key in elsewhere)}?"
-    elif closest := nearest(name, known if above else [*known, "experiment"]):
-        hint = f" Did you mean '{full_key(above, closest)}'?"
-    elif not above and (further := _nearest_below(name, composed)):
-        hint = f" Did you mean {_or(further)}?"
+    hint = typed_names(right_names(key, cls, composed))
     if getattr(cls, "is_open", False):
         hint += " A key of your own needs a name that is less like it."
-    return f"{key} is not an option: {cls.__name__} has no '{name}'.{hint} {_allowed(known)}"
+    said = f"{key} is not an option: {cls.__name__} has no '{name}'."
+    return " ".join(filter(None, (said, hint, _allowed(known))))
 
 
 def explain_value(error: Exception, node: DictConfig) -> str:
@@ -286,24 +289,6 @@ def explain_value(error: Exception, node: DictConfig) -> str:
     if above and isinstance(beside, DictConfig) and type_of(beside).is_open:
         hint += f" Give it a value with +{missing}=…, or in a file conf/{above}/NAME.yaml."
     return f"{text}.{hint}"
-
-
-def _nearest_below(name: str, composed: DictConfig) -> list[str]:
-    """The options at any depth with the name nearest to one that exists nowhere."""
-    known = all_options(composed)
-    closest = nearest(name, {key.rpartition(".")[2] for key in known}, cutoff=0.8)
-    return [key for key in known if closest and key.rpartition(".")[2] == closest]
-
-
-def _typed(key: str, composed: DictConfig) -> str:
-    """How the option of this key is given a value: it, or what chooses a member of its group."""
-    *_, (_, node, name) = typed_steps(key, composed)
-    group = group_of(typing.get_type_hints(type_of(node))[name])
-    return key if group is None else f"{choice(group, key)}=…"
-
-
-def _or(keys: Iterable[str]) -> str:
-    return " or ".join(f"'{key}'" for key in keys)
 
 
 def _allowed(names: list[str]) -> str:

@@ -126,7 +126,9 @@ class StrictConfigLoader(DelegatingLoader):
             collected = self._collect(config_name, overrides, run_mode, from_shell=from_shell)
             if isinstance(error, AttributeError | TypeError) and not collected:
                 raise
-            raise ConfigError([*told, *(collected or [text_of(error)])]) from None
+            # What is given twice, Hydra may refuse in its own words.
+            found = collected or ([] if told else [text_of(error)])
+            raise ConfigError([*told, *found]) from None
         if told or problems:
             # There may be others that composing did not reach.
             collected = self._collect(config_name, overrides, run_mode, from_shell=from_shell)

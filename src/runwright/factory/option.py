@@ -2,8 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias, cast
 
 import attrs
 
@@ -12,6 +12,9 @@ from runwright.errors import did_you_mean
 
 _METADATA_KEY: Final = "runwright"
 _MAX_INT: Final = 2**63 - 1
+
+KeysOf: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, str]]
+"""From the options of a class to the keys of a dictionary, each with what it needs."""
 
 
 @attrs.frozen(kw_only=True)
@@ -26,6 +29,7 @@ class Option:
     choices: tuple[str, ...] | None = None
     harmless: bool = False
     usual: str | None = None
+    keys: KeysOf | None = None
 
     @property
     def bounds(self) -> str:
@@ -91,6 +95,7 @@ def option(
     choices: Sequence[str] | None = None,
     harmless: bool = False,
     usual: str | None = None,
+    keys: KeysOf | None = None,
 ) -> Any:
     """Declare an option of a factory.
 
@@ -106,6 +111,9 @@ def option(
         harmless: whether it affects only how or where a run is computed, not the result, so that a
             run may be resumed with another value.
         usual: for an option that takes a member of a group: the name of the default member.
+        keys: for a dictionary that takes certain keys only: gets the plain options of the class,
+            and returns all keys, each with what else must be given for it ("size=large"), or "".
+            Called only to explain an unknown name, so it may import what is slow to import.
 
     Raises:
         TypeError: `doc` is empty, or there are both a default and a usual member.
@@ -121,6 +129,7 @@ def option(
         choices=None if choices is None else tuple(choices),
         harmless=harmless,
         usual=usual,
+        keys=keys,
     )
     metadata = {_METADATA_KEY: described}
     if usual is not None:

@@ -19,6 +19,40 @@ if TYPE_CHECKING:
 _PREFIX: Final = "torch.optim."
 
 
+def _all_arguments(options: Mapping[str, Any]) -> dict[str, str]:
+    """The extra arguments of every optimiser; those of others than the chosen, with their names."""
+    owners: dict[str, list[str]] = {}
+    for owner, cls in _optimizer_classes().items():
+        for argument in _arguments_of(cls):
+            owners.setdefault(argument, []).append(owner)
+    chosen = str(options["optimizer_cls"]).removeprefix(_PREFIX)
+    return {
+        argument: "" if chosen in names else f"optimizer_cls={'|'.join(sorted(names))}"
+        for argument, names in owners.items()
+    }
+
+
+def _arguments_of(cls: "type[Optimizer]") -> set[str]:
+    """The extra arguments that an optimiser takes."""
+    # A differentiable step is part of the graph, which a plain training step never traverses.
+    others = {"params", "lr", "weight_decay", "differentiable"}
+    return set(inspect.signature(cls).parameters) - others
+
+
+def _optimizer_classes() -> "dict[str, type[Optimizer]]":
+    """The optimisers that work with a plain training step, by name."""
+    import torch
+
+    return {
+        name: member
+        for name, member in vars(torch.optim).items()
+        if isinstance(member, type)
+        and issubclass(member, torch.optim.Optimizer)
+        # LBFGS calls the model several times a step, SparseAdam takes sparse gradients only.
+        and member not in (torch.optim.Optimizer, torch.optim.LBFGS, torch.optim.SparseAdam)
+    }
+
+
 @factory("torch")
 class TorchOptimizer(ScheduledOptimizer):
     """An optimiser from torch.optim and its learning-rate schedule."""
@@ -27,7 +61,9 @@ class TorchOptimizer(ScheduledOptimizer):
         default="torch.optim.AdamW", doc="name of a subclass of torch.optim.Optimizer"
     )
     optimizer_kwargs: dict[str, Any] | None = option(
-        default={}, doc="extra arguments for the optimiser, e.g. {betas: [0.9, 0.95]}"
+        default={},
+        doc="extra arguments for the optimiser, e.g. {betas: [0.9, 0.95]}",
+        keys=_all_arguments,
     )
 
     @override
@@ -109,17 +145,13 @@ class TorchOptimizer(ScheduledOptimizer):
         if wrong := list(optimizer_arguments.failing(cls, given, make, device)):
             raise UserError("\n".join(wrong))
 
-    def _optimizer_class(self) -> "type[Optimizer]":
-        import torch
+    def _owners_of(self, argument: str) -> str:
+        """A sentence with the optimisers that take an argument, unless none does."""
+        needed = _all_arguments(vars(self)).get(argument)
+        return f" With '{argument}': opt.{needed}." if needed else ""
 
-        known = {
-            name: member
-            for name, member in vars(torch.optim).items()
-            if isinstance(member, type)
-            and issubclass(member, torch.optim.Optimizer)
-            # LBFGS calls the model several times a step, SparseAdam takes sparse gradients only.
-            and member not in (torch.optim.Optimizer, torch.optim.LBFGS, torch.optim.SparseAdam)
-        }
+    def _optimizer_class(self) -> "type[Optimizer]":
+        known = _optimizer_classes()
         name = self.optimizer_cls.removeprefix(_PREFIX)
         if name not in known:
             raise UserError(
@@ -127,15 +159,14 @@ class TorchOptimizer(ScheduledOptimizer):
                 "training step. " + did_you_mean(name, known)
             )
         cls = known[name]
-        parameters = inspect.signature(cls).parameters
-        # A differentiable step is part of the graph, which a plain training step never traverses.
-        allowed = set(parameters) - {"params", "lr", "weight_decay", "differentiable"}
+        allowed = _arguments_of(cls)
         given = self.optimizer_kwargs or {}
         for key in given:
             if key not in allowed:
                 raise UserError(
                     f"opt.optimizer_kwargs: {name} has no argument '{key}'. "
                     + did_you_mean(key, allowed)
+                    + self._owners_of(key)
                 )
         if wrong := list(optimizer_arguments.mistyped(cls, given)):
             raise UserError("\n".join(wrong))

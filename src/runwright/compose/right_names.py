@@ -1,0 +1,144 @@
+"""The option that an unknown name was most likely meant to be, wherever it is."""
+
+import dataclasses
+import re
+import typing
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, Final, cast
+
+from omegaconf import DictConfig, OmegaConf
+
+from runwright.compose.typed_nodes import (
+    all_options,
+    option_names,
+    options_named,
+    type_of,
+    typed_nodes,
+    typed_steps,
+)
+from runwright.errors import nearest
+from runwright.factory import choice, described, full_key, group_of
+
+# What other libraries call what is here called otherwise. Of the words of a name, the first ones
+# in this table are replaced first.
+_OUR_WORDS: Final = {
+    "learning_rate": "lr",
+    "wd": "weight_decay",
+    "bs": "batch_size",
+    **dict.fromkeys(("dataset", "datamodule", "data_module", "data"), "dm"),
+    **dict.fromkeys(("net", "network", "arch", "architecture", "backbone"), "model"),
+    **dict.fromkeys(("loss", "criterion"), "objective"),
+    **dict.fromkeys(("optim", "optimiser"), "optimizer"),
+    **dict.fromkeys(("device", "cuda"), "gpu"),
+    **dict.fromkeys(("iters", "iterations"), "steps"),
+    **dict.fromkeys(("interval", "freq"), "every"),
+    **dict.fromkeys(("dir", "path", "folder"), "root"),
+    "scheduler": "schedule",
+    "ckpt": "checkpoint",
+    "gradient": "grad",
+    "rate": "prob",
+}
+_FILL: Final = frozenset({"n", "num", "number", "max", "total", "of", "the"})
+_LEAST_SHARED: Final = 0.5  # of the words of both names
+_SLIP: Final = 0.8  # as similar as names are that differ by a slip of the finger
+_LONGEST: Final = 60
+
+
+def right_names(key: str, cls: type[Any], composed: DictConfig) -> list[str]:
+    """What may have been meant by a full key whose last name is not an option of a class.
+
+    Returns:
+        Each as it is written, in quotes, with what else is to be known; empty where nothing is
+        like it.
+    """
+    return next((found for found in _guesses(key, cls, composed) if found), list[str]())
+
+
+def _guesses(key: str, cls: type[Any], composed: DictConfig) -> Iterator[list[str]]:
+    """What may have been meant, the most certain first."""
+    above, _, name = key.rpartition(".")
+    words = _words(name)
+    own = [full_key(above, known) for known in option_names(cls)]
+    everywhere = [] if key.startswith("hydra.") else all_options(composed)
+    yield [f"'{_typed(one, composed)}'" for one in options_named(name, composed)]
+    for keys in (own, everywhere):
+        same = [one for one in keys if words in (_words(_last(one)), _words(one))]
+        yield [_described(one, composed) for one in same]
+    names = [_last(one) for one in own] + ["experiment"] * (not above)
+    if closest := nearest(name, names, cutoff=_SLIP):
+        yield [f"'{full_key(above, closest)}'"]
+    below = [] if above else everywhere
+    if closest := nearest(_in_our_words(name), map(_last, below), cutoff=_SLIP):
+        yield [f"'{one}'" for one in below if _last(one) == closest]
+    for keys in (own, everywhere):
+        yield [_described(one, composed) for one in _sharing_most(words, keys)]
+    if everywhere:
+        yield [*_keys_of_dictionaries(name, composed)]
+    if closest := nearest(name, names):
+        yield [f"'{full_key(above, closest)}'"]
+
+
+def typed_names(names: Collection[str]) -> str:
+    """The question whether one of these was meant; empty where there are none."""
+    return f"Did you mean {' or '.join(names)}?" if names else ""
+
+
+def _words(name: str) -> frozenset[str]:
+    """The words of a name, as they are called here, without plurals and those that only fill."""
+    words = _in_our_words(name).split("_")
+    return frozenset(word.removesuffix("s") for word in words if word) - _FILL
+
+
+def _in_our_words(name: str) -> str:
+    text = "_" + re.sub(r"(?<=[a-z])(?=[A-Z])|\W", "_", name).casefold() + "_"
+    for other, ours in _OUR_WORDS.items():
+        text = text.replace(f"_{other}_", f"_{ours}_")
+    return text.strip("_")
+
+
+def _sharing_most(words: frozenset[str], keys: Iterable[str]) -> list[str]:
+    """The keys whose names have all words and few others, or few words less."""
+    shares: dict[str, float] = {}
+    for key in keys:
+        known = _words(_last(key))
+        is_part = known > words or (known < words and len(known) > 1)
+        shares[key] = len(known & words) / len(known | words) if is_part and words else 0
+    most = max(shares.values(), default=0)
+    return [key for key, share in shares.items() if share == most] if most >= _LEAST_SHARED else []
+
+
+def _keys_of_dictionaries(name: str, composed: DictConfig) -> Iterator[str]:
+    """The options that are dictionaries in which this name may be a key."""
+    for node, key in typed_nodes(composed):
+        cls = type_of(node)
+        for field in dataclasses.fields(cls):
+            keys = described(field).keys if hasattr(cls, "config_group") else None
+            if keys is None:
+                continue
+            options = cast("dict[str, Any]", OmegaConf.to_container(node, resolve=False))
+            needed = keys(options).get(name)
+            if needed is not None:
+                with_it = f" (with {full_key(key, needed)})" if needed else ""
+                yield f"'{full_key(full_key(key, field.name), name)}'{with_it}"
+
+
+def _described(key: str, composed: DictConfig) -> str:
+    """A key that is not spelled like the name: with what it is."""
+    for path, node, name in typed_steps(key, composed):
+        field = type_of(node).__dataclass_fields__.get(name)
+        if path == key and field is not None and hasattr(type_of(node), "config_group"):
+            doc = described(field).doc
+            doc = doc if len(doc) <= _LONGEST else doc.partition(";")[0]
+            return f"'{_typed(key, composed)}' ({doc})"
+    return f"'{key}'"
+
+
+def _typed(key: str, composed: DictConfig) -> str:
+    """How the option of this key is given a value: it, or what chooses a member of its group."""
+    *_, (_, node, name) = typed_steps(key, composed)
+    group = group_of(typing.get_type_hints(type_of(node))[name])
+    return key if group is None else f"{choice(group, key)}=…"
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[2]
