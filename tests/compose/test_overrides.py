@@ -16,6 +16,21 @@ def refused(*overrides: str) -> str:
     return caught.value.problems[-1]
 
 
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("chek", "the command `python -m runwright check`"),
+        ("resluts", "the command `python -m runwright results`"),
+        ("schma", "the command `python -m runwright schema`"),
+        ("simulat", "the command `python -m runwright simulate`"),
+        ("multirn", "'--multirun'"),
+        ("sed", "'seed=…'"),
+    ],
+)
+def test_a_single_word_is_answered_with_the_command_flag_or_option(word: str, meant: str) -> None:
+    assert refused(word).endswith(f" Did you mean {meant}?")
+
+
 def test_null_among_choices_is_written_with_commas() -> None:
     assert refused("opt.lr=choice(null, 0.5)").endswith(
         "Separate the values by commas only: 'opt.lr=null, 0.5'"

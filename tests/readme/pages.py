@@ -81,6 +81,6 @@ def check(shown: Shown, project: Path, env: Mapping[str, str] | None = None) -> 
     done = run_shown(shown.command, cwd=project, env=env, stderr=subprocess.STDOUT)
     assert "Traceback" not in done.stdout, done.stdout
     assert re.fullmatch(as_pattern(shown.output), done.stdout) or not shown.output, done.stdout
-    is_mistake = "Did you mean" in shown.output or "Could not" in shown.output
+    is_mistake = "Did you mean" in shown.output or "is not an option" in shown.output
     is_mistake |= "leave no pixels" in shown.output or "does not match the model" in shown.output
     assert done.returncode == (2 if is_mistake else 0), done.stdout

@@ -49,11 +49,9 @@ def _tools_in(overrides: list[str]) -> list[str]:
     words = [word for word in overrides if "=" not in word and not word.startswith("~")]
     if not words:
         return []
-    from runwright.added_commands import COMMANDS, TOOLS
-    from runwright.domains import register_commands
+    from runwright.compose.collect import command_names
 
-    register_commands()
-    known = {name.split()[0] for name in (*TOOLS, *COMMANDS)}
+    known = command_names()
     return [word for word in words if word in known]
 
 

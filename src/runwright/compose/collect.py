@@ -14,6 +14,7 @@ from hydra.core.override_parser.types import Override, ValueType
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from runwright.added_commands import COMMANDS, TOOLS
 from runwright.compose import files
 from runwright.compose._hydra import Composer, Repository, flag_names
 from runwright.compose.choices import Choices, option_of
@@ -38,6 +39,7 @@ from runwright.compose.typed_nodes import (
     root_class,
 )
 from runwright.compose.values import give
+from runwright.domains import register_commands
 from runwright.errors import UserError, nearest
 from runwright.factory import Settings
 
@@ -194,13 +196,20 @@ def _repository(composer: Composer, config_name: str | None, overrides: list[str
 
 
 def _nearest_word(word: str) -> str:
-    """A sentence with the option or flag that a single word was most likely meant to be."""
+    """A sentence with the option, flag or command that a single word most likely meant."""
     if not word.isidentifier():
         return ""
-    meant = {name: f"{name}=…" for name in option_names(root_class())}
-    meant |= {name: f"--{name}" for name in flag_names()}
+    meant = {name: f"'{name}=…'" for name in option_names(root_class())}
+    meant |= {name: f"'--{name}'" for name in flag_names()}
+    meant |= {name: f"the command `python -m runwright {name}`" for name in command_names()}
     closest = nearest(word, meant)
-    return f" Did you mean '{meant[closest]}'?" if closest else ""
+    return f" Did you mean {meant[closest]}?" if closest else ""
+
+
+def command_names() -> set[str]:
+    """The first words of the commands of `python -m runwright`."""
+    register_commands()
+    return {name.split()[0] for name in (*TOOLS, *COMMANDS)}
 
 
 def _without_repeats(overrides: Sequence[Override], repository: Repository) -> list[Override]:
