@@ -22,7 +22,7 @@ from runwright.training.evaluation import autocast, evaluate
 from runwright.training.loop import Training
 from runwright.training.monitor import measure_to_report
 from runwright.training.sharding import is_sharded
-from runwright.training.splits import limited
+from runwright.training.splits import limited_validation
 from runwright.training.weights import load_into
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def _with_best_weights(built: Built[Any], model: nn.Module, weights: Path) -> Tr
         with torch.no_grad(), autocast(device, config.training.precision):
             yield
 
-    validation = limited(built.data, config.training)[1]
+    validation = limited_validation(built.data, config.training)
     split, measure = measure_to_report(config.training, built.objective, built.data.also)
     return Trained(
         config=config,

@@ -97,7 +97,8 @@ def test_a_target_in_a_file_is_a_key_like_any_other(conf: Path) -> None:
 def test_a_file_that_does_not_say_what_it_changes_is_told_so(conf: Path) -> None:
     (conf / "model" / "bare.yaml").write_text("kernel_size: 3\n")
     problems = mistakes("model=bare", conf=str(conf))
-    assert any("Start it with a defaults list that names one" in text for text in problems)
+    said = f"{conf}/model/bare.yaml does not say which ModelFactory it changes. The first line must"
+    assert f"{said} be `defaults: [cnn]`." in problems
 
 
 def test_a_file_with_the_name_of_what_it_starts_from_is_explained(conf: Path) -> None:

@@ -116,7 +116,7 @@ def test_each_kind_of_dataset_has_its_split() -> None:
         TorchSplit(Unsized(), SetBatch, **how)
     how["batch_size"] = COUNT + 1
     with pytest.raises(UserError, match=f"has {COUNT} examples, fewer than one batch of 61"):
-        TorchSplit(NoisyDataset(), SetBatch, **how)
+        _ = TorchSplit(NoisyDataset(), SetBatch, **how).num_batches
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])

@@ -29,15 +29,7 @@ class Batched(Split[B], Generic[B]):
             batch_size: examples per batch.
             shuffle_seed: reshuffles in every epoch, and drops the last, smaller batch; None
                 keeps the order and all examples.
-
-        Raises:
-            UserError: shuffled examples do not fill one batch.
         """
-        if shuffle_seed is not None and num_examples < batch_size:
-            raise UserError(
-                f"The training split has {num_examples} examples, fewer than one batch of "
-                f"{batch_size}. Use a smaller batch size, e.g. dm.batch_size={num_examples}."
-            )
         self.num_examples = num_examples
         self.batch_size = batch_size
         self.shuffle_seed = shuffle_seed
@@ -50,6 +42,18 @@ class Batched(Split[B], Generic[B]):
     @property
     @override
     def num_batches(self) -> int:
+        """The number of batches in an epoch.
+
+        Raises:
+            UserError: shuffled examples do not fill one. Only who trains with them asks: a stage on
+                another split of small data must not be stopped.
+        """
+        if self.shuffle_seed is not None and self.num_examples < self.batch_size:
+            raise UserError(
+                f"The training split has {self.num_examples} examples, fewer than one batch of "
+                f"{self.batch_size}. Use a smaller batch size, e.g. "
+                f"dm.batch_size={max(1, self.num_examples)}."
+            )
         full, rest = divmod(self.num_examples, self.batch_size)
         return full if self.shuffle_seed is not None else full + (rest > 0)
 
@@ -79,7 +83,7 @@ class InMemory(Batched[B], Generic[B]):
         """Cut `examples`, which are already on the training device, into batches; see `Batched`.
 
         Raises:
-            UserError: the attributes differ in length, or the examples do not fill one batch.
+            UserError: the attributes differ in length.
         """
         examples.check_lengths()
         super().__init__(len(examples), batch_size=batch_size, shuffle_seed=shuffle_seed)

@@ -176,10 +176,14 @@ def measure_to_report(
 ) -> tuple[str, str]:
     """The measure that a training would monitor: its split, and what it is called on any split.
 
+    The data of a stage may lack a split that the training had.
+
     Raises:
         UserError: as for `choose_monitor`, whether or not there are validation data.
     """
     splits = {"val", *validation}
+    if cfg.monitor is not None:
+        splits |= {*_splits_meant(cfg.monitor, known_measures(objective))}
     name, _ = choose_monitor(cfg, objective, validation=splits)
     split = split_of(name, splits)
     return ("val", "loss") if split is None else (split, name.removeprefix(f"{split}_"))

@@ -1,9 +1,10 @@
 """Parts of a split: a process's share of each batch, or only the first batches."""
 
 import copy
+import functools
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from typing_extensions import override
 
@@ -13,6 +14,8 @@ from runwright.data.batching import Batched, share_of
 from runwright.errors import UserError
 
 B = TypeVar("B", bound=Batch)
+
+_LIMIT_VAL: Final = "training.limit_val_batches"
 
 
 def limited(data: Data[Any, B], cfg: TrainingCfg) -> tuple[Split[B], dict[str, Split[B]]]:
@@ -27,12 +30,25 @@ def limited(data: Data[Any, B], cfg: TrainingCfg) -> tuple[Split[B], dict[str, S
         few = FirstBatches(data.train, cfg.overfit_batches, same_every_epoch=True)
         return few, dict.fromkeys(("val", *data.also), few)
     train = _limit(data.train, cfg.limit_train_batches, "training.limit_train_batches")
-    validation = {"val": data.val, **data.also} if data.val is not None else {}
-    limit = cfg.limit_val_batches
     return train, {
-        name: _limit(split, limit, "training.limit_val_batches")
-        for name, split in validation.items()
+        name: _limit(split, cfg.limit_val_batches, _LIMIT_VAL)
+        for name, split in _validation(data).items()
     }
+
+
+def limited_validation(data: Data[Any, B], cfg: TrainingCfg) -> dict[str, Split[B]]:
+    """The validation splits of `limited`, for a stage that may need none of them.
+
+    A limit that leaves no batch is an error only of who asks for the batches.
+    """
+    if cfg.overfit_batches is not None:
+        return limited(data, cfg)[1]
+    limit, splits = cfg.limit_val_batches, _validation(data)
+    return {name: _LimitedLater(one, limit) for name, one in splits.items()} if limit else splits
+
+
+def _validation(data: Data[Any, B]) -> dict[str, Split[B]]:
+    return {"val": data.val, **data.also} if data.val is not None else {}
 
 
 def _limit(split: Split[B], to: float | None, option: str) -> Split[B]:
@@ -104,7 +120,7 @@ class FirstBatches(Split[B], Generic[B]):
     ) -> None:
         """Limit `split` to `num_batches` per epoch, those of epoch 0 if `same_every_epoch`."""
         self.split = split
-        self._num_batches = min(num_batches, split.num_batches)
+        self._at_most = num_batches
         self.same_every_epoch = same_every_epoch
 
     @override
@@ -114,9 +130,33 @@ class FirstBatches(Split[B], Generic[B]):
     @property
     @override
     def num_batches(self) -> int:
-        return self._num_batches
+        return min(self._at_most, self.split.num_batches)
 
     @override
     def batches(self, epoch: int, start: int = 0) -> Iterator[B]:
         epoch = 0 if self.same_every_epoch else epoch
-        return islice(self.split.batches(epoch, start), self._num_batches - start)
+        return islice(self.split.batches(epoch, start), self.num_batches - start)
+
+
+class _LimitedLater(Split[B], Generic[B]):
+    """A validation split that is limited when it is first used."""
+
+    def __init__(self, split: Split[B], to: float) -> None:
+        self._split, self._to = split, to
+
+    @functools.cached_property
+    def _limited(self) -> Split[B]:
+        return _limit(self._split, self._to, _LIMIT_VAL)
+
+    @override
+    def __len__(self) -> int:
+        return len(self._limited)
+
+    @property
+    @override
+    def num_batches(self) -> int:
+        return self._limited.num_batches
+
+    @override
+    def batches(self, epoch: int, start: int = 0) -> Iterator[B]:
+        return self._limited.batches(epoch, start)

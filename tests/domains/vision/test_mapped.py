@@ -80,7 +80,7 @@ def test_the_order_depends_on_seed_and_epoch_only(root: Path) -> None:
 def test_a_batch_larger_than_the_training_data_is_refused(root: Path) -> None:
     count = len(build(root).train)
     with pytest.raises(UserError, match=rf"has {count} examples.*e\.g\. dm\.batch_size={count}\."):
-        build(root, batch_size=count + 1)
+        _ = build(root, batch_size=count + 1).train.num_batches
     assert build(root, batch_size=count).train.num_batches == 1
 
 
