@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Final, Generic
 
 from typing_extensions import TypeVar, override
 
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 
 D_contra = TypeVar("D_contra", bound=Dims, default=Any, contravariant=True)
 B_contra = TypeVar("B_contra", bound=Batch, default=Any, contravariant=True)
+
+_NO_TABLE: Final = (
+    "{cls} does not define a table of predictions. Define `predict(model, batch)` in it."
+)
+_NO_MEASURES: Final = (
+    "{cls} does not define the measures of a table of predictions (`measures_of`), from which "
+    "confidence intervals come."
+)
 
 
 class Evaluation(ABC, Generic[B_contra]):
@@ -95,7 +103,7 @@ class Objective(ABC, Generic[B_contra]):
             Arrays of shape (B,), or (B, D) for embeddings and the like.
         """
         del model, batch
-        raise UserError(f"{type(self).__name__} does not define a table of predictions.")
+        raise UserError(_NO_TABLE.format(cls=type(self).__name__))
 
     def measures_of(self, table: "Mapping[str, NDArray[Any]]") -> dict[str, float]:
         """The measures of a table of predictions; some of its rows may be there several times.
@@ -106,10 +114,25 @@ class Objective(ABC, Generic[B_contra]):
             table: the columns that `predict` gave for all examples, of shape (N,) or (N, D).
         """
         del table
-        raise UserError(
-            f"{type(self).__name__} does not define the measures of a table of predictions "
-            "(`measures_of`), from which confidence intervals come."
-        )
+        raise UserError(_NO_MEASURES.format(cls=type(self).__name__))
+
+    def check_offers(self, *, predictions: bool = False, measures: bool = False) -> None:
+        """Check before a training that a stage after it will get what it asks for.
+
+        Args:
+            predictions: to write the predictions, in a table or in files of one's own.
+            measures: the measures of a table of predictions.
+
+        Raises:
+            UserError: it is not defined.
+        """
+        cls = type(self)
+        has_table = cls.predict is not Objective.predict
+        writes = has_table or cls.predictions is not Objective.predictions
+        if (predictions and not writes) or (measures and not has_table):
+            raise UserError(_NO_TABLE.format(cls=cls.__name__))
+        if measures and cls.measures_of is Objective.measures_of:
+            raise UserError(_NO_MEASURES.format(cls=cls.__name__))
 
     def predictions(
         self, folder: Path, split: str, *, table_format: "TableFormat" = "csv"

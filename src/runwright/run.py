@@ -197,6 +197,7 @@ def _apply(built: "Built[Any]", weights: Path) -> float:
 
     stage = built.config.stage
     stage.check(built.data)
+    stage.check_objective(built.objective)
     with _explaining_out_of_memory(f"stage={chosen_name(stage)}", built.config):
         return stage.run(trained(built, weights))
 
@@ -216,6 +217,7 @@ def _train(
     home = attrs.evolve(built.runtime, run_dir=directory.path, training_dir=directory.path)
     for stage in _following(config):
         stage.check(data)
+        stage.check_objective(built.objective)
     draws = config.pictures and world.is_main
     with _explaining_out_of_memory("before or after the training", config):
         checkpoints = Checkpoints(directory.path / "checkpoints", config.checkpoint)

@@ -94,6 +94,13 @@ class Stage(Settings, ABC, group="stage"):
             UserError: they do not.
         """
 
+    def check_objective(self, objective: "Objective[Any]") -> None:
+        """Check that the objective offers what the stage needs, when `check` does so of the data.
+
+        Raises:
+            UserError: it does not.
+        """
+
     @abstractmethod
     def run(self, trained: Trained[Any]) -> float:
         """Run the stage.

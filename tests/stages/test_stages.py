@@ -206,6 +206,16 @@ def test_a_domain_has_stages_of_its_own(tmp_path: Path) -> None:
     assert len(checked) == 2
 
 
+def test_what_an_objective_does_not_offer_is_told_before_the_training(tmp_path: Path) -> None:
+    lacks = r"SquaredDistance does not define a table of predictions\. Define `predict\(model, "
+    with pytest.raises(UserError, match=lacks):
+        compose([*SETS, "then=[predict]"]).run(tmp_path / "run")
+    assert not (tmp_path / "run" / "metrics.csv").exists()
+    compose([*SETS, "then=[validate]"]).run(tmp_path / "run")
+    with pytest.raises(UserError, match=lacks):
+        compose([*SETS, "stage=validate", "stage.num_bootstrap_runs=5"]).run(tmp_path / "run")
+
+
 def test_embeddings_are_columns_and_a_domain_writes_what_it_likes(tmp_path: Path) -> None:
     class WithEmbeddings(SquaredDistance):
         def predict(self, model: nn.Module, batch: SetBatch) -> dict[str, NDArray[Any]]:

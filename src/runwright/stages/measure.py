@@ -17,6 +17,7 @@ from runwright.factory import factory, option, settings
 from runwright.stage import Stage, Trained, split_of
 
 if TYPE_CHECKING:
+    from runwright.objective import Objective
     from runwright.stages.intervals import Interval
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,10 @@ class MeasureStage(Stage):
     @override
     def check(self, data: Data[Any, Any]) -> None:
         split_of(data, self.split)
+
+    @override
+    def check_objective(self, objective: "Objective[Any]") -> None:
+        objective.check_offers(measures=self._method is not None)
 
     @abstractmethod
     def splits(self, trained: Trained[Any]) -> Mapping[str, Split[Any]]:

@@ -1,7 +1,7 @@
 """The stage that writes predictions."""
 
 import math
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import override
 
@@ -9,6 +9,9 @@ from runwright.data import Data
 from runwright.factory import factory, option
 from runwright.predictions import TableFormat
 from runwright.stage import Stage, Trained, split_of
+
+if TYPE_CHECKING:
+    from runwright.objective import Objective
 
 
 @factory("predict")
@@ -23,6 +26,10 @@ class Predict(Stage):
     @override
     def check(self, data: Data[Any, Any]) -> None:
         split_of(data, self._split(data))
+
+    @override
+    def check_objective(self, objective: "Objective[Any]") -> None:
+        objective.check_offers(predictions=True)
 
     def _split(self, data: Data[Any, Any]) -> str:
         return self.split or ("test" if data.test is not None else "val")
