@@ -136,6 +136,24 @@ def test_what_nothing_refers_to_is_refused(
     assert "seed must be ≥ 0" in said
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("machine.data_paht=x", "refers to it. Did you mean 'machine.data_path'? Let one do so"),
+        ("machine.scratc=x", "refers to it. Did you mean 'machine.scratch'? Let one do so"),
+        ("machine.bath_size=8", "machine.bath_size is not an option: "),
+    ],
+)
+def test_what_nothing_refers_to_may_have_been_mistyped(
+    conf: Path, override: str, said: str
+) -> None:
+    (conf / "machine" / "lab.yaml").write_text("scratch: /tmp\n")
+    with pytest.raises(ConfigError) as caught:
+        compose(["machine=lab", override], conf=conf)
+    (problem,) = caught.value.problems
+    assert said in problem
+
+
 def test_a_run_is_written_where_the_machine_says_and_home_is_expanded(
     conf: Path, run_main: Run, tmp_path: Path
 ) -> None:

@@ -287,7 +287,7 @@ class Config(Settings):
         if self.overwrite and not self.stage.trains:
             yield (
                 f"`overwrite` starts a training over; stage={chosen_name(self.stage)} needs what "
-                "is in the directory, and writes over its own files anyway"
+                "is in the directory, and writes over its own files anyway: leave it out"
             )
         stages = [name for name in CONFIG_GROUPS["stage"] if name != "fit"]
         for name in [name for name in self.then if name not in stages]:

@@ -7,6 +7,8 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from runwright.compose._omegaconf import child, interpolations
+from runwright.compose.typed_nodes import option_names, type_of, unknown_keys
+from runwright.errors import nearest
 from runwright.factory import name_of
 
 
@@ -19,11 +21,23 @@ def without_reference(overrides: Iterable[Override], composed: DictConfig) -> It
         if not dot or one.is_delete() or not _is_open(composed, group):
             continue
         texts = texts or [text for _, _, text in interpolations(composed)]
+        node = child(composed, group)
+        if not isinstance(node, DictConfig) or key in unknown_keys(node, group):
+            continue  # which is told as what it is
         if not any(_refers(text, key) for text in texts):
             yield (
-                f"{key} has no effect: no option refers to it. Let one do so, "
+                f"{key} has no effect: no option refers to it.{_meant(key, node)} Let one do so, "
                 f"'OPTION=${{{key}}}', or set the option itself."
             )
+
+
+def _meant(key: str, node: DictConfig) -> str:
+    """A sentence with the key that one of one's own was most likely meant to be."""
+    group, _, name = key.partition(".")
+    if name in (known := option_names(type_of(node))):
+        return ""
+    closest = nearest(name, {*known, *map(str, node)} - {name}, cutoff=0.8)
+    return f" Did you mean '{group}.{closest}'?" if closest else ""
 
 
 def without_training(overrides: Iterable[Override], composed: DictConfig) -> Iterator[str]:
