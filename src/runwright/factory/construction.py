@@ -35,7 +35,8 @@ def fill(options: object, given: Mapping[str, Any]) -> None:
             hint = did_you_mean(name, fields)
             raise TypeError(f"{cls.__name__} has no option '{name}'. {hint}".rstrip())
     if missing:
-        raise TypeError(f"{cls.__name__} must be given: {', '.join(missing)}.")
+        needed = ", ".join(f"{name}=…" for name in missing)
+        raise TypeError(f"{cls.__name__} must be given {needed}")
 
 
 class LazySignature:
