@@ -45,6 +45,11 @@ def test_the_next_step_is_to_quote_for_hydra_and_for_the_shell() -> None:
     )
 
 
+@pytest.mark.parametrize("value", ["{'re:^a': b}", "{re:^a[.]: ''}"])
+def test_a_key_that_only_a_file_can_have_is_told_so(value: str) -> None:
+    assert refused(f"finetune.rename={value}").endswith("give such a dictionary in a YAML file.")
+
+
 @pytest.mark.parametrize(
     "value", ["a=b", "it's", 'say "a=b"', "a#b", "grün", "f(x)", "${x", "[a", "a=\\", "a,b"]
 )

@@ -25,6 +25,10 @@ _PATHS_OF_HYDRA: Final = frozenset(
         "hydra.launcher.submitit_folder",
     }
 )
+_KEYS: Final = (
+    "A dictionary is written {key: value, …}. On the command line its keys cannot be quoted, nor "
+    "have characters such as ^ and [: give such a dictionary in a YAML file."
+)
 _FORM: Final = "An override is written key=value, without spaces around the '='."
 
 
@@ -162,6 +166,8 @@ def _next_step(text: str, before: str | None) -> str:
             return f"Separate the values by commas only: {shlex.quote(f'{key}={values[1]}')}"
         if elements := _as_list(key, value):
             return f"If these are meant as text, quote each: {shlex.quote(elements)}"
+        if re.fullmatch(r"\{.*:.*\}", value):
+            return _KEYS
         said = f"If {value} is meant as text, quote it, and quote the whole again for the shell:"
         return f"{said} {quoted(key, value)}"
     if equals or not before or not before.partition("=")[2]:
