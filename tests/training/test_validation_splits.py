@@ -60,6 +60,7 @@ def test_limits_apply_to_each_split(tmp_path: Path) -> None:
     ("options", "said"),
     [
         (("training.monitor=fr_largest",), "Did you mean 'far_largest'"),
+        (("training.monitor=lst",), "Did you mean 'last'"),
         (("training.monitor=far_largst",), "Did you mean 'val_largest'"),  # before data are read
         (("training.monitor=far_largest", "training.monitor_mode=max"), "keep the worst weights"),
         (

@@ -161,7 +161,7 @@ def choose_monitor(
         return name, cfg.monitor_mode == "max"
     raise UserError(
         f"training.monitor={name}: no validation is known to measure that. "
-        f"{did_you_mean(name, known)} If one does, say which way is better with "
+        f"{did_you_mean(name, [*known, LAST])} If one does, say which way is better with "
         "training.monitor_mode=max or min."
     )
 
