@@ -1,5 +1,6 @@
 """Type hints: whether a value fits one, what it allows, and how it is written."""
 
+import dataclasses
 import enum
 import inspect
 import types
@@ -89,6 +90,22 @@ def is_scalar(hint: Any) -> bool:
     return all(
         typing.get_origin(kind) is typing.Literal
         or (inspect.isclass(kind) and issubclass(kind, _SCALARS))
+        for kind in alternatives(hint)
+    )
+
+
+def takes_list(hint: Any) -> bool:
+    """Whether a type takes a list."""
+    return any(
+        kind is Any or (typing.get_origin(kind) or kind) in _CONTAINERS
+        for kind in alternatives(hint)
+    )
+
+
+def takes_dictionary(hint: Any) -> bool:
+    """Whether a type takes a dictionary, or has options of its own."""
+    return any(
+        kind is Any or (typing.get_origin(kind) or kind) is dict or dataclasses.is_dataclass(kind)
         for kind in alternatives(hint)
     )
 

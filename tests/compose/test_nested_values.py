@@ -149,6 +149,36 @@ def test_a_list_or_a_dictionary_in_the_place_of_a_value_is_refused(conf: Path) -
         assert tuple(told) == said
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("then", "{a: 1}", "then: must be a list, got {'a': 1}. A list is written [A, B]."),
+        ("then", "{}", "then: must be a list, got {}. A list is written [A, B]."),
+        ("wandb.tags", "{a: b}", "wandb.tags: must be a list, got {'a': 'b'}. A list is written"),
+        ("opt.optimizer_kwargs", "[1]", "opt.optimizer_kwargs: must be a dictionary, got [1]. A"),
+        ("opt.optimizer_kwargs", "1", "opt.optimizer_kwargs must be a dictionary, got 1. Write "),
+        ("seed", "{a: 1}", "seed: must be int, got {'a': 1}"),
+        ("seed", "[1]", "seed: must be int, got [1]"),
+        ("then", "test", "then must be a list, got test. Write then"),
+    ],
+)
+def test_what_is_written_like_another_type_is_told_with_the_options_own_key(
+    conf: Path, key: str, value: str, said: str
+) -> None:
+    nested = value
+    for name in reversed(key.split(".")):
+        nested = f"{{{name}: {nested}}}"
+    (conf / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{nested}\n")
+    for overrides, file in [
+        ([f"{key}={value}"], ""),
+        (["+experiment=mine"], "In experiment/mine.yaml: "),
+    ]:
+        with pytest.raises(ConfigError) as caught:
+            compose(overrides, conf=str(conf))
+        (problem,) = caught.value.problems
+        assert problem.startswith(file + said)
+
+
 def test_all_that_is_wrong_in_the_values_of_a_multirun_is_told(conf: Path) -> None:
     store(Config)
     loader = StrictConfigLoader(search_path(conf))

@@ -122,10 +122,12 @@ def _explain_key(key: str, one: Override, text: str, composed: DictConfig, membe
     cls = options_class(owner) or type_of(owner)
     known = [str(known) for known in owner if known not in ("hydra", "_target_")]
     if name in known:
-        if (said := _not_a_list(key, typing.get_type_hints(cls).get(name), one)) is not None:
+        given = str(one.input_line).partition("=")[2]
+        types = typing.get_type_hints(cls)
+        if said := _not_a_container(key, types.get(name), one.value(), given, "="):
             return said
         hint = nearest_value(cls, name, one.value())
-        if group := group_of(typing.get_type_hints(cls).get(name)):
+        if group := group_of(types.get(name)):
             ways = ways_to_choose(key, group, in_defaults(composed), members)
             hint = f"It is chosen with {ways}."
         return f"{text}\n{hint}".strip()
@@ -142,14 +144,25 @@ def _new_in_dictionary(key: str, one: Override, dictionary: DictConfig) -> str:
     return " ".join(filter(None, (f"{typed}: {above} has no '{name}'.", hint, add)))
 
 
-def _not_a_list(key: str, hint: Any, one: Override) -> str | None:
-    """The text for a single value that was given to a list."""
-    value = one.value()
-    takes_list = any(typing.get_origin(kind) is list for kind in hints.alternatives(hint))
-    if not takes_list or not isinstance(value, str | int | float | QuotedString):
+def _not_a_container(key: str, hint: Any, value: object, given: str, sign: str) -> str | None:
+    """The text for a single value that was given to a list or a dictionary.
+
+    Args:
+        key: the full key of the option.
+        hint: its type.
+        value: the value.
+        given: the value as it was written.
+        sign: what stands between a key and a value where it was written: "=", or ": " in a file.
+    """
+    typed = key if sign == "=" else key.rpartition(".")[2]
+    kinds = {typing.get_origin(kind) or kind for kind in hints.alternatives(hint)}
+    if not isinstance(value, str | int | float | QuotedString):
         return None
-    given = str(one.input_line).partition("=")[2]
-    return f"{key} must be a list, got {given}. Write {key}=[{given}]."
+    if list in kinds:
+        return f"{key} must be a list, got {given}. Write {typed}{sign}[{given}]."
+    if dict in kinds:
+        return f"{key} must be a dictionary, got {given}. Write {typed}{sign}{{KEY: VALUE}}."
+    return None
 
 
 def nearest_value(cls: type[Any], name: str, value: object) -> str:
@@ -228,6 +241,9 @@ def explain_key(key: str, value: Any, error: Exception, composed: DictConfig) ->
             return None
         if name not in node:
             return unknown_key(path, node)
+        hint = typing.get_type_hints(type_of(node)).get(name)
+        if path == key and (said := _not_a_container(key, hint, value, f"{value}", ": ")):
+            return said
     below = node_at(key, composed)
     if isinstance(below, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(below)):
         shown = "null" if value is None else value

@@ -7,12 +7,14 @@ from hydra.core.default_element import ResultDefault
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from runwright import hints
 from runwright.compose._hydra import Composer, Repository
 from runwright.compose._omegaconf import drop_defaults_list
 from runwright.compose.explain import NOT_GLOBAL, USER_MISTAKES, explain_key, text_of, unknown_key
 from runwright.compose.file_shapes import wrong_shape
 from runwright.compose.nested_values import wrong_within
 from runwright.compose.typed_nodes import typed_nodes, unknown_keys
+from runwright.compose.values import hint_at
 
 
 class MergedFiles:
@@ -68,7 +70,8 @@ class MergedFiles:
 
     def _merge_leaves(self, composed: DictConfig, loaded: Any, file: ResultDefault) -> None:
         """Merge a file option by option, to find all options that do not fit."""
-        for names, value in _leaves(OmegaConf.to_container(loaded, resolve=False)):
+        content = OmegaConf.to_container(loaded, resolve=False)
+        for names, value in _leaves(content, composed):
             key = ".".join(map(str, names))
             nested: dict[Any, Any] = value
             for name in reversed(names):
@@ -82,10 +85,17 @@ class MergedFiles:
                         self._note_in_file(file, text)
 
 
-def _leaves(node: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Every value with its path of keys, whose types are kept: a number does not become text."""
-    if not (isinstance(node, dict) and node):
+def _leaves(
+    node: Any, composed: DictConfig, above: tuple[Any, ...] = ()
+) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Every value with its path of keys, whose types are kept: a number does not become text.
+
+    A dictionary is one value where the option takes none, so that it is told with the option's key.
+    """
+    hint = hint_at(".".join(map(str, above)), composed) if above else None
+    is_whole = hint is not None and not hints.takes_dictionary(hint)
+    if is_whole or not (isinstance(node, dict) and node):
         yield above, node
         return
     for name, below in cast("dict[Any, Any]", node).items():
-        yield from _leaves(below, (*above, name))
+        yield from _leaves(below, composed, (*above, name))

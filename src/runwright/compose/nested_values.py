@@ -45,6 +45,9 @@ def wrong_within(key: str, value: Any, composed: DictConfig) -> list[str]:
 
 
 def _wrong(key: str, value: Any, hint: Any, node: Node | None) -> Iterator[_Found]:
+    if (said := _other_container(value, hint)) is not None:
+        yield key, said
+        return
     if isinstance(value, list):
         yield from _wrong_in_list(key, cast("list[Any]", value), _member(hint))
         return
@@ -68,6 +71,23 @@ def _wrong(key: str, value: Any, hint: Any, node: Node | None) -> Iterator[_Foun
         yield from within
         if not within and issubclass(cls, Settings) and (said := _unfit(cls, name, one)):
             yield place, said
+
+
+def _other_container(value: Any, hint: Any) -> str | None:
+    """What is wrong with a list or dictionary where an option takes only the other, or neither."""
+    if hint is None:
+        return None
+    is_block = any(dataclasses.is_dataclass(kind) for kind in hints.alternatives(hint))
+    list_fits, dictionary_fits = hints.takes_list(hint), hints.takes_dictionary(hint)
+    if isinstance(value, dict) and not dictionary_fits:
+        demand = ("a list", ". A list is written [A, B].") if list_fits else None
+    elif isinstance(value, list) and not (list_fits or is_block):
+        form = ". A dictionary is written {KEY: VALUE}."
+        demand = ("a dictionary", form) if dictionary_fits else None
+    else:
+        return None
+    what, form = demand or (hints.written(hint), "")
+    return _MISPLACED.format(what, cast("object", value)) + form
 
 
 def _wrong_in_list(key: str, values: list[Any], member: Any) -> Iterator[_Found]:
