@@ -1,10 +1,11 @@
 """What is sent to the cluster."""
 
 import pickle
+from typing import Any
 
 import pytest
 from hydra.core.utils import setup_globals
-from hydra.types import RunMode
+from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf
 
 from conftest import REPOSITORY
@@ -14,6 +15,7 @@ from runwright.compose._hydra import search_path
 from runwright.compose.loader import StrictConfigLoader
 from runwright.domains import register_domains
 from runwright.slurm.batch_job import fill_cache
+from runwright.slurm.launcher import SlurmLauncher
 
 TIME = "${now:%H-%M-%S-%f}"
 
@@ -40,3 +42,20 @@ def test_the_time_in_what_a_job_is_sent_stands_still(overrides: list[str]) -> No
     assert OmegaConf.to_container(first, resolve=True) == OmegaConf.to_container(
         second, resolve=True
     )
+
+
+@pytest.mark.parametrize(("sweeper", "is_left"), [("basic", True), ("runwright", False)])
+def test_a_job_is_left_to_the_launcher_where_hydra_would_compose_it_twice(
+    sweeper: str, *, is_left: bool
+) -> None:
+    register_domains()
+    schema.store(Config)
+    setup_globals()
+    loader = StrictConfigLoader(search_path(REPOSITORY / "conf"))
+    options = ["hydra/launcher=runwright_slurm", f"hydra/sweeper={sweeper}"]
+    multirun = loader.load_configuration("config", options, RunMode.MULTIRUN)
+    unused: Any = None  # what is called while jobs run
+    context = HydraContext(config_loader=loader, callbacks=unused)
+    SlurmLauncher().setup(hydra_context=context, task_function=print, config=multirun)
+    assert (loader.load_sweep_config(multirun, ["seed=1"]) is multirun) == is_left
+    assert not pickle.loads(pickle.dumps(loader)).left_to_launcher

@@ -328,6 +328,16 @@ def test_jobs_that_cannot_be_built_are_not_submitted(slurm: Slurm) -> None:
     assert "Submitted" not in said
 
 
+def test_mistakes_of_jobs_are_found_before_any_is_submitted(slurm: Slurm) -> None:
+    submitted = submit(slurm, *SMALL, "opt.lr=0.1,-1,-2")
+    said, _ = submitted.communicate(timeout=300)
+    assert submitted.returncode == 2
+    for value in (-1.0, -2.0):
+        assert said.count(f"opt.lr must be > 0, got {value}") == 1
+    assert "Submitted" not in said
+    assert not slurm.squeue()
+
+
 def test_a_search_cannot_be_submitted_and_left(slurm: Slurm) -> None:
     search = ("hydra/sweeper=optuna", "opt.weight_decay=interval(0,1e-3)")
     submitted = submit(slurm, *search, *SMALL, "hydra.launcher.detached=true")

@@ -52,6 +52,8 @@ class StrictConfigLoader(DelegatingLoader):
 
     Attributes:
         pending: the jobs of the multirun that is being composed.
+        left_to_launcher: whether to compose no job now, because the launcher composes and checks
+            all before it starts any. Hydra's sweeper asks for every job first, to find mistakes.
         check_parts: when a configuration has mistakes, finds what else is wrong with those options
             that are right by themselves, by name.
     """
@@ -60,6 +62,7 @@ class StrictConfigLoader(DelegatingLoader):
         """Look for configurations along this path."""
         super().__init__(path)
         self.pending = PendingJobs()
+        self.left_to_launcher = False
         self.check_parts: CheckParts = _nothing
         self.check_multirun: CheckMultirun = _nothing
         self._bases: dict[tuple[str, ...], bytes] = {}
@@ -74,7 +77,7 @@ class StrictConfigLoader(DelegatingLoader):
         launched.launch()
         held: dict[str, Any] = {"_bases": {}, "_checked": set(), "_converted": {}}
         held |= {"_repository": None, "pending": launched, "check_parts": _nothing}
-        held |= {"check_multirun": _nothing}
+        held |= {"check_multirun": _nothing, "left_to_launcher": False}
         return {**self.__dict__, **held}
 
     @override
@@ -147,6 +150,8 @@ class StrictConfigLoader(DelegatingLoader):
         values applied to a copy of it. Hydra asks for every job once to check it before the first
         is launched, and again to launch it; it is checked only once.
         """
+        if self.left_to_launcher:
+            return master_config
         of_hydra = self._of_file
         if of_hydra is None:
             of_hydra = _texts(master_config.hydra.overrides.hydra)

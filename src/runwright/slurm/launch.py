@@ -90,7 +90,6 @@ def launch(
     earlier = JobDirectories(sweep_dir, submissions.overrides_in(sweep_dir))
     swept = frozenset[str]() if is_search else swept_keys(config)
     for number, overrides in enumerate(job_overrides, start=first):
-        log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
         composed = loader.load_sweep_config(config, overrides)
         _number(composed, number, sweep_dir)
         fill_cache(composed, filled)
@@ -113,6 +112,8 @@ def launch(
             code=code,
             max_num_timeout=options.max_num_timeout,
         )
+    for number, overrides in enumerate(job_overrides, start=first):
+        log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
     if outcomes:
         log.info("Not submitted because their runs have finished: %s.", _listed(outcomes))
     if not jobs:

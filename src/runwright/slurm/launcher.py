@@ -9,6 +9,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 from typing_extensions import override
 
+from runwright.cli.basic_launcher import is_basic_sweeper
+from runwright.compose.loader import StrictConfigLoader
 from runwright.compose.plugin_options import chosen_options
 from runwright.extras import require_extra
 from runwright.slurm import launcher_options as options
@@ -33,6 +35,13 @@ class SlurmLauncher(Launcher):
             "task_function": task_function,
             "config": config,
         }
+        self._leave_jobs_to_launch()
+
+    def _leave_jobs_to_launch(self) -> None:
+        """Compose each job once: `launch` submits none before all are composed and checked."""
+        loader = self._hydra["hydra_context"].config_loader
+        assert isinstance(loader, StrictConfigLoader)
+        loader.left_to_launcher = is_basic_sweeper(self._hydra["config"])
 
     @override
     def launch(
@@ -42,4 +51,7 @@ class SlurmLauncher(Launcher):
         from runwright.slurm.launch import launch
 
         jobs = [list(overrides) for overrides in job_overrides]
-        return launch(self._options, jobs, initial_job_idx, **self._hydra)
+        self._hydra["hydra_context"].config_loader.left_to_launcher = False
+        returned = launch(self._options, jobs, initial_job_idx, **self._hydra)
+        self._leave_jobs_to_launch()  # those of the next batch
+        return returned
