@@ -25,7 +25,7 @@ def test_multirun_makes_a_job_for_every_combination(run_main: Run, tmp_path: Pat
 def test_a_typo_in_a_multirun_stops_it_before_the_first_job(run_main: Run, tmp_path: Path) -> None:
     done = run_main("--multirun", "model=fcn,cnn", "model.hidden_dim=10", "gpu=-1")
     assert done.returncode == 2
-    assert "Key 'hidden_dim' not in 'SimpleCNNFactory'" in done.stderr
+    assert "SimpleCNNFactory has no 'hidden_dim'" in done.stderr
     assert "Starting a run" not in done.stdout
     assert not run_dirs(tmp_path, "multirun")
 

@@ -26,7 +26,7 @@ def mistakes(*overrides: str, conf: Path | None = None) -> tuple[str, ...]:
 @pytest.mark.parametrize(
     ("file", "text", "base", "line"),
     [
-        ("opt/fast", "lr: 0.1", "OptimisationFactory", "`defaults: [torch]`."),
+        ("opt/fast", "lr: 0.1", "OptimizerFactory", "`defaults: [torch]`."),
         ("stage/quick", "", "Stage", "`defaults: [fit]`."),
         (
             "stage/sure",
