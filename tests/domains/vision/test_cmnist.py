@@ -226,8 +226,9 @@ def test_images_that_do_not_fit_in_memory_are_refused_before_they_are_made(
 
 
 def test_a_batch_larger_than_the_training_split_is_refused() -> None:
+    train = build(batch_size=5000).train
     with pytest.raises(UserError, match=r"e\.g\. dm\.batch_size=4000\."):
-        build(batch_size=5000)
+        next(train.batches(0))
 
 
 def write_idx(path: Path, array: "np.ndarray[Any, np.dtype[np.uint8]]") -> None:
