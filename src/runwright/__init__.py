@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from runwright.added_commands import COMMANDS as COMMANDS
     from runwright.added_commands import Command as Command
     from runwright.added_commands import command as command
+    from runwright.array_files import made_once as made_once
+    from runwright.array_files import make_empty_array as make_empty_array
+    from runwright.array_files import mapped_array as mapped_array
+    from runwright.atomic_files import write_bytes as write_bytes
     from runwright.caller import Caller as Caller
     from runwright.caller import Reporter as Reporter
     from runwright.config import CheckpointCfg as CheckpointCfg
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
     from runwright.data import Split as Split
     from runwright.data.batching import Batched as Batched
     from runwright.data.batching import InMemory as InMemory
+    from runwright.data.parts import Index as Index
+    from runwright.data.parts import Part as Part
     from runwright.data.parts import Ragged as Ragged
     from runwright.data.parts import SparseRows as SparseRows
     from runwright.data.parts import shared as shared
@@ -75,13 +81,17 @@ if TYPE_CHECKING:
     from runwright.optimizers.own_step import Updates as Updates
     from runwright.optimizers.schedules import ScheduledOptimizer as ScheduledOptimizer
     from runwright.plain import home_path as home_path
+    from runwright.predictions import TableFormat as TableFormat
     from runwright.runtime import Runtime as Runtime
     from runwright.stage import Stage as Stage
     from runwright.stage import Trained as Trained
     from runwright.stage import split_of as split_of
+    from runwright.stages.intervals import Interval as Interval
 
 _HOME: Final = {
     "data.batching": ("Batched", "InMemory"),
+    "array_files": ("made_once", "make_empty_array", "mapped_array"),
+    "atomic_files": ("write_bytes",),
     "caller": ("Caller", "Reporter"),
     "added_commands": ("COMMANDS", "Command", "command"),
     "config": ("CheckpointCfg", "Config", "TrainingCfg", "WandbCfg"),
@@ -99,13 +109,15 @@ _HOME: Final = {
     "model": ("ModelFactory",),
     "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),
     "optimizers": ("OptimisationCfg", "TorchOptimizer"),
-    "data.parts": ("Ragged", "SparseRows", "shared"),
+    "data.parts": ("Index", "Part", "Ragged", "SparseRows", "shared"),
     "optimizers.interface": ("OptimizerFactory", "Schedule", "SteppedSchedule"),
     "optimizers.own_step": ("StepObjective", "Updates"),
     "plain": ("home_path",),
+    "predictions": ("TableFormat",),
     "runtime": ("Runtime",),
     "optimizers.schedules": ("ScheduledOptimizer",),
     "stage": ("Stage", "Trained", "split_of"),
+    "stages.intervals": ("Interval",),
     "data.streaming": ("Streamed",),
     "data.torch_datasets": ("TorchSplit", "TorchStream"),
     "custom_search_space": ("search_space",),

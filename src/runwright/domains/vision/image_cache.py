@@ -14,18 +14,16 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 import attrs
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from runwright import UserError
+from runwright import UserError, made_once, make_empty_array, mapped_array
 
 log = logging.getLogger(__name__)
 
@@ -67,16 +65,18 @@ def decoded_images(files: ImageFiles, res: int, cache_dir: Path) -> NDArray[np.u
     """
     shape = (len(files.names), 3, res, res)
     path = cache_dir / f"{res}px-{_key(files, res)}.npy"
-    if not path.exists():
-        try:
-            cache_dir.mkdir(parents=True, exist_ok=True)
-            with _locked(path):
-                if not path.exists():
-                    _remove_leftovers(cache_dir)
-                    _decode(files, res, path)
-        except OSError as error:
-            raise UserError(_cannot_keep(cache_dir, shape, str(error))) from error
-    return _mapped(path, shape)
+    was_there = path.exists()
+    try:
+        made_once(
+            path,
+            lambda partial: _decode(files, res, partial),
+            what="decoding the same images",
+        )
+    except OSError as error:
+        raise UserError(_cannot_keep(cache_dir, shape, str(error))) from error
+    if not was_there:
+        log.info("%s", _kept(path))
+    return mapped_array(path, shape)
 
 
 def _key(files: ImageFiles, res: int) -> str:
@@ -89,17 +89,9 @@ def _key(files: ImageFiles, res: int) -> str:
 def _decode(files: ImageFiles, res: int, path: Path) -> None:
     shape = (len(files.names), 3, res, res)
     _check_room(path.parent, shape)
-    partial = path.with_suffix(".partial")
-    with contextlib.ExitStack() as cleanup:
-        cleanup.callback(partial.unlink, missing_ok=True)
-        offset = _make_empty_array(partial, shape)
-        broken = _decode_all(files, res, partial, offset)
-        if broken:
-            raise UserError(_broken_images(files, broken))
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())  # a crash of the machine must not leave a file with holes
-        partial.replace(path)
-    log.info("%s", _kept(path))
+    broken = _decode_all(files, res, path, make_empty_array(path, shape, np.uint8))
+    if broken:
+        raise UserError(_broken_images(files, broken))
 
 
 def _decode_all(files: ImageFiles, res: int, array: Path, offset: int) -> dict[int, str]:
@@ -166,29 +158,6 @@ def _size(path: Path) -> str:
     return f"{path.stat().st_size / 2**20:,.1f} MiB"
 
 
-def _make_empty_array(path: Path, shape: tuple[int, ...]) -> int:
-    """Write a `.npy` file of this shape; returns where its data begin."""
-    with path.open("wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        offset = file.tell()
-        file.truncate(offset + math.prod(shape))
-    return offset
-
-
-def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    try:
-        images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise UserError(f"{path} is damaged: {error}. Delete it; it will be made again.") from error
-    if images.shape != shape:
-        raise UserError(
-            f"{path} is damaged: it has the shape {images.shape}, not {shape}. Delete it; it will "
-            "be made again."
-        )
-    return images
-
-
 def _check_room(folder: Path, shape: tuple[int, ...]) -> None:
     free = shutil.disk_usage(folder).free
     if free < math.prod(shape):
@@ -216,29 +185,3 @@ def _broken_images(files: ImageFiles, broken: dict[int, str]) -> str:
             files.next_step,
         ]
     )
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Generator[None]:
-    """Let one process at a time make the file at `path`."""
-    lock = FileLock(_lock_path(path))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info("Another process is decoding the same images: waiting for it.")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _lock_path(path: Path) -> Path:
-    return path.with_suffix(".lock")
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove unfinished files of killed processes, which no process holds open."""
-    for partial in list(folder.glob("*.partial")):
-        with contextlib.suppress(Timeout), FileLock(_lock_path(partial), timeout=0):
-            partial.unlink(missing_ok=True)
