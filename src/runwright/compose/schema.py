@@ -10,7 +10,7 @@ from hydra.core.config_store import ConfigNode, ConfigStore
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
 from runwright.compose._omegaconf import child, declared_types, is_empty
-from runwright.factory import CONFIG_GROUPS, Settings, usual_members
+from runwright.factory import CONFIG_GROUPS, Settings, described, usual_members
 
 SCHEMA_NAME: Final = "config_schema"
 _RECORD: Final = "config_of_run"
@@ -42,6 +42,9 @@ def schema_node(cls: type[Settings], defaults: Sequence[Any] = ()) -> DictConfig
     """
     node = cast("DictConfig", OmegaConf.structured(cls))
     _open_dictionaries(node)
+    for field in dataclasses.fields(cast("Any", cls)):
+        if (followed := described(field).follows) is not None:
+            OmegaConf.update(node, field.name, f"${{oc.select:{followed},{field.default}}}")
     usual: list[Any] = []
     for key, group, name in usual_members(cls):
         if not is_open(declared_types(OmegaConf.select(node, key))):

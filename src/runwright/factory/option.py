@@ -30,6 +30,7 @@ class Option:
     harmless: bool = False
     usual: str | None = None
     keys: KeysOf | None = None
+    follows: str | None = None
 
     @property
     def bounds(self) -> str:
@@ -96,6 +97,7 @@ def option(
     harmless: bool = False,
     usual: str | None = None,
     keys: KeysOf | None = None,
+    follows: str | None = None,
 ) -> Any:
     """Declare an option of a factory.
 
@@ -114,9 +116,12 @@ def option(
         keys: for a dictionary that takes certain keys only: gets the plain options of the class,
             and returns all keys, each with what else must be given for it ("size=large"), or "".
             Called only to explain an unknown name, so it may import what is slow to import.
+        follows: the full key of another option, `model.cell_set_len`. Where what is chosen has it,
+            its value is the default in a composed configuration.
 
     Raises:
-        TypeError: `doc` is empty, or there are both a default and a usual member.
+        TypeError: `doc` is empty, there are both a default and a usual member, or an option that
+            follows another one has no default that is a number.
     """
     if not doc.strip():
         raise TypeError("option(doc=…) must describe the option in one line.")
@@ -130,7 +135,10 @@ def option(
         harmless=harmless,
         usual=usual,
         keys=keys,
+        follows=follows,
     )
+    if follows is not None and not isinstance(default, int | float):
+        raise TypeError("option(follows=…) needs a default that is a number.")
     metadata = {_METADATA_KEY: described}
     if usual is not None:
         if default is not dataclasses.MISSING:
