@@ -18,9 +18,11 @@ from runwright.data import Batch
 from runwright.objective import Evaluation, LossMeans, Objective, refuse_several_processes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from torch import nn
 
     from runwright.distributed import World
@@ -50,6 +52,19 @@ class Measure(ABC, Generic[B, O]):
 
     def draw(self, folder: Path, split: str) -> None:  # optional
         """Write pictures of the measures of a split, if there are any."""
+
+    def write(self, folder: Path, split: str) -> None:  # optional
+        """Write tables of the measures of a split, if there are any."""
+
+    @property
+    def bootstrap_unit(self) -> str | None:
+        """What is resampled for confidence intervals, if not examples."""
+        return None
+
+    def bootstrap(self, num_runs: int, seed: int) -> "Mapping[str, NDArray[np.float64]]":
+        """The measures of each bootstrap run; see `Evaluation.bootstrap`."""
+        del num_runs, seed
+        return {}
 
 
 class WholeSplit(Measure[B, O]):
@@ -169,3 +184,19 @@ class _OutputEvaluation(Evaluation[B], Generic[B, O]):
     def draw(self, folder: Path, split: str) -> None:
         for measure in self._measures:
             measure.draw(folder, split)
+
+    @override
+    def write(self, folder: Path, split: str) -> None:
+        for measure in self._measures:
+            measure.write(folder, split)
+
+    @property
+    @override
+    def bootstrap_unit(self) -> str | None:
+        units = (measure.bootstrap_unit for measure in self._measures)
+        return next((unit for unit in units if unit is not None), None)
+
+    @override
+    def bootstrap(self, num_runs: int, seed: int) -> "Mapping[str, NDArray[np.float64]]":
+        measures = self._measures
+        return {n: v for one in measures for n, v in one.bootstrap(num_runs, seed).items()}

@@ -15,6 +15,7 @@ from runwright.errors import UserError
 from runwright.factory import Settings, settings
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from numpy.typing import NDArray
     from torch import nn
@@ -55,6 +56,24 @@ class Evaluation(ABC, Generic[B_contra]):
 
     def draw(self, folder: Path, split: str) -> None:  # optional
         """Write the pictures of these measures of a split, if there are any."""
+
+    def write(self, folder: Path, split: str) -> None:  # optional
+        """Write tables of these measures of a split, of each class say, if there are any."""
+
+    @property
+    def bootstrap_unit(self) -> str | None:
+        """What is resampled for confidence intervals, if not examples: "perturbations"."""
+        return None
+
+    def bootstrap(self, num_runs: int, seed: int) -> "Mapping[str, NDArray[np.float64]]":
+        """The measures of each bootstrap run, (num_runs,), where there is a unit to resample.
+
+        Args:
+            num_runs: how often to resample.
+            seed: seeds the resampling.
+        """
+        del num_runs, seed
+        return {}
 
 
 def refuse_several_processes(measure: object, world: "World") -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from runwright.stages.intervals import binomial, quantiles, t_interval
+from runwright.stages.intervals import binomial, of_runs, quantiles, t_interval
 
 
 def test_quantiles_are_those_of_the_bootstrap_runs() -> None:
@@ -28,6 +28,14 @@ def test_the_t_interval_is_that_of_scipys_distribution() -> None:
     low, high = stats.t.interval(0.95, 6, loc=replicates.mean(), scale=replicates.std(ddof=1))
     interval = t_interval(replicates)
     assert (interval.low, interval.high) == pytest.approx((low, high))
+
+
+def test_runs_of_a_domains_own_resampling_get_the_same_intervals() -> None:
+    runs = {"a": np.arange(101) / 100, "b": np.full(5, math.nan)}
+    by_quantiles, by_t = (of_runs(runs, f"bootstrap_{how}") for how in ("quantiles", "t_interval"))
+    assert by_quantiles["a"] == quantiles(runs["a"])
+    assert by_t["a"] == t_interval(runs["a"])
+    assert not by_quantiles["b"].is_known
 
 
 def test_one_replicate_has_no_t_interval_and_nan_joins_none() -> None:

@@ -18,6 +18,8 @@ def evaluate(
 ) -> tuple[Evaluation[Any], dict[str, NDArray[Any]]]:
     """Measure a split and, if `keeps_table`, keep the predictions for its examples.
 
+    They are not kept where it is not examples that are resampled.
+
     Returns:
         The measures, and the columns of the table of predictions, which is empty if not kept.
 
@@ -26,6 +28,7 @@ def evaluate(
     """
     objective, model = trained.objective, trained.model
     evaluation = objective.evaluation()
+    keeps_table &= evaluation.bootstrap_unit is None
     parts: list[dict[str, NDArray[Any]]] = []
     with trained.applying(), _forward_once(model):
         for batch in trained.batches(split):

@@ -79,11 +79,19 @@ def of_table(
             p = float(replicates.mean()) if runs else value
             is_proportion = name in objective.proportions
             intervals[name] = binomial(p, count) if is_proportion else _unknown(p)
-        elif method == "bootstrap_quantiles":
-            intervals[name] = quantiles(replicates)
         else:
-            intervals[name] = t_interval(replicates)
+            intervals[name] = _of_replicates(replicates, method)
     return intervals
+
+
+def of_runs(runs: Mapping[str, NDArray[np.float64]], method: str) -> dict[str, Interval]:
+    """The interval of every measure, from its values in the bootstrap runs, (runs,)."""
+    return {name: _of_replicates(replicates, method) for name, replicates in runs.items()}
+
+
+def _of_replicates(replicates: NDArray[np.float64], method: str) -> Interval:
+    is_by_quantiles = method == "bootstrap_quantiles"
+    return quantiles(replicates) if is_by_quantiles else t_interval(replicates)
 
 
 def quantiles(replicates: NDArray[np.float64]) -> Interval:

@@ -101,7 +101,16 @@ class MeasureStage(Stage):
                 + did_you_mean(trained.monitor, values)
             )
         found: dict[str, Interval] = {}
-        if method is not None:
+        if method is not None and evaluation.bootstrap_unit is not None:
+            if method == "binomial":
+                raise UserError(
+                    "stage.ci_method=binomial is for shares of examples; here "
+                    f"{evaluation.bootstrap_unit} are resampled. Use bootstrap_quantiles or "
+                    "bootstrap_t_interval, with stage.num_bootstrap_runs."
+                )
+            runs = evaluation.bootstrap(self.num_bootstrap_runs, trained.runtime.seed)
+            found = intervals.of_runs(runs, method)
+        elif method is not None:
             found = intervals.of_table(
                 trained.objective,
                 table,
@@ -109,6 +118,7 @@ class MeasureStage(Stage):
                 num_bootstrap_runs=self.num_bootstrap_runs,
                 seed=trained.runtime.seed,
             )
+        evaluation.write(trained.runtime.run_dir, name)
         if trained.draws:
             evaluation.draw(trained.runtime.run_dir / "pictures", name)
         return _Measured(
