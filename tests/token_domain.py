@@ -39,19 +39,19 @@ class ToyTokens(rw.DataModule[TokenDims, TokenBatch]):
 
 
 @rw.settings
-class Backbone(rw.Settings, group="model/backbone"):
+class Body(rw.Settings, group="model/body"):
     """What lies between the embedding and the heads."""
 
 
 @rw.factory("linear")
-class LinearBackbone(Backbone):
+class LinearBody(Body):
     """A linear layer."""
 
     bias: bool = rw.option(default=True, doc="whether it has a bias")
 
 
 @rw.factory("deep")
-class DeepBackbone(Backbone):
+class DeepBody(Body):
     """Several linear layers."""
 
     layers: int = rw.option(default=2, ge=1, doc="number of layers")
@@ -59,12 +59,12 @@ class DeepBackbone(Backbone):
 
 @rw.factory("token_model")
 class TokenModel(rw.ModelFactory[TokenDims]):
-    """An embedding, a backbone, and a head for each field that is predicted."""
+    """An embedding, a body, and a head for each field that is predicted."""
 
-    backbone: Backbone = rw.option(usual="linear", doc="the layers before the heads")
+    body: Body = rw.option(usual="linear", doc="the layers before the heads")
 
     def build(self, dims: TokenDims) -> nn.Module:
-        depth = self.backbone.layers if isinstance(self.backbone, DeepBackbone) else 1
+        depth = self.body.layers if isinstance(self.body, DeepBody) else 1
         body = nn.Sequential(nn.Embedding(12, 8), *(nn.Linear(8, 8) for _ in range(depth)))
         heads = {name: nn.Linear(8, dims.fields[name]) for name in dims.heads}
         return nn.ModuleDict({"body": body, **heads})

@@ -1,4 +1,4 @@
-"""A domain with lists of losses, heads that follow from them, and a usual backbone."""
+"""A domain with lists of losses, heads that follow from them, and a usual body."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ import yaml
 import token_domain
 from programs import run_python
 from runwright import ConfigError, compose
-from token_domain import DeepBackbone, LinearBackbone, LossCfg, TokenLosses, TokenModel
+from token_domain import DeepBody, LinearBody, LossCfg, TokenLosses, TokenModel
 
 TOKENS = ["dm=toy_tokens", "model=token_model", "gpu=-1", "training.max_steps=4", "pictures=false"]
 TWO = "objective.losses=[{field:levels},{field:genes,kwargs:{label_smoothing:0.1}}]"
@@ -24,10 +24,10 @@ def losses(*overrides: str) -> list[LossCfg]:
     return objective.losses
 
 
-def backbone(*overrides: str) -> token_domain.Backbone:
+def body(*overrides: str) -> token_domain.Body:
     model = compose([*TOKENS, *overrides]).model
     assert isinstance(model, TokenModel)
-    return model.backbone
+    return model.body
 
 
 def test_it_is_as_short_as_promised() -> None:
@@ -106,18 +106,18 @@ def test_help_shows_each_entry_with_its_options() -> None:
     assert "      kwargs: {label_smoothing: 0.1}" in lines
 
 
-def test_the_usual_backbone_is_taken_from_python_and_from_the_command_line() -> None:
+def test_the_usual_body_is_taken_from_python_and_from_the_command_line() -> None:
     usual = TokenModel()  # pyright: ignore[reportCallIssue]  # it knows no usual members
-    assert usual.backbone == LinearBackbone() == backbone()
-    assert backbone("model/backbone=deep", "model.backbone.layers=3") == DeepBackbone(layers=3)
+    assert usual.body == LinearBody() == body()
+    assert body("model/body=deep", "model.body.layers=3") == DeepBody(layers=3)
 
 
-def test_a_run_with_another_backbone_is_reproduced_by_its_record(tmp_path: Path) -> None:
+def test_a_run_with_another_body_is_reproduced_by_its_record(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
-    config = compose([*TOKENS, TWO, "model/backbone=deep"])
+    config = compose([*TOKENS, TWO, "model/body=deep"])
     config.run(first)
     recorded = yaml.safe_load((first / "config.yaml").read_text())
-    assert {"override model/backbone": "deep"} in recorded["defaults"]
+    assert {"override model/body": "deep"} in recorded["defaults"]
     again = compose([], conf=first)
     assert again == config
     again.run(second)
@@ -128,28 +128,28 @@ def test_a_run_with_another_backbone_is_reproduced_by_its_record(tmp_path: Path)
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("model/backbone=dep", "there is no such model/backbone. Did you mean 'deep'?"),
-        ("model/backbone=null", "one must be chosen"),
-        ("model.backbone=deep", "It is chosen with model/backbone=deep|linear."),
-        ("backbone=deep", "Did you mean 'model/backbone=…'?"),
-        ("model.backbone.layers=3", "LinearBackbone has: bias"),
+        ("model/body=dep", "there is no such model/body. Did you mean 'deep'?"),
+        ("model/body=null", "one must be chosen"),
+        ("model.body=deep", "It is chosen with model/body=deep|linear."),
+        ("body=deep", "Did you mean 'model/body=…'?"),
+        ("model.body.layers=3", "It has: bias"),
     ],
 )
-def test_a_mistake_about_the_backbone_leads_to_the_right_choice(override: str, said: str) -> None:
+def test_a_mistake_about_the_body_leads_to_the_right_choice(override: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         compose([*TOKENS, override])
     assert said in str(caught.value)
 
 
-def test_a_model_that_takes_no_backbone_names_one_that_does() -> None:
+def test_a_model_that_takes_no_body_names_one_that_does() -> None:
     with pytest.raises(ConfigError) as caught:
-        compose(["dm=toy_tokens", "model=fcn", "model/backbone=deep"])
-    assert "model/backbone=deep: no chosen component takes a member" in str(caught.value)
+        compose(["dm=toy_tokens", "model=fcn", "model/body=deep"])
+    assert "model/body=deep: no chosen component takes a member" in str(caught.value)
     assert "model=token_model does" in str(caught.value)
 
 
-def test_every_backbone_is_checked(tmp_path: Path) -> None:
+def test_every_body_is_checked(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(MAIN)
     done = run_python("-m", "runwright", "check", cwd=tmp_path, env=ENV, check=True)
-    assert "model/backbone=deep" in done.stdout
+    assert "model/body=deep" in done.stdout
     assert "0 faults" in done.stdout or "No faults" in done.stdout, done.stdout
