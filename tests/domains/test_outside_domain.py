@@ -124,7 +124,7 @@ def test_its_experiment_trains_its_model_on_its_data(installed: Path) -> None:
 
 def test_what_it_can_is_listed_and_its_commands_run(installed: Path) -> None:
     said = python("main.py", "dm=wide_sets", "model=set_encoder", "--help", on_path=installed)
-    assert "dm: celeba, cmnist, toy_sets, wide_sets\n" in said.stdout
+    assert "dm: celeba, cmnist, perturbation, toy_sets, wide_sets\n" in said.stdout
     assert "experiment/sets: first\n" in said.stdout
     usage = python("-m", "runwright", "--help", on_path=installed).stdout
     assert "  simulate sets    Write sets of numbers.\n" in usage

@@ -1,0 +1,1 @@
+"""Cells under perturbation: predict what a drug or an edited gene does to sets of cells."""

@@ -1,0 +1,270 @@
+"""Splits of sets of cells, gathered from the files ahead of the training."""
+
+import itertools
+from collections import OrderedDict
+from typing import Any, Final
+
+import attrs
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from runwright import Batch, Index, Part, SparseRows, Streamed
+from runwright.domains.perturbation.batch import CellSets
+from runwright.domains.perturbation.cell_table import CellTable
+from runwright.domains.perturbation.groups import Groups
+from runwright.domains.perturbation.rows import Rows
+
+# Of how many groups the order of the cells is kept: sets of a large group come again and again.
+_ORDERS: Final = 4096
+
+
+@attrs.frozen(kw_only=True)
+class RowSets(Part):
+    """Sets of rows of a matrix, as they are gathered: sparse rows travel sparse.
+
+    Attributes:
+        rows: (B · S, width).
+        size: S, the rows of a set.
+    """
+
+    rows: "torch.Tensor | SparseRows"
+    size: int
+
+    @override
+    def __len__(self) -> int:
+        return len(self.rows) // self.size
+
+    @override
+    def select(self, index: Index) -> "RowSets":
+        sets = torch.arange(len(self))[index] if isinstance(index, slice) else index
+        rows = (sets[:, None] * self.size + torch.arange(self.size)).flatten()
+        chosen = self.rows.select(rows) if isinstance(self.rows, SparseRows) else self.rows[rows]
+        return RowSets(rows=chosen, size=self.size)
+
+    def dense(self) -> torch.Tensor:
+        """(B, S, width)."""
+        dense = self.rows.dense() if isinstance(self.rows, SparseRows) else self.rows
+        return dense.view(-1, self.size, dense.shape[-1])
+
+
+@attrs.frozen(kw_only=True)
+class GatheredSets(Batch):
+    """A batch of sets as it is gathered; see `CellSets` for the attributes."""
+
+    basal: RowSets
+    cells: RowSets
+    genes: RowSets | None
+    perturbation_index: torch.Tensor
+    cell_type: torch.Tensor
+    batch: torch.Tensor
+    cell: torch.Tensor
+    mask: torch.Tensor | None
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Cells:
+    """The cells that sets are gathered from.
+
+    Attributes:
+        table: what they are.
+        rows: of each file, what a model gets and predicts of a cell.
+        genes: of each file, the genes that are decoded; None if none are.
+        vectors: (perturbations, P), on the training device.
+        control: the number of the control among the perturbations.
+    """
+
+    table: CellTable
+    rows: tuple[Rows, ...]
+    genes: tuple[Rows, ...] | None
+    vectors: torch.Tensor
+    control: int
+
+
+class CellSetSplit(Streamed[Any]):  # what is gathered is of another class than the batches
+    """Sets of S cells of one group each, every perturbed cell with a control.
+
+    In the training, every epoch shuffles the cells of each group, cuts them into sets, and fills
+    the last one with cells drawn from the group again. Otherwise the order stays, and the last set
+    of a group is padded and masked.
+    """
+
+    def __init__(
+        self,
+        cells: Cells,
+        groups: Groups,
+        *,
+        set_size: int,
+        batch_size: int,
+        seed: int,
+        is_training: bool,
+        num_controls: int = 1,
+        maps_controls: bool = True,
+        device: torch.device,
+        num_workers: int = 0,
+    ) -> None:
+        """Cut groups into sets, and these into batches; see `Streamed`.
+
+        Args:
+            cells: the cells.
+            groups: those of this split.
+            set_size: S, cells of a set.
+            batch_size: sets of a batch.
+            seed: what the sets, their order and the controls depend on.
+            is_training: whether sets are drawn anew in every epoch.
+            num_controls: the number of controls whose mean is the basal cell of a perturbed one.
+            maps_controls: whether the basal cells of controls are other controls, or themselves.
+            device: where the batches must be.
+            num_workers: processes that gather; 0 uses a thread.
+
+        Raises:
+            UserError: the sets do not fill one batch.
+        """
+        counts: list[int] = (-(-groups.sizes // set_size)).tolist()
+        self.group_of_set = np.repeat(np.arange(len(counts)), counts)
+        first = np.repeat(np.cumsum([0, *counts])[:-1], counts)
+        self.number_in_group = np.arange(len(first)) - first
+        super().__init__(
+            len(self.group_of_set),
+            batch_size=batch_size,
+            shuffle_seed=seed if is_training else None,
+            device=device,
+            num_workers=num_workers,
+        )
+        self.source = cells
+        self.groups = groups
+        self.set_size = set_size
+        self.seed = seed
+        self.is_training = is_training
+        self.num_controls = num_controls
+        self.maps_controls = maps_controls
+        self._orders: OrderedDict[tuple[int, int], NDArray[np.int64]] = OrderedDict()
+
+    @override
+    def gather(self, positions: torch.Tensor, epoch: int) -> GatheredSets:
+        """Read the cells of some sets and their controls."""
+        size = self.set_size
+        cells = np.empty((len(positions), size), dtype=np.int64)
+        basal = np.empty((len(positions), size, self.num_controls), dtype=np.int64)
+        mask = np.ones((len(positions), size), dtype=bool)
+        groups = self.group_of_set[positions.numpy()]
+        wanted: list[int] = positions.numpy().tolist()
+        for place, position in enumerate(wanted):
+            drawn_in = 2 + epoch if self.is_training else 0
+            rng = np.random.default_rng([self.seed, drawn_in, position])
+            cells[place], mask[place] = self._cells_of(position, epoch, rng)
+            basal[place] = self._controls_of(int(groups[place]), cells[place], rng)
+        table, source = self.source.table, self.source
+        flat = cells.reshape(-1)
+        control_rows = self._read(source.rows, basal.reshape(-1))
+        if self.num_controls > 1:
+            control_rows = _means(control_rows, self.num_controls)
+        genes = None if source.genes is None else self._read(source.genes, flat)
+        return GatheredSets(
+            basal=RowSets(rows=control_rows, size=size),
+            cells=RowSets(rows=self._read(source.rows, flat), size=size),
+            genes=None if genes is None else RowSets(rows=genes, size=size),
+            perturbation_index=torch.from_numpy(self.groups.perturbation[groups]),
+            cell_type=torch.from_numpy(self.groups.cell_type[groups]),
+            batch=torch.from_numpy(table.batch[cells].astype(np.int64)),
+            cell=torch.from_numpy(cells),
+            mask=None if self.is_training else torch.from_numpy(mask),
+        )
+
+    @override
+    def on_device(self, batch: GatheredSets) -> CellSets:
+        """Make the rows dense, and look up the vectors of the perturbations."""
+        return CellSets(
+            basal=batch.basal.dense(),
+            cells=batch.cells.dense(),
+            genes=None if batch.genes is None else batch.genes.dense(),
+            perturbation=self.source.vectors[batch.perturbation_index],
+            perturbation_index=batch.perturbation_index,
+            cell_type=batch.cell_type,
+            batch=batch.batch,
+            cell=batch.cell,
+            mask=batch.mask,
+        )
+
+    def _cells_of(
+        self, position: int, epoch: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The cells of a set, and which of them are not padding."""
+        group, number = int(self.group_of_set[position]), int(self.number_in_group[position])
+        members = self._order(group, epoch)
+        cells = members[number * self.set_size : (number + 1) * self.set_size]
+        lacking = self.set_size - len(cells)
+        mask = np.ones(self.set_size, dtype=bool)
+        if lacking:
+            mask[len(cells) :] = self.is_training
+            # The padding is cells as well, so that it has values that cells have.
+            more = rng.choice(members, lacking) if self.is_training else cells[[0]].repeat(lacking)
+            cells = np.concatenate([cells, more])
+        if self.is_training:
+            cells = np.sort(cells)  # the order within a set means nothing; files are read forwards
+        return cells, mask
+
+    def _order(self, group: int, epoch: int) -> NDArray[np.int64]:
+        """The cells of a group, in the order of this epoch."""
+        members = self.groups.members(group)
+        if not self.is_training:
+            return members
+        key = group, epoch
+        if key in self._orders:
+            self._orders.move_to_end(key)
+            return self._orders[key]
+        order = np.random.default_rng([self.seed, 1, epoch, group]).permutation(members)
+        self._orders[key] = order
+        if len(self._orders) > _ORDERS:
+            self._orders.popitem(last=False)
+        return order
+
+    def _controls_of(
+        self, group: int, cells: NDArray[np.int64], rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """(S, num_controls), the controls of the cells of a set."""
+        if not self.maps_controls and self.groups.perturbation[group] == self.source.control:
+            return cells[:, None].repeat(self.num_controls, axis=1)
+        begin, end = self.groups.pool[group].tolist()
+        chosen = rng.integers(begin, end, size=(len(cells), self.num_controls))
+        return self.groups.controls[chosen]
+
+    def _read(
+        self, files: tuple[Rows, ...], cells: NDArray[np.int64]
+    ) -> "torch.Tensor | SparseRows":
+        """Rows of the cells, from the files that they are in."""
+        table = self.source.table
+        of = table.file_of(cells)
+        if len(files) == 1 or (of == of[0]).all():
+            file = int(of[0])
+            return files[file].read(cells - table.starts[file])
+        # Cells come in runs of one file: those of a set are from the same.
+        cuts = [0, *(np.flatnonzero(np.diff(of)) + 1).tolist(), len(cells)]
+        parts = [
+            files[int(of[begin])].read(cells[begin:end] - table.starts[int(of[begin])])
+            for begin, end in itertools.pairwise(cuts)
+        ]
+        return _joined(parts)
+
+
+def _joined(parts: "list[torch.Tensor | SparseRows]") -> "torch.Tensor | SparseRows":
+    """Rows one after another; files may differ in whether they are sparse."""
+    sparse = [part for part in parts if isinstance(part, SparseRows)]
+    if len(sparse) < len(parts):
+        return torch.cat([part.dense() if isinstance(part, SparseRows) else part for part in parts])
+    lengths = torch.cat([part.offsets.diff() for part in sparse])
+    offsets = torch.zeros(len(lengths) + 1, dtype=torch.int64)
+    torch.cumsum(lengths, 0, out=offsets[1:])
+    return SparseRows(
+        values=torch.cat([part.values for part in sparse]),
+        columns=torch.cat([part.columns for part in sparse]),
+        offsets=offsets,
+        width=sparse[0].width,
+    )
+
+
+def _means(rows: "torch.Tensor | SparseRows", count: int) -> torch.Tensor:
+    """The means of every `count` rows."""
+    dense = rows.dense() if isinstance(rows, SparseRows) else rows
+    return dense.view(-1, count, dense.shape[-1]).mean(1)

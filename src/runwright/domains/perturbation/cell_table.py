@@ -1,0 +1,211 @@
+"""All cells of all files: what they are, and where they are."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from runwright import UserError, did_you_mean
+from runwright.domains.perturbation import h5ad
+from runwright.domains.perturbation.data_plan import DataPlan
+from runwright.domains.perturbation.h5ad import Column
+
+ONE_BATCH: Final = "all"
+"""The name of the only batch, where no column tells the cells' batches."""
+
+
+@attrs.frozen(kw_only=True)
+class Columns:
+    """The columns of `obs` that say what a cell is.
+
+    Attributes:
+        cell_type, perturbation: their names.
+        batch: that of the experimental batches; None if there is none.
+        control: the perturbation of the control cells.
+    """
+
+    cell_type: str
+    perturbation: str
+    batch: str | None
+    control: str
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class CellTable:
+    """All cells, numbered through all files.
+
+    Attributes:
+        files: the files.
+        data_sets: the data set of each file.
+        starts: (files + 1,), int64, the number of the first cell of each file.
+        cell_type, perturbation, batch: (N,), int32, numbers into the names.
+        cell_types, perturbations, batches: the names.
+        genes: the genes of the first file, by which those of the others are aligned.
+    """
+
+    files: tuple[Path, ...]
+    data_sets: tuple[str, ...]
+    starts: NDArray[np.int64]
+    cell_type: NDArray[np.int32]
+    perturbation: NDArray[np.int32]
+    batch: NDArray[np.int32]
+    cell_types: tuple[str, ...]
+    perturbations: tuple[str, ...]
+    batches: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def file_of(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The file that each cell is in."""
+        return np.searchsorted(self.starts, cells, side="right") - 1
+
+
+def read_cells(plan: DataPlan, columns: Columns) -> CellTable:
+    """Read what every cell is.
+
+    Raises:
+        UserError: a column, the controls, or what the plan holds out is not in the files.
+    """
+    files = [(data_set, path) for data_set, paths in plan.files.items() for path in paths]
+    _refuse_repeated(files)
+    read: dict[str, list[Column]] = {"cell_type": [], "perturbation": [], "batch": []}
+    for _, path in files:
+        with h5ad.opened(path) as file:
+            read["cell_type"].append(h5ad.read_column(file, columns.cell_type, "dm.cell_type_key"))
+            found = h5ad.read_column(file, columns.perturbation, "dm.pert_col")
+            read["perturbation"].append(found)
+            if columns.batch is None:
+                only = np.zeros(len(found.codes), dtype=np.int32)
+                read["batch"].append(Column(names=(ONE_BATCH,), codes=only))
+            else:
+                read["batch"].append(h5ad.read_column(file, columns.batch, "dm.batch_col"))
+        if columns.control not in found.names:
+            raise UserError(
+                f"{path}: obs column '{columns.perturbation}' has no cells of the control "
+                f"'{columns.control}' (dm.control_pert), and each file needs its own. "
+                f"{did_you_mean(columns.control, found.names)}"
+            )
+    joined = {kind: _joined(parts) for kind, parts in read.items()}
+    counts = [len(part.codes) for part in read["cell_type"]]
+    table = CellTable(
+        files=tuple(path for _, path in files),
+        data_sets=tuple(data_set for data_set, _ in files),
+        starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        cell_type=joined["cell_type"].codes,
+        perturbation=joined["perturbation"].codes,
+        batch=joined["batch"].codes,
+        cell_types=joined["cell_type"].names,
+        perturbations=joined["perturbation"].names,
+        batches=joined["batch"].names,
+    )
+    _check_plan(plan, table)
+    return table
+
+
+def renumbered(table: CellTable, names: Mapping[str, Sequence[str]], *, adds: bool) -> CellTable:
+    """The same cells with the numbers of the training.
+
+    Args:
+        table: the cells.
+        names: the names by number: `cell_types`, `perturbations`, `batches`.
+        adds: whether perturbations may be new: they get the next numbers.
+
+    Raises:
+        UserError: names are new that may not be.
+    """
+    changed: dict[str, Any] = {}
+    for kind, one in (
+        ("cell_types", "cell_type"),
+        ("perturbations", "perturbation"),
+        ("batches", "batch"),
+    ):
+        known = list(names[kind])
+        mine: tuple[str, ...] = getattr(table, kind)
+        new = [name for name in mine if name not in set(known)]
+        if new and kind == "perturbations" and not adds:
+            raise UserError(
+                f"The model was trained without {len(new)} of the perturbations: "
+                f"{_some(new)}. One-hot vectors know only those of the training; train with "
+                "dm.perturbation_features_file to predict others."
+            )
+        if new and kind == "batches":
+            raise UserError(
+                f"The model was trained without {len(new)} of the batches: {_some(new)}. Train "
+                "with dm.batch_col=null to apply it to others."
+            )
+        known += new
+        places = {name: place for place, name in enumerate(known)}
+        to = np.array([places[name] for name in mine], dtype=np.int32)
+        changed[kind] = tuple(known)
+        changed[one] = to[getattr(table, one)]
+    return attrs.evolve(table, **changed)
+
+
+def aligned_genes(file: Any, wanted: Sequence[str]) -> NDArray[np.int64] | None:
+    """Where the wanted genes are among those of a file; None if they are just those.
+
+    Raises:
+        UserError: some are not there, or there twice.
+    """
+    there = h5ad.gene_names(file).tolist()
+    if there == list(wanted):
+        return None
+    places = {name: place for place, name in enumerate(there)}
+    if missing := [name for name in wanted if name not in places]:
+        raise UserError(
+            f"{file.filename} lacks {len(missing):,} of the {len(wanted):,} genes: "
+            f"{_some(missing)}. All files need the same genes."
+        )
+    if len(places) < len(there):
+        raise UserError(
+            f"{file.filename} has genes of the same name, so they cannot be matched with those of "
+            "the other files. Make them unique: `adata.var_names_make_unique()`."
+        )
+    return np.array([places[name] for name in wanted], dtype=np.int64)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+
+
+def _refuse_repeated(files: Sequence[tuple[str, Path]]) -> None:
+    seen: dict[Path, str] = {}
+    for data_set, path in files:
+        other = seen.setdefault(path.resolve(), data_set)
+        if other != data_set:
+            raise UserError(f"{path} is in two data sets, '{other}' and '{data_set}'.")
+
+
+def _joined(parts: Sequence[Column]) -> Column:
+    """A column of the cells of all files."""
+    names = sorted({name for part in parts for name in part.names})
+    places = {name: place for place, name in enumerate(names)}
+    codes = [
+        np.array([places[name] for name in part.names], dtype=np.int32)[part.codes]
+        for part in parts
+    ]
+    return Column(names=tuple(names), codes=np.concatenate(codes))
+
+
+def _check_plan(plan: DataPlan, table: CellTable) -> None:
+    cell_types: dict[str, set[str]] = {}
+    perturbations: dict[tuple[str, str], set[str]] = {}
+    for number, data_set in enumerate(table.data_sets):
+        cells = slice(int(table.starts[number]), int(table.starts[number + 1]))
+        num_perturbations = len(table.perturbations)
+        both = table.cell_type[cells].astype(np.int64) * num_perturbations
+        both += table.perturbation[cells]
+        pairs: list[int] = np.unique(both).tolist()
+        for pair in pairs:
+            cell_type = table.cell_types[pair // num_perturbations]
+            cell_types.setdefault(data_set, set()).add(cell_type)
+            known = perturbations.setdefault((data_set, cell_type), set())
+            known.add(table.perturbations[pair % num_perturbations])
+    plan.check_names(
+        {name: sorted(known) for name, known in cell_types.items()},
+        {pair: sorted(known) for pair, known in perturbations.items()},
+    )

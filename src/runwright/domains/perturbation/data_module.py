@@ -1,0 +1,298 @@
+"""Perturbed cells from h5ad files."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from typing_extensions import override
+
+from runwright import Data, DataModule, UserError, factory, option, require_extra
+from runwright.domains.perturbation.batch import CellSets
+from runwright.domains.perturbation.dims import OutputSpace, PerturbationDims
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from runwright import Runtime
+    from runwright.domains.perturbation.cell_sets import Cells, CellSetSplit
+    from runwright.domains.perturbation.cell_table import CellTable
+    from runwright.domains.perturbation.data_plan import DataPlan
+    from runwright.domains.perturbation.groups import Groups
+    from runwright.domains.perturbation.rows import Rows
+
+log = logging.getLogger(__name__)
+
+
+@factory("perturbation")
+class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
+    """Sets of cells before and after a perturbation, from h5ad files that a TOML file names."""
+
+    default_objective: ClassVar[str | None] = "perturbation"
+    smaller_examples: ClassVar[str] = "smaller sets (dm.cell_set_len)"
+
+    toml_config_path: Path = option(
+        harmless=True, doc="TOML file that names the h5ad files and what is held out of them"
+    )
+    embed_key: str | None = option(
+        default=None, doc="embedding in obsm that a model gets of a cell; null is its expression"
+    )
+    output_space: OutputSpace = option(
+        default="all", doc="what is predicted: highly variable genes, all genes, or the embedding"
+    )
+    pert_rep: Literal["onehot", "features"] | None = option(
+        default=None,
+        doc="vectors of the perturbations; null is features if there is a file, else onehot",
+    )
+    basal_mapping_strategy: Literal["random", "batch"] = option(
+        default="random", doc="controls of the same file and cell type, or of the same batch too"
+    )
+    n_basal_samples: int = option(
+        default=1, ge=1, doc="controls whose mean each perturbed cell is predicted from"
+    )
+    should_yield_control_cells: bool = option(
+        default=True,
+        doc="whether to train on sets of control cells too, and to measure against all of them",
+    )
+    map_controls: bool = option(
+        default=True, doc="whether control cells are predicted from other controls, not themselves"
+    )
+    zeroshot_controls: bool = option(
+        default=False, doc="whether to train on the controls of cell types that are held out"
+    )
+    batch_col: str | None = option(
+        default="gem_group", doc="obs column of the experimental batches; null if there is none"
+    )
+    pert_col: str = option(default="gene", doc="obs column of the perturbations")
+    cell_type_key: str = option(default="cell_type", doc="obs column of the cell types")
+    control_pert: str = option(default="DMSO_TF", doc="perturbation of the control cells")
+    perturbation_features_file: Path | None = option(
+        harmless=True,
+        default=None,
+        doc="vectors of the perturbations, {name: vector}: a .safetensors or .pt file",
+    )
+    allow_missing_features: bool = option(
+        default=False, doc="whether perturbations may lack a vector; they get zeros"
+    )
+    cell_set_len: int = option(
+        default=128, ge=1, follows="model.cell_set_len", doc="cells of a set; follows the model's"
+    )
+    downsample_cells: int | None = option(
+        default=None, ge=1, doc="cells of a perturbation and cell type to train on, at most"
+    )
+    val_subsample_fraction: float | None = option(
+        default=None, gt=0, le=1, doc="fraction of the validation cells to use"
+    )
+    split_seed: int = option(
+        default=0, ge=0, doc="seed of the controls that cells are validated with"
+    )
+    batch_size: int = option(default=16, ge=1, doc="sets per batch")
+    cache_dir: Path | None = option(
+        harmless=True,
+        default=None,
+        doc="folder for copies of compressed files; null is `cache` beside the TOML file",
+    )
+    num_workers: int = option(
+        harmless=True, default=0, ge=0, le=256, doc="processes that read batches; 0 is a thread"
+    )
+
+    @override
+    def problems(self) -> Iterator[str]:
+        if self.output_space == "embedding" and self.embed_key is None:
+            yield "`embed_key` must name an embedding for `output_space`=embedding"
+        if self.pert_rep == "features" and self.perturbation_features_file is None:
+            yield "`perturbation_features_file` must be given with `pert_rep`=features"
+        if self.pert_rep == "onehot" and self.perturbation_features_file is not None:
+            yield "`perturbation_features_file` must be null with `pert_rep`=onehot"
+        if self.basal_mapping_strategy == "batch" and self.batch_col is None:
+            yield "`batch_col` must name a column for `basal_mapping_strategy`=batch"
+        if self.allow_missing_features and self.perturbation_features_file is None:
+            yield "`allow_missing_features` is for a `perturbation_features_file`"
+
+    @override
+    def build(self, runtime: "Runtime") -> Data[PerturbationDims, CellSets]:
+        """Read what the cells are, group them, and map their expression into memory."""
+        require_extra("anndata", "perturbation", "dm=perturbation")
+        from runwright.domains.perturbation.cell_table import Columns, read_cells, renumbered
+        from runwright.domains.perturbation.data_plan import read_plan
+        from runwright.domains.perturbation.groups import group_cells
+
+        plan = read_plan(self.toml_config_path.expanduser())
+        columns = Columns(
+            cell_type=self.cell_type_key,
+            perturbation=self.pert_col,
+            batch=self.batch_col,
+            control=self.control_pert,
+        )
+        table = read_cells(plan, columns)
+        kept: dict[str, Any] = runtime.kept("cells", lambda: self._to_keep(table))
+        with_features = self.perturbation_features_file is not None
+        table = renumbered(table, kept, adds=with_features)
+        cells = self._cells(table, kept, runtime.device)
+        groups = group_cells(
+            table,
+            plan,
+            control=self.control_pert,
+            mapping=self.basal_mapping_strategy,
+            zeroshot_controls=self.zeroshot_controls,
+        )
+        dims = PerturbationDims(
+            features=cells.rows[0].width,
+            perturbation_features=cells.vectors.shape[1],
+            num_batches=len(kept["batches"]),
+            output_space=self.output_space,
+            decoded_genes=None if cells.genes is None else cells.genes[0].width,
+            cell_type_names=table.cell_types,
+            perturbation_names=table.perturbations,
+            batch_names=table.batches,
+            gene_names=tuple(kept["genes"]),
+            control=cells.control,
+            columns={
+                "cell_type": self.cell_type_key,
+                "perturbation": self.pert_col,
+                **({} if self.batch_col is None else {"batch": self.batch_col}),
+            },
+        )
+        return self._data(dims, cells, groups, plan, runtime)
+
+    def _data(
+        self,
+        dims: PerturbationDims,
+        cells: "Cells",
+        groups: "Groups",
+        plan: "DataPlan",
+        runtime: "Runtime",
+    ) -> Data[PerturbationDims, CellSets]:
+        from runwright.domains.perturbation.groups import SPLITS
+
+        def split(of: "Groups", *, is_training: bool = False) -> "CellSetSplit":
+            return self._split(cells, of, runtime, is_training=is_training)
+
+        train = groups.split == SPLITS["train"]
+        if not self.should_yield_control_cells:
+            train &= groups.perturbation != cells.control
+        if not train.any():
+            raise UserError(f"{plan.path} leaves no cells to train on.")
+        training = groups.chosen(train)
+        if self.downsample_cells is not None:
+            training = training.at_most(self.downsample_cells, self.split_seed)
+        val, test = (groups.split == SPLITS[name] for name in ("val", "test"))
+        parts = {
+            "fewshot": self._evaluated(groups, val & ~groups.is_zeroshot, cells.control),
+            "zeroshot": self._evaluated(groups, val & groups.is_zeroshot, cells.control),
+            "test": self._evaluated(groups, test, cells.control),
+        }
+        tested = parts.pop("test")
+        if self.val_subsample_fraction is not None:
+            fraction = self.val_subsample_fraction
+            parts = {n: part.sampled(fraction, self.split_seed) for n, part in parts.items()}
+        validation = {name: split(part) for name, part in parts.items() if len(part)}
+        if not validation:
+            log.info(
+                "%s holds out nothing for validation, so nothing is validated; the test split is "
+                "not used instead.",
+                plan.path,
+            )
+        first = next(iter(validation), None)
+        return Data(
+            dims=dims,
+            train=split(training, is_training=True),
+            val=None if first is None else validation[first],
+            test=split(tested) if len(tested) else None,
+            also={name: part for name, part in validation.items() if name != first},
+        )
+
+    def _evaluated(self, groups: "Groups", which: "NDArray[np.bool_]", control: int) -> "Groups":
+        """Groups to measure, with the control cells that their effects are measured against."""
+        if self.should_yield_control_cells:
+            which = groups.with_controls(which, control)
+        return groups.chosen(which)
+
+    def _split(
+        self, cells: "Cells", groups: "Groups", runtime: "Runtime", *, is_training: bool
+    ) -> "CellSetSplit":
+        from runwright.domains.perturbation.cell_sets import CellSetSplit
+
+        return CellSetSplit(
+            cells,
+            groups,
+            set_size=self.cell_set_len,
+            batch_size=self.batch_size,
+            seed=runtime.seed if is_training else self.split_seed,
+            is_training=is_training,
+            num_controls=self.n_basal_samples,
+            maps_controls=self.map_controls,
+            device=runtime.device,
+            num_workers=self.num_workers,
+        )
+
+    def _to_keep(self, table: "CellTable") -> dict[str, list[str]]:
+        """What the training numbers, in order."""
+        return {
+            "cell_types": list(table.cell_types),
+            "perturbations": list(table.perturbations),
+            "batches": list(table.batches),
+            "genes": self._genes(table.files[0]),
+        }
+
+    def _genes(self, path: Path) -> list[str]:
+        """The genes that are predicted, or decoded."""
+        from runwright.domains.perturbation import h5ad
+
+        with h5ad.opened(path) as file:
+            if self.output_space == "embedding":
+                return []
+            names = h5ad.gene_names(file)
+            chosen = names[h5ad.highly_variable(file)] if self.output_space == "gene" else names
+            return [str(name) for name in chosen]
+
+    def _cells(
+        self, table: "CellTable", kept: Mapping[str, list[str]], device: "torch.device"
+    ) -> "Cells":
+        from runwright.domains.perturbation import h5ad, perturbation_vectors
+        from runwright.domains.perturbation.cell_sets import Cells
+        from runwright.domains.perturbation.cell_table import aligned_genes
+        from runwright.domains.perturbation.rows import open_rows
+
+        copies = self.cache_dir or self.toml_config_path.expanduser().parent / "cache"
+        genes: list[Rows] = []
+        embedding: list[Rows] = []
+        for path in table.files:
+            if self.embed_key is not None:
+                embedding.append(open_rows(path, f"obsm/{self.embed_key}", None, copies))
+            if self.output_space != "embedding":
+                with h5ad.opened(path) as file:
+                    places = aligned_genes(file, kept["genes"])
+                genes.append(open_rows(path, "X", places, copies))
+        self._refuse_different_widths(table, embedding)
+        names = table.perturbations
+        if self.perturbation_features_file is None:
+            vectors = perturbation_vectors.one_hot(len(names))
+        else:
+            vectors = perturbation_vectors.from_file(
+                self.perturbation_features_file.expanduser(),
+                names,
+                control=self.control_pert,
+                allows_missing=self.allow_missing_features,
+            )
+        return Cells(
+            table=table,
+            rows=tuple(embedding or genes),
+            genes=tuple(genes) if embedding and genes else None,
+            vectors=vectors.to(device),
+            control=names.index(self.control_pert),
+        )
+
+    def _refuse_different_widths(self, table: "CellTable", embedding: "list[Rows]") -> None:
+        widths = {rows.width for rows in embedding}
+        if len(widths) > 1:
+            shown = ", ".join(
+                f"{path.name} {rows.width}"
+                for path, rows in zip(table.files, embedding, strict=True)
+            )
+            raise UserError(
+                f"The embeddings obsm/{self.embed_key} differ in length: {shown}. All files need "
+                "the same one."
+            )

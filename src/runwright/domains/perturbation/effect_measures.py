@@ -1,0 +1,295 @@
+"""How well effects of perturbations are predicted, by the definitions of the cell-eval package.
+
+Every measure compares mean profiles: of the predicted cells, the real cells and the control cells
+of a (cell type, perturbation). They are the same as those of cell-eval 0.8 (`metrics/_anndata.py`)
+with the real control cells in both of its files, but for two things that it leaves open: equal
+distances count half, where it depends on how they happen to be sorted; and what is not defined for
+one perturbation does not make the mean over the others NaN.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from typing_extensions import override
+
+from runwright import Measure, UserError, World, write_bytes
+from runwright.domains.perturbation.batch import CellSets, Prediction
+from runwright.domains.perturbation.dims import PerturbationDims
+from runwright.domains.perturbation.effect_table import HIGHER_IS_BETTER, EffectTable
+from runwright.domains.perturbation.pictures import Effects, draw_effects
+
+_MOST_PENDING: Final = 2**24  # numbers that wait on the device until they are added up: 128 MiB
+
+
+def measures_of_means(
+    predicted: Tensor, real: Tensor, control: Tensor, target: Tensor
+) -> dict[str, Tensor]:
+    """The measures of N perturbations of one cell type, from mean profiles over its cells.
+
+    Args:
+        predicted: (N, G), the means of the predicted cells.
+        real: (N, G), the means of the real cells.
+        control: (G,), the mean of the control cells.
+        target: (N,), int64, the number of the gene that is the target of a perturbation, −1 if none
+            is: it is left out of the discrimination scores, because a knock-down is told by it.
+
+    Returns:
+        Tensors of shape (N,), NaN where a measure is not defined.
+    """
+    predicted_effect, real_effect = predicted - control, real - control
+    difference = predicted - real
+    return {
+        "pearson_delta": _pearson(predicted_effect, real_effect),
+        "mse": difference.square().mean(dim=1),
+        "mae": difference.abs().mean(dim=1),
+        **{
+            f"discrimination_{name}": _score(distances)
+            for name, distances in _distances(predicted_effect, real_effect, target).items()
+        },
+    }
+
+
+def _pearson(x: Tensor, y: Tensor) -> Tensor:
+    """The correlation of each row of x with that of y; NaN where one of them is constant."""
+    is_constant = (x == x[:, :1]).all(dim=1) | (y == y[:, :1]).all(dim=1)
+    x, y = x - x.mean(dim=1, keepdim=True), y - y.mean(dim=1, keepdim=True)
+    lengths = (x.square().sum(dim=1) * y.square().sum(dim=1)).sqrt()
+    return ((x * y).sum(dim=1) / lengths).clamp(-1, 1).masked_fill(is_constant, math.nan)
+
+
+def _distances(predicted: Tensor, real: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """The distances of predicted effects (rows) from real ones (columns), without the target gene.
+
+    Leaving out the gene of a row subtracts its part from sums over all genes.
+    """
+    has_target = (target >= 0)[:, None]
+    gene = target.clamp(min=0)
+    own = predicted.gather(1, gene[:, None]) * has_target
+    others = real[:, gene].T * has_target
+    l1 = torch.cdist(predicted, real, p=1) - (own - others).abs()
+    products = predicted @ real.T - own * others
+    squares = (predicted.square().sum(dim=1, keepdim=True) - own.square()).clamp(min=0)
+    real_squares = (real.square().sum(dim=1) - others.square()).clamp(min=0)
+    lengths = (squares * real_squares).sqrt()
+    # An effect of zero is as far from all others as if it were at a right angle to them.
+    cosine = (products / lengths).masked_fill(lengths == 0, 0)
+    return {"l1": l1, "l2": squares + real_squares - 2 * products, "cosine": 1 - cosine}
+
+
+def _score(distances: Tensor) -> Tensor:
+    """1 − the share of the perturbations that are nearer to a prediction than its own is."""
+    own = distances.diagonal()[:, None]
+    nearer = (distances < own).sum(dim=1, dtype=distances.dtype)
+    equal = (distances == own).sum(dim=1, dtype=distances.dtype) - 1
+    score = 1 - (nearer + equal / 2) / len(distances)
+    return score.masked_fill(distances.isnan().any(dim=1), math.nan)
+
+
+class MeanProfiles(NamedTuple):
+    """The mean cells of N perturbations of a cell type.
+
+    Attributes:
+        cell_type: the number of the cell type.
+        perturbation: (N,), int64, the numbers of the perturbations.
+        predicted: (N, G), the means of the predicted cells.
+        real: (N, G), the means of the real cells.
+        control: (G,), the mean of the control cells; NaN if there are none.
+    """
+
+    cell_type: int
+    perturbation: Tensor
+    predicted: Tensor
+    real: Tensor
+    control: Tensor
+
+
+def table_of_means(means: Sequence[MeanProfiles], dims: PerturbationDims) -> EffectTable:
+    """The measures of mean profiles, for instance of a baseline in place of what was predicted.
+
+    Args:
+        means: the mean profiles of each cell type, on any device.
+        dims: the names of genes and perturbations.
+    """
+    cell_types, perturbations = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    columns = {name: [np.empty(0, np.float64)] for name in HIGHER_IS_BETTER}
+    for one in means:
+        numbers = one.perturbation.cpu().numpy()
+        target = torch.tensor(_targets(dims, numbers.tolist(), one.real.shape[1]))
+        target = target.to(one.real.device)
+        found = measures_of_means(one.predicted, one.real, one.control, target)
+        cell_types.append(np.full(len(numbers), one.cell_type))
+        perturbations.append(numbers)
+        for name, parts in columns.items():
+            parts.append(found[name].double().cpu().numpy())
+    return EffectTable(
+        cell_type=np.concatenate(cell_types),
+        perturbation=np.concatenate(perturbations),
+        measures={name: np.concatenate(parts) for name, parts in columns.items()},
+    )
+
+
+def _targets(dims: PerturbationDims, perturbations: Sequence[int], num_genes: int) -> list[int]:
+    """The genes that have the names of these perturbations; −1 for those that none has."""
+    genes = {name: number for number, name in enumerate(dims.gene_names)}
+    # Features are not the genes, or no names are known.
+    if len(genes) != num_genes or not dims.perturbation_names:
+        return [-1] * len(perturbations)
+    return [genes.get(dims.perturbation_names[number], -1) for number in perturbations]
+
+
+class EffectMeasures(Measure[CellSets, Prediction]):
+    """The measures of a split, from sums over the cells of each (cell type, perturbation).
+
+    Where the model decodes genes, these are measured, else what it predicts itself. The control of
+    a cell type is the mean of the real cells of its control sets. Without such sets it is that of
+    the control cells that were given to the model; if genes are decoded, there is none then, and
+    what is measured against the control is NaN. Cells that only fill up a set do not count.
+    """
+
+    def __init__(self, dims: PerturbationDims, device: torch.device) -> None:
+        """Nothing is measured yet; sums are on `device`."""
+        self._dims = dims
+        self._device = device
+        # float64 where it exists: effects are small differences of means.
+        self._real = torch.float32 if device.type == "mps" else torch.float64
+        self._sums: list[dict[str, Tensor]] = []
+        self._pending = 0
+
+    @override
+    def update(self, outputs: Prediction, batch: CellSets) -> None:
+        predicted, real, basal = outputs.cells, batch.cells, batch.basal
+        if outputs.genes is not None and batch.genes is not None:
+            predicted, real, basal = outputs.genes, batch.genes, None
+        if predicted.shape != real.shape:
+            raise UserError(
+                f"The model predicted cells of shape {tuple(predicted.shape)}; the real ones have "
+                f"{tuple(real.shape)}."
+            )
+        sums = {"predicted": self._sum(predicted, batch), "real": self._sum(real, batch)}
+        if basal is not None:
+            sums["basal"] = self._sum(basal, batch)
+        full = torch.full(real.shape[:1], real.shape[1], dtype=self._real, device=real.device)
+        sums["count"] = full if batch.mask is None else batch.mask.sum(dim=1, dtype=self._real)
+        sums["cell_type"], sums["perturbation"] = batch.cell_type, batch.perturbation_index
+        self._sums.append({name: column.to(self._device) for name, column in sums.items()})
+        self._pending += sum(column.numel() for column in sums.values())
+        if self._pending > _MOST_PENDING:  # the only time that the device is waited for
+            self._add_up()
+
+    def _sum(self, cells: Tensor, batch: CellSets) -> Tensor:
+        if batch.mask is not None:
+            cells = cells.detach().masked_fill(~batch.mask[:, :, None], 0)
+        return cells.detach().sum(dim=1, dtype=self._real)
+
+    def _add_up(self) -> None:
+        """Leave one row of sums for each (cell type, perturbation)."""
+        self._pending = 0
+        if not self._sums:
+            return
+        columns = {n: torch.cat([part[n] for part in self._sums]) for n in self._sums[0]}
+        pairs = torch.stack([columns.pop("cell_type"), columns.pop("perturbation")], dim=1)
+        unique, row = cast("tuple[Tensor, Tensor]", torch.unique(pairs, dim=0, return_inverse=True))
+        added = {
+            name: column.new_zeros(len(unique), *column.shape[1:]).index_add_(0, row, column)
+            for name, column in columns.items()
+        }
+        self._sums = [{**added, "cell_type": unique[:, 0], "perturbation": unique[:, 1]}]
+
+    @override
+    def all_reduce(self, world: World) -> None:
+        if world.size == 1:
+            return
+        self._add_up()
+        mine = [{name: column.cpu() for name, column in part.items()} for part in self._sums]
+        self._sums = [
+            {name: column.to(self._device) for name, column in part.items()}
+            for share in world.all_gather(mine)
+            for part in share
+        ]
+
+    def means(self) -> list[MeanProfiles]:
+        """The mean profiles of every cell type with perturbed cells, so far."""
+        self._add_up()
+        return [
+            found
+            for sums in self._sums
+            for number in cast("list[int]", sums["cell_type"].unique().tolist())
+            if (found := self._means_of(sums, number)) is not None
+        ]
+
+    def _means_of(self, sums: dict[str, Tensor], cell_type: int) -> MeanProfiles | None:
+        is_counted = (sums["cell_type"] == cell_type) & (sums["count"] > 0)
+        rows = {name: column[is_counted] for name, column in sums.items()}
+        is_control = rows["perturbation"] == self._dims.control
+        perturbed = {name: column[~is_control] for name, column in rows.items()}
+        if len(perturbed["count"]) == 0:
+            return None
+        count = perturbed["count"][:, None]
+        real = perturbed["real"] / count
+        control = torch.full_like(real[0], math.nan)
+        if bool(is_control.any()):
+            control = (rows["real"][is_control] / rows["count"][is_control, None])[0]
+        elif "basal" in perturbed:
+            control = perturbed["basal"].sum(dim=0) / count.sum()
+        return MeanProfiles(
+            cell_type=cell_type,
+            perturbation=perturbed["perturbation"],
+            predicted=perturbed["predicted"] / count,
+            real=real,
+            control=control,
+        )
+
+    def table(self) -> EffectTable:
+        """The measures of every (cell type, perturbation) so far, without the control."""
+        return table_of_means(self.means(), self._dims)
+
+    @override
+    def compute(self) -> dict[str, float]:
+        return self.table().means()
+
+    @override
+    def write(self, folder: Path, split: str) -> None:
+        """Write `effects_SPLIT.csv`: the measures of every cell type and perturbation."""
+        table, dims = self.table(), self._dims
+        names = list(HIGHER_IS_BETTER)
+        columns = np.stack([table.measures[name] for name in names], axis=1)
+        pairs = zip(table.cell_type.tolist(), table.perturbation.tolist(), strict=True)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["cell_type", "perturbation", *names])
+        for (cell_type, perturbation), row in zip(pairs, columns.tolist(), strict=True):
+            measured = ["" if math.isnan(value) else value for value in row]
+            writer.writerow(
+                [dims.cell_type_names[cell_type], dims.perturbation_names[perturbation], *measured]
+            )
+        write_bytes(folder / f"effects_{split}.csv", text.getvalue().encode())
+
+    @property
+    @override
+    def bootstrap_unit(self) -> str | None:
+        return "perturbations"
+
+    @override
+    def bootstrap(self, num_runs: int, seed: int) -> dict[str, NDArray[np.float64]]:
+        return self.table().bootstrap(num_runs, seed)
+
+    @override
+    def draw(self, folder: Path, split: str) -> None:
+        names = dict(enumerate(self._dims.cell_type_names))
+        effects = [
+            Effects(
+                name=names.get(one.cell_type, f"cell type {one.cell_type}"),
+                predicted=(one.predicted - one.control).cpu().numpy(),
+                real=(one.real - one.control).cpu().numpy(),
+            )
+            for one in self.means()
+        ]
+        draw_effects(effects, f"effects, {split}", folder / f"effects_{split}.png")

@@ -1,0 +1,150 @@
+"""Reading AnnData's h5ad files by h5py: the columns of the cells, the names of the genes.
+
+The layout is that of the anndata package, "On disk format" of its documentation.
+"""
+
+import contextlib
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from runwright import UserError, did_you_mean
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Column:
+    """A column of the cells, as categories.
+
+    Attributes:
+        names: the categories, sorted.
+        codes: (N,), int32, the category of each cell.
+    """
+
+    names: tuple[str, ...]
+    codes: NDArray[np.int32]
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Generator[Any]:
+    """An h5ad file, open for reading.
+
+    Raises:
+        UserError: it cannot be read, or is not an h5ad file.
+    """
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read as an h5ad file: {error}.") from error
+    with file:
+        missing = [name for name in ("obs", "var") if name not in file]
+        if missing:
+            raise UserError(
+                f"{path} has no {' and no '.join(missing)}, so it is not an h5ad file of AnnData. "
+                f"It has {', '.join(file) or 'nothing'}."
+            )
+        yield file
+
+
+def read_column(file: Any, name: str, option: str) -> Column:
+    """A column of `obs` as categories: one that is categorical, or texts, numbers or truths.
+
+    Args:
+        file: the open file.
+        name: the name of the column.
+        option: the option that names it, for messages.
+
+    Raises:
+        UserError: there is no such column, or cells have no value in it.
+    """
+    obs = file["obs"]
+    columns = [column for column in obs if column not in ("__categories", _index_name(obs))]
+    if name not in columns:
+        raise UserError(
+            f"{file.filename}: obs has no column '{name}' ({option}). {did_you_mean(name, columns)}"
+        )
+    node = obs[name]
+    if isinstance(node, h5py.Group):  # categorical
+        names = _texts(node["categories"])
+        codes = np.asarray(cast("Any", node["codes"])[:], dtype=np.int32)
+    elif "__categories" in obs and name in obs["__categories"]:  # before anndata 0.7
+        names = _texts(obs["__categories"][name])
+        codes = np.asarray(node[:], dtype=np.int32)
+    else:
+        names, codes = np.unique(_texts(node), return_inverse=True)
+        codes = codes.astype(np.int32)
+    if without := int((codes < 0).sum()):
+        raise UserError(
+            f"{file.filename}: {without:,} of {len(codes):,} cells have no value in obs column "
+            f"'{name}' ({option}). Remove these cells, or give them one."
+        )
+    used = np.unique(codes)  # categories without a cell are not there
+    order = used[np.argsort(names[used].astype(str), kind="stable")]
+    rank = np.full(len(names), -1, dtype=np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    return Column(names=tuple(str(one) for one in names[order]), codes=rank[codes])
+
+
+def cell_names(file: Any) -> NDArray[Any]:
+    """(N,), the barcodes of the cells: the index of `obs`."""
+    return _index(file["obs"])
+
+
+def gene_names(file: Any) -> NDArray[Any]:
+    """(genes,), the names of the genes: the index of `var`."""
+    return _index(file["var"])
+
+
+def highly_variable(file: Any) -> NDArray[np.int64]:
+    """Which genes are highly variable: by `var/highly_variable`, or by `uns/hvg_names`.
+
+    Raises:
+        UserError: the file does not say, or names genes that it does not have.
+    """
+    if "highly_variable" in file["var"]:
+        node = file["var"]["highly_variable"]
+        if isinstance(node, h5py.Group):  # categorical, or a nullable boolean
+            node = node["values"] if "values" in node else node["codes"]
+        chosen = np.flatnonzero(np.asarray(cast("Any", node)[:]).astype(bool))
+    elif "uns" in file and "hvg_names" in file["uns"]:
+        names = _texts(file["uns"]["hvg_names"])
+        places = {name: place for place, name in enumerate(gene_names(file))}
+        if unknown := [str(name) for name in names if name not in places]:
+            raise UserError(
+                f"{file.filename}: uns/hvg_names has {len(unknown)} genes that var does not have: "
+                f"{', '.join(unknown[:5])}{', …' if len(unknown) > 5 else ''}."
+            )
+        chosen = np.array(sorted(places[name] for name in names), dtype=np.int64)
+    else:
+        raise UserError(
+            f"{file.filename} does not say which genes are highly variable (var/highly_variable "
+            "or uns/hvg_names). Use dm.output_space=all, or mark them, such as with scanpy's "
+            "pp.highly_variable_genes."
+        )
+    if not len(chosen):
+        raise UserError(f"{file.filename}: no gene is marked as highly variable.")
+    return chosen
+
+
+def _index_name(frame: Any) -> str:
+    return str(frame.attrs.get("_index", "_index"))
+
+
+def _index(frame: Any) -> NDArray[Any]:
+    return _texts(frame[_index_name(frame)])
+
+
+def _texts(node: Any) -> NDArray[Any]:
+    """A node as an array of texts."""
+    if isinstance(node, h5py.Group):  # a nullable array
+        node = node["values"]
+    if h5py.check_string_dtype(node.dtype) is not None:
+        return np.asarray(node.asstr()[:], dtype=object)
+    values: NDArray[Any] = node[:]
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8")
+    return np.asarray([str(value) for value in values.tolist()], dtype=object)

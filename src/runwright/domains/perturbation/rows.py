@@ -1,0 +1,171 @@
+"""Rows of the matrices of an h5ad file, out of a memory map."""
+
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import attrs
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from runwright import SparseRows, UserError, did_you_mean
+from runwright.domains.perturbation.matrix_copies import mapped_copy
+from runwright.domains.perturbation.stretches import Stretches
+
+_CSR: Final = "csr_matrix"
+
+
+class Rows(Protocol):
+    """A matrix of cells, of which any rows can be read."""
+
+    @property
+    def width(self) -> int:
+        """The number of columns that are read."""
+        ...
+
+    def read(self, rows: NDArray[np.int64]) -> "torch.Tensor | SparseRows":
+        """Rows of the matrix, float32, (len(rows), width)."""
+        ...
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class DenseRows:
+    """A dense matrix.
+
+    Attributes:
+        values: (N, columns), memory-mapped.
+        columns: which columns are read; None for all.
+    """
+
+    values: NDArray[Any]
+    columns: NDArray[np.int64] | None = None
+
+    @property
+    def width(self) -> int:
+        """The number of columns that are read."""
+        return self.values.shape[1] if self.columns is None else len(self.columns)
+
+    def read(self, rows: NDArray[np.int64]) -> torch.Tensor:
+        """Rows of the matrix, float32, (len(rows), width)."""
+        taken = np.take(self.values, rows, axis=0, mode="clip")
+        if self.columns is not None:
+            taken = taken[:, self.columns]
+        return torch.from_numpy(np.ascontiguousarray(taken, dtype=np.float32))
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class CsrRows:
+    """A matrix of which only the nonzero values are stored, row by row.
+
+    Attributes:
+        values: (nonzero,).
+        indices: (nonzero,), the column of each value.
+        offsets: (N + 1,), where each row begins.
+        width: the number of columns that are read.
+        places: (columns,), the place of each column among those that are read, or −1; None if all
+            are.
+    """
+
+    values: Stretches
+    indices: Stretches
+    offsets: NDArray[np.int64]
+    width: int
+    places: NDArray[np.int32] | None = None
+
+    def read(self, rows: NDArray[np.int64]) -> SparseRows:
+        """Rows of the matrix, float32, (len(rows), width)."""
+        begin, end = self.offsets[rows], self.offsets[rows + 1]
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum(end - begin, out=offsets[1:])
+        values = np.empty(offsets[-1], dtype=np.float32)
+        columns = np.empty(offsets[-1], dtype=self.indices.dtype)
+        self.values.copy_spans(begin, end, offsets, values)
+        self.indices.copy_spans(begin, end, offsets, columns)
+        if self.places is not None:
+            columns = self.places[columns]
+            is_read = columns >= 0
+            kept = np.zeros(len(columns) + 1, dtype=np.int64)
+            np.cumsum(is_read, out=kept[1:])
+            values, columns, offsets = values[is_read], columns[is_read], kept[offsets]
+        return SparseRows(
+            values=torch.from_numpy(values),
+            columns=torch.from_numpy(columns),
+            offsets=torch.from_numpy(offsets),
+            width=self.width,
+        )
+
+
+def open_rows(
+    path: Path, key: str, columns: NDArray[np.int64] | None, copies: Path
+) -> DenseRows | CsrRows:
+    """Open a matrix of an h5ad file to read rows of it.
+
+    Args:
+        path: the file.
+        key: `X`, `layers/…` or `obsm/…`.
+        columns: which columns are read, in increasing order; None for all.
+        copies: the folder for copies of what cannot be mapped as it is, such as compressed data.
+
+    Raises:
+        UserError: it is not there, or not of a kind that can be read row by row.
+    """
+    with h5py.File(path, "r") as file:
+        node = _node(file, key)
+        if isinstance(node, h5py.Dataset):
+            if node.ndim != 2:
+                raise UserError(f"{path}: {key} has shape {node.shape}, not (cells, columns).")
+            return DenseRows(values=_mapped(path, node, copies), columns=columns)
+        kind = str(node.attrs.get("encoding-type", node.attrs.get("h5sparse_format", "")))
+        if kind not in (_CSR, "csr"):
+            said = "by columns (CSC)" if kind.startswith("csc") else f"as '{kind}'"
+            raise UserError(
+                f"{path}: {key} is stored {said}, which cannot be read cell by cell. Write it by "
+                "rows: `adata.X = adata.X.tocsr()`, then write_h5ad."
+            )
+        shape = node.attrs.get("shape", node.attrs.get("h5sparse_shape"))
+        total = int(shape[1])
+        places = None
+        if columns is not None:
+            places = np.full(total, -1, dtype=np.int32)
+            places[columns] = np.arange(len(columns), dtype=np.int32)
+        return CsrRows(
+            values=_stretches(path, node["data"], copies),
+            indices=_stretches(path, node["indices"], copies),
+            offsets=np.asarray(node["indptr"][:], dtype=np.int64),
+            width=total if columns is None else len(columns),
+            places=places,
+        )
+
+
+def _node(file: Any, key: str) -> Any:
+    if key in file:
+        return file[key]
+    group, _, name = key.rpartition("/")
+    there: list[str] = list(file[group]) if group and group in file else []
+    if group == "obsm":
+        raise UserError(
+            f"{file.filename} has no embedding '{name}' in obsm (dm.embed_key). "
+            f"{did_you_mean(name, there)}"
+        )
+    raise UserError(f"{file.filename} has no {key}. {did_you_mean(name, there or list(file))}")
+
+
+def _stretches(path: Path, node: Any, copies: Path) -> Stretches:
+    is_plain = node.chunks and not node.id.get_create_plist().get_nfilters()
+    if is_plain and node.size and node.id.get_num_chunks() * node.chunks[0] >= len(node):
+        return Stretches.of_chunks(path, node)
+    return Stretches.of(_mapped(path, node, copies))
+
+
+def _mapped(path: Path, node: Any, copies: Path) -> NDArray[Any]:
+    """The values of a data set: those of the file where they are contiguous, else a copy."""
+    offset = node.id.get_offset()
+    if node.size == 0:
+        return np.asarray(node[...])
+    if offset is None or node.external:
+        return mapped_copy(path, node, copies)
+    mapped: NDArray[Any] = np.memmap(
+        path, mode="r", dtype=node.dtype, shape=node.shape, offset=offset
+    )
+    return mapped

@@ -1,0 +1,199 @@
+"""The data module: what it publishes, what later stages read, and what it refuses."""
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from domains.perturbation.cells import CONTROL, GENES, options, random_cells, write_project
+from runwright import Data, Runtime, UserError
+from runwright.domains.perturbation.batch import CellSets
+from runwright.domains.perturbation.data_module import PerturbationDataModule
+from runwright.domains.perturbation.dims import PerturbationDims
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    return write_project(tmp_path / "data", a=random_cells(seed=0), b=random_cells(seed=1))
+
+
+def built(
+    toml: Path, run_dir: Path, *, trains: bool = True, **more: Any
+) -> Data[PerturbationDims, CellSets]:
+    runtime = Runtime(device=CPU, seed=7, run_dir=run_dir, trains=trains)
+    return PerturbationDataModule(**options(toml, **more)).build(runtime)
+
+
+@pytest.mark.parametrize(
+    ("space", "embed_key", "sizes", "genes"),
+    [
+        ("all", None, (12, None), GENES),
+        ("gene", None, (4, None), GENES[::3]),
+        ("embedding", "X_pca", (5, None), []),
+        ("all", "X_pca", (5, 12), GENES),
+        ("gene", "X_pca", (5, 4), GENES[::3]),
+    ],
+)
+def test_what_is_predicted(
+    toml: Path, space: str, embed_key: str | None, sizes: tuple[int, int | None], genes: list[str]
+) -> None:
+    features, decoded = sizes
+    data = built(toml, toml.parent / "run", output_space=space, embed_key=embed_key)
+    dims = data.dims
+    assert (dims.features, dims.decoded_genes) == (features, decoded)
+    assert dims.gene_names == tuple(genes)
+    assert dims.is_expression == (embed_key is None)
+    batch = next(iter(data.train.batches(0)))
+    assert batch.cells.shape == batch.basal.shape == (3, 4, features)
+    assert batch.perturbation.shape == (3, dims.perturbation_features) == (3, 4)
+    assert (None if batch.genes is None else batch.genes.shape[2]) == decoded
+
+
+def test_vectors_are_one_hot_in_the_order_of_the_names(tmp_path: Path, toml: Path) -> None:
+    data = built(toml, tmp_path)
+    assert data.dims.perturbation_names == ("A", "B", "C", CONTROL)
+    for batch in data.train.batches(0):
+        assert batch.perturbation.argmax(1).tolist() == batch.perturbation_index.tolist()
+        assert batch.perturbation.sum(1).tolist() == [1.0] * len(batch)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_vectors_come_from_a_file(tmp_path: Path, toml: Path, suffix: str) -> None:
+    vectors = {name: torch.randn(6) for name in ("A", "B", "C", "D")}
+    path = tmp_path / f"vectors{suffix}"
+    save_file(vectors, path) if suffix == ".safetensors" else torch.save(vectors, path)
+    data = built(toml, tmp_path, perturbation_features_file=path)
+    assert data.dims.perturbation_features == 6
+    names = data.dims.perturbation_names
+    for batch in data.train.batches(0):
+        for vector, number in zip(batch.perturbation, batch.perturbation_index, strict=True):
+            assert torch.equal(vector, vectors.get(names[number], torch.zeros(6)))
+
+
+@pytest.mark.parametrize(
+    ("vectors", "said"),
+    [
+        ({"A": torch.ones(2), "B": torch.ones(2)}, "1 of 4 perturbations have no vector in .*: C"),
+        ({"A": torch.ones(2), "B": torch.ones(3)}, "must have one length"),
+        ({"A": torch.ones(2, 2)}, "must have one length"),
+        ({}, "must have a dictionary of tensors"),
+        ({"A": 3}, "must have a dictionary of tensors"),
+        ([torch.ones(2)], "must have a dictionary of tensors"),
+        ({n: torch.full((2,), np.nan) for n in "ABC"}, "the vector of 'A' has values that are not"),
+    ],
+)
+def test_vectors_that_will_not_do_are_refused(
+    tmp_path: Path, toml: Path, vectors: Any, said: str
+) -> None:
+    torch.save(vectors, tmp_path / "v.pt")
+    with pytest.raises(UserError, match=said):
+        built(toml, tmp_path, perturbation_features_file=tmp_path / "v.pt")
+
+
+def test_missing_vectors_can_be_allowed(
+    tmp_path: Path, toml: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.save({"A": torch.ones(2)}, tmp_path / "v.pt")
+    file = tmp_path / "v.pt"
+    built(toml, tmp_path, perturbation_features_file=file, allow_missing_features=True)
+    assert "2 of 4 perturbations have no vector" in caplog.text
+    assert "B, C. They get zeros." in caplog.text
+
+
+def test_another_stage_numbers_as_the_training_did(tmp_path: Path, toml: Path) -> None:
+    built(toml, tmp_path / "run")
+    fewer = random_cells(seed=2, cell_types=("U", "V"))
+    fewer = fewer[fewer.obs["target_gene"] != "A"].copy()
+    new = write_project(tmp_path / "new", c=fewer[:, ::-1].copy())
+    data = built(new, tmp_path / "run", trains=False)
+    assert data.dims.cell_type_names == ("T", "U", "V")
+    assert data.dims.perturbation_names == ("A", "B", "C", CONTROL)
+    x = fewer.X.toarray()
+    for batch in data.train.batches(0):
+        expected = torch.from_numpy(x)[batch.cell]  # in the order of the training's genes
+        assert torch.equal(batch.cells, expected)
+        types = fewer.obs["cell_type"].to_numpy()[batch.cell[:, 0]]
+        assert [data.dims.cell_type_names[i] for i in batch.cell_type] == types.tolist()
+
+
+def test_a_perturbation_that_the_training_did_not_know_is_refused(
+    tmp_path: Path, toml: Path
+) -> None:
+    built(toml, tmp_path / "run")
+    cells = random_cells(seed=2)
+    cells.obs["target_gene"] = cells.obs["target_gene"].cat.rename_categories({"A": "Z"})
+    new = write_project(tmp_path / "new", c=cells)
+    with pytest.raises(UserError, match=r"trained without 1 of the perturbations: Z. One-hot vect"):
+        built(new, tmp_path / "run", trains=False)
+
+
+def test_files_need_the_same_genes(tmp_path: Path) -> None:
+    other = random_cells(seed=1)[:, 1:].copy()
+    toml = write_project(tmp_path, a=random_cells(seed=0), b=other)
+    with pytest.raises(UserError, match=r"b.h5ad lacks 1 of the 12 genes: gene0. All files need"):
+        built(toml, tmp_path)
+
+
+def test_without_anything_held_out_nothing_is_validated_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    toml = write_project(tmp_path, '[zeroshot]\n"a.U"="test"', a=random_cells(seed=0))
+    data = built(toml, tmp_path)
+    assert data.val is None
+    assert data.test is not None
+    assert "holds out nothing for validation, so nothing is validated; the test" in caplog.text
+
+
+def test_fewer_cells_can_be_taken(tmp_path: Path) -> None:
+    toml = write_project(tmp_path, '[zeroshot]\n"a.U"="val"', a=random_cells(seed=0, per_group=8))
+    data = built(toml, tmp_path, downsample_cells=3, val_subsample_fraction=0.5)
+    seen = {cell for batch in data.train.batches(0) for cell in batch.cell.flatten().tolist()}
+    assert data.val is not None
+    assert len(seen) <= 4 * 3
+    masks = [batch.mask for batch in data.val.batches(0)]
+    assert sum(int(mask.sum()) for mask in masks if mask is not None) == 4 * 4
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ({"output_space": "embedding"}, "`embed_key` must name an embedding"),
+        ({"pert_rep": "features"}, "`perturbation_features_file` must be given"),
+        (
+            {"pert_rep": "onehot", "perturbation_features_file": "x.pt"},
+            "must be null with `pert_re",
+        ),
+        ({"batch_col": None, "basal_mapping_strategy": "batch"}, "`batch_col` must name a column"),
+        ({"allow_missing_features": True}, "`allow_missing_features` is for a `perturbation_feat"),
+    ],
+)
+def test_options_that_contradict_each_other(chosen: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said.replace("`", "")):
+        PerturbationDataModule(**options(Path("cells.toml"), **chosen))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ({"pert_col": "gene"}, r"obs has no column 'gene' \(dm.pert_col\)"),
+        ({"control_pert": "DMSO"}, r"has no cells of the control 'DMSO' \(dm.control_pert\)"),
+        ({"embed_key": "X_state"}, "has no embedding 'X_state' in obsm"),
+    ],
+)
+def test_what_the_files_do_not_have_is_named(
+    tmp_path: Path, toml: Path, chosen: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        built(toml, tmp_path, **chosen)
+
+
+def test_dims_that_differ_in_names_only_are_equal(tmp_path: Path, toml: Path) -> None:
+    dims = built(toml, tmp_path).dims
+    assert dims == attrs.evolve(dims, gene_names=(), cell_type_names=("other",))

@@ -1,0 +1,301 @@
+"""The measures of predicted effects: those of cell-eval, however the cells arrive."""
+
+import importlib.util
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from domains.perturbation.effect_cells import (
+    CELL_TYPES,
+    CONTROL,
+    GENES,
+    PERTURBATIONS,
+    RECORDED,
+    Group,
+    groups,
+)
+from runwright import UserError, World
+from runwright.domains.perturbation import effect_measures
+from runwright.domains.perturbation.batch import CellSets, Prediction
+from runwright.domains.perturbation.dims import PerturbationDims
+from runwright.domains.perturbation.effect_measures import (
+    EffectMeasures,
+    measures_of_means,
+    table_of_means,
+)
+from runwright.domains.perturbation.effect_table import HIGHER_IS_BETTER, EffectTable
+
+CPU = torch.device("cpu")
+DIMS = PerturbationDims(
+    features=len(GENES),
+    perturbation_features=1,
+    cell_type_names=tuple(CELL_TYPES),
+    perturbation_names=tuple(PERTURBATIONS),
+    gene_names=tuple(GENES),
+    control=PERTURBATIONS.index(CONTROL),
+)
+
+
+def batch_of(group: Group, rows: slice, size: int) -> tuple[Prediction, CellSets]:
+    """A batch of one set of `size` cells, filled up with cells that must not count."""
+    real, predicted = (torch.from_numpy(cells[rows]) for cells in (group.real, group.predicted))
+    filled = size - len(real)
+    rubbish = torch.full((filled, real.shape[1]), math.nan)
+    mask = torch.tensor([[True] * len(real) + [False] * filled])
+    sets = CellSets(
+        basal=torch.cat([real * 0 + 1, rubbish])[None],
+        cells=torch.cat([real, rubbish])[None],
+        perturbation=torch.zeros(1, 1),
+        perturbation_index=torch.tensor([group.perturbation]),
+        cell_type=torch.tensor([group.cell_type]),
+        batch=torch.zeros(1, size, dtype=torch.int64),
+        cell=torch.zeros(1, size, dtype=torch.int64),
+        mask=mask if filled else None,
+    )
+    return Prediction(cells=torch.cat([predicted, rubbish])[None]), sets
+
+
+def batches(size: int) -> list[tuple[Prediction, CellSets]]:
+    """Sets of at most `size` cells of every group."""
+    return [
+        batch_of(group, slice(start, start + size), size)
+        for group in groups()
+        for start in range(0, len(group.real), size)
+    ]
+
+
+def measured(given: Sequence[tuple[Prediction, CellSets]]) -> EffectMeasures:
+    measures = EffectMeasures(DIMS, CPU)
+    for outputs, batch in given:
+        measures.update(outputs, batch)
+    return measures
+
+
+def of_pairs(table: EffectTable) -> dict[tuple[str, str], dict[str, float]]:
+    return {
+        (CELL_TYPES[cell_type], PERTURBATIONS[perturbation]): {
+            name: float(column[row]) for name, column in table.measures.items()
+        }
+        for row, (cell_type, perturbation) in enumerate(
+            zip(table.cell_type, table.perturbation, strict=True)
+        )
+    }
+
+
+def agrees_with(said: dict[str, Any], measures: EffectMeasures) -> None:
+    table = measures.table()
+    found = of_pairs(table)
+    expected = {
+        (cell_type, perturbation): values
+        for cell_type, of_type in said.items()
+        for perturbation, values in of_type["perturbations"].items()
+    }
+    assert found.keys() == expected.keys()
+    for pair, values in expected.items():
+        assert found[pair] == pytest.approx(values, abs=1e-6), pair
+    for number, cell_type in enumerate(CELL_TYPES):
+        means = said[cell_type]["means"]
+        assert table.of_cell_types()[number] == pytest.approx(means, abs=1e-6)
+    over_types = {n: np.mean([said[c]["means"][n] for c in CELL_TYPES]) for n in HIGHER_IS_BETTER}
+    assert measures.compute() == pytest.approx(over_types, abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [3, 32])
+def test_they_are_those_that_cell_eval_gave(size: int) -> None:
+    agrees_with(json.loads(RECORDED.read_text()), measured(batches(size)))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("cell_eval") is None,
+    reason="cell-eval is not installed: its recorded numbers are compared instead",
+)
+def test_they_are_those_that_cell_eval_gives(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("effect_cells.py")
+    said = tmp_path / "said.json"
+    subprocess.run([sys.executable, script, said], check=True, env=os.environ, capture_output=True)
+    agrees_with(json.loads(said.read_text()), measured(batches(32)))
+
+
+def test_sums_are_added_up_in_between_without_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = measured(batches(4)).compute()
+    monkeypatch.setattr(effect_measures, "_MOST_PENDING", 100)
+    step_by_step = measured(batches(4))
+    assert len(step_by_step._sums) < 5  # pyright: ignore[reportPrivateUsage]
+    assert step_by_step.compute() == pytest.approx(at_once, abs=1e-12)
+
+
+class Process(World):
+    """One of two processes, which is given what the others hold, and what it sent is kept."""
+
+    given: ClassVar[list[Any]] = []
+    sent: ClassVar[list[Any]] = []
+
+    def all_gather(self, value: Any) -> list[Any]:
+        self.sent.append(value)
+        return [value, *self.given]
+
+
+def test_several_processes_measure_what_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = batches(4)
+    one = measured(given).table()
+    for split in (0, 7, len(given)):  # also with a process that has no batches
+        monkeypatch.setattr(Process, "given", [])
+        measured(given[split:]).all_reduce(Process(size=2))
+        monkeypatch.setattr(Process, "given", [Process.sent.pop()])
+        mine = measured(given[:split])
+        mine.all_reduce(Process(size=2))
+        for name, column in mine.table().measures.items():
+            np.testing.assert_allclose(column, one.measures[name], rtol=1e-12)
+
+
+def test_without_control_sets_effects_are_measured_against_the_control_cells_of_the_model() -> None:
+    given = [one for one in batches(32) if one[1].perturbation_index.item() != DIMS.control]
+    found = of_pairs(measured(given).table())
+    group = groups()[1]
+    real, predicted = (cells.mean(axis=0, dtype=np.float64) - 1 for cells in group[2:])
+    correlation = np.corrcoef(real, predicted)[0, 1]
+    pair = CELL_TYPES[group.cell_type], PERTURBATIONS[group.perturbation]
+    assert found[pair]["pearson_delta"] == pytest.approx(correlation, abs=1e-6)
+
+
+def test_decoded_genes_are_measured_where_there_are_some() -> None:
+    decoded = [
+        (
+            Prediction(cells=torch.zeros(1, 32, 2), genes=outputs.cells),
+            CellSets(
+                basal=torch.zeros(1, 32, 2),
+                cells=torch.ones(1, 32, 2),
+                genes=batch.cells,
+                perturbation=batch.perturbation,
+                perturbation_index=batch.perturbation_index,
+                cell_type=batch.cell_type,
+                batch=batch.batch,
+                cell=batch.cell,
+                mask=batch.mask,
+            ),
+        )
+        for outputs, batch in batches(32)
+    ]
+    agrees_with(json.loads(RECORDED.read_text()), measured(decoded))
+    # Without a control set there is nothing to measure an effect against.
+    perturbed = [one for one in decoded if one[1].perturbation_index.item() != DIMS.control]
+    values = measured(perturbed).compute()
+    assert math.isnan(values["pearson_delta"])
+    assert math.isnan(values["discrimination_l1"])
+    assert values["mse"] > 0
+
+
+def test_a_baseline_is_measured_in_place_of_what_was_predicted() -> None:
+    perfect = [one._replace(predicted=one.real) for one in measured(batches(32)).means()]
+    assert [len(one.perturbation) for one in perfect] == [9, 8]
+    assert table_of_means(perfect, DIMS).means() == pytest.approx(
+        {name: float(better) for name, better in HIGHER_IS_BETTER.items()}
+    )
+
+
+def test_nothing_measured_is_nan() -> None:
+    assert all(math.isnan(value) for value in measured([]).compute().values())
+    controls = [one for one in batches(32) if one[1].perturbation_index.item() == DIMS.control]
+    values = measured(controls).compute()
+    assert list(values) == list(HIGHER_IS_BETTER)
+    assert all(math.isnan(value) for value in values.values())
+
+
+def test_a_prediction_of_another_shape_is_refused() -> None:
+    outputs, batch = batches(32)[0]
+    with pytest.raises(UserError, match=r"predicted cells of shape \(1, 32, 13\).*\(1, 32, 14\)"):
+        EffectMeasures(DIMS, CPU).update(Prediction(cells=outputs.cells[:, :, 1:]), batch)
+
+
+def means(*rows: Sequence[float]) -> Tensor:
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+NO_TARGETS = torch.tensor([-1, -1, -1])
+
+
+def test_equal_distances_count_half() -> None:
+    real = means([1, 0], [0, 1], [-1, -1])
+    nothing = torch.zeros(3, 2, dtype=torch.float64)
+    found = measures_of_means(nothing, real, nothing[0], NO_TARGETS)
+    # Without an effect, all three are as near in angle: 1 is nearer on average, of 3.
+    assert found["discrimination_cosine"].tolist() == pytest.approx([2 / 3] * 3)
+    assert found["discrimination_l1"].tolist() == pytest.approx([5 / 6, 5 / 6, 1 / 3])
+    assert found["pearson_delta"].isnan().all()
+
+
+def test_the_target_gene_does_not_tell_a_perturbation() -> None:
+    real = means([5, 1, 0], [0, 6, 1], [0, 0, 7])
+    predicted = means([5, 0, 1], [1, 6, 0], [0, 0, 7])
+    control = torch.zeros(3, dtype=torch.float64)
+    told = measures_of_means(predicted, real, control, NO_TARGETS)
+    untold = measures_of_means(predicted, real, control, torch.tensor([0, 1, 2]))
+    for name in ("l1", "l2", "cosine"):
+        assert told[f"discrimination_{name}"].tolist() == [1, 1, 1]
+    # Without gene 0 the first prediction is (0, 1), the second effect (6, 1), the third (0, 7).
+    assert untold["discrimination_cosine"].tolist()[0] == pytest.approx(1 / 3)
+    assert untold["pearson_delta"].tolist() == told["pearson_delta"].tolist()
+
+
+def test_a_prediction_that_is_not_finite_has_no_score() -> None:
+    real = means([1, 0], [0, 1], [-1, -2])
+    predicted = real.clone()
+    predicted[1, 0] = math.nan
+    found = measures_of_means(predicted, real, real[0] * 0, NO_TARGETS)
+    for name, values in found.items():
+        assert values.isnan().tolist() == [False, True, False], name
+
+
+def table_of(rng: np.random.Generator, perturbations: int) -> EffectTable:
+    """Two cell types, in which a perturbation is about as hard."""
+    hard = rng.normal(0, 1, perturbations)
+    values = np.concatenate([hard, hard + rng.normal(0, 0.1, perturbations)])
+    return EffectTable(
+        cell_type=np.repeat([0, 1], perturbations),
+        perturbation=np.tile(np.arange(perturbations), 2),
+        measures=dict.fromkeys(HIGHER_IS_BETTER, values),
+    )
+
+
+def test_intervals_cover_the_true_mean_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(3)
+    runs = [table_of(rng, 60).bootstrap(300, 0)["mse"] for _ in range(200)]
+    covered = [np.quantile(one, 0.025) <= 0 <= np.quantile(one, 0.975) for one in runs]
+    # Resampling rows, as if the cell types were independent, would cover it in 0.82.
+    assert 0.9 <= np.mean(covered) <= 0.98
+
+
+def test_bootstrap_runs_are_of_the_measures_and_seeded() -> None:
+    table = measured(batches(32)).table()
+    found, again, other = (table.bootstrap(500, seed) for seed in (1, 1, 2))
+    for name, value in table.means().items():
+        assert found[name].tolist() == again[name].tolist() != other[name].tolist()
+        assert found[name].min() <= value <= found[name].max()
+
+
+def test_nothing_measured_is_nan_in_every_run() -> None:
+    found = measured([]).table().bootstrap(3, 0)
+    assert all(np.isnan(runs).all() for runs in found.values())
+
+
+def test_the_table_is_written_with_names(tmp_path: Path) -> None:
+    measures = measured(batches(8))
+    measures.write(tmp_path, "val")
+    header, *rows = (tmp_path / "effects_val.csv").read_text().splitlines()
+    assert header == ",".join(["cell_type", "perturbation", *HIGHER_IS_BETTER])
+    table = measures.table()
+    assert len(rows) == len(table.perturbation)
+    cells = rows[0].split(",")
+    assert cells[0] == CELL_TYPES[table.cell_type[0]]
+    assert float(cells[2]) == table.measures["pearson_delta"][0]

@@ -1,0 +1,89 @@
+"""Predicted cells as h5ad files: what the anndata package reads is what was predicted."""
+
+from pathlib import Path
+from typing import Any
+
+import anndata
+import attrs
+import numpy as np
+import pytest
+import torch
+
+from runwright.domains.perturbation.batch import CellSets, Prediction
+from runwright.domains.perturbation.dims import PerturbationDims
+from runwright.domains.perturbation.prediction_files import cell_files
+
+DIMS = PerturbationDims(
+    features=4,
+    perturbation_features=2,
+    cell_type_names=("T", "U"),
+    perturbation_names=("A", "control"),
+    batch_names=("b0",),
+    gene_names=("g0", "g1", "g2", "g3"),
+    control=1,
+    columns={"cell_type": "kind", "perturbation": "gene"},
+)
+
+
+def batch(first: int, *, genes: bool = False) -> tuple[Prediction, CellSets]:
+    """A set of A and one of the control, of 3 cells, the last one of each padding."""
+    torch.manual_seed(first)
+    cells = torch.rand(2, 3, 4).round(decimals=2)
+    predicted = torch.rand(2, 3, 4)
+    sets = CellSets(
+        basal=torch.rand(2, 3, 4),
+        cells=cells,
+        perturbation=torch.zeros(2, 2),
+        perturbation_index=torch.tensor([0, 1]),
+        cell_type=torch.tensor([1, 0]),
+        batch=torch.zeros(2, 3, dtype=torch.int64),
+        cell=torch.arange(first, first + 6).view(2, 3),
+        mask=torch.tensor([[True, True, False]] * 2),
+        genes=torch.rand(2, 3, 5) if genes else None,
+    )
+    return Prediction(predicted, torch.rand(2, 3, 5) if genes else None), sets
+
+
+def read(path: Path) -> Any:
+    return anndata.read_h5ad(path)
+
+
+def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
+    given = [batch(0), batch(6)]
+    with cell_files(tmp_path, "test", DIMS) as files:
+        for outputs, sets in given:
+            files.write(outputs, sets)
+    found = {kind: read(tmp_path / f"adata_{kind}_test.h5ad") for kind in ("pred", "real")}
+    for one in found.values():
+        assert list(one.obs["kind"]) == ["U", "U", "T", "T"] * 2
+        assert list(one.obs["gene"]) == ["A", "A", "control", "control"] * 2
+        assert list(one.obs_names) == [f"cell_{i}" for i in (0, 1, 3, 4, 6, 7, 9, 10)]
+        assert list(one.var_names) == list(DIMS.gene_names)
+    real = torch.cat([sets.cells[:, :2].reshape(-1, 4) for _, sets in given]).numpy()
+    predicted = torch.cat([outputs.cells[:, :2].reshape(-1, 4) for outputs, _ in given]).numpy()
+    is_control = (found["real"].obs["gene"] == "control").to_numpy()
+    np.testing.assert_array_equal(found["real"].X.toarray(), real)
+    np.testing.assert_array_equal(found["pred"].X.toarray()[~is_control], predicted[~is_control])
+    np.testing.assert_array_equal(found["pred"].X.toarray()[is_control], real[is_control])
+
+
+def test_decoded_genes_are_written_where_there_are_some(tmp_path: Path) -> None:
+    dims = attrs.evolve(DIMS, decoded_genes=5, gene_names=())
+    outputs, sets = batch(0, genes=True)
+    with cell_files(tmp_path, "val", dims) as files:
+        files.write(outputs, sets)
+    found = read(tmp_path / "adata_pred_val.h5ad")
+    assert outputs.genes is not None
+    np.testing.assert_array_equal(found.X.toarray()[:2], outputs.genes[0, :2].numpy())
+
+
+def test_what_fails_leaves_the_files_of_before(tmp_path: Path) -> None:
+    with cell_files(tmp_path, "test", DIMS) as files:
+        files.write(*batch(0))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    outputs, sets = batch(6)
+    wrong = attrs.evolve(sets, cells=torch.rand(2, 3, 7))
+    files = cell_files(tmp_path, "test", DIMS)
+    with pytest.raises(RuntimeError), files as opened:
+        opened.write(outputs, wrong)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

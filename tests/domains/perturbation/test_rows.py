@@ -1,0 +1,104 @@
+"""Rows out of a memory map equal those of the anndata package, however the file is written."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+
+from domains.perturbation.cells import random_cells
+from runwright import SparseRows, UserError
+from runwright.domains.perturbation.rows import CsrRows, open_rows
+
+WANTED = np.array([5, 0, 5, 55, 17])
+WAYS = ["csr", "dense", "float64", "integers", "gzip", "dense gzip"]
+
+
+def written(path: Path, way: str) -> NDArray[np.float32]:
+    cells = random_cells(seed=3)
+    if way == "integers":
+        cells.X = sparse.csr_matrix((cells.X.toarray() * 9).astype(np.int32))
+    if way == "float64":
+        cells.X = cells.X.astype(np.float64)
+    if way.startswith("dense"):
+        cells.X = cells.X.toarray()
+    cells.write_h5ad(path, compression="gzip" if way.endswith("gzip") else None)
+    return np.asarray(cells.X.todense() if sparse.issparse(cells.X) else cells.X, dtype=np.float32)
+
+
+def dense(rows: "torch.Tensor | SparseRows") -> NDArray[np.float32]:
+    return (rows.dense() if isinstance(rows, SparseRows) else rows).numpy()
+
+
+@pytest.mark.parametrize("columns", [None, [1, 4, 11], [11, 0]])
+@pytest.mark.parametrize("way", WAYS)
+def test_rows_are_those_of_anndata(tmp_path: Path, way: str, columns: list[int] | None) -> None:
+    expected = written(tmp_path / "a.h5ad", way)
+    places = None if columns is None else np.array(columns)
+    rows = open_rows(tmp_path / "a.h5ad", "X", places, tmp_path / "copies")
+    found = rows.read(WANTED)
+    assert isinstance(found, torch.Tensor) == way.startswith("dense")
+    wanted = expected[WANTED] if columns is None else expected[WANTED][:, columns]
+    np.testing.assert_array_equal(dense(found), wanted)
+    assert rows.width == wanted.shape[1]
+    assert dense(found).dtype == np.float32
+
+
+def test_what_is_not_compressed_is_mapped_where_it_is(tmp_path: Path) -> None:
+    written(tmp_path / "a.h5ad", "csr")
+    open_rows(tmp_path / "a.h5ad", "X", None, tmp_path / "copies")
+    assert not (tmp_path / "copies").exists()
+
+
+def test_what_is_compressed_is_copied_once_and_anew_when_it_changes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    path, copies = tmp_path / "a.h5ad", tmp_path / "copies"
+    written(path, "gzip")
+    for _ in range(2):
+        open_rows(path, "X", None, copies)
+    assert len(list(copies.glob("*.npy"))) == 2  # the values and their columns
+    assert [r.getMessage() for r in caplog.records if "Copying it to" in r.getMessage()] == [
+        f"a.h5ad: /X/{part} is compressed or in chunks. Copying it to {copies} (0.00 GiB) …"
+        for part in ("data", "indices")
+    ]
+    expected = written(path, "dense gzip")
+    found = open_rows(path, "X", None, copies).read(WANTED)
+    np.testing.assert_array_equal(dense(found), expected[WANTED])
+
+
+def test_a_damaged_copy_is_named(tmp_path: Path) -> None:
+    written(tmp_path / "a.h5ad", "dense gzip")
+    open_rows(tmp_path / "a.h5ad", "X", None, tmp_path / "copies")
+    (copy,) = (tmp_path / "copies").glob("*.npy")
+    copy.write_bytes(copy.read_bytes()[:100])
+    with pytest.raises(UserError, match=r"is damaged: .*Delete it; it will be made again"):
+        open_rows(tmp_path / "a.h5ad", "X", None, tmp_path / "copies")
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    cells = random_cells(seed=3)
+    cells.X = cells.X.tocsc()
+    cells.write_h5ad(tmp_path / "a.h5ad")
+    path, copies = tmp_path / "a.h5ad", tmp_path / "copies"
+    with pytest.raises(UserError, match=r"X is stored by columns \(CSC\).*adata.X.tocsr\(\)"):
+        open_rows(path, "X", None, copies)
+    with pytest.raises(UserError, match=r"no embedding 'X_pc' in obsm.*Did you mean 'X_pca'\?"):
+        open_rows(path, "obsm/X_pc", None, copies)
+
+
+def test_a_matrix_that_anndata_writes_in_many_stretches_is_mapped(tmp_path: Path) -> None:
+    expected: Any = sparse.random(3000, 3000, density=0.1, format="csr", dtype="float32", rng=0)
+    anndata.AnnData(X=expected).write_h5ad(tmp_path / "a.h5ad")
+    rows = open_rows(tmp_path / "a.h5ad", "X", None, tmp_path / "copies")
+    assert isinstance(rows, CsrRows)
+    assert len(rows.values.parts) > 1
+    wanted = np.arange(len(expected.indptr) - 1)[::-1].copy()
+    np.testing.assert_array_equal(dense(rows.read(wanted)), expected.toarray()[wanted])
+    assert not (tmp_path / "copies").exists()
