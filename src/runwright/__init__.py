@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from runwright.measures import OutputObjective as OutputObjective
     from runwright.measures import WholeSplit as WholeSplit
     from runwright.metrics_table import MetricsTable as MetricsTable
+    from runwright.model import FittedModel as FittedModel
     from runwright.model import ModelFactory as ModelFactory
     from runwright.objective import Evaluation as Evaluation
     from runwright.objective import MeanLosses as MeanLosses
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from runwright.stage import Trained as Trained
     from runwright.stage import split_of as split_of
     from runwright.stages.intervals import Interval as Interval
+    from runwright.stages.intervals import quantiles as quantiles
 
 _HOME: Final = {
     "data.batching": ("Batched", "InMemory"),
@@ -106,7 +108,7 @@ _HOME: Final = {
     "machine": ("Machine",),
     "measures": ("Measure", "OutputObjective", "WholeSplit"),
     "metrics_table": ("MetricsTable",),
-    "model": ("ModelFactory",),
+    "model": ("FittedModel", "ModelFactory"),
     "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),
     "optimizers": ("OptimisationCfg", "TorchOptimizer"),
     "data.parts": ("Index", "Part", "Ragged", "SparseRows", "shared"),
@@ -117,7 +119,7 @@ _HOME: Final = {
     "runtime": ("Runtime",),
     "optimizers.schedules": ("ScheduledOptimizer",),
     "stage": ("Stage", "Trained", "split_of"),
-    "stages.intervals": ("Interval",),
+    "stages.intervals": ("Interval", "quantiles"),
     "data.streaming": ("Streamed",),
     "data.torch_datasets": ("TorchSplit", "TorchStream"),
     "custom_search_space": ("search_space",),

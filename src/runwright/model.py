@@ -14,6 +14,31 @@ if TYPE_CHECKING:
 D_contra = TypeVar("D_contra", bound=Dims, default=Any, contravariant=True)
 
 
+class FittedModel(ABC):
+    """A model that is fitted by statistics of the training data, not by gradients.
+
+    It is an `nn.Module` as well, without trainable parameters. A step of the training shows it the
+    next batches; what it makes of them is in its buffers, which are what a checkpoint holds:
+
+        class MeanOfTargets(nn.Module, FittedModel):
+            def __init__(self, size: int) -> None:
+                super().__init__()
+                self.register_buffer("total", torch.zeros(size))
+                self.register_buffer("count", torch.zeros(()))
+
+            def observe(self, batch: MyBatch) -> None:
+                self.total += batch.target.sum(0)
+                self.count += len(batch)
+
+            def forward(self, inputs: Tensor) -> Tensor:
+                return (self.total / self.count.clamp(min=1)).expand(len(inputs), -1)
+    """
+
+    @abstractmethod
+    def observe(self, batch: Any) -> None:
+        """Take in a training batch; without gradients, on the device of the model."""
+
+
 @settings
 class ModelFactory(Settings, ABC, Generic[D_contra], group="model"):
     """Interface of the factories of models; the group `model`.

@@ -24,6 +24,7 @@ from typing_extensions import override
 
 from runwright.errors import UserError
 from runwright.factory import Settings, name_of, settings
+from runwright.model import FittedModel
 from runwright.plain import plain_values
 
 if TYPE_CHECKING:
@@ -208,12 +209,14 @@ class OptimizerFactory(Settings, ABC, group="opt"):
 
     @final
     def optimizers(self, model: "nn.Module") -> "dict[str, Optimizer]":
-        """What `build` builds, by name.
+        """What `build` builds, by name; none for a model that is fitted without gradients.
 
         Raises:
             UserError: as `build`; or a trainable parameter has no optimiser, or one has parameters
                 that are not the model's.
         """
+        if isinstance(model, FittedModel):
+            return {}
         built = self.build(model)
         named: dict[str, Optimizer] = dict(built) if isinstance(built, Mapping) else {"": built}
         parameters = dict(model.named_parameters())

@@ -9,9 +9,12 @@ from runwright.config import chosen_name
 from runwright.data import Batch, Split
 from runwright.distributed import World
 from runwright.errors import UserError
+from runwright.model import FittedModel
+from runwright.optimizers.interface import FactorSchedule, Schedule
 from runwright.optimizers.own_step import StepObjective
 from runwright.training.built import Built
 from runwright.training.ema import MovingAverage
+from runwright.training.fitting import Fitting, check_fitting
 from runwright.training.own_steps import OwnSteps, check_own_step
 from runwright.training.parallel import data_parallel
 from runwright.training.updates import ONE_VALUE, Updater
@@ -22,7 +25,8 @@ B = TypeVar("B", bound=Batch)
 class TrainStep(Generic[B]):
     """Forward, backward, clip, update; then the moving average is updated.
 
-    An objective may have a step of its own, of several updates; see `StepObjective`.
+    An objective may have a step of its own, of several updates; see `StepObjective`. A model that
+    is fitted without gradients only observes the batches; see `FittedModel`.
 
     Attributes:
         model: the model to train.
@@ -47,16 +51,22 @@ class TrainStep(Generic[B]):
         self.model = built.model
         self.total_steps = total_steps
         self.ema = MovingAverage(self.model, cfg.ema_decay) if cfg.ema_decay is not None else None
+        check_fitting(self.model, objective, cfg, world.size)
         self._updater = Updater(built, world)
         if self.ema is not None and cfg.parallel == "fsdp":
             data_parallel(self.ema.model, world, sharded=True)
         self.optimizers = self._updater.optimizers
         self.scaler = self._updater.scaler
-        self.schedule = opt.build_schedule(self.optimizers, total_steps, steps_per_epoch)
+        self.schedule: Schedule = FactorSchedule({}, lambda _: 1.0)
+        if self.optimizers:  # a model that is fitted without gradients has none
+            self.schedule = opt.build_schedule(self.optimizers, total_steps, steps_per_epoch)
         self._all = list(self.optimizers.values())
         self._objective = objective
         self._own: OwnSteps[B] | None = None
         self.num_losses = cfg.accumulate_grad_batches
+        self._fitting: Fitting[B] | None = None
+        if isinstance(self.model, FittedModel):
+            self._fitting = Fitting(self.model, objective, cfg)
         if isinstance(objective, StepObjective):
             check_own_step(objective, cfg, self.optimizers, f"opt={chosen_name(opt)}")
             self._own = OwnSteps(objective, self._updater)
@@ -69,6 +79,8 @@ class TrainStep(Generic[B]):
             The losses of each batch, or their means over a step of one's own, still on the device.
         """
         self.schedule.set_lr(number)
+        if self._fitting is not None:
+            return self._fitting(batches)
         if self._own is not None:
             losses = [self._own(number, batches)]
         else:
@@ -78,8 +90,8 @@ class TrainStep(Generic[B]):
         return losses
 
     def lr(self, number: int) -> float:
-        """The learning rate of the first optimiser in this step, counted from 0."""
-        return next(iter(self.schedule.lrs(number).values()))
+        """The learning rate of the first optimiser in this step, counted from 0; 0 of none."""
+        return next(iter(self.schedule.lrs(number).values()), 0.0)
 
     @property
     def evaluated_model(self) -> nn.Module:
