@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from runwright import Measure, OutputObjective, TableFormat, UserError, require_extra
+from runwright import FittedModel, Measure, OutputObjective, TableFormat, UserError, require_extra
 from runwright.domains.perturbation.batch import CellSets, Prediction
 from runwright.domains.perturbation.dims import PerturbationDims
 from runwright.domains.perturbation.effect_measures import HIGHER_IS_BETTER, EffectMeasures
@@ -78,7 +78,10 @@ class SetPrediction(OutputObjective[CellSets, Prediction]):
 
     @override
     def outputs(self, model: nn.Module, batch: CellSets) -> Prediction:
-        prediction = model(batch.basal, batch.perturbation, batch.batch, batch.mask)
+        if isinstance(model, FittedModel):  # it goes by what the cells are
+            prediction = model(batch)
+        else:
+            prediction = model(batch.basal, batch.perturbation, batch.batch, batch.mask)
         if not self._has_checked:
             check_fit(prediction, batch, self.dims)
             self._has_checked = True

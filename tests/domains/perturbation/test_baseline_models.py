@@ -1,0 +1,103 @@
+"""Baselines as models: an epoch fits them to what the functions on profiles say."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from domains.perturbation.cells import CONTROL, options, random_cells, write_project
+from runwright import Data, FittedModel, Runtime, UserError
+from runwright.domains.perturbation.baseline_models import (
+    BaselineFactory,
+    ContextMeanFactory,
+    PertRidgeFactory,
+    PerturbMeanFactory,
+)
+from runwright.domains.perturbation.baselines import Floats, context_mean, perturb_mean, ridge
+from runwright.domains.perturbation.batch import CellSets
+from runwright.domains.perturbation.data_module import PerturbationDataModule
+from runwright.domains.perturbation.dims import PerturbationDims
+
+TOML = '[zeroshot]\n"a.V" = "val"\n[fewshot."a.U"]\ntest = ["A"]\n'
+KINDS = (PerturbMeanFactory, ContextMeanFactory, PertRidgeFactory)
+
+
+def predicted(kind: type[BaselineFactory], training: Floats, control: Floats) -> Floats:
+    if kind is PerturbMeanFactory:
+        return perturb_mean(training, control)
+    if kind is ContextMeanFactory:
+        return context_mean(training, control)
+    return ridge(training, control, np.eye(4), penalty=1.0)
+
+
+@pytest.fixture(scope="module")
+def cells() -> Any:
+    return random_cells(seed=0, cell_types=("T", "U", "V"), per_group=8)
+
+
+@pytest.fixture
+def data(tmp_path: Path, cells: Any) -> Data[PerturbationDims, CellSets]:
+    toml = write_project(tmp_path, TOML, a=cells)
+    chosen = options(toml, cell_set_len=8, batch_size=1, map_controls=False)
+    runtime = Runtime(device=torch.device("cpu"), seed=0, run_dir=tmp_path)
+    return PerturbationDataModule(**chosen).build(runtime)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_predicts_the_effect_that_the_function_says(
+    data: Data[PerturbationDims, CellSets], cells: Any, kind: type[BaselineFactory]
+) -> None:
+    model = kind().build(data.dims)
+    assert isinstance(model, FittedModel)
+    for batch in data.train.batches(0):
+        model.observe(batch)
+    names = data.dims.perturbation_names
+    training = np.full((3, 4, 12), np.nan)
+    x, of_type = cells.X.toarray(), cells.obs["cell_type"].to_numpy()
+    of_perturbation = cells.obs["target_gene"].to_numpy()
+    for c, cell_type in enumerate(("T", "U")):
+        for p, perturbation in enumerate(names):
+            if perturbation == CONTROL or (cell_type, perturbation) == ("U", "A"):
+                continue
+            training[c, p] = x[(of_type == cell_type) & (of_perturbation == perturbation)].mean(0)
+    # The controls that the model was shown: all, and those that the others were compared with.
+    control = np.zeros((3, 12))
+    control[:2] = (model.control_total / model.control_count[:, None]).numpy()[:2]
+    is_control = of_perturbation == CONTROL
+    for c, cell_type in enumerate(("T", "U")):
+        expected = x[is_control & (of_type == cell_type)].mean(0)
+        np.testing.assert_allclose(control[c], expected, atol=0.2)
+    profiles = predicted(kind, training, control)
+    for split in (data.val, data.test):
+        assert split is not None
+        for batch in split.batches(0):
+            c, p = int(batch.cell_type[0]), int(batch.perturbation_index[0])
+            effect = (model(batch).cells - batch.basal)[0]
+            wanted = np.zeros(12) if names[p] == CONTROL else profiles[c, p] - control[c]
+            np.testing.assert_allclose(effect.numpy(), np.tile(wanted, (8, 1)), atol=1e-5)
+
+
+def test_before_it_has_seen_anything_it_predicts_no_effect(
+    data: Data[PerturbationDims, CellSets],
+) -> None:
+    batch = next(iter(data.train.batches(0)))
+    assert torch.equal(PerturbMeanFactory().build(data.dims)(batch).cells, batch.basal)
+
+
+def test_its_weights_are_what_it_has_seen(data: Data[PerturbationDims, CellSets]) -> None:
+    fitted, other = (PertRidgeFactory().build(data.dims) for _ in range(2))
+    batches = list(data.train.batches(0))
+    for batch in batches:
+        fitted.observe(batch)
+    batch = batches[0]
+    other(batch)
+    other.load_state_dict(fitted.state_dict())
+    assert torch.equal(other(batch).cells, fitted(batch).cells)
+
+
+def test_genes_of_an_embedding_are_not_decoded() -> None:
+    dims = PerturbationDims(features=5, perturbation_features=4, decoded_genes=12)
+    with pytest.raises(UserError, match=r"decode no genes from an embedding. Use dm.embed_key=nul"):
+        PerturbMeanFactory().build(dims)

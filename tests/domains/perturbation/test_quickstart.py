@@ -1,0 +1,80 @@
+"""The main job, small: simulate, train, test, compare with the baselines, predict."""
+
+import json
+import math
+from pathlib import Path
+
+import anndata
+import pytest
+
+from conftest import Run
+from programs import run_python
+
+pytestmark = pytest.mark.slow
+
+SMALL = (
+    *("+experiment=perturbation/quickstart", "gpu=-1", "training.max_steps=30"),
+    *("training.val_every=30", "machine.data_path=data"),
+)
+SIMULATION = ("--cell-types", "4", "--perturbations", "8", "--cells", "12", "--controls", "40")
+
+
+@pytest.fixture
+def simulated(run_main: Run, tmp_path: Path) -> Path:
+    small = (*SIMULATION, "--genes", "60", "--variable-genes", "40")
+    command = ("-m", "runwright", "simulate", "perturbation", "--root", "data", *small)
+    done = run_python(*command, cwd=tmp_path, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return tmp_path
+
+
+def test_a_model_is_trained_and_measured_beside_the_baselines(
+    run_main: Run, simulated: Path
+) -> None:
+    done = run_main(*SMALL, "hydra.run.dir=run", timeout=300)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    start = lines.index("Predicted effects on the test split:")
+    rows = [line.split() for line in lines[start + 1 : start + 7]]
+    assert rows[0][0] == "pearson_delta"
+    names = ["state_sm", "perturb_mean", "context_mean", "pert_ridge", "oracle"]
+    assert [row[0] for row in rows[1:]] == names
+    run = simulated / "run"
+    said = json.loads((run / "compare_test.json").read_text())
+    assert list(said) == names
+    scores = {name: said[name]["pearson_delta"]["mean"] for name in said}
+    assert scores["oracle"] == max(scores.values())
+    low, mean, high = (said["pert_ridge"]["mse"][bound] for bound in ("low", "mean", "high"))
+    assert low <= mean <= high
+    effects = (run / "effects_test.csv").read_text().splitlines()
+    assert effects[0].startswith("cell_type,perturbation,pearson_delta")
+    pictures = {path.name for path in (run / "pictures").iterdir()}
+    assert {"compare_test.png", "effects_test.png", "effects_val.png"} <= pictures
+
+    done = run_main(
+        "stage=predict", "checkpoint.load=run", "gpu=-1", "hydra.run.dir=predicted", timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    real, predicted = (
+        anndata.read_h5ad(simulated / "predicted" / f"adata_{kind}_test.h5ad")
+        for kind in ("real", "pred")
+    )
+    assert real.obs.equals(predicted.obs)
+    assert {"target_gene", "cell_type", "batch_var"} <= set(real.obs)
+    assert "non-targeting" in set(real.obs["target_gene"])
+
+    intervals = ("stage.num_bootstrap_runs=50", "hydra.run.dir=tested")
+    done = run_main("stage=test", "checkpoint.load=run", "gpu=-1", *intervals, timeout=120)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((simulated / "tested" / "test.json").read_text())
+    before = json.loads((run / "test.json").read_text())
+    for name in ("test_pearson_delta", "test_discrimination_l1"):
+        assert math.isclose(record[name], before[name], rel_tol=1e-5)
+        assert record["intervals"][name]["low"] <= record["intervals"][name]["high"]
+
+
+def test_a_baseline_is_a_model_like_any_other(run_main: Run, simulated: Path) -> None:
+    baseline = ("model=pert_ridge", "training.max_steps=null", "training.epochs=1", "then=[test]")
+    done = run_main(*SMALL[:2], *baseline, "training.val_every=1.0", timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "test_pearson_delta" in done.stdout
