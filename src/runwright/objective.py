@@ -146,6 +146,8 @@ class Objective(ABC, Generic[B_contra]):
             UserError: it is not defined.
         """
         cls = type(self)
+        if measures and self.evaluation().bootstrap_unit is not None:
+            measures = False  # it is not the rows of a table that are resampled
         has_table = cls.predict is not Objective.predict
         writes = has_table or cls.predictions is not Objective.predictions
         if (predictions and not writes) or (measures and not has_table):

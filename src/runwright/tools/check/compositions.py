@@ -209,10 +209,15 @@ class Compositions:
                     self._findings.note(f"{case.place} was not checked: {problem}")
                 elif absent := self._absent(problem):
                     self._findings.note(f"{case.place} was not checked: {absent}")
-                elif is_to_be_given and asks and case.group:
+                elif is_to_be_given and case.group and (asks or self._is_elsewhere(case, problem)):
                     self._findings.note(f"{case.place} was not checked: {problem}")
                 else:  # the place already says which file it is
                     self._findings.fault(case.place, problem.removeprefix(f"In {path}.yaml: "))
+
+    def _is_elsewhere(self, case: Case, problem: str) -> bool:
+        """Whether what is to be given is an option of what goes with a factory, not of itself."""
+        own = f"{case.group.replace('/', '.')}."
+        return case.group in CONFIG_GROUPS and not problem.startswith(own)
 
     def _absent(self, problem: str) -> str | None:
         """A sentence on a member that is not there, if that may be because of what is installed."""
