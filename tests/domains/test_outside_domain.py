@@ -50,15 +50,15 @@ class SimulateSets(rw.Command):
         print("sets:", args.number)
 
 
-@rw.command("migrate")
-class Migrate(rw.Command):
+@rw.command("renew")
+class Renew(rw.Command):
     '''Bring old files up to date.'''
 
     def add_arguments(self, parser):
         parser.add_argument("name", metavar="NAME", help="the file")
 
     def run(self, args):
-        print("migrated", args.name)
+        print("renewed", args.name)
 """
 
 
@@ -130,8 +130,8 @@ def test_what_it_can_is_listed_and_its_commands_run(installed: Path) -> None:
     assert "  simulate sets    Write sets of numbers.\n" in usage
     run = python("-m", "runwright", "simulate", "sets", "--number=3", on_path=installed)
     assert run.stdout == "sets: 3\n"
-    named = python("-m", "runwright", "migrate", "old.yaml", on_path=installed)
-    assert named.stdout == "migrated old.yaml\n"
+    named = python("-m", "runwright", "renew", "old.yaml", on_path=installed)
+    assert named.stdout == "renewed old.yaml\n"
 
 
 def test_a_mistake_in_a_command_of_its_is_a_sentence(installed: Path) -> None:

@@ -11,7 +11,10 @@ import attrs
 from typing_extensions import override
 
 from runwright import Command, command, require_extra
+from runwright.domains.perturbation.migrate_state import MigrateState
 from runwright.domains.perturbation.simulation import Simulation
+
+__all__ = ["MigrateState", "SimulatePerturbation"]
 
 _ROOT: Final = Path("data")
 
