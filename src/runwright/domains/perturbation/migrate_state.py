@@ -144,6 +144,11 @@ def _control(value: Any, original: Original) -> Taken:
     return Taken({"dm.control_pert": value})
 
 
+def _downsample_cells(value: Any, _: Original) -> Taken:
+    note = "" if value is None else "here of the training only"
+    return Taken({"dm.downsample_cells": value}, note)
+
+
 def _val_subsample(value: Any, _: Original) -> Taken:
     if value in (None, 1.0):
         return Taken({"dm.val_subsample_fraction": None})
@@ -172,7 +177,7 @@ _DATA_RULES: Final = [
         why="it draws fewer counts from each cell",
         way="Do it once, when the files are written",
     ),
-    Rule.taken(f"{_DATA}.downsample_cells", "dm.downsample_cells"),
+    Rule(f"{_DATA}.downsample_cells", _downsample_cells),
     Rule.inert(f"{_DATA}.additional_obs", "training does not read these columns"),
     Rule.taken(f"{_DATA}.basal_mapping_strategy", "dm.basal_mapping_strategy"),
     Rule.taken(f"{_DATA}.should_yield_control_cells", "dm.should_yield_control_cells", absent=True),
@@ -180,7 +185,7 @@ _DATA_RULES: Final = [
     Rule.taken(f"{_DATA}.pert_col", "dm.pert_col", absent="gene"),
     Rule.taken(f"{_DATA}.cell_type_key", "dm.cell_type_key", absent="cell_type"),
     Rule(f"{_DATA}.control_pert", _control, absent="non-targeting"),
-    Rule.taken(f"{_DATA}.map_controls", "dm.map_controls", absent=True),
+    Rule.inert(f"{_DATA}.map_controls", "controls are predicted from others whatever it is"),
     Rule.taken(f"{_DATA}.perturbation_features_file", "dm.perturbation_features_file"),
     Rule.inert(f"{_DATA}.store_raw_basal", "the model does not read the counts of the controls"),
     Rule.inert(f"{_DATA}.int_counts", _UNREAD),
