@@ -32,6 +32,12 @@ class Disagreement(str):
     __slots__ = ()
 
 
+class NotGiven(str):
+    """A sentence on an option that has no default and was not given, or not chosen."""
+
+    __slots__ = ()
+
+
 class NameTakenError(UserError, TypeError):
     """Two things have the same name: of installed packages, whose authors know nothing of it."""
 

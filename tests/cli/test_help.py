@@ -128,3 +128,13 @@ def complete(repository: Path, typed: str) -> list[str]:
 )
 def test_the_tabulator_completes(repository: Path, typed: str, expected: set[str]) -> None:
     assert expected <= set(complete(repository, typed))
+
+
+def test_help_shows_the_options_of_what_is_not_complete_yet(run_main: Run) -> None:
+    done = run_main("dm=perturbation", "--help")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"\n  toml_config_path: \?\?\? +# path: TOML file", done.stdout)
+    assert re.search(r"\n  pert_col: gene +# str: obs column of the perturbations\n", done.stdout)
+    wrong = run_main("dm=perturbation", "dm.pert_coll=a", "--help")
+    assert wrong.returncode == 2
+    assert "Did you mean 'dm.pert_col'?" in wrong.stderr

@@ -97,6 +97,7 @@ def _command(conf: str | None, config_name: str, config: type[Config]) -> None:
     if args.help:
         from runwright.cli.help import help_text, terminal_width
 
+        hydra.config_loader.may_lack_options = True
         print(help_text(hydra, name, args.overrides, width=terminal_width()), end="")
     elif args.hydra_help:
         hydra.hydra_help(config_name=name, args_parser=parser, args=args)

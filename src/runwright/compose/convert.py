@@ -34,7 +34,7 @@ from runwright.compose.typed_nodes import (
     type_of,
     unknown_keys,
 )
-from runwright.errors import UserError
+from runwright.errors import NotGiven, UserError
 from runwright.factory import (
     OptionError,
     Settings,
@@ -126,9 +126,9 @@ class Conversion:
     def _missing(self, key: str, field: "dataclasses.Field[Any]", cls: type[Any]) -> str:
         group = group_of(typing.get_type_hints(cls)[field.name])
         if group is None:
-            return f"{key} must be given: {described(field).doc}."
+            return NotGiven(f"{key} must be given: {described(field).doc}.")
         ways = ways_to_choose(key, group, self._in_defaults, self._members)
-        return f"{key} must be chosen ({described(field).doc}): {ways}."
+        return NotGiven(f"{key} must be chosen ({described(field).doc}): {ways}.")
 
     def _option(self, node: DictConfig, name: str, key: str) -> Any:
         value = child(node, name)

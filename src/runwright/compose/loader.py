@@ -34,7 +34,7 @@ from runwright.compose.references import without_reference, without_training
 from runwright.compose.texts import keep_texts, keep_texts_of_params
 from runwright.compose.values import give
 from runwright.config import Config
-from runwright.errors import ConfigError
+from runwright.errors import ConfigError, NotGiven
 from runwright.plain import home_path
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class StrictConfigLoader(DelegatingLoader):
             all before it starts any. Hydra's sweeper asks for every job first, to find mistakes.
         check_parts: when a configuration has mistakes, finds what else is wrong with those options
             that are right by themselves, by name.
+        may_lack_options: whether options may be missing that a run needs, as for `--help`.
     """
 
     def __init__(self, path: ConfigSearchPath) -> None:
@@ -65,6 +66,7 @@ class StrictConfigLoader(DelegatingLoader):
         self.left_to_launcher = False
         self.check_parts: CheckParts = _nothing
         self.check_multirun: CheckMultirun = _nothing
+        self.may_lack_options = False
         self._bases: dict[tuple[str, ...], bytes] = {}
         self._checked: set[tuple[str, ...]] = set()
         self._repository: Repository | None = None
@@ -120,6 +122,8 @@ class StrictConfigLoader(DelegatingLoader):
             told += _overwriting_always(composed, parsed)
             config, conversion = check(composed, config_name, run_mode, self)
             problems = [*found, *conversion.problems]
+            if self.may_lack_options:
+                problems = [text for text in problems if not isinstance(text, NotGiven)]
             if run_mode is RunMode.MULTIRUN:
                 self.pending.composed = composed
                 self._bases.clear()  # those of jobs of another

@@ -183,6 +183,12 @@ def test_every_setting_of_the_documented_files_is_known() -> None:
             [f"~{BACKBONE}.resid_pdrop"],
             {"model.backbone.resid_pdrop": 0.1},
         ),
+        (
+            "pertsets",
+            f"{BACKBONE}.num_hidden_layers",
+            [f"+{BACKBONE}.num_hidden_layers=3"],
+            {"model.backbone.n_layer": 3},
+        ),
         ("pertsets", f"{BACKBONE}.head_dim", [f"+{BACKBONE}.head_dim=4"], Inert),
         # Training, and the run.
         ("state_sm", "training.weight_decay", ["training.weight_decay=0.1"], Inert),

@@ -512,6 +512,9 @@ _GPT2: Final = [
     Rule(f"{_BACKBONE}.n_embd", _width),
     _of_backbone("n_layer", 12),
     _of_backbone("n_head", 12),
+    # Other names of the two, which count where both are given.
+    Rule.taken(f"{_BACKBONE}.num_hidden_layers", "model.backbone.n_layer"),
+    Rule.taken(f"{_BACKBONE}.num_attention_heads", "model.backbone.n_head"),
     _of_backbone("resid_pdrop", 0.1),
     _of_backbone("embd_pdrop", 0.1),
     _of_backbone("attn_pdrop", 0.1),
