@@ -155,3 +155,13 @@ def test_a_file_with_the_wrong_suffix_does_not_hide_the_mistake(conf: Path) -> N
     (problem,) = mistakes("model=wide", conf=str(conf))
     assert problem.startswith(str(conf / "model" / "wide.yml"))
     assert "Rename it to wide.yaml." in problem
+
+
+def test_a_wrong_value_of_an_option_without_a_default_is_not_called_unknown(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(
+        "defaults: [config_schema, dm: perturbation, model: state_sm, _self_]\n"
+        "dm: {toml_config_path: null}\n"
+    )
+    problems = mistakes(conf=str(tmp_path))
+    assert problems[0].startswith("In config.yaml: dm.toml_config_path")
+    assert not any("is not an option" in problem for problem in problems)

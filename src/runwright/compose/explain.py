@@ -239,7 +239,7 @@ def explain_key(key: str, value: Any, error: Exception, composed: DictConfig) ->
     for path, node, name in typed_steps(key, composed):
         if is_interface(type_of(node)):
             return None
-        if name not in node:
+        if not is_known(node, path):
             return unknown_key(path, node)
         hint = typing.get_type_hints(type_of(node)).get(name)
         if path == key and (said := _not_a_container(key, hint, value, f"{value}", ": ")):
