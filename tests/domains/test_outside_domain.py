@@ -1,6 +1,7 @@
 """A domain in a package of its own: installed, chosen, asked for its commands, and in the way."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -124,10 +125,10 @@ def test_its_experiment_trains_its_model_on_its_data(installed: Path) -> None:
 
 def test_what_it_can_is_listed_and_its_commands_run(installed: Path) -> None:
     said = python("main.py", "dm=wide_sets", "model=set_encoder", "--help", on_path=installed)
-    assert "dm: celeba, cmnist, perturbation, toy_sets, wide_sets\n" in said.stdout
+    assert re.search(r"^dm: celeba, cmnist, .*toy_sets, wide_sets$", said.stdout, re.MULTILINE)
     assert "experiment/sets: first\n" in said.stdout
     usage = python("-m", "runwright", "--help", on_path=installed).stdout
-    assert "  simulate sets    Write sets of numbers.\n" in usage
+    assert re.search(r"^  simulate sets +Write sets of numbers\.$", usage, re.MULTILINE)
     run = python("-m", "runwright", "simulate", "sets", "--number=3", on_path=installed)
     assert run.stdout == "sets: 3\n"
     named = python("-m", "runwright", "renew", "old.yaml", on_path=installed)

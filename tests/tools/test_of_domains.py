@@ -1,6 +1,7 @@
 """Domains, and the project here, add commands to `python -m runwright`, which knows none itself."""
 
 import pkgutil
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -47,8 +48,8 @@ def test_a_domain_adds_its_commands_in_its_own_folder(
     assert capsys.readouterr().out == "drawn at 440\n"
     assert main(["simulate", "--help"]) == 0
     listed = capsys.readouterr().out
-    assert "  simulate tones   Pure tones.\n" in listed
-    assert "  simulate celeba  Draw cartoon faces" in listed
+    assert re.search(r"^  simulate tones +Pure tones\.\n", listed, re.MULTILINE)
+    assert re.search(r"^  simulate celeba +Draw cartoon faces", listed, re.MULTILINE)
     assert "check" not in listed
     assert main(["simulate"]) == 2
     assert capsys.readouterr().err == listed
@@ -66,7 +67,7 @@ def test_a_module_of_the_project_adds_commands_too(
     assert main(["hum", "--hertz=1"]) == 0
     assert capsys.readouterr().out == "drawn at 1\n"
     assert main(["--help"]) == 0
-    assert "  hum              Pure tones.\n" in capsys.readouterr().out
+    assert re.search(r"^  hum +Pure tones\.\n", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_the_core_names_no_domain() -> None:
@@ -133,7 +134,7 @@ def test_one_that_begins_like_another_is_refused() -> None:
         def run(self, args: object) -> None: ...
 
     domains.register_commands()
-    with pytest.raises(UserError, match="'simulate celeba' and 'simulate'"):
+    with pytest.raises(UserError, match=r"'simulate \w+' and 'simulate'"):
         command("simulate")(Anything)
     with pytest.raises(UserError, match="'results mine' and 'results'"):
         command("results mine")(Anything)
