@@ -67,12 +67,12 @@ if TYPE_CHECKING:
     from runwright.measures import OutputObjective as OutputObjective
     from runwright.measures import WholeSplit as WholeSplit
     from runwright.metrics_table import MetricsTable as MetricsTable
-    from runwright.migration import Inert as Inert
     from runwright.migration import Migration as Migration
-    from runwright.migration import NoEqual as NoEqual
-    from runwright.migration import Original as Original
-    from runwright.migration import Rule as Rule
-    from runwright.migration import Taken as Taken
+    from runwright.migration_rules import Inert as Inert
+    from runwright.migration_rules import NoEqual as NoEqual
+    from runwright.migration_rules import Original as Original
+    from runwright.migration_rules import Rule as Rule
+    from runwright.migration_rules import Taken as Taken
     from runwright.model import FittedModel as FittedModel
     from runwright.model import ModelFactory as ModelFactory
     from runwright.objective import Evaluation as Evaluation
@@ -114,7 +114,8 @@ _HOME: Final = {
     "machine": ("Machine",),
     "measures": ("Measure", "OutputObjective", "WholeSplit"),
     "metrics_table": ("MetricsTable",),
-    "migration": ("Inert", "Migration", "NoEqual", "Original", "Rule", "Taken"),
+    "migration": ("Migration",),
+    "migration_rules": ("Inert", "NoEqual", "Original", "Rule", "Taken"),
     "model": ("FittedModel", "ModelFactory"),
     "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),
     "optimizers": ("OptimisationCfg", "TorchOptimizer"),

@@ -21,9 +21,9 @@ import shlex
 import sys
 import tempfile
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, TypeAlias, cast
+from typing import Any, ClassVar, Final, cast
 
 import attrs
 from typing_extensions import override
@@ -34,116 +34,10 @@ from runwright.compose import compose
 from runwright.compose.yaml_text import escaped, to_yaml
 from runwright.config import Config
 from runwright.errors import ConfigError, UserError, nearest
+from runwright.migration_rules import Fate, Inert, NoEqual, Original, Rule, Taken
 from runwright.plain import leaves
 
-_REQUIRED: Final = object()
 _NAME: Final = "migrated"
-
-
-@attrs.frozen
-class Taken:
-    """A setting has become options here.
-
-    Attributes:
-        options: full key → value.
-        note: what to know about it.
-    """
-
-    options: Mapping[str, Any]
-    note: str = ""
-
-
-@attrs.frozen
-class Inert:
-    """A setting has no effect on a run of the original."""
-
-    why: str
-
-
-@attrs.frozen
-class NoEqual:
-    """A setting has an effect that nothing has here.
-
-    Attributes:
-        why: what it does in the original, or what is done here.
-        way: what to do about it.
-        options: what comes nearest; full key → value.
-    """
-
-    why: str
-    way: str
-    options: Mapping[str, Any] = {}
-
-
-Fate: TypeAlias = Taken | Inert | NoEqual
-
-
-class Original:
-    """A merged configuration of the original: nested dictionaries of plain values."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self.values = values
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The value of a full key such as `training.lr`."""
-        node: Any = self.values
-        for name in key.split("."):
-            if not isinstance(node, Mapping) or name not in node:
-                return default
-            node = cast("Mapping[str, Any]", node)[name]
-        return node
-
-    def has(self, key: str) -> bool:
-        """Whether there is such a key."""
-        return self.get(key, _REQUIRED) is not _REQUIRED
-
-
-@attrs.frozen
-class Rule:
-    """What becomes of one setting of the original, with all that is below it.
-
-    Attributes:
-        key: its full key.
-        decide: what becomes of its value, given the whole configuration.
-        absent: the value that the original takes where the key is not given.
-    """
-
-    key: str
-    decide: Callable[[Any, Original], Fate]
-    absent: Any = _REQUIRED
-
-    @classmethod
-    def taken(
-        cls,
-        key: str,
-        to: str,
-        *,
-        absent: Any = _REQUIRED,
-        convert: Callable[[Any], Any] = lambda value: value,
-        note: str = "",
-    ) -> "Rule":
-        """A setting that is the option `to` here, with the same or a converted value."""
-        return cls(key, lambda value, _: Taken({to: convert(value)}, note), absent)
-
-    @classmethod
-    def inert(cls, key: str, why: str) -> "Rule":
-        """A setting that has no effect in the original, whatever its value."""
-        return cls(key, lambda _value, _: Inert(why))
-
-    @classmethod
-    def only(cls, key: str, *usual: Any, why: str, way: str) -> "Rule":
-        """A setting of which only these values have an equal, which needs no option here."""
-
-        def decide(value: Any, _: Original) -> Fate:
-            return Taken({}) if value in usual else NoEqual(why, way)
-
-        return cls(key, decide)
-
-    def fate(self, original: Original) -> Fate | None:
-        """What becomes of the setting; None if it is not given and has no value without that."""
-        if self.absent is _REQUIRED and not original.has(self.key):
-            return None
-        return self.decide(original.get(self.key, self.absent), original)
 
 
 @attrs.frozen
@@ -152,7 +46,6 @@ class Migrated:
 
     Attributes:
         choices: group → member.
-        options: full key → value.
         fates: for each rule that applied, the key and the value in the original, whether it was
             given, and what became of it.
         constants: what the original does without a setting: full key here → (value, why).

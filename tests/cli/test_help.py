@@ -19,7 +19,6 @@ from conftest import Run
 def test_help_lists_the_groups_and_describes_every_option(run_main: Run) -> None:
     text = run_main("--help").stdout
     assert "== Configuration groups ==\nCompose your configuration from those groups" in text
-    celebas = "celeba, celeba_male_blond, celeba_male_smiling, celeba_male_smiling_small"
     for line in (
         "dm: celeba, celeba_male_blond, celeba_male_smiling, celeba_male_smiling_small, cmnist, ",
         "experiment: good_run\n",
