@@ -310,6 +310,21 @@ def test_jobs_of_the_multirun_before_are_not_counted(
     assert seeds_in("jobs.csv") == ["4", "5", "3", "9", "9"]
 
 
+@pytest.mark.slow
+def test_a_process_for_each_job_does_not_count_the_others_as_of_the_multirun_before(
+    run_main: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("-m", *SMALL[:3], "training.max_steps=2", "hydra.sweep.dir=jobs")
+    assert run_main(*options, "seed=1,2,3").returncode == 0
+    processes = ("hydra/launcher=joblib", "hydra.launcher.backend=multiprocessing")
+    one_by_one = (*processes, "hydra.launcher.n_jobs=1")
+    done = run_main(*options, *one_by_one, "seed=4,5", "overwrite=true")
+    assert done.returncode == 0, done.stderr
+    assert main(["results", "jobs", "--csv", "jobs.csv"]) == 0
+    assert "started over with overwrite=true are left out: jobs/2.\n" in capsys.readouterr().out
+    assert seeds_in("jobs.csv") == ["4", "5"]
+
+
 def test_a_multirun_that_cannot_begin_leaves_the_one_before_counted(
     run_main: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

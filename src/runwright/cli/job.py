@@ -63,7 +63,7 @@ def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False
         config = loader.take_config(hydra.overrides.task, composed)
         if hydra.mode is RunMode.MULTIRUN and _is_main_process():
             if config.overwrite and not is_restarted():
-                _mark_earlier(Path(hydra.sweep.dir))
+                _mark_earlier(Path(hydra.sweep.dir), loader.pending.began)
             run_dir = _place(run_dir, hydra.job.num, config, loader.pending)
     try:
         return run(
@@ -93,11 +93,11 @@ def _is_main_process() -> bool:
 
 
 @functools.cache
-def _mark_earlier(folder: Path) -> None:
-    """Mark the runs of the multirun that is started over, before the first job of this one."""
+def _mark_earlier(folder: Path, began: float) -> None:
+    """Mark the runs of the multirun that is started over, before the first job of this process."""
     from runwright.rundir.overwritten import mark_jobs
 
-    mark_jobs(folder)
+    mark_jobs(folder, before=began)
 
 
 @functools.cache

@@ -77,6 +77,7 @@ class StrictConfigLoader(DelegatingLoader):
         # Keep what is sent to another process small; that process launches nothing.
         launched = PendingJobs()
         launched.launch()
+        launched.began = self.pending.began
         held: dict[str, Any] = {"_bases": {}, "_checked": set(), "_converted": {}}
         held |= {"_repository": None, "pending": launched, "check_parts": _nothing}
         held |= {"check_multirun": _nothing, "left_to_launcher": False}

@@ -1,5 +1,6 @@
 """The jobs of a multirun, from composing them until the first is launched."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -27,12 +28,14 @@ class PendingJobs:
         has_launched: whether a job was started in this process.
         waiting: until then, one job for all that build the same parts: its overrides and its
             configuration.
+        began: when the command was given, in seconds since 1970; also in a launcher's processes.
     """
 
     def __init__(self) -> None:
         self.composed: DictConfig | None = None
         self.has_launched = False
         self.waiting: dict[str, tuple[list[str], Config]] = {}
+        self.began = time.time()
 
     @property
     def folder(self) -> Path | None:

@@ -189,14 +189,6 @@ class Checkpoints:
                 "Damaged best weights %s. The next better validation will rewrite them.", damage
             )
 
-    def forget_best(self) -> None:
-        """Delete the best weights, which belong to another training."""
-        for suffix in (WEIGHTS_SUFFIX, STATE_SUFFIX):
-            (self.folder / f"best{suffix}").unlink(missing_ok=True)
-        for path in list(_listed(self.folder)):
-            if _OWN_BEST.fullmatch(path.name):
-                path.unlink(missing_ok=True)
-
     def newest(self) -> Path | None:
         """The file of the newest weights to resume from, or of the best; None if there are none."""
         names = [*self._names(), "best"]

@@ -195,8 +195,7 @@ class RunDir:
         self._is_begun = not is_run_directory(self.path)
         self._overwrite_later(overwrites=self._may_overwrite and not self._is_begun)
         if self.overwrites:
-            option = self.caller.directory_option
-            refuse_to_remove_sources(self.path, self.config, option)
+            self._refuse_to_remove_sources("overwrite=true")
         if self.config.stage.trains and (self.path / BUILDING).exists():  # of one that was killed
             shutil.rmtree(self.path / BUILDING)
         if self._is_begun:
@@ -207,6 +206,9 @@ class RunDir:
             finally:
                 if self.overwrites:
                     shutil.rmtree(self.building, ignore_errors=True)
+
+    def _refuse_to_remove_sources(self, by: str) -> None:
+        refuse_to_remove_sources(self.path, self.config, by, self.caller.directory_option)
 
     def _overwrite_later(self, *, overwrites: bool) -> None:
         self.overwrites = overwrites
@@ -229,6 +231,7 @@ class RunDir:
         left = empty(self.path)
         self._log.drop_earlier_runs()
         self.record()
+        unmark(self.path)  # which another job of a multirun may have marked since it was emptied
         for made in [file for file in building.rglob("*") if file.is_file()]:
             place = self.path / made.relative_to(building)
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -259,6 +262,10 @@ class RunDir:
                 return  # its record is final
             elif not can_resume:
                 log.warning("Only the best weights are left of this run: starting over.")
+            if not can_resume:
+                self._refuse_to_remove_sources("Starting over")
+                self._overwrite_later(overwrites=True)
+                return
         if not can_resume:
             if is_training:
                 (self.path / "metrics.csv").unlink(missing_ok=True)
@@ -313,7 +320,6 @@ class RunDir:
             log.warning("Resuming with a changed configuration:\n%s", listed)
         else:
             log.warning("Starting over with a changed configuration:\n%s", listed)
-            self._checkpoints.forget_best()
 
 
 def _new_path(config: Config) -> Path:

@@ -26,8 +26,14 @@ _EVENTS: Final = re.compile(r"events\.out\.tfevents\..+")
 _ADAPTER: Final = ("adapter_config.json", "adapter_model.safetensors")
 
 
-def refuse_to_remove_sources(path: Path, config: Config, named: str) -> None:
+def refuse_to_remove_sources(path: Path, config: Config, by: str, named: str) -> None:
     """Make sure that the run does not start from what emptying its directory would remove.
+
+    Args:
+        path: the directory.
+        config: the run's.
+        by: why it would be emptied, as the error says it.
+        named: the option that sets the directory.
 
     Raises:
         UserError: an option names a file that would be removed, or a folder with one.
@@ -46,10 +52,7 @@ def refuse_to_remove_sources(path: Path, config: Config, named: str) -> None:
         except OSError:  # no path at all
             continue
         if is_source:
-            raise UserError(
-                f"overwrite=true would remove what {key}={value} names. Take another {named}, or "
-                "leave out overwrite=true."
-            )
+            raise UserError(f"{by} would remove what {key}={value} names. Take another {named}.")
 
 
 def empty(path: Path) -> list[str]:

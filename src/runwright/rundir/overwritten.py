@@ -6,6 +6,7 @@ mark.
 """
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -20,15 +21,22 @@ _TEXT: Final = (
 )
 
 
-def mark_jobs(folder: Path) -> list[Path]:
+def mark_jobs(folder: Path, *, before: float = math.inf) -> list[Path]:
     """Mark all runs that earlier multiruns have made in the directory of one that starts over.
+
+    Args:
+        folder: the directory.
+        before: only those that began before this time, in seconds since 1970. Some launchers have
+            a process for each job, which begins when others of the same multirun have ended.
 
     Returns:
         The directories of those that were not marked.
     """
-    found = [path for path in _jobs(folder) if not is_marked(path)]
+    found = [path for path in _jobs(folder) if not is_marked(path) and _began(path) < before]
     for path in found:
         write_bytes(path / OVERWRITTEN, _TEXT)
+        if _began(path) >= before:  # a job in another process has just taken its place
+            unmark(path)
     return found
 
 
@@ -40,6 +48,11 @@ def is_marked(path: Path) -> bool:
 def unmark(path: Path) -> None:
     """Count the run in a directory again."""
     (path / OVERWRITTEN).unlink(missing_ok=True)
+
+
+def _began(path: Path) -> float:
+    """When a run directory was last taken by a run."""
+    return (path / ENVIRONMENT).stat().st_mtime
 
 
 def _jobs(folder: Path) -> Iterator[Path]:

@@ -11,6 +11,7 @@ import torch
 from conftest import last_of_each
 from programs import run_python
 from runwright import UserError, compose
+from runwright.distributed import World
 from runwright.rundir.directory import RunDir
 from runwright.rundir.tensor_files import read_tensors
 from training.resume.conftest import ALLOWED, DIE_AT_STEP_30, OVERRIDES, contents
@@ -53,11 +54,22 @@ def test_best_weights_give_way_to_another_configuration_only_when_told_to(
     assert "holds the best weights of a run with another configuration" in str(caught.value)
     assert "start over in their place with checkpoint.allow_changes=true" in str(caught.value)
     assert (best_only / "checkpoints" / "best.safetensors").exists()
-    with RunDir.open(best_only, compose([*changed, "checkpoint.allow_changes=true"])):
-        said = capsys.readouterr().out
-    assert "Starting over with a changed configuration:\n  opt.lr: 0.003 → 0.01" in said
+    before = contents(best_only)
+    best = best_only / "checkpoints" / "best.safetensors"
+    for sources, why in (
+        (["training.limit_train_batches=0.0001"], "limit_train_batches"),  # known from the data
+        ([f"checkpoint.load={best}"], "Starting over would remove what checkpoint.load="),
+    ):
+        with pytest.raises(UserError, match=why):
+            compose([*changed, ALLOWED, *sources]).run(best_only)
+        assert contents(best_only) == before
+    capsys.readouterr()
     # Else they would pass for those of the new configuration, until it has some of its own.
-    assert not list((best_only / "checkpoints").iterdir())
+    with RunDir.open(best_only, compose([*changed, ALLOWED])) as directory:
+        directory.take_place(World())
+        assert not (best_only / "checkpoints").exists()
+    said = capsys.readouterr().out
+    assert "Starting over with a changed configuration:\n  opt.lr: 0.003 → 0.01" in said
 
 
 def optimizer_state(path: Path) -> dict[str, torch.Tensor]:
