@@ -76,6 +76,8 @@ def test_a_head_of_another_size_begins_anew_where_it_is_named(weights: Path) -> 
     options = (f"finetune.checkpoint={weights}", "model.head_width=6")
     said = refused(*options)
     assert "shape of head.0.weight: (4, 8), not (6, 8)" in said
+    assert "does not match the model, 3 differences:" in said
+    assert "missing" not in said  # what is there with another shape
     assert "finetune.reset=[head.0,head.2]" in said
     assert "shape of head.0.weight" in refused(*options, "finetune.strict=false")
     finetune("run", *options, "finetune.reset=[head.]", *NO_STEP)
@@ -172,7 +174,7 @@ def test_further_checkpoints_fill_parts_in_their_order(weights: Path) -> None:
     assert report("run")["checkpoints"][2]["unexpected"] == ["encoder.other"]
     strict = dataclasses.replace(sources[1], strict=True)
     several = dataclasses.replace(config.finetune, additional=[sources[0], strict])
-    with pytest.raises(ConfigError, match=r"finetune\.additional\[1\]\.checkpoint=encoder.pth .*"):
+    with pytest.raises(ConfigError, match=r"finetune\.additional\.1\.checkpoint=encoder.pth .*"):
         dataclasses.replace(config, finetune=several).run("refused")
     # What the first lacks, a further one may have.
     torch.save(network().encoder.state_dict(), "part.pth")
@@ -215,7 +217,7 @@ def test_further_checkpoints_are_listed_in_a_file_and_changed_by_their_number(
     options = ["gpu=-1", *NO_STEP]
     with pytest.raises(ConfigError) as error:
         compose(options, conf=conf).run("refused")
-    assert "finetune.additional[0].checkpoint=haed.pth: there is no such file." in str(error.value)
+    assert "finetune.additional.0.checkpoint=haed.pth: there is no such file." in str(error.value)
     compose([*options, "finetune.additional.0.checkpoint=head.pth"], conf=conf).run("run")
     assert torch.equal(last("run")["head.2.weight"], network(seed=1).head.state_dict()["2.weight"])
     again = compose([], conf=Path("run"))  # the record of the run says it all

@@ -21,7 +21,7 @@ class Match:
     """A checkpoint compared with a model.
 
     Attributes:
-        key: the key of the checkpoint's options: `finetune`, `finetune.additional[0]`.
+        key: the key of the checkpoint's options: `finetune`, `finetune.additional.0`.
         checkpoint: the value of its option `checkpoint`.
         weights: its content.
         matched: the names that both have, with tensors of the same shape.
@@ -121,6 +121,7 @@ def differences(match: Match, missing: Collection[str], *, strict: bool) -> str 
         strict: whether names that the model does not have are an error.
     """
     unexpected = match.unexpected if strict else []
+    missing = [name for name in missing if name not in match.mismatched]  # told with its shapes
     lines = [
         *(f"missing: {name}" for name in missing),
         *(f"unexpected: {name}" for name in unexpected),

@@ -262,7 +262,7 @@ def _checkpoints(cfg: FinetuneCfg) -> Iterator[tuple[str, SourceOptions]]:
     if cfg.checkpoint is not None:
         yield "finetune", cfg
     for index, one in enumerate(cfg.additional):
-        yield f"finetune.additional[{index}]", one
+        yield f"finetune.additional.{index}", one
     if cfg.lora.checkpoint is not None:
         yield _ADAPTERS, SourceOptions(checkpoint=cfg.lora.checkpoint)
 
