@@ -48,6 +48,10 @@ def _as_a_number(losses: Any, number: int) -> Any:
     return {**losses, "largest": losses["largest"].item() + number}
 
 
+def _without_names(losses: Any, number: int) -> Any:
+    return losses["loss"]
+
+
 CHANGES: dict[str, Callable[[Losses, int], Losses]] = {
     "sparse": _sparse,
     "in_another_order": _in_another_order,
@@ -55,6 +59,7 @@ CHANGES: dict[str, Callable[[Losses, int], Losses]] = {
     "by_rank": lambda losses, _: losses if rank() == 0 else {"loss": losses["loss"]},
     "nameless": lambda losses, _: {"largest": losses["largest"]},
     "a_number": _as_a_number,
+    "without_names": _without_names,
     "a_vector": lambda losses, _: {**losses, "largest": losses["largest"].repeat(3)},
     "nan": lambda losses, number: {
         **losses,

@@ -49,6 +49,7 @@ def test_a_loss_that_is_nan_still_ends_the_run(tmp_path: Path) -> None:
             "in step 3 are `loss`, `largest`, `more`; in the first step they were `loss`, `lar",
         ),
         ("nameless", "The objective's losses are `largest`. One must be called `loss`"),
+        ("without_names", "losses are a Tensor. They must be a dictionary of tensors by name"),
         ("a_number", "loss `largest` is float. It must be a tensor of a single number"),
         ("a_vector", r"loss `largest` is of shape \(3,\). It must be a tensor of a single number"),
     ],

@@ -33,9 +33,15 @@ class LossNames:
         """Make sure of the losses of one batch, in the step of this number, from 0 on.
 
         Raises:
-            UserError: there is none to minimise, one is not a single number, or the names differ
-                from those of the first batch or of another process.
+            UserError: they are no dictionary, there is none to minimise, one is not a single
+                number, or the names differ from those of the first batch or of another process.
         """
+        given = cast("object", losses)  # Python says nothing of types
+        if not isinstance(given, Mapping):
+            raise UserError(
+                f"The objective's losses are a {type(given).__name__}. They must be a dictionary "
+                f"of tensors by name, {{'{self._minimised}': …}}."
+            )
         if losses.keys() != self._names:
             self._learn(losses, step)
 
@@ -62,7 +68,7 @@ class LossNames:
                 f"`{self._minimised}`: it is what is minimised."
             )
         for name, value in losses.items():
-            # Python says nothing of types, and a number is easily taken out of its tensor.
+            # A number is easily taken out of its tensor.
             shape = getattr(value, "shape", None)
             if shape != ():
                 found = type(value).__name__ if shape is None else f"of shape {tuple(shape)}"
