@@ -12,6 +12,22 @@ KEPT: Final = "kept"
 """The folder of a run directory that has it."""
 
 
+def kept_with(weights: Path) -> Path:
+    """The folder with what the training of these weights has kept; a file, or a run directory."""
+    home = weights if weights.is_dir() else weights.parent
+    return (home.parent if home.name == "checkpoints" else home) / KEPT
+
+
+def differing(weights: Path, training_dir: Path) -> list[str]:
+    """The names under which the training of these weights has kept something else than this one."""
+    return sorted(
+        file.stem
+        for file in kept_with(weights).glob("*.json")
+        if (own := training_dir / KEPT / file.name).exists()
+        and own.read_bytes() != file.read_bytes()
+    )
+
+
 def kept(training_dir: Path, name: str, make: Callable[[], Any] | None) -> Any:
     """Read what was kept under a name; make it and keep it where it is not there yet.
 

@@ -148,6 +148,18 @@ def test_a_training_that_starts_from_weights_keeps_their_vocabulary(
     assert len(first) == 12
 
 
+def test_finetuning_says_where_the_vocabulary_of_the_weights_is_another(
+    run_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = write(tmp_path / "other.txt", range(20, 32))
+    for file in (other, tmp_path / "training.txt"):
+        given = [*GIVEN, "dm=named_genes", f"dm.file={file}", f"finetune.checkpoint={run_dir}"]
+        caplog.clear()
+        compose([*given, "training.max_steps=2"]).run(tmp_path / file.stem)
+        said = "kept/vocabulary.json of these weights differs from that of this run"
+        assert (said in caplog.text) == (file == other)
+
+
 def test_weights_that_were_moved_bring_their_vocabulary(
     run_dir: Path, new: Path, tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ from torch import nn
 from runwright.atomic_files import write_bytes
 from runwright.errors import ConfigError, UserError
 from runwright.finetune_options import FinetuneCfg, SourceOptions, is_url
+from runwright.kept import differing
 from runwright.name_patterns import unmatched
 from runwright.training.finetune.adapter_files import read_adapters
 from runwright.training.finetune.freezing import freeze
@@ -36,6 +37,10 @@ log = logging.getLogger(__name__)
 
 REPORT: Final = "finetune.json"
 _MOST_SHOWN: Final = 8
+_KEPT_DIFFERS: Final = (
+    "  kept/%s.json of these weights differs from that of this run, so the same number may stand "
+    "for something else. With checkpoint.load instead, data are read as they were for the weights."
+)
 _ADAPTERS: Final = "finetune.lora"
 
 
@@ -202,6 +207,10 @@ class Start:
             ):
                 if names:
                     log.info("  %s (%d): %s", what, len(names), _listed(names))
+            for name in (
+                [] if is_url(match.checkpoint) else differing(Path(match.checkpoint), run_dir)
+            ):
+                log.warning(_KEPT_DIFFERS, name)
         if self._cfg.checkpoint is not None:
             share = (100 * of_names, 100 * of_numbers)
             log.info(
