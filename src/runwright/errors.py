@@ -10,6 +10,9 @@ exception is a bug and keeps its traceback.
 import traceback
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import Final
+
+_MOST_NAMES: Final = 40
 
 
 class _Sentence(BaseException):
@@ -100,11 +103,14 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.55) -> str | None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence with the nearest known name and all allowed ones."""
+    """A sentence with the nearest known name and all allowed ones, or of very many the first."""
     known = sorted(known)
     closest = nearest(name, known)
     hint = f"Did you mean '{closest}'? " if closest else ""
-    return f"{hint}Allowed: {', '.join(known)}." if known else hint.strip()
+    shown = ", ".join(known[:_MOST_NAMES])
+    if len(known) > _MOST_NAMES:
+        shown += f", … ({len(known):,} in all)"
+    return f"{hint}Allowed: {shown}." if known else hint.strip()
 
 
 def free_variables(error: BaseException) -> None:

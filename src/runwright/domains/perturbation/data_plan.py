@@ -90,7 +90,10 @@ def read_plan(path: Path) -> DataPlan:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UserError(f"dm.toml_config_path={path} does not exist.") from error
+        raise UserError(
+            f"dm.toml_config_path={path} does not exist. It says which h5ad files there are; "
+            "`python -m runwright simulate perturbation` makes simulated cells with one."
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"dm.toml_config_path={path} cannot be read: {error}.") from error
     except tomllib.TOMLDecodeError as error:

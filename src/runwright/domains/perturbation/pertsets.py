@@ -1,7 +1,7 @@
 """STATE's transition model, in the two sizes that it is published in."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
@@ -56,6 +56,11 @@ class StateFactory(ModelFactory[PerturbationDims]):
     @override
     def problems(self) -> Iterator[str]:
         yield from self.backbone.problems_with(self.hidden_dim)
+
+    @override
+    def problems_in(self, config: Any) -> Iterator[str]:
+        if self.batch_encoder and getattr(config.dm, "batch_col", "") is None:
+            yield "`batch_encoder` has no effect with `dm.batch_col`=null: there is one batch"
 
     @override
     def build(self, dims: PerturbationDims) -> "StateNetwork":

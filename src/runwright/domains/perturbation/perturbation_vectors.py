@@ -83,7 +83,8 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
         try:
             known: object = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # whatever a damaged or foreign file makes torch raise
-            raise UserError(f"{path} cannot be read as a dictionary of tensors: {error}") from error
+            said = str(error).partition("\n")[0]  # the rest advises to execute what is in it
+            raise UserError(f"{path} cannot be read as a dictionary of tensors: {said}") from error
     vectors = cast("dict[object, object]", known) if isinstance(known, dict) else {}
     wrong = [name for name, one in vectors.items() if not isinstance(one, torch.Tensor)]
     if not vectors or wrong:
