@@ -19,7 +19,6 @@ from runwright.training.splits import part_of
 from torchrun import (
     OPTIONS,
     finish,
-    kill,
     last_weights,
     measures,
     processes_of,
@@ -101,19 +100,6 @@ def test_what_is_measured_is_the_model_that_is_saved() -> None:
 
 
 @pytest.mark.slow
-def test_killed_processes_go_on_exactly() -> None:
-    longer = ("training.epochs=6", "checkpoint.save_every=20", "training.limit_val_batches=1")
-    finish(start_copies("hydra.run.dir=whole", *longer))
-    killed = start_copies("hydra.run.dir=killed", *longer)
-    wait_for_checkpoint("killed")
-    kill(killed, "killed")
-    said = finish(start_copies("hydra.run.dir=killed", *longer))
-    assert "Resuming after step" in said
-    assert last_weights("killed") == last_weights("whole")
-    assert measures("killed") == measures("whole")
-
-
-@pytest.mark.slow
 def test_a_process_that_dies_ends_all_and_leaves_no_stray_directory() -> None:
     process = start("training.epochs=200", "checkpoint.save_every=20", "hydra.run.dir=run")
     wait_for_checkpoint("run")
@@ -138,7 +124,7 @@ def test_a_share_of_one_example_is_refused_before_it_is_normalised() -> None:
 
 
 @pytest.mark.slow
-def test_what_cannot_be_divided_ends_all_with_one_message() -> None:
+def test_what_cannot_be_divided_ends_all_processes_and_is_told() -> None:
     said, _ = start("dm.batch_size=63").communicate(timeout=120)
     assert "dm.batch_size=63 cannot be divided equally among 2 processes" in said
 

@@ -10,7 +10,6 @@ from torchrun import (
     kill,
     last_weights,
     measures,
-    start,
     start_copies,
     wait_for_checkpoint,
 )
@@ -32,7 +31,7 @@ def alone(*arguments: str) -> None:
 
 def test_it_measures_what_one_process_does() -> None:
     accumulate = "training.accumulate_grad_batches=2"
-    finish(start(*FSDP, accumulate, "hydra.run.dir=two"))
+    finish(start_copies(*FSDP, accumulate, "hydra.run.dir=two"))
     alone(accumulate, "hydra.run.dir=one")
     one, two = measures("one"), measures("two")
     assert len(one) == len(two)
