@@ -303,10 +303,15 @@ class Config(Settings):
                     for name, cls in CONFIG_GROUPS.get(group, {}).items()
                     if accepts(type_argument(cls), published)
                 )
+                needed = published.__name__
+                fit = f"Those that fit: {', '.join(fitting)}."
+                none = (
+                    f"No {group} that is registered fits: one for {needed} is needed, or a module "
+                    "that registers one has to be imported."
+                )
                 yield (
                     f"{group}={chosen_name(chosen)} does not fit dm={chosen_name(self.dm)}, whose "
-                    f"data are described by {published.__name__}. Those that fit: "
-                    f"{', '.join(fitting)}."
+                    f"data are described by {needed}. {fit if fitting else none}"
                 )
 
     def run(self, run_dir: Path | str | None = None) -> float:

@@ -12,6 +12,7 @@ import toy_domain
 from conftest import last_of_each
 from programs import run_python
 from runwright import ConfigError, compose
+from runwright.factory import CONFIG_GROUPS
 from runwright.rundir.tensor_files import read_tensors
 
 SETS = ["dm=toy_sets", "model=set_encoder", "gpu=-1", "training.epochs=3", "pictures=false"]
@@ -37,6 +38,17 @@ def test_its_objective_follows_from_its_data() -> None:
 def test_its_data_do_not_fit_a_model_for_images() -> None:
     with pytest.raises(ConfigError, match=r"model=fcn does not fit dm=toy_sets.*set_encoder"):
         compose(["dm=toy_sets", "model=fcn"])
+
+
+def test_that_no_model_fits_is_said_with_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(CONFIG_GROUPS["model"], "set_encoder")
+    with pytest.raises(ConfigError) as caught:
+        compose(["dm=toy_sets", "model=fcn"])
+    assert str(caught.value) == (
+        "model=fcn does not fit dm=toy_sets, whose data are described by SetDims. No model that is "
+        "registered fits: one for SetDims is needed, or a module that registers one has to be "
+        "imported."
+    )
 
 
 @pytest.mark.slow
