@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 import inspect
+import itertools
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,14 @@ _CONTAINERS: Final = (list, tuple, Sequence)
 _SCALARS: Final = (str, int, float, bytes, Path, enum.Enum, types.NoneType)
 _MOST_NAMES: Final = 12
 _NAMES: Final[dict[Any, str]] = {type(None): "null", Path: "path", Any: "any"}
+_IN_WORDS: Final[dict[Any, str]] = {
+    int: "an integer",
+    float: "a number",
+    str: "text",
+    Path: "a path",
+    type(None): "null",
+    Any: "anything",
+}
 
 
 def alternatives(hint: Any) -> tuple[Any, ...]:
@@ -137,6 +146,58 @@ def written(hint: Any) -> str:
     if origin is not None:  # list[int], dict[str, float]
         return f"{origin.__name__}[{', '.join(map(written, arguments))}]"
     return _NAMES.get(hint) or getattr(hint, "__name__", str(hint))
+
+
+def in_words(hint: Any, bounds: str = "") -> str:
+    """What an option of a type takes, in a sentence: "a number > 0 or null", "one of a, b".
+
+    Args:
+        hint: the type.
+        bounds: the bounds of its numbers, e.g. "≥ 0, < 1".
+    """
+    kinds = alternatives(hint)
+    named = [name for kind in kinds for name in _names_of(kind)]
+    others = [kind for kind in kinds if not _names_of(kind)]
+    if not set(others) - {types.NoneType} and len(named) > 1:
+        names = [*named, *["null"] * (types.NoneType in others)]
+        if len(names) > _MOST_NAMES:
+            return f"one of {len(names)} names, {names[0]} to {names[-1]}"
+        return f"one of {', '.join(names)}"
+    if float in others:  # which takes what int takes
+        others = [kind for kind in others if kind is not int]
+    words = [["true", "false"] if kind is bool else [_a(kind, bounds)] for kind in others]
+    *before, last = dict.fromkeys([*named, *itertools.chain(*words)])
+    comma = "," if "," in bounds else ""
+    return f"{', '.join(before)}{comma} or {last}" if before else last
+
+
+def _names_of(kind: Any) -> list[str]:
+    """The names that one type of a union allows; none if it allows more than names."""
+    if isinstance(kind, enum.EnumType):
+        return [member.name for member in cast("type[enum.Enum]", kind)]
+    return names_in(kind) if typing.get_origin(kind) is typing.Literal else []
+
+
+def _a(kind: Any, bounds: str) -> str:
+    """What one type of a union takes: "an integer ≥ 1", "a list of paths"."""
+    origin = typing.get_origin(kind) or kind
+    if dataclasses.is_dataclass(kind):
+        return "options"
+    if origin in _CONTAINERS:
+        members = [one for one in typing.get_args(kind) if one is not ...]
+        return f"a list of {plural(members[0], bounds)}" if members else "a list"
+    if origin is dict:
+        return "a dictionary"
+    said = _IN_WORDS.get(origin, written(kind))
+    return f"{said} {bounds}" if bounds and origin in (int, float) else said
+
+
+def plural(hint: Any, bounds: str = "") -> str:
+    """What a container of members of a type has: "integers ≥ 1", "numbers or texts"."""
+    said = {int: "integers", float: "numbers", str: "texts", Path: "paths"}.get(hint)
+    if said is None:
+        return "options" if dataclasses.is_dataclass(hint) else "values"
+    return f"{said} {bounds}" if bounds and hint in (int, float) else said
 
 
 def _in_python(hint: Any) -> str:

@@ -29,7 +29,7 @@ def test_a_key_of_another_model_is_refused_with_what_this_one_has() -> None:
         ("model.activation=RELUU", "Did you mean 'RELU'?"),
         ("model.activation=gelu", "Did you mean 'GELU'?"),
         ("opt.schedule=cosin", "Did you mean 'cosine'?"),
-        ("opt.lr=fast", "could not be converted to Float"),
+        ("opt.lr=fast", "opt.lr must be a number > 0, got 'fast'"),
         ("opt.lr=0", "opt.lr must be > 0, got 0"),
         (f"seed={2**64}", f"seed must be ≥ 0, ≤ {2**64 - 1}, got {2**64}"),
         ("seed=1" + 400 * "0", "seed must be ≥ 0, ≤ "),
@@ -119,7 +119,7 @@ def test_all_mistakes_are_reported_together() -> None:
         "sed is not an option: Config has no 'sed'. Did you mean 'seed'?",
         "opt.lrr is not an option: TorchOptimizer has no 'lrr'. Did you mean 'opt.lr'?",
         "foo is not an option",
-        "training.epochs=some",
+        "training.epochs must be an integer ≥ 1 or null, got 'some'",
         "dm.num_colors must be ≥ 1, ≤ 10, got 11",
         "opt.warmup as a fraction must be ≤ 1, got 2.5",
     ):

@@ -20,7 +20,7 @@ def test_mistakes_in_a_file_are_named_with_the_file_and_all_at_once(conf: Path) 
     assert len(problems) == 3
     assert "In model/wide.yaml: model.hiden_dim is not an option" in text
     assert "Did you mean 'model.hidden_dim'?" in text
-    assert "In model/wide.yaml: model.num_hidden: Value 'many'" in text
+    assert "In model/wide.yaml: model.num_hidden must be an integer ≥ 0, got 'many'" in text
     assert "model.dropout_prob must be ≥ 0, < 1, got 2.0" in text
 
 

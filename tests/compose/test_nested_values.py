@@ -55,16 +55,16 @@ TYPED = {
         "model.inner.baz is not an option: Inner has no 'baz'. It has: parts, first.",
     ],
     "model.parts=[{lr:a},3,{width:b,foo:1}]": [
-        "model.parts.0.lr: Value 'a' of type 'str' could not be converted to Float.",
-        "model.parts.1: must be options, {lr: …}, got 3",
-        "model.parts.2.width: Value 'b' of type 'str' could not be converted to Integer.",
+        "model.parts.0.lr must be a number > 0, got 'a'",
+        "model.parts.1 must be options, {lr: …}, got 3",
+        "model.parts.2.width must be an integer ≥ 1, got 'b'",
         f"model.parts.2.foo is not an option: {OF_PART.format('foo')}",
     ],
     "model.widths=[a,1,b,null,{c:1}]": [
-        "model.widths.0: Value 'a' of type 'str' could not be converted to Integer.",
-        "model.widths.2: Value 'b' of type 'str' could not be converted to Integer.",
-        "model.widths.3: must be int, got null",
-        "model.widths.4: must be int, got {'c': 1}",
+        "model.widths.0 must be an integer, got 'a'",
+        "model.widths.2 must be an integer, got 'b'",
+        "model.widths.3 must be an integer, got null",
+        "model.widths.4 must be an integer, got {'c': 1}",
     ],
 }
 
@@ -132,14 +132,14 @@ def test_all_that_is_wrong_in_a_dictionary_is_told(conf: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         compose(["model.counts={a:x,b:1,c:[2],d:y}"], conf=str(conf))
     assert list(caught.value.problems) == [
-        "model.counts.a: Value 'x' of type 'str' could not be converted to Integer.",
-        "model.counts.c: must be int, got [2]",
-        "model.counts.d: Value 'y' of type 'str' could not be converted to Integer.",
+        "model.counts.a must be an integer, got 'x'",
+        "model.counts.c must be an integer, got [2]",
+        "model.counts.d must be an integer, got 'y'",
     ]
 
 
 def test_a_list_or_a_dictionary_in_the_place_of_a_value_is_refused(conf: Path) -> None:
-    said = ("model.texts.0.1: must be str, got {'b': 1}", "wandb.tags.1: must be str, got ['d']")
+    said = ("model.texts.0.1 must be text, got {'b': 1}", "wandb.tags.1 must be text, got ['d']")
     text = "texts: [[a, {b: 1}]]\n"
     (conf / "model" / "mine.yaml").write_text(f"defaults: [of_parts]\n{text}")
     for chosen in (["model.texts=[[a,{b:1}]]"], ["model=mine"]):
@@ -152,13 +152,21 @@ def test_a_list_or_a_dictionary_in_the_place_of_a_value_is_refused(conf: Path) -
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("then", "{a: 1}", "then: must be a list, got {'a': 1}. A list is written [A, B]."),
-        ("then", "{}", "then: must be a list, got {}. A list is written [A, B]."),
-        ("wandb.tags", "{a: b}", "wandb.tags: must be a list, got {'a': 'b'}. A list is written"),
-        ("opt.optimizer_kwargs", "[1]", "opt.optimizer_kwargs: must be a dictionary, got [1]. A"),
+        ("then", "{a: 1}", "then must be a list of texts, got {'a': 1}. A list is written [A, B]."),
+        ("then", "{}", "then must be a list of texts, got {}. A list is written [A, B]."),
+        (
+            "wandb.tags",
+            "{a: b}",
+            "wandb.tags must be a list of texts or null, got {'a': 'b'}. A list is written",
+        ),
+        (
+            "opt.optimizer_kwargs",
+            "[1]",
+            "opt.optimizer_kwargs must be a dictionary or null, got [1]. A",
+        ),
         ("opt.optimizer_kwargs", "1", "opt.optimizer_kwargs must be a dictionary, got 1. Write "),
-        ("seed", "{a: 1}", "seed: must be int, got {'a': 1}"),
-        ("seed", "[1]", "seed: must be int, got [1]"),
+        ("seed", "{a: 1}", "seed must be an integer ≥ 0, ≤ 18446744073709551615, got {'a': 1}"),
+        ("seed", "[1]", "seed must be an integer ≥ 0, ≤ 18446744073709551615, got [1]"),
         ("then", "test", "then must be a list, got test. Write then"),
     ],
 )

@@ -141,7 +141,11 @@ def test_another_member_is_a_change_of_the_run(lab: Lab) -> None:
         ("Optional", ["+aug=noise", "aug.scal=3"], "Did you mean 'aug.scale'? It has: scale."),
         ("Optional", ["+aug=flip", "aug.share=3"], "aug.share must be ≥ 0, ≤ 1, got 3.0"),
         ("Two", ["+aug@train_aug=nose"], "aug@train_aug=nose: there is no such aug. Did you mean"),
-        ("Two", ["train_aug=noise"], "It is chosen with +aug@train_aug=flip|noise."),
+        (
+            "Two",
+            ["train_aug=noise"],
+            "train_aug=noise: this is chosen with +aug@train_aug=flip|noise.",
+        ),
         ("Two", ["+aug=noise"], "its members are chosen with +aug@train_aug=… or +aug@test_aug=…."),
         (
             "Optional",

@@ -166,8 +166,8 @@ def test_an_experiment_that_is_chosen_twice_is_told_once(others: tuple[str, ...]
     ("typed", "said"),
     [
         ("dm.label_map.1=3", "dm.label_map.1: 'dm.label_map' is null (to give it keys: dm.label_m"),
-        ("opt.lr.peak=3", "opt.lr.peak: 'opt.lr' takes float, so there is nothing below it."),
-        ("+opt.lr.peak=3", "opt.lr.peak: 'opt.lr' takes float, so there is nothing below it."),
+        ("opt.lr.peak=3", "opt.lr.peak: 'opt.lr' takes a number, so there is nothing below it."),
+        ("+opt.lr.peak=3", "opt.lr.peak: 'opt.lr' takes a number, so there is nothing below it."),
     ],
 )
 def test_a_key_below_what_has_none_is_told_with_what_stands_there(typed: str, said: str) -> None:

@@ -130,9 +130,9 @@ def test_a_run_with_another_body_is_reproduced_by_its_record(tmp_path: Path) -> 
     [
         ("model/body=dep", "there is no such model/body. Did you mean 'deep'?"),
         ("model/body=null", "one must be chosen"),
-        ("model.body=deep", "It is chosen with model/body=deep|linear."),
+        ("model.body=deep", "model.body=deep: this is chosen with model/body=deep|linear."),
         ("body=deep", "Did you mean 'model/body=…'?"),
-        ("model.body.layers=3", "It has: bias"),
+        ("model.body.layers=3", "LinearBody has no 'layers'."),
     ],
 )
 def test_a_mistake_about_the_body_leads_to_the_right_choice(override: str, said: str) -> None:

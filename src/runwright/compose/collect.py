@@ -95,15 +95,16 @@ class Mistakes:
             composed, composer, self._repository, config_name, choices.used
         )
         OmegaConf.set_struct(composed, True)
-        composed = self._give(defaults.config_overrides, composed, choices.members)
-        self.problems += without_reference(defaults.config_overrides, composed)
-        self.problems += without_training(defaults.config_overrides, composed)
+        composed, given = self._give(defaults.config_overrides, composed, choices.members)
+        wrong |= {one.key_or_group for one in defaults.config_overrides if one not in given}
+        self.problems += without_reference(given, composed)
+        self.problems += without_training(given, composed)
         _, conversion = check(composed, config_name, run_mode, composer.loader, choices.members)
         found = conversion.problems
         self.parts = conversion.parts
         if "dm" in wrong or any(text.startswith("dm must be chosen") for text in found):
             wrong.add("objective")  # it would follow from the data
-        answered = [f"{key} must be chosen" for key in wrong]
+        answered = [f"{key} must be {said}" for key in wrong for said in ("chosen", "given")]
         # Where a file takes the place of a factory, renaming it comes first.
         in_place = files.in_place_of_factories(composed, self._repository)
         nameless = files.without_factory(composed, self._repository)
@@ -113,8 +114,9 @@ class Mistakes:
 
     def _give(
         self, overrides: Sequence[Override], composed: DictConfig, members: Members
-    ) -> DictConfig:
-        """The composed node with the values of those overrides that fit."""
+    ) -> tuple[DictConfig, list[Override]]:
+        """The composed node with the values of those overrides that fit, and these."""
+        given: list[Override] = []
         refused: set[str | None] = set()
         failed: list[tuple[Override, Exception]] = []
         for one in overrides:
@@ -129,12 +131,13 @@ class Mistakes:
             try:
                 give(one, attempt, self._composer)
                 composed = attempt
+                given.append(one)
             except (*USER_MISTAKES, AttributeError, TypeError) as error:
                 failed.append((one, error))
         for one, error in failed:  # with all that fits, on which the right name may depend
             within = wrong_within(one.key_or_group, one.value(), composed)
             self.problems += within or [explain_override(one, error, composed, members)]
-        return composed
+        return composed, given
 
     def _parse(
         self, overrides: Sequence[str], run_mode: RunMode, *, from_shell: bool

@@ -150,7 +150,7 @@ class Conversion:
         if "${hydra:" in str(raw_value(below)):
             self.deferred.append(full_key(key, name))
         else:
-            self.problems.append(f"{full_key(key, name)}: {explain_value(error, node)}")
+            self.problems.append(explain_value(full_key(key, name), error, node))
 
     def _value(self, value: Any, key: str) -> Any:
         if isinstance(value, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(value)):

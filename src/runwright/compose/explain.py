@@ -2,19 +2,28 @@
 
 import dataclasses
 import inspect
+import itertools
 import re
 import typing
 from collections.abc import Callable, Collection
 from typing import Any, Final, TypeAlias
 
 import yaml
-from hydra.core.override_parser.types import Override, QuotedString
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runwright import hints
-from runwright.compose._omegaconf import child, is_missing, is_none, root_of, split_key
+from runwright.compose._omegaconf import (
+    child,
+    is_interpolation,
+    is_missing,
+    is_none,
+    raw_value,
+    root_of,
+    split_key,
+)
 from runwright.compose.right_names import right_names, typed_names
 from runwright.compose.typed_nodes import (
     all_options,
@@ -27,6 +36,15 @@ from runwright.compose.typed_nodes import (
     places_of,
     type_of,
     typed_steps,
+)
+from runwright.compose.wrong_values import (
+    declaration_at,
+    hint_at,
+    key_and_member,
+    not_a_container,
+    shown,
+    wrong_key,
+    wrong_value,
 )
 from runwright.errors import nearest
 from runwright.factory import (
@@ -56,6 +74,8 @@ NOT_GLOBAL: Final = (
 )
 
 _NOT_THERE: Final = re.compile(r"^Interpolation key '(?P<key>[\w.]+)' not found$")
+_MERGING: Final = re.compile(r"^Error merging override (.*)\n")
+_INTERNAL: Final = re.compile(r"\s+(full_key:|reference_type=|object_type=)")  # of OmegaConf
 _NEW_KEY: Final = "is not in struct"  # of a dictionary that takes new keys with `+` only
 _CIRCLE: Final = (
     "The defaults lists form a cycle: a YAML file names itself, perhaps because it has the "
@@ -65,14 +85,15 @@ _CIRCLE: Final = (
 
 
 def text_of(error: BaseException) -> str:
-    """The text of an error from Hydra, OmegaConf or YAML, with its cause."""
+    """The text of an error from Hydra, OmegaConf or YAML, with its cause and without internals."""
     if isinstance(error, RecursionError):
         return _CIRCLE
     cause = error.__cause__
     text = str(error).strip()
     if isinstance(cause, OmegaConfBaseException) and str(cause) not in text:
         text = f"{text}\n{cause}".strip()
-    return text
+    text = _MERGING.sub(r"\1: ", text)
+    return "\n".join(line for line in text.splitlines() if not _INTERNAL.match(line))
 
 
 def explain_deletion(one: Override, composed: DictConfig) -> str | None:
@@ -104,34 +125,54 @@ def explain_override(
     if above is not None:
         return f"{key}: {above}, so there is nothing below it."
     unknown = unknown_part(key, composed)
-    return _explain_key(unknown or key, one, text_of(error), composed, members)
+    text = _explain_key(unknown or key, one, text_of(error), composed, members)
+    return text or text_of(error)
 
 
-def _explain_key(key: str, one: Override, text: str, composed: DictConfig, members: Members) -> str:
-    """The text for a key that is unknown or does not accept the value."""
+def _explain_key(
+    key: str, one: Override, text: str, composed: DictConfig, members: Members
+) -> str | None:
+    """The text for a key that is unknown or does not accept the value; None if neither is known."""
     *parents, name = split_key(key)
     parent = ".".join(parents)
     try:
         owner = OmegaConf.select(composed, parent) if parent else composed
     except (OmegaConfBaseException, AttributeError):  # below something that was not chosen
-        return text
-    if not isinstance(owner, DictConfig):
-        return text
-    if not dataclasses.is_dataclass(OmegaConf.get_type(owner)):
-        return _new_in_dictionary(key, one, owner) if _NEW_KEY in text else text
-    cls = options_class(owner) or type_of(owner)
-    known = [str(known) for known in owner if known not in ("hydra", "_target_")]
-    if name in known:
-        given = str(one.input_line).partition("=")[2]
-        types = typing.get_type_hints(cls)
-        if said := _not_a_container(key, types.get(name), one.value(), given, "="):
-            return said
-        hint = nearest_value(cls, name, one.value())
-        if group := group_of(types.get(name)):
-            ways = ways_to_choose(key, group, in_defaults(composed), members)
-            hint = f"It is chosen with {ways}."
-        return f"{text}\n{hint}".strip()
-    return unknown_key(key, owner)
+        return None
+    if isinstance(owner, DictConfig):
+        if not dataclasses.is_dataclass(OmegaConf.get_type(owner)):
+            if _NEW_KEY in text:
+                return _new_in_dictionary(key, one, owner)
+            kind = key_and_member(hint_at(parent, composed))[0]
+            if said := wrong_key(parent, name, kind):
+                return said
+        elif name not in [str(known) for known in owner if known not in ("hydra", "_target_")]:
+            return unknown_key(key, owner)
+    return _explain_typed_value(key, one, composed, members)
+
+
+def _explain_typed_value(
+    key: str, one: Override, composed: DictConfig, members: Members
+) -> str | None:
+    """The text for an option that does not accept the value; None if there is no such option."""
+    hint, declared = declaration_at(key, composed)
+    if hint is None:
+        return None
+    value, given = one.value(), str(one.input_line).partition("=")[2]
+    if said := not_a_container(key, hint, value, given, "="):
+        return said
+    if group := group_of(hint):
+        ways = ways_to_choose(key, group, in_defaults(composed), members)
+        return f"{one.input_line}: this is chosen with {ways}."
+    if first := _first_option(hint):
+        return f"{key} holds options, `{key}.{first}=…`, got {shown(value)}."
+    return wrong_value(key, value, hint, declared)
+
+
+def _first_option(hint: Any) -> str | None:
+    """The name of the first option in the block that a type is; None if it is something else."""
+    kinds = [kind for kind in hints.alternatives(hint) if dataclasses.is_dataclass(kind)]
+    return option_names(kinds[0])[0] if kinds and isinstance(kinds[0], type) else None
 
 
 def _new_in_dictionary(key: str, one: Override, dictionary: DictConfig) -> str:
@@ -142,33 +183,6 @@ def _new_in_dictionary(key: str, one: Override, dictionary: DictConfig) -> str:
     typed = str(one.input_line)
     add = "" if one.is_delete() else f"To add it: +{typed.lstrip('+')}"
     return " ".join(filter(None, (f"{typed}: {above} has no '{name}'.", hint, add)))
-
-
-def _not_a_container(key: str, hint: Any, value: object, given: str, sign: str) -> str | None:
-    """The text for a single value that was given to a list or a dictionary.
-
-    Args:
-        key: the full key of the option.
-        hint: its type.
-        value: the value.
-        given: the value as it was written.
-        sign: what stands between a key and a value where it was written: "=", or ": " in a file.
-    """
-    typed = key if sign == "=" else key.rpartition(".")[2]
-    kinds = {typing.get_origin(kind) or kind for kind in hints.alternatives(hint)}
-    if not isinstance(value, str | int | float | QuotedString):
-        return None
-    if list in kinds:
-        return f"{key} must be a list, got {given}. Write {typed}{sign}[{given}]."
-    if dict in kinds:
-        return f"{key} must be a dictionary, got {given}. Write {typed}{sign}{{KEY: VALUE}}."
-    return None
-
-
-def nearest_value(cls: type[Any], name: str, value: object) -> str:
-    """A sentence with the nearest allowed value, for an option that is one of several names."""
-    closest = nearest(str(value), hints.names_in(typing.get_type_hints(cls).get(name)))
-    return f"Did you mean '{closest}'?" if closest else ""
 
 
 def values_to_choose(key: str, composed: DictConfig) -> list[str]:
@@ -218,8 +232,6 @@ def _not_chosen(key: str, composed: DictConfig, members: Members) -> str | None:
         kinds = {typing.get_origin(kind) or kind for kind in hints.alternatives(hint)}
         if dict in kinds and below is not None and is_none(below):
             return f"'{path}' is null (to give it keys: {path}={{…}})"
-        if hint is not None and hints.is_scalar(hint):
-            return f"'{path}' takes {hints.written(hint)}"
         if group is None or not isinstance(below, DictConfig):
             continue
         if is_missing(below):  # which is a mistake of its own
@@ -227,6 +239,11 @@ def _not_chosen(key: str, composed: DictConfig, members: Members) -> str | None:
         if is_none(below):
             ways = ways_to_choose(path, group, in_defaults(composed), members)
             return f"'{path}' was not chosen ({ways})"
+    *above, _ = itertools.accumulate(split_key(key), full_key)
+    for path in above:
+        hint = hint_at(path, composed)
+        if hint is not None and hints.is_scalar(hint):
+            return f"'{path}' takes {hints.in_words(hint)}"
     return None
 
 
@@ -241,19 +258,21 @@ def explain_key(key: str, value: Any, error: Exception, composed: DictConfig) ->
             return None
         if not is_known(node, path):
             return unknown_key(path, node)
-        hint = typing.get_type_hints(type_of(node)).get(name)
-        if path == key and (said := _not_a_container(key, hint, value, f"{value}", ": ")):
-            return said
+    hint, declared = declaration_at(key, composed)
+    if said := not_a_container(key, hint, value, f"{value}", ": "):
+        return said
     below = node_at(key, composed)
     if isinstance(below, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(below)):
-        shown = "null" if value is None else value
-        text = (
-            f"{key} holds options, `{key}: {{{option_names(type_of(below))[0]}: …}}`, got {shown}."
-        )
+        form = f"`{key}: {{{option_names(type_of(below))[0]}: …}}`"
+        text = f"{key} holds options, {form}, got {shown(value)}."
         is_chosen = getattr(type_of(below), "config_group", None) is not None
         way = f" A member is chosen in the defaults list: `- override /{key}: NAME`."
         return text + way * is_chosen
-    return f"{key}: {str(error).splitlines()[0]}"
+    if hint is not None:
+        return wrong_value(key, value, hint, declared)
+    above, _, name = key.rpartition(".")
+    said = wrong_key(above, name, key_and_member(hint_at(above, composed))[0])
+    return said or f"{key}: {text_of(error)}"
 
 
 def unknown_part(key: str, composed: DictConfig) -> str | None:
@@ -290,12 +309,18 @@ def unknown_option(key: str, cls: type[Any], composed: DictConfig) -> str:
     return " ".join(filter(None, (said, hint, _allowed(known))))
 
 
-def explain_value(error: Exception, node: DictConfig) -> str:
-    """The text for a value that cannot be had, perhaps because it refers to what is not there."""
-    text = str(error).splitlines()[0]
-    named = _NOT_THERE.search(text)
+def explain_value(key: str, error: Exception, node: DictConfig) -> str:
+    """The text for a value that cannot be had: it refers to what is not there, or does not fit.
+
+    Args:
+        key: the full key of the option.
+        error: OmegaConf's.
+        node: what the option is in.
+    """
+    text = f"{key}: {str(error).splitlines()[0]}"
+    named = _NOT_THERE.search(str(error).splitlines()[0])
     if named is None:
-        return text
+        return _of_another_type(key, root_of(node)) or text
     missing, root = named["key"], root_of(node)
     above = missing.rpartition(".")[0]
     beside = OmegaConf.select(root, above, throw_on_missing=False) if above else None
@@ -305,6 +330,23 @@ def explain_value(error: Exception, node: DictConfig) -> str:
     if above and isinstance(beside, DictConfig) and type_of(beside).is_open:
         hint += f" Give it a value with +{missing}=…, or in a file conf/{above}/NAME.yaml."
     return f"{text}.{hint}"
+
+
+def _of_another_type(key: str, composed: DictConfig) -> str | None:
+    """The text for an option that refers to a value of another type; None if that is unknown."""
+    hint, declared = declaration_at(key, composed)
+    referring = node_at(key, composed)
+    untyped = DictConfig(OmegaConf.to_container(composed, resolve=False))
+    if hint is None or referring is None:
+        return None
+    try:
+        value = OmegaConf.select(untyped, key)
+        is_container = OmegaConf.is_config(value)
+        plain: Any = OmegaConf.to_container(value, resolve=True) if is_container else value
+    except OmegaConfBaseException:
+        return None
+    source = f" from {raw_value(referring)}" if is_interpolation(referring) else ""
+    return wrong_value(key, plain, hint, declared, source=source)
 
 
 def _allowed(names: list[str]) -> str:

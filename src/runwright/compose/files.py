@@ -23,7 +23,8 @@ from runwright.compose._hydra import Composer, Repository
 from runwright.compose._omegaconf import child, is_empty, raw_value, yaml_loader
 from runwright.compose.file_shapes import file_of
 from runwright.compose.typed_nodes import declared, is_interface, option_names, type_of
-from runwright.compose.values import hint_at, replace, takes_text
+from runwright.compose.values import replace, takes_text
+from runwright.compose.wrong_values import hint_at
 from runwright.factory import CONFIG_GROUPS, described, full_key
 
 # A required, octal or sexagesimal value; it is alone after a key or in a list.

@@ -1,5 +1,7 @@
 """Merging the files of a configuration one by one, leaving out what does not fit."""
 
+import copy
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
@@ -13,8 +15,8 @@ from runwright.compose._omegaconf import drop_defaults_list
 from runwright.compose.explain import NOT_GLOBAL, USER_MISTAKES, explain_key, text_of, unknown_key
 from runwright.compose.file_shapes import wrong_shape
 from runwright.compose.nested_values import wrong_within
-from runwright.compose.typed_nodes import typed_nodes, unknown_keys
-from runwright.compose.values import hint_at
+from runwright.compose.typed_nodes import node_at, typed_nodes, unknown_keys
+from runwright.compose.wrong_values import hint_at
 
 
 class MergedFiles:
@@ -49,10 +51,11 @@ class MergedFiles:
             except USER_MISTAKES as error:
                 self.problems.append(f"In {file}: {text_of(error)}")
                 continue
+            before = copy.deepcopy(composed)  # merging stops halfway at what does not fit
             try:
                 composed.merge_with(loaded.config)
             except OmegaConfBaseException:
-                self._merge_leaves(composed, loaded.config, default)
+                composed = self._merge_leaves(before, loaded.config, default)
             for node, key in list(typed_nodes(composed)):
                 drop_defaults_list(node)
                 with open_dict(node):
@@ -68,7 +71,7 @@ class MergedFiles:
         if (noted := f"In {path}.yaml: {text}") not in self.problems:
             self.problems.append(noted)
 
-    def _merge_leaves(self, composed: DictConfig, loaded: Any, file: ResultDefault) -> None:
+    def _merge_leaves(self, composed: DictConfig, loaded: Any, file: ResultDefault) -> DictConfig:
         """Merge a file option by option, to find all options that do not fit."""
         content = OmegaConf.to_container(loaded, resolve=False)
         for names, value in _leaves(content, composed):
@@ -76,6 +79,8 @@ class MergedFiles:
             nested: dict[Any, Any] = value
             for name in reversed(names):
                 nested = {name: nested}
+            is_container = OmegaConf.is_config(node_at(key, composed))
+            before = copy.deepcopy(composed) if is_container else composed  # see above
             try:
                 composed.merge_with(OmegaConf.create(nested))
             except OmegaConfBaseException as error:
@@ -83,6 +88,8 @@ class MergedFiles:
                 for text in within or [explain_key(key, value, error, composed)]:
                     if text is not None:
                         self._note_in_file(file, text)
+                composed = before
+        return composed
 
 
 def _leaves(
@@ -90,10 +97,12 @@ def _leaves(
 ) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """Every value with its path of keys, whose types are kept: a number does not become text.
 
-    A dictionary is one value where the option takes none, so that it is told with the option's key.
+    A dictionary is one value unless it holds options: it is told with its option's key.
     """
     hint = hint_at(".".join(map(str, above)), composed) if above else None
-    is_whole = hint is not None and not hints.takes_dictionary(hint)
+    kinds = hints.alternatives(hint)
+    is_block = any(kind is Any or dataclasses.is_dataclass(kind) for kind in kinds)
+    is_whole = hint is not None and not is_block
     if is_whole or not (isinstance(node, dict) and node):
         yield above, node
         return

@@ -8,23 +8,28 @@ import dataclasses
 import inspect
 import typing
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from omegaconf import DictConfig, ListConfig, Node, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runwright import hints
 from runwright.compose._omegaconf import child
-from runwright.compose.explain import nearest_value, unknown_option
+from runwright.compose.explain import unknown_option
 from runwright.compose.schema import schema_node
 from runwright.compose.typed_nodes import node_at, option_names, options_class
-from runwright.compose.values import hint_at, key_and_member
-from runwright.factory import Settings, full_key
+from runwright.compose.wrong_values import (
+    declaration_at,
+    key_and_member,
+    shown,
+    wrong_key,
+    wrong_value,
+)
+from runwright.factory import Settings, described, full_key
+from runwright.factory.option import Option, is_declared
 
-_MISPLACED: Final = "must be {}, got {}"
-
-_Found: TypeAlias = tuple[str, type[Any] | str]
-"""The full key of a mistake; and the class that has no such option, or what is wrong."""
+_Found: TypeAlias = str | tuple[str, type[Any]]
+"""What is wrong; or the full key of what is no option, and the class that has none such."""
 
 
 def wrong_within(key: str, value: Any, composed: DictConfig) -> list[str]:
@@ -37,19 +42,18 @@ def wrong_within(key: str, value: Any, composed: DictConfig) -> list[str]:
     """
     if not isinstance(value, dict | list):
         return []
-    found = _wrong(key, value, hint_at(key, composed), node_at(key, composed))
-    return [
-        unknown_option(place, said, composed) if inspect.isclass(said) else f"{place}: {said}"
-        for place, said in found
-    ]
+    found = _wrong(key, value, *declaration_at(key, composed), node_at(key, composed))
+    return [one if isinstance(one, str) else unknown_option(*one, composed) for one in found]
 
 
-def _wrong(key: str, value: Any, hint: Any, node: Node | None) -> Iterator[_Found]:
-    if (said := _other_container(value, hint)) is not None:
-        yield key, said
+def _wrong(
+    key: str, value: Any, hint: Any, option: Option | None, node: Node | None
+) -> Iterator[_Found]:
+    if hint is not None and _is_other_container(value, hint):
+        yield wrong_value(key, value, hint, option)
         return
     if isinstance(value, list):
-        yield from _wrong_in_list(key, cast("list[Any]", value), _member(hint))
+        yield from _wrong_in_list(key, cast("list[Any]", value), _member(hint), option)
         return
     typed: DictConfig | None = None
     cls: type[Any] | None = _class_in(hint)
@@ -58,73 +62,66 @@ def _wrong(key: str, value: Any, hint: Any, node: Node | None) -> Iterator[_Foun
     if not isinstance(value, dict):
         return
     if cls is None:
-        yield from _wrong_in_dictionary(key, cast("dict[Any, Any]", value), hint)
+        yield from _wrong_in_dictionary(key, cast("dict[Any, Any]", value), hint, option)
         return
     types = typing.get_type_hints(cls)
-    known = {field.name for field in dataclasses.fields(cls)}
+    fields = {field.name: field for field in dataclasses.fields(cls)}
     for name, one in cast("dict[Any, Any]", value).items():
         place = full_key(key, str(name))
-        if name not in known:
+        if name not in fields:
             yield place, cls
             continue
-        within = [*_wrong(place, one, types[name], child(typed, name) if typed else None)]
+        declared = described(fields[name]) if is_declared(fields[name]) else None
+        below = child(typed, name) if typed else None
+        within = [*_wrong(place, one, types[name], declared, below)]
         yield from within
-        if not within and issubclass(cls, Settings) and (said := _unfit(cls, name, one)):
-            yield place, said
+        if not within and issubclass(cls, Settings) and not _takes(schema_node(cls), {name: one}):
+            yield wrong_value(place, one, types[name], declared)
 
 
-def _other_container(value: Any, hint: Any) -> str | None:
-    """What is wrong with a list or dictionary where an option takes only the other, or neither."""
-    if hint is None:
-        return None
+def _is_other_container(value: Any, hint: Any) -> bool:
+    """Whether a value is a list or dictionary where only the other fits, or neither."""
     is_block = any(dataclasses.is_dataclass(kind) for kind in hints.alternatives(hint))
-    list_fits, dictionary_fits = hints.takes_list(hint), hints.takes_dictionary(hint)
-    if isinstance(value, dict) and not dictionary_fits:
-        demand = ("a list", ". A list is written [A, B].") if list_fits else None
-    elif isinstance(value, list) and not (list_fits or is_block):
-        form = ". A dictionary is written {KEY: VALUE}."
-        demand = ("a dictionary", form) if dictionary_fits else None
-    else:
-        return None
-    what, form = demand or (hints.written(hint), "")
-    return _MISPLACED.format(what, cast("object", value)) + form
+    if isinstance(value, dict):
+        return not hints.takes_dictionary(hint)
+    return isinstance(value, list) and not (hints.takes_list(hint) or is_block)
 
 
-def _wrong_in_list(key: str, values: list[Any], member: Any) -> Iterator[_Found]:
+def _wrong_in_list(
+    key: str, values: list[Any], member: Any, option: Option | None
+) -> Iterator[_Found]:
     cls = _class_in(member)
     for index, one in enumerate(values):
         place = full_key(key, str(index))
-        if _is_misplaced(one, member):
-            yield place, _MISPLACED.format(hints.written(member), one)
-        elif cls is not None and not isinstance(one, dict):
-            yield place, f"must be options, {{{option_names(cls)[0]}: …}}, got {one!r}"
-        elif within := [*_wrong(place, one, member, None)]:
+        if cls is not None and not isinstance(one, dict):
+            yield f"{place} must be options, {{{option_names(cls)[0]}: …}}, got {shown(one)}"
+        elif within := [*_wrong(place, one, member, option, None)]:
             yield from within
-        elif cls is None:
-            empty = ListConfig([], element_type=member)
-            if said := _unfit_member(empty, [one], one, member):
-                yield place, said
+        elif cls is None and not _takes(ListConfig([], element_type=member), [one]):
+            yield wrong_value(place, one, member, option)
 
 
-def _wrong_in_dictionary(key: str, values: dict[Any, Any], hint: Any) -> Iterator[_Found]:
+def _wrong_in_dictionary(
+    key: str, values: dict[Any, Any], hint: Any, option: Option | None
+) -> Iterator[_Found]:
     kind, member = key_and_member(hint)
     for name, one in values.items():
         place = full_key(key, str(name))
-        if _is_misplaced(one, member):
-            yield place, _MISPLACED.format(hints.written(member), one)
+        if said := wrong_key(key, name, kind):
+            yield said
             continue
-        within = [*_wrong(place, one, member, None)]
+        within = [*_wrong(place, one, member, option, None)]
         yield from within
         if not within and _class_in(member) is None:
             empty = DictConfig({}, key_type=kind, element_type=member)
-            if said := _unfit_member(empty, {name: one}, one, member):
-                yield place, said
+            if not _takes(empty, {name: one}):
+                yield wrong_value(place, one, member, option)
 
 
 def misplaced(value: Any, hint: Any, key: str) -> Iterator[str]:
     """A text for every list or dictionary in a value where its type requires something else."""
-    if _is_misplaced(value, hint):
-        yield f"{key}: {_MISPLACED.format(hints.written(hint), value)}"
+    if isinstance(value, list | dict) and hints.is_scalar(hint):
+        yield wrong_value(key, value, hint, None)
     elif isinstance(value, list):
         for index, one in enumerate(cast("list[Any]", value)):
             yield from misplaced(one, _member(hint), full_key(key, str(index)))
@@ -133,30 +130,13 @@ def misplaced(value: Any, hint: Any, key: str) -> Iterator[str]:
             yield from misplaced(one, key_and_member(hint)[1], full_key(key, str(name)))
 
 
-def _is_misplaced(value: Any, hint: Any) -> bool:
-    return isinstance(value, list | dict) and hints.is_scalar(hint)
-
-
-def _unfit_member(
-    empty: ListConfig | DictConfig, content: Any, value: Any, member: Any
-) -> str | None:
-    """Why a list or a dictionary of this type of member does not take the value in `content`."""
+def _takes(node: ListConfig | DictConfig, content: Any) -> bool:
+    """Whether a list or dictionary takes this content."""
     try:
-        OmegaConf.merge(empty, content)
-    except OmegaConfBaseException as error:
-        if value is None or not hints.is_scalar(member):
-            return _MISPLACED.format(hints.written(member), "null" if value is None else value)
-        return f"{str(error).splitlines()[0]}."
-    return None
-
-
-def _unfit(cls: type[Settings], name: str, value: Any) -> str | None:
-    """Why an option does not take a value."""
-    try:
-        OmegaConf.update(schema_node(cls), name, value)
-    except OmegaConfBaseException as error:
-        return f"{str(error).splitlines()[0]}. {nearest_value(cls, name, value)}".strip()
-    return None
+        OmegaConf.merge(node, content)
+    except OmegaConfBaseException:
+        return False
+    return True
 
 
 def _member(hint: Any) -> Any:

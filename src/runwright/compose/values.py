@@ -20,7 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 from runwright import hints
 from runwright.compose._hydra import Composer
 from runwright.compose._omegaconf import Container, child, is_empty, split_key
-from runwright.compose.typed_nodes import classes_of, member, option_types, type_of, typed_steps
+from runwright.compose.typed_nodes import classes_of, member, option_types
+from runwright.compose.wrong_values import hint_at, key_and_member, member_hint
 from runwright.errors import did_you_mean
 from runwright.factory import full_key
 
@@ -101,37 +102,6 @@ def _add_under_number(key: str, value: Any, composed: DictConfig) -> bool:
     if is_new := int(name) not in dictionary:
         dictionary[int(name)] = value
     return is_new
-
-
-def hint_at(key: str, composed: DictConfig) -> Any:
-    """The type that is declared for an option, or for what lies in its container; or None."""
-    for path, node, name in typed_steps(key, composed):
-        cls = type_of(node)
-        if name not in cls.__dataclass_fields__:
-            continue
-        hint = typing.get_type_hints(cls)[name]
-        if path == key:
-            return hint
-        is_right_below = f"{path}." == key[: len(path) + 1] and "." not in key[len(path) + 1 :]
-        if is_right_below and (inner := member_hint(hint, dict, list)) is not None:
-            return inner
-    return None
-
-
-def member_hint(hint: Any, *containers: type) -> Any:
-    """The type of what lies in a container of one of these types; None where none is declared."""
-    for kind in hints.alternatives(hint):
-        if (origin := typing.get_origin(kind)) in containers and typing.get_args(kind):
-            return typing.get_args(kind)[1 if origin is dict else 0]
-    return None
-
-
-def key_and_member(hint: Any) -> tuple[Any, Any]:
-    """The types of the keys and of the values of a dictionary; Any where none are declared."""
-    for kind in hints.alternatives(hint):
-        if typing.get_origin(kind) is dict and typing.get_args(kind):
-            return typing.get_args(kind)
-    return Any, Any
 
 
 def as_typed(value: Any, text: str, hint: Any) -> Any:
