@@ -253,7 +253,7 @@ def explain_key(key: str, value: Any, error: Exception, composed: DictConfig) ->
     None if it is unknown what would fit, because the file does not say what it changes; that is
     found when the node is converted.
     """
-    for path, node, name in typed_steps(key, composed):
+    for path, node, _ in typed_steps(key, composed):
         if is_interface(type_of(node)):
             return None
         if not is_known(node, path):
