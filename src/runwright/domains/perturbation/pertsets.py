@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 from typing_extensions import override
 
 from runwright import ModelFactory, UserError, factory, option, settings
+from runwright.domains.perturbation import gpt2 as _gpt2  # pyright: ignore[reportUnusedImport]  # noqa: F401  # it registers the usual backbones
+from runwright.domains.perturbation import llama as _llama  # pyright: ignore[reportUnusedImport]  # noqa: F401
 from runwright.domains.perturbation.backbone import BackboneFactory
 from runwright.domains.perturbation.dims import PerturbationDims
 
