@@ -377,10 +377,3 @@ def test_after_ctrl_c_the_jobs_go_on(slurm: Slurm) -> None:
     assert "The jobs keep running. To see their progress: python -m runwright results" in said
     assert f"To cancel them: scancel {array_of(slurm)}\n" in said
     assert "To resume" not in said
-
-
-def test_hydras_own_launcher_runs_the_jobs_too(slurm: Slurm) -> None:
-    launcher = ("hydra/launcher=submitit_slurm", "hydra.launcher.mem_gb=2")
-    options = ("--multirun", "seed=1", "hydra.sweep.dir=sweep", *launcher, *SMALL)
-    run_python(REPOSITORY / "main.py", *options, env=slurm.env, check=True)
-    assert json.loads(Path("sweep/0/result.json").read_text())["status"] == "finished"
