@@ -29,6 +29,17 @@ _HUGGING_FACE_NAMES: Final = {
 _INIT_STD: Final = 0.02
 
 
+class RMSNorm(nn.RMSNorm):
+    """Normalises in the precision of what it gets, with the fast kernel.
+
+    Under autocast to bfloat16 the weights stay float32, and torch's own would take the slow way.
+    """
+
+    @override
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+
+
 class LlamaAttention(nn.Module):
     """Grouped-query attention."""
 
@@ -91,7 +102,7 @@ class LlamaBlock(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        self.attention_norm = nn.RMSNorm(hidden_dim, eps=norm_eps)
+        self.attention_norm = RMSNorm(hidden_dim, eps=norm_eps)
         self.attention = LlamaAttention(
             hidden_dim,
             num_heads=num_heads,
@@ -99,7 +110,7 @@ class LlamaBlock(nn.Module):
             head_dim=head_dim,
             dropout=attention_dropout,
         )
-        self.mlp_norm = nn.RMSNorm(hidden_dim, eps=norm_eps)
+        self.mlp_norm = RMSNorm(hidden_dim, eps=norm_eps)
         self.mlp = GatedMLP(hidden_dim, mlp_dim)
         self.dropout = nn.Dropout(dropout)
 
@@ -140,7 +151,7 @@ class Llama(nn.Module):
             )
             for _ in range(num_layers)
         )
-        self.final_norm = nn.RMSNorm(hidden_dim, eps=norm_eps)
+        self.final_norm = RMSNorm(hidden_dim, eps=norm_eps)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=_INIT_STD)
