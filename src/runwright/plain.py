@@ -27,6 +27,18 @@ def plain_values(value: Any) -> Any:
     return value
 
 
+def shown(value: Any) -> str:
+    """A value as it is written in YAML, with text in quotes."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(shown, cast('list[object]', value)))}]"
+    if isinstance(value, dict):
+        items = cast("dict[object, object]", value).items()
+        return f"{{{', '.join(f'{shown(key)}: {shown(member)}' for key, member in items)}}}"
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
 def leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Every (full key, value) below plain values; empty dictionaries and lists are values."""
     if isinstance(node, dict) and node:

@@ -160,6 +160,7 @@ def test_a_wrong_value_is_told_in_one_sentence_wherever_it_is(
         (["dm.label_map={1:0,2:1}", "dm.label_map.2=x"], "dm.label_map.2 must be an integer, got"),
         (["opt.lr=${training.precision}"], "opt.lr must be a number > 0, got 'fp32' from ${train"),
         (["training=3"], "training holds options, `training.epochs=…`, got 3."),
+        (["opt.lr=interval(a,b)"], "opt.lr=interval(a,b): Hydra cannot read this: interval(…)"),
         # What follows from a mistake is no mistake of its own.
         (["machine.data_path={a:1}"], "machine.data_path must be a path, got {'a': 1}"),
     ],

@@ -42,7 +42,6 @@ from runwright.compose.wrong_values import (
     hint_at,
     key_and_member,
     not_a_container,
-    shown,
     wrong_key,
     wrong_value,
 )
@@ -56,6 +55,7 @@ from runwright.factory import (
     group_of,
     is_settings,
 )
+from runwright.plain import shown
 
 USER_MISTAKES: Final = (
     HydraException,

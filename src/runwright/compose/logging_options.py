@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias, cast
 from omegaconf import DictConfig, OmegaConf
 
 from runwright.errors import UserError, did_you_mean, nearest
+from runwright.plain import shown
 
 _Plain: TypeAlias = dict[str, Any]
 
@@ -46,7 +47,7 @@ def _wrong(given: _Plain) -> Iterator[str]:
         if name not in _KEYS:
             yield f"{name}: logging has no such part. {did_you_mean(name, _KEYS)}"
     if given.get("version") != 1:
-        yield f"version must be 1, got {given.get('version')!r}"
+        yield f"version must be 1, got {shown(given.get('version'))}"
     if "root" not in given:
         yield "root must be given: the level and the handlers of all loggers, or null"
     for name in ("incremental", "disable_existing_loggers"):
@@ -57,7 +58,7 @@ def _wrong(given: _Plain) -> Iterator[str]:
         *((f"{part}.{name}", value) for part in _PARTS for name, value in parts[part].items()),
     ]:
         if not isinstance(value, dict) and not _is_open(value):
-            yield f"{key} must be a dictionary, got {value!r}"
+            yield f"{key} must be a dictionary, got {shown(value)}"
     for name, options in parts["formatters"].items():
         yield from _wrong_formatter(_dictionary(options), f"formatters.{name}")
     for name, options in parts["handlers"].items():
@@ -92,7 +93,7 @@ def _wrong_handler(options: _Plain, key: str, parts: dict[str, _Plain]) -> Itera
         return
     name = options.get("class")
     if not _is_open(name) and not _may_be_there(name):
-        yield f"{key}.class must be a class such as logging.StreamHandler, got {name!r}"
+        yield f"{key}.class must be a class such as logging.StreamHandler, got {shown(name)}"
 
 
 def _wrong_logger(options: _Plain, key: str, parts: dict[str, _Plain]) -> Iterator[str]:
@@ -118,7 +119,7 @@ def _not_among(known: Collection[str], options: _Plain, name: str, key: str) -> 
     if _is_open(names):
         return
     if not isinstance(names, list):
-        yield f"{key}.{name} must be a list of names, got {names!r}"
+        yield f"{key}.{name} must be a list of names, got {shown(names)}"
         return
     for one in cast("list[Any]", names):
         if not _is_open(one) and one not in known:
@@ -129,7 +130,7 @@ def _not_among(known: Collection[str], options: _Plain, name: str, key: str) -> 
 def _not_of(kind: type, options: _Plain, name: str, demand: str) -> Iterator[str]:
     value = options.get(name)
     if value is not None and not isinstance(value, kind) and not _is_open(value):
-        yield f"{name} must be {demand}, got {value!r}"
+        yield f"{name} must be {demand}, got {shown(value)}"
 
 
 def _dictionary(value: Any) -> _Plain:

@@ -21,12 +21,12 @@ from runwright.compose.typed_nodes import node_at, option_names, options_class
 from runwright.compose.wrong_values import (
     declaration_at,
     key_and_member,
-    shown,
     wrong_key,
     wrong_value,
 )
 from runwright.factory import Settings, described, full_key
 from runwright.factory.option import Option, is_declared
+from runwright.plain import shown
 
 _Found: TypeAlias = str | tuple[str, type[Any]]
 """What is wrong; or the full key of what is no option, and the class that has none such."""

@@ -29,6 +29,7 @@ _KEYS: Final = (
     "A dictionary is written {key: value, …}. On the command line its keys cannot be quoted, nor "
     "have characters such as ^ and [: give such a dictionary in a YAML file."
 )
+_WRONG_ARGUMENT: Final = re.compile(r"\w+Error while evaluating '(\w+)\(")
 _FORM: Final = "An override is written key=value, without spaces around the '='."
 
 
@@ -47,7 +48,7 @@ def parse_override(text: str, *, before: str | None = None) -> Override:
     try:
         parsed = _parsed(text)
     except HydraException as error:
-        said = f"{text}: Hydra cannot read this: {error}."
+        said = f"{text}: Hydra cannot read this: {_of_function(str(error)) or error}."
         raise UserError(f"{said}\n{_next_step(text, before)}") from error
     if not parsed.key_or_group:
         raise UserError(f"{text}: the key before the '=' is missing. {_FORM}")
@@ -175,6 +176,16 @@ def _next_step(text: str, before: str | None) -> str:
     whole = f"{before} {text}"  # the shell ends an argument at a space
     written = shlex.quote(whole) if is_read(whole) else quoted(*whole.split("=", 1))
     return f"{_FORM} If {text} belongs to what is before it, quote both together: {written}"
+
+
+def _of_function(error: str) -> str | None:
+    """What is wrong with the arguments of one of the grammar's functions; None if it is not that.
+
+    Args:
+        error: Hydra's text, which names Python's types.
+    """
+    found = _WRONG_ARGUMENT.match(error)
+    return found and f"{found[1]}(…) does not take such values as its arguments"
 
 
 def _as_list(key: str, value: str) -> str | None:

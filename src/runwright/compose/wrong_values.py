@@ -2,9 +2,8 @@
 
 import re
 import typing
-from typing import Any, cast
+from typing import Any
 
-from hydra.core.override_parser.types import QuotedString
 from omegaconf import DictConfig
 
 from runwright import hints
@@ -12,6 +11,7 @@ from runwright.compose.typed_nodes import type_of, typed_steps
 from runwright.errors import nearest
 from runwright.factory import described, full_key
 from runwright.factory.option import Option, is_declared
+from runwright.plain import shown
 
 
 def hint_at(key: str, composed: DictConfig) -> Any:
@@ -70,8 +70,8 @@ def wrong_value(key: str, value: Any, hint: Any, option: Option | None, *, sourc
         hint = typing.Union[tuple(kinds)]  # noqa: UP007  # of as many as there are
     bounds = "" if option is None else option.bounds
     said = f"{key} must be {hints.in_words(hint, bounds)}, got {shown(value)}{source}"
-    if isinstance(value, str | QuotedString):
-        closest = nearest(_text(value), hints.names_in(hint))
+    if isinstance(value, str):
+        closest = nearest(value, hints.names_in(hint))
         return f"{said}. Did you mean '{closest}'?" if closest else said
     return said + _form(value, hint)
 
@@ -112,28 +112,10 @@ def not_a_container(key: str, hint: Any, value: object, given: str, sign: str) -
     """
     typed = key if sign == "=" else key.rpartition(".")[2]
     kinds = {typing.get_origin(kind) or kind for kind in hints.alternatives(hint)}
-    if not isinstance(value, str | int | float | QuotedString):
+    if not isinstance(value, str | int | float):
         return None
     if list in kinds:
         return f"{key} must be a list, got {given}. Write {typed}{sign}[{given}]."
     if dict in kinds:
         return f"{key} must be a dictionary, got {given}. Write {typed}{sign}{{KEY: VALUE}}."
     return None
-
-
-def shown(value: Any) -> str:
-    """A value as it is written in YAML, with text in quotes."""
-    if isinstance(value, list):
-        return f"[{', '.join(map(shown, cast('list[object]', value)))}]"
-    if isinstance(value, dict):
-        items = cast("dict[object, object]", value).items()
-        return f"{{{', '.join(f'{shown(key)}: {shown(member)}' for key, member in items)}}}"
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(_text(value)) if isinstance(value, str | QuotedString) else str(value)
-
-
-def _text(value: str | QuotedString) -> str:
-    return value.text if isinstance(value, QuotedString) else value

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from runwright import hints
-from runwright.plain import plain_values
+from runwright.plain import plain_values, shown
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,7 @@ def mistyped(cls: "type[Optimizer]", given: Given) -> Iterator[str]:
     for name, value in given.items():
         hint = declared.get(name, Any)
         if not _fits(value, hint):
-            yield f"{_KEY}.{name} must be {_demand(hint)}, got {value!r}. {_usual(cls, name)}"
+            yield f"{_KEY}.{name} must be {_demand(hint)}, got {shown(value)}. {_usual(cls, name)}"
 
 
 def failing(
