@@ -84,7 +84,7 @@ def test_a_value_of_another_type_is_refused_with_the_usual_one() -> None:
         "of betas is [0.9, 0.999]."
     )
     assert "dampening must be a number, got 'x'" in refusal("SGD", dampening="x")
-    assert "amsgrad must be true or false, got None" in refusal("Adam", amsgrad=None)
+    assert "amsgrad must be true or false, got null" in refusal("Adam", amsgrad=None)
     assert "ns_steps must be an integer, got 0.5" in refusal("Muon", ns_steps=0.5)
     assert "eps must be a list of 2: a number or null, a number" in refusal("Adafactor", eps=1.0)
 
