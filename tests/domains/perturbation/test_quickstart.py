@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import anndata
 import pytest
@@ -63,6 +64,25 @@ def test_a_model_is_trained_and_measured_beside_the_baselines(
     assert {"target_gene", "cell_type", "batch_var"} <= set(real.obs)
     assert "non-targeting" in set(real.obs["target_gene"])
 
+    cells = anndata.read_h5ad(simulated / "data" / "perturbation" / "cells" / "type_4.h5ad")
+    new: Any = cells[::2].copy()
+    new.obs["batch_var"] = "a new batch"
+    new.obs["cell_type"] = "a new type"
+    new.write_h5ad(simulated / "new.h5ad")
+    inferring = ("stage=infer", "stage.file=new.h5ad", "checkpoint.load=run", "gpu=-1")
+    for number in (1, 2):
+        done = run_main(*inferring, f"hydra.run.dir=inferred{number}", timeout=120)
+        assert done.returncode == 0, done.stderr
+    written: list[Any] = [
+        anndata.read_h5ad(simulated / f"inferred{number}" / "inferred.h5ad") for number in (1, 2)
+    ]
+    inferred, again = written
+    assert set(inferred.obs_names) == set(new.obs_names)
+    of_new = new.obs.loc[inferred.obs_names]
+    assert list(inferred.obs["target_gene"]) == list(of_new["target_gene"])
+    assert set(inferred.obs["cell_type"]) == {"a new type"}
+    assert (inferred.X != again.X).nnz == 0  # the controls are drawn by a seed
+
     intervals = ("stage.num_bootstrap_runs=50", "hydra.run.dir=tested")
     done = run_main("stage=test", "checkpoint.load=run", "gpu=-1", *intervals, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -71,6 +91,19 @@ def test_a_model_is_trained_and_measured_beside_the_baselines(
     for name in ("test_pearson_delta", "test_discrimination_l1"):
         assert math.isclose(record[name], before[name], rel_tol=1e-5)
         assert record["intervals"][name]["low"] <= record["intervals"][name]["high"]
+
+
+def test_a_perturbation_that_is_not_known_is_refused(run_main: Run, simulated: Path) -> None:
+    trained = run_main(*SMALL[:2], "training.max_steps=2", "then=[]", "hydra.run.dir=run")
+    assert trained.returncode == 0, trained.stderr
+    cells = anndata.read_h5ad(simulated / "data" / "perturbation" / "cells" / "type_4.h5ad")
+    names = set(cells.obs["target_gene"]) - {"non-targeting"}
+    new_names = {name: f"{name}x" for name in names}
+    cells.obs["target_gene"] = cells.obs["target_gene"].cat.rename_categories(new_names)
+    cells.write_h5ad(simulated / "new.h5ad")
+    done = run_main("stage=infer", "stage.file=new.h5ad", "checkpoint.load=run", "gpu=-1")
+    assert done.returncode == 2
+    assert "perturbations have no vector in" in done.stderr
 
 
 def test_a_baseline_is_a_model_like_any_other(run_main: Run, simulated: Path) -> None:

@@ -106,13 +106,20 @@ def read_cells(plan: DataPlan, columns: Columns) -> CellTable:
     return table
 
 
-def renumbered(table: CellTable, names: Mapping[str, Sequence[str]], *, adds: bool) -> CellTable:
-    """The same cells with the numbers of the training.
+def renumbered(
+    table: CellTable,
+    names: Mapping[str, Sequence[str]],
+    *,
+    allows_new_perturbations: bool,
+    allows_new_batches: bool = False,
+) -> CellTable:
+    """The same cells with the numbers of the training; what is new gets the next ones.
 
     Args:
         table: the cells.
         names: the names by number: `cell_types`, `perturbations`, `batches`.
-        adds: whether perturbations may be new: they get the next numbers.
+        allows_new_perturbations: whether there may be others than those of the training.
+        allows_new_batches: likewise.
 
     Raises:
         UserError: names are new that may not be.
@@ -126,13 +133,13 @@ def renumbered(table: CellTable, names: Mapping[str, Sequence[str]], *, adds: bo
         known = list(names[kind])
         mine: tuple[str, ...] = getattr(table, kind)
         new = [name for name in mine if name not in set(known)]
-        if new and kind == "perturbations" and not adds:
+        if new and kind == "perturbations" and not allows_new_perturbations:
             raise UserError(
                 f"The model was trained without {len(new)} of the perturbations: "
                 f"{_some(new)}. One-hot vectors know only those of the training; train with "
                 "dm.perturbation_features_file to predict others."
             )
-        if new and kind == "batches":
+        if new and kind == "batches" and not allows_new_batches:
             raise UserError(
                 f"The model was trained without {len(new)} of the batches: {_some(new)}. Train "
                 "with dm.batch_col=null to apply it to others."

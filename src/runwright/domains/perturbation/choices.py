@@ -8,6 +8,7 @@ from runwright.domains.perturbation.baseline_models import (
 from runwright.domains.perturbation.compare import Compare
 from runwright.domains.perturbation.data_module import PerturbationDataModule
 from runwright.domains.perturbation.gpt2 import GPT2Backbone
+from runwright.domains.perturbation.infer import Infer
 from runwright.domains.perturbation.llama import LlamaBackbone
 from runwright.domains.perturbation.pertsets import PertSetsFactory, StateSmallFactory
 from runwright.domains.perturbation.set_prediction import SetPredictionFactory
@@ -16,6 +17,7 @@ __all__ = [
     "Compare",
     "ContextMeanFactory",
     "GPT2Backbone",
+    "Infer",
     "LlamaBackbone",
     "PertRidgeFactory",
     "PertSetsFactory",

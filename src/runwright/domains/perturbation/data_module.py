@@ -115,11 +115,44 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
     def build(self, runtime: "Runtime") -> Data[PerturbationDims, CellSets]:
         """Read what the cells are, group them, and map their expression into memory."""
         require_extra("anndata", "perturbation", "dm=perturbation")
-        from runwright.domains.perturbation.cell_table import Columns, read_cells, renumbered
         from runwright.domains.perturbation.data_plan import read_plan
-        from runwright.domains.perturbation.groups import group_cells
 
         plan = read_plan(self.toml_config_path.expanduser())
+        dims, cells, groups = self._read(plan, runtime)
+        return self._data(dims, cells, groups, plan, runtime)
+
+    def unseen(
+        self, file: Path, runtime: "Runtime", *, allows_new_batches: bool
+    ) -> "tuple[PerturbationDims, CellSetSplit]":
+        """All cells of another h5ad file, numbered as in the training, and what is known of them.
+
+        Args:
+            file: the file; its columns and its control are called as in the training.
+            runtime: knows the directory of the training.
+            allows_new_batches: whether batches may be unknown to the training.
+
+        Raises:
+            UserError: it cannot be read, or has what the training does not know.
+        """
+        from runwright.domains.perturbation.data_plan import DataPlan
+
+        plan = DataPlan(
+            path=file,
+            files={file.stem: (file,)},
+            training=frozenset(),
+            zeroshot={},
+            fewshot={},
+        )
+        dims, cells, groups = self._read(plan, runtime, allows_new_batches=allows_new_batches)
+        return dims, self._split(cells, groups, runtime, is_training=False)
+
+    def _read(
+        self, plan: "DataPlan", runtime: "Runtime", *, allows_new_batches: bool = False
+    ) -> "tuple[PerturbationDims, Cells, Groups]":
+        """Number the cells, map their expression into memory, and group them."""
+        from runwright.domains.perturbation.cell_table import Columns, read_cells, renumbered
+        from runwright.domains.perturbation.groups import group_cells
+
         columns = Columns(
             cell_type=self.cell_type_key,
             perturbation=self.pert_col,
@@ -128,8 +161,12 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
         )
         table = read_cells(plan, columns)
         kept: dict[str, Any] = runtime.kept("cells", lambda: self._to_keep(table))
-        with_features = self.perturbation_features_file is not None
-        table = renumbered(table, kept, adds=with_features)
+        table = renumbered(
+            table,
+            kept,
+            allows_new_perturbations=self.perturbation_features_file is not None,
+            allows_new_batches=allows_new_batches,
+        )
         cells = self._cells(table, kept, runtime.device)
         groups = group_cells(
             table,
@@ -155,7 +192,7 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
                 **({} if self.batch_col is None else {"batch": self.batch_col}),
             },
         )
-        return self._data(dims, cells, groups, plan, runtime)
+        return dims, cells, groups
 
     def _data(
         self,

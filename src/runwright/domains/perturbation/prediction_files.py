@@ -27,14 +27,24 @@ _IO: Final[Any] = _anndata_io  # its types name more kinds of values than pyrigh
 class CellFile:
     """An h5ad file that cells are appended to; what is held in memory is what they are, not X."""
 
-    def __init__(self, path: Path, dims: PerturbationDims, width: int) -> None:
-        """Begin a file of cells with `width` values each."""
+    def __init__(
+        self, path: Path, dims: PerturbationDims, barcodes: NDArray[Any] | None = None
+    ) -> None:
+        """Begin a file.
+
+        Args:
+            path: the file.
+            dims: those of the data.
+            barcodes: (N,), the names of all cells, by number; by default they are numbered.
+        """
+        width = dims.features if dims.decoded_genes is None else dims.decoded_genes
         self._file = h5py.File(path, "w")
         self._file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
         _IO.write_elem(self._file, "X", csr_matrix((0, width), dtype=np.float32))
         self._x: Any = _IO.sparse_dataset(self._file["X"])
         self._dims = dims
         self._width = width
+        self._barcodes = barcodes
         self._columns: dict[str, list[NDArray[np.int64]]] = {}
 
     def append(self, cells: NDArray[np.float32], **columns: NDArray[np.int64]) -> None:
@@ -53,6 +63,8 @@ class CellFile:
             "batch": dims.batch_names,
         }
         barcodes: Any = [f"cell_{cell}" for cell in columns["cell"].tolist()]
+        if self._barcodes is not None:
+            barcodes = self._barcodes[columns["cell"]]
         genes: Any = list(dims.gene_names) or [f"dimension_{place}" for place in range(self._width)]
         obs = pandas.DataFrame(
             {
@@ -74,6 +86,31 @@ class CellFile:
 
 
 @contextlib.contextmanager
+def cell_file(
+    path: Path, dims: PerturbationDims, barcodes: NDArray[Any] | None = None
+) -> Generator[CellFile]:
+    """A file that is there when all its cells are written; see `CellFile`.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    unfinished = path.with_name(f".{path.name}.tmp")
+    try:
+        file = CellFile(unfinished, dims, barcodes)
+        try:
+            yield file
+            count = file.finish()
+        finally:
+            file.abandon()
+        os.replace(unfinished, path)  # noqa: PTH105  # atomic, over one of before
+        log.info("Wrote %d cells to %s.", count, path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error}.") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def cell_files(folder: Path, split: str, dims: PerturbationDims) -> Generator["PredictionFiles"]:
     """Files for the predicted and the real cells of a split, there when all are written.
 
@@ -85,25 +122,11 @@ def cell_files(folder: Path, split: str, dims: PerturbationDims) -> Generator["P
     Raises:
         UserError: they cannot be written.
     """
-    paths = {kind: folder / f"adata_{kind}_{split}.h5ad" for kind in ("pred", "real")}
-    unfinished = {kind: path.with_name(f".{path.name}.tmp") for kind, path in paths.items()}
-    width = dims.features if dims.decoded_genes is None else dims.decoded_genes
-    files: dict[str, CellFile] = {}
-    try:
-        for kind, path in unfinished.items():
-            files[kind] = CellFile(path, dims, width)
-        yield PredictionFiles(files["pred"], files["real"], dims)
-        counts = [file.finish() for file in files.values()]
-        for kind, path in unfinished.items():
-            os.replace(path, paths[kind])  # noqa: PTH105  # atomic, over one of before
-        log.info("Wrote %d cells to %s, predicted and real.", counts[0], folder)
-    except OSError as error:
-        raise UserError(f"The predicted cells cannot be written to {folder}: {error}.") from error
-    finally:
-        for file in files.values():
-            file.abandon()
-        for path in unfinished.values():
-            path.unlink(missing_ok=True)
+    with (
+        cell_file(folder / f"adata_pred_{split}.h5ad", dims) as predicted,
+        cell_file(folder / f"adata_real_{split}.h5ad", dims) as real,
+    ):
+        yield PredictionFiles(predicted, real, dims)
 
 
 class PredictionFiles:
@@ -120,19 +143,36 @@ class PredictionFiles:
 
     def write(self, outputs: Prediction, batch: CellSets) -> None:
         """Append a batch to both files."""
-        predicted, real = outputs.cells, batch.cells
-        if outputs.genes is not None and batch.genes is not None:
-            predicted, real = outputs.genes, batch.genes
-        is_control = (batch.perturbation_index == self._dims.control)[:, None, None]
-        predicted = torch.where(is_control, real, predicted)
-        size = real.shape[1]
-        columns = {
-            "cell_type": batch.cell_type[:, None].expand(-1, size),
-            "perturbation": batch.perturbation_index[:, None].expand(-1, size),
-            "batch": batch.batch,
-            "cell": batch.cell,
-        }
-        mask = torch.ones_like(batch.cell, dtype=torch.bool) if batch.mask is None else batch.mask
-        kept = {name: column[mask].cpu().numpy() for name, column in columns.items()}
+        predicted, real = cells_of(outputs, batch, self._dims)
+        columns = columns_of(batch)
         for file, cells in ((self._predicted, predicted), (self._real, real)):
-            file.append(cells[mask].float().cpu().numpy(), **kept)
+            file.append(cells, **columns)
+
+
+def cells_of(
+    outputs: Prediction, batch: CellSets, dims: PerturbationDims
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The predicted and the real cells of a batch, (N, genes), without the padding."""
+    predicted, real = outputs.cells, batch.cells
+    if outputs.genes is not None and batch.genes is not None:
+        predicted, real = outputs.genes, batch.genes
+    is_control = (batch.perturbation_index == dims.control)[:, None, None]
+    predicted = torch.where(is_control, real, predicted)
+    mask = _mask(batch)
+    return predicted[mask].float().cpu().numpy(), real[mask].float().cpu().numpy()
+
+
+def columns_of(batch: CellSets) -> dict[str, NDArray[np.int64]]:
+    """What the cells of a batch are, (N,), without the padding."""
+    size = batch.cell.shape[1]
+    columns = {
+        "cell_type": batch.cell_type[:, None].expand(-1, size),
+        "perturbation": batch.perturbation_index[:, None].expand(-1, size),
+        "batch": batch.batch,
+        "cell": batch.cell,
+    }
+    return {name: column[_mask(batch)].cpu().numpy() for name, column in columns.items()}
+
+
+def _mask(batch: CellSets) -> torch.Tensor:
+    return torch.ones_like(batch.cell, dtype=torch.bool) if batch.mask is None else batch.mask

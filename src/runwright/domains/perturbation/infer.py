@@ -1,0 +1,51 @@
+"""The stage that predicts the cells of a new file."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
+
+from runwright import Stage, Trained, factory, option, require_extra
+
+
+@factory("infer")
+class Infer(Stage):
+    """Predict the cells of a new h5ad file from its own control cells."""
+
+    file: Path = option(
+        doc="h5ad file with control cells of every cell type; what else is in its column of "
+        "perturbations is predicted"
+    )
+
+    @override
+    def run(self, trained: Trained[Any]) -> float:
+        """Write `inferred.h5ad`: the cells of the file, the perturbed ones as they are predicted.
+
+        Returns:
+            NaN, as nothing is measured.
+        """
+        require_extra("anndata", "perturbation", "stage=infer")
+        from runwright.domains.perturbation import h5ad
+        from runwright.domains.perturbation.prediction_files import (
+            cell_file,
+            cells_of,
+            columns_of,
+        )
+
+        config: Any = trained.config
+        objective: Any = trained.objective
+        dims, split = config.dm.unseen(
+            self.file.expanduser(),
+            trained.runtime,
+            allows_new_batches=not getattr(config.model, "batch_encoder", False),
+        )
+        with h5ad.opened(self.file.expanduser()) as file:
+            barcodes = h5ad.cell_names(file)
+        path = trained.runtime.run_dir / "inferred.h5ad"
+        with trained.applying(), cell_file(path, dims, barcodes) as written:
+            for batch in trained.batches(split):
+                outputs = objective.outputs(trained.model, batch)
+                predicted, _ = cells_of(outputs, batch, dims)
+                written.append(predicted, **columns_of(batch))
+        return math.nan
