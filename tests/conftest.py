@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from programs import run_python
+from runwright.factory import CONFIG_GROUPS
 
 # What a script starts with "&" ignores Ctrl-C, and so would the programs that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -68,6 +69,15 @@ def run_main(tmp_path: Path) -> Run:
         return run_python(main, *arguments, cwd=tmp_path, timeout=timeout, env=env)
 
     return run
+
+
+@pytest.fixture
+def only_own_factories(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what runwright registers itself: what other tests register stays for a whole process."""
+    for group, members in CONFIG_GROUPS.items():
+        is_own = {name: cls.__module__.startswith("runwright.") for name, cls in members.items()}
+        own = {name: cls for name, cls in members.items() if is_own[name]}
+        monkeypatch.setitem(CONFIG_GROUPS, group, own)
 
 
 @pytest.fixture(autouse=True)

@@ -53,7 +53,6 @@ BY_NAME: Final = {
     "__main__": "a command",
     "app": "the factories of a user's project",
     "domains": "what can be chosen of every domain, and its commands",
-    "domains.perturbation.prediction_files": "packages of an extra, which have no types",
     "predictions": "a package of an extra",
     "sweep.study_pictures": "what draws, of other packages",
     "sweep.sweeper_cfg": "the options of Hydra's own sweeper, where it is installed",

@@ -92,7 +92,7 @@ def test_mistakes_are_told_with_the_nearest_name(conf: Path) -> None:
     (conf / "machine" / "cluster.yaml").write_text("num_worker: 3")
     said = mistakes("machine=cluster")
     assert "machine.num_worker is not an option" in said
-    assert "Did you mean 'machine.num_workers'?" in said
+    assert "Did you mean 'machine.num_workers'" in said
 
 
 def test_a_reference_to_what_is_not_there_is_told_with_the_nearest_and_the_next_step(

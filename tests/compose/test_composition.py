@@ -37,7 +37,7 @@ def test_without_a_folder_the_data_and_the_model_must_be_chosen() -> None:
     problems = mistakes()
     assert len(problems) == 2
     assert problems[0].startswith("dm must be chosen (the data): dm=celeba|cmnist")
-    assert problems[1].startswith("model must be chosen (the model): model=cnn|fcn")
+    assert problems[1].startswith("model must be chosen (the model): model=cnn|")
     assert "There is no conf/config.yaml here or in a folder above" in problems[1]
     assert "There is no conf/" not in mistakes(*CMNIST, "opt.lr=-1")[0]
     assert "There is no conf/other.yaml" in mistakes(*CMNIST, config_name="other")[0]

@@ -64,10 +64,10 @@ def test_a_file_of_ones_own_is_named_too(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         compose(["+experiment=mine"], conf=tmp_path)
     (problem,) = error.value.problems
-    assert (
-        problem
-        == f"{experiment}: `override /opt: muon`: there is no such opt. Allowed: torch.{HOW}"
+    assert problem.startswith(
+        f"{experiment}: `override /opt: muon`: there is no such opt. Allowed: "
     )
+    assert problem.endswith(HOW)
 
 
 def test_a_choice_that_is_like_no_other_says_what_may_be_missing() -> None:

@@ -32,7 +32,7 @@ def mistakes(*overrides: str, conf: Path | None = None) -> tuple[str, ...]:
             "stage/sure",
             "num_bootstrap_runs: 9",
             "Stage",
-            "`defaults: [NAME]`, where NAME is one of: test, validate.",
+            "`defaults: [NAME]`, where NAME is one of: compare, test, validate.",
         ),
         ("stage/table", "format: csv", "Stage", "`defaults: [predict]`."),
         ("model/wide", "num_hidden: 9", "ModelFactory", "`defaults: [fcn]`."),
@@ -51,13 +51,12 @@ def test_a_file_without_its_first_line_is_named_with_it(
 
 
 def test_a_file_for_a_part_of_a_model_is_named_too(conf: Path) -> None:
-    (conf / "model" / "backbone").mkdir(parents=True)
-    file = conf / "model" / "backbone" / "mine.yaml"
+    (conf / "model" / "body").mkdir(parents=True)
+    file = conf / "model" / "body" / "mine.yaml"
     file.write_text("bias: false\n")
-    (problem,) = mistakes(*OF_TOKENS, "model/backbone=mine", conf=conf)
+    (problem,) = mistakes(*OF_TOKENS, "model/body=mine", conf=conf)
     assert problem == (
-        f"{file} does not say which Backbone it changes. The first line must be "
-        "`defaults: [linear]`."
+        f"{file} does not say which Body it changes. The first line must be `defaults: [linear]`."
     )
 
 
@@ -90,14 +89,11 @@ def test_a_choice_that_is_added_to_one_is_told_how_to_replace_it(
 
 
 @pytest.mark.parametrize("member", ["linear", "deep"])
-@pytest.mark.parametrize("place", ["", "@model.backbone"])
+@pytest.mark.parametrize("place", ["", "@model.body"])
 def test_so_is_one_for_a_part_of_a_model(member: str, place: str) -> None:
-    (problem,) = mistakes(*OF_TOKENS, f"+model/backbone{place}={member}")
-    meant = f"model/backbone={member}"
-    assert (
-        problem
-        == f"+model/backbone{place}={member}: model/backbone is chosen already. Write {meant}."
-    )
+    (problem,) = mistakes(*OF_TOKENS, f"+model/body{place}={member}")
+    meant = f"model/body={member}"
+    assert problem == f"+model/body{place}={member}: model/body is chosen already. Write {meant}."
 
 
 def test_other_ways_to_write_a_choice_are_told_the_right_one(conf: Path) -> None:

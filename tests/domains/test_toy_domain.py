@@ -40,8 +40,10 @@ def test_its_data_do_not_fit_a_model_for_images() -> None:
         compose(["dm=toy_sets", "model=fcn"])
 
 
+@pytest.mark.usefixtures("only_own_factories")
 def test_that_no_model_fits_is_said_with_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(CONFIG_GROUPS["model"], "set_encoder")
+    monkeypatch.setitem(CONFIG_GROUPS["dm"], "toy_sets", toy_domain.ToySets)
+    monkeypatch.setitem(CONFIG_GROUPS["objective"], "set_error", toy_domain.SetError)
     with pytest.raises(ConfigError) as caught:
         compose(["dm=toy_sets", "model=fcn"])
     assert str(caught.value) == (

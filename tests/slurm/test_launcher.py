@@ -76,7 +76,8 @@ def last_weights(number: int) -> bytes:
 
 
 def test_a_job_makes_way_twice_and_goes_on_exactly(slurm: Slurm, tmp_path: Path) -> None:
-    submitted = submit(slurm, "seed=1", *LONG, "wandb.mode=offline")
+    longer = last_of_each(*LONG, "training.epochs=80")  # the second time comes while it trains
+    submitted = submit(slurm, "seed=1", *longer, "wandb.mode=offline")
     wait_for_text(Path("sweep/0/log.txt"), "step 250/")
     slurm.sbatch("sleep 2", "--partition=high", "--exclusive")
     wait_for_text(Path("sweep/0/log.txt"), "SIGUSR2: stopping after this step")
@@ -89,7 +90,7 @@ def test_a_job_makes_way_twice_and_goes_on_exactly(slurm: Slurm, tmp_path: Path)
     assert "SIGUSR2: stopping after this step" in log
     assert "SIGTERM: stopping after this step" in log
     assert log.count("Resuming after step") == 2
-    assert last_weights(0) == unbroken(tmp_path, "seed=1", *LONG)
+    assert last_weights(0) == unbroken(tmp_path, "seed=1", *longer)
     starts = [path.stem for path in Path("local_logging").rglob("*.wandb")]
     assert len(starts) == 3
     assert len(set(starts)) == 1  # of W&B, for all of the run

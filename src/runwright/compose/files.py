@@ -5,10 +5,11 @@ and turns what YAML has read as a number into text. So the files are read again 
 result makes it likely that something was lost.
 """
 
+import contextlib
 import dataclasses
 import re
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -17,6 +18,7 @@ import yaml
 from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.types import Override
 from omegaconf import MISSING, DictConfig, ListConfig, Node, OmegaConf, PathNode, StringNode
+from omegaconf.errors import OmegaConfBaseException
 
 from runwright import hints
 from runwright.compose._hydra import Composer, Repository
@@ -25,6 +27,7 @@ from runwright.compose.file_shapes import file_of
 from runwright.compose.typed_nodes import declared, is_interface, option_names, type_of
 from runwright.compose.values import replace, takes_text
 from runwright.compose.wrong_values import hint_at
+from runwright.domains import conf_folders
 from runwright.factory import CONFIG_GROUPS, described, full_key
 
 # A required, octal or sexagesimal value; it is alone after a key or in a list.
@@ -97,7 +100,8 @@ def settle(
             demanded.pop(key, None)
         problems += _misread(default, repository, composed)
     for key, value in dictionaries.items():
-        replace(composed, key, value)
+        with contextlib.suppress(OmegaConfBaseException):  # merging has told what does not fit
+            replace(composed, key, value)
     for key in demanded:
         OmegaConf.update(composed, key, MISSING, force_add=True)
     return problems
@@ -180,8 +184,21 @@ def _first_line(group: str, usual: str | None, file: Path) -> str:
 
 def _is_likely(composed: DictConfig, repository: Repository) -> bool:
     """Whether something in a file may have been lost."""
-    return _has_lost(composed) or any(
-        _SUSPICIOUS.search(path.read_text(errors="replace")) for path in _yaml_files(repository)
+    if _has_lost(composed):
+        return True
+    files = list(_yaml_files(repository))
+    of_domains = [path for path in files if any(map(path.is_relative_to, conf_folders()))]
+    if not _chosen_among(of_domains, composed):  # then those of domains are not read
+        files = [path for path in files if path not in set(of_domains)]
+    return any(_SUSPICIOUS.search(path.read_text(errors="replace")) for path in files)
+
+
+def _chosen_among(files: Iterable[Path], composed: DictConfig) -> bool:
+    """Whether a member that is chosen has the name of one of these files."""
+    choices: Any = OmegaConf.to_container(composed.hydra.runtime.choices, resolve=False)
+    chosen = {f"{str(key).partition('@')[0]}/{name}" for key, name in choices.items()}
+    return any(
+        path.with_suffix("").as_posix().endswith(f"/{one}") for path in files for one in chosen
     )
 
 

@@ -9,8 +9,9 @@ import pytest
 from programs import run_python
 from runwright import UserError, compose
 from runwright.domains.vision.dims import ImageDims
-from runwright.factory.register import CONFIG_GROUPS
 from runwright.tools import check, schema
+
+pytestmark = pytest.mark.usefixtures("only_own_factories")
 
 REPOSITORY = Path(__file__).parents[2]
 DIMS = ImageDims(channels=3, height=28, width=28, num_classes=10)
@@ -138,15 +139,6 @@ WITH_MY_LAB = ("--import", "my_lab")
 def script_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where `check` runs a main.py in this process, its module does not stay."""
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
-
-
-@pytest.fixture(autouse=True)
-def no_factories_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `check` looks at in this process is what runwright registers itself."""
-    for group, members in CONFIG_GROUPS.items():
-        is_own = {name: cls.__module__.startswith("runwright.") for name, cls in members.items()}
-        own = {name: cls for name, cls in members.items() if is_own[name]}
-        monkeypatch.setitem(CONFIG_GROUPS, group, own)
 
 
 def lab(folder: Path, files: dict[str, str]) -> Path:

@@ -143,7 +143,7 @@ def _oracle(trained: Trained[Any], measured: "EffectMeasures") -> "EffectTable |
         return None
     profiles = torch.from_numpy(oracle(truth, dims)).to(trained.runtime.device)
     means = [
-        one._replace(predicted=profiles[one.cell_type, one.perturbation].to(one.real))
+        one.predicted_as(profiles[one.cell_type, one.perturbation].to(one.real))
         for one in measured.means()
     ]
     return table_of_means(means, dims)

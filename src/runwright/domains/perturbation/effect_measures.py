@@ -110,6 +110,16 @@ class MeanProfiles(NamedTuple):
     real: Tensor
     control: Tensor
 
+    def predicted_as(self, predicted: Tensor) -> "MeanProfiles":
+        """The same with another prediction, (perturbations, G)."""
+        return MeanProfiles(
+            cell_type=self.cell_type,
+            perturbation=self.perturbation,
+            predicted=predicted,
+            real=self.real,
+            control=self.control,
+        )
+
 
 def table_of_means(means: Sequence[MeanProfiles], dims: PerturbationDims) -> EffectTable:
     """The measures of mean profiles, for instance of a baseline in place of what was predicted.
