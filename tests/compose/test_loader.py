@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from conftest import REPOSITORY
-from runwright import Config, compose
+from runwright import Config, ConfigError, compose
 from runwright.compose import schema
 from runwright.compose._hydra import Composer, search_path
 from runwright.compose.delegating_loader import DelegatingLoader
@@ -127,3 +127,8 @@ def test_files_are_read_again_only_where_merging_may_have_lost_something(
     (conf / "experiment" / "odd.yaml").write_text("# @package _global_\nwandb: {name: '1.10'}\n")
     assert compose(["+experiment=odd"], conf=conf).wandb.name == "1.10"
     assert again
+
+
+def test_files_of_a_domain_are_read_again_where_one_is_chosen() -> None:
+    with pytest.raises(ConfigError, match=r"finetune\.checkpoint must be given"):
+        compose(["+experiment=perturbation/from_state", "dm.toml_config_path=x.toml"], conf=CONF)

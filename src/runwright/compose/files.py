@@ -187,9 +187,10 @@ def _is_likely(composed: DictConfig, repository: Repository) -> bool:
     if _has_lost(composed):
         return True
     files = list(_yaml_files(repository))
-    of_domains = [path for path in files if any(map(path.is_relative_to, conf_folders()))]
+    folders = conf_folders()
+    of_domains = {path for path in files if any(map(path.is_relative_to, folders))}
     if not _chosen_among(of_domains, composed):  # then those of domains are not read
-        files = [path for path in files if path not in set(of_domains)]
+        files = [path for path in files if path not in of_domains]
     return any(_SUSPICIOUS.search(path.read_text(errors="replace")) for path in files)
 
 
