@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from runwright.added_commands import COMMANDS as COMMANDS
     from runwright.added_commands import Command as Command
     from runwright.added_commands import command as command
+    from runwright.argument_types import folder_argument as folder_argument
+    from runwright.argument_types import integer_at_least as integer_at_least
+    from runwright.argument_types import share_argument as share_argument
     from runwright.array_files import made_once as made_once
     from runwright.array_files import make_empty_array as make_empty_array
     from runwright.array_files import mapped_array as mapped_array
@@ -98,6 +101,7 @@ if TYPE_CHECKING:
 
 _HOME: Final = {
     "data.batching": ("Batched", "InMemory"),
+    "argument_types": ("folder_argument", "integer_at_least", "share_argument"),
     "array_files": ("made_once", "make_empty_array", "mapped_array"),
     "atomic_files": ("write_bytes",),
     "caller": ("Caller", "Reporter"),

@@ -3,14 +3,20 @@
 import argparse
 import logging
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import attrs
 from typing_extensions import override
 
-from runwright import Command, command, require_extra
+from runwright import (
+    Command,
+    command,
+    folder_argument,
+    integer_at_least,
+    require_extra,
+    share_argument,
+)
 from runwright.domains.perturbation.migrate_state import MigrateState
 from runwright.domains.perturbation.simulation import Simulation
 
@@ -35,14 +41,16 @@ class SimulatePerturbation(Command):
         """Add the options."""
         parser.add_argument(
             "--root",
-            type=_folder,
+            type=folder_argument,
             default=_ROOT,
             help="folder in which to make the folder `perturbation`",
         )
         for field in attrs.fields(Simulation):
             parser.add_argument(
                 f"--{field.name.replace('_', '-')}",
-                type=_share if field.type is float else _at_least(field.metadata["least"]),
+                type=share_argument
+                if field.type is float
+                else integer_at_least(field.metadata["least"]),
                 default=field.default,
                 help=field.metadata["help"],
             )
@@ -76,27 +84,3 @@ class SimulatePerturbation(Command):
             "  python main.py +experiment=perturbation/quickstart"
             f"{'' if args.root == _ROOT else where}"
         )
-
-
-def _folder(text: str) -> Path:
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise argparse.ArgumentTypeError(f"{text}: {error}") from error
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def integer(text: str) -> int:
-        number = int(text)
-        if number < least:
-            raise argparse.ArgumentTypeError(f"must be ≥ {least}, got {number}")
-        return number
-
-    return integer
-
-
-def _share(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"must be ≥ 0, ≤ 1, got {number}")
-    return number

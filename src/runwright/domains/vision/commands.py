@@ -8,7 +8,14 @@ from typing import Final
 
 from typing_extensions import override
 
-from runwright import Command, command, require_extra
+from runwright import (
+    Command,
+    command,
+    folder_argument,
+    integer_at_least,
+    require_extra,
+    share_argument,
+)
 
 _ROOT: Final = Path("data")
 
@@ -27,17 +34,19 @@ class SimulateCelebA(Command):
         """Add the options."""
         parser.add_argument(
             "--root",
-            type=_folder,
+            type=folder_argument,
             default=_ROOT,
             help="folder in which to make the folder `celeba`",
         )
         parser.add_argument(
-            "--num-images", type=_positive, default=2000, help="how many faces to draw"
+            "--num-images", type=integer_at_least(1), default=2000, help="how many faces to draw"
         )
-        parser.add_argument("--seed", type=_not_negative, default=0, help="seed for the faces")
+        parser.add_argument(
+            "--seed", type=integer_at_least(0), default=0, help="seed for the faces"
+        )
         parser.add_argument(
             "--correlation",
-            type=_share,
+            type=share_argument,
             default=0.86,
             help="how strongly blond hair correlates with not being male: 0 is not at all, 1 means "
             "that no man is blond, 0.86 is as in CelebA (2 %% of the men, 24 %% of the women)",
@@ -62,31 +71,3 @@ class SimulateCelebA(Command):
             f"{args.num_images:,} simulated images are in {folder}. Use them with:\n"
             f"  python main.py dm=celeba_male_smiling_small{root} model=cnn opt.lr=1e-3"
         )
-
-
-def _folder(text: str) -> Path:
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise argparse.ArgumentTypeError(f"{text}: {error}") from error
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be ≥ 1, got {number}")
-    return number
-
-
-def _not_negative(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"must be ≥ 0, got {number}")
-    return number
-
-
-def _share(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"must be ≥ 0, ≤ 1, got {number}")
-    return number
