@@ -54,7 +54,7 @@ def test_counts_vary_more_than_poisson_counts_of_the_same_rates(planted: Planted
     many = plant(attrs.evolve(SMALL, controls=4000))
     rng = np.random.default_rng(0)
     latents = draw_latents(many, 0, 4000, rng)
-    mean = rates(many, 0, 0, latents) * latents.library[:, None]
+    mean = rates(many, 0, 0, latents) * latents.library_size[:, None]
     of_poisson = mean.mean(axis=0) + mean.var(axis=0)
     counts = draw_counts(many, 0, 0)[0]
     expected = of_poisson + (mean**2).mean(axis=0) / 6

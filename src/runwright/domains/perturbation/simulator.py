@@ -107,13 +107,13 @@ class Latents:
         state: (N, states).
         phase: (N,), in radians.
         batch: (N,), the number of the batch.
-        library: (N,), the expected total of the counts.
+        library_size: (N,), the expected total of the counts.
     """
 
     state: Floats
     phase: Floats
     batch: NDArray[np.int64]
-    library: Floats
+    library_size: Floats
 
 
 def plant(options: Simulation) -> Planted:
@@ -177,7 +177,7 @@ def _latents(
         state=planted.centre[cell_type, batch] + _CELL_SPREAD * normal[:, :-1],
         phase=2 * np.pi * uniform[:, -1],
         batch=batch,
-        library=median * np.exp(spread * normal[:, -1]),
+        library_size=median * np.exp(spread * normal[:, -1]),
     )
 
 
@@ -211,7 +211,7 @@ def draw_counts(
     rng = np.random.default_rng([options.seed, 1, cell_type, perturbation])
     count = options.cells if perturbation else options.controls
     latents = draw_latents(planted, cell_type, count, rng)
-    mean = rates(planted, cell_type, perturbation, latents) * latents.library[:, None]
+    mean = rates(planted, cell_type, perturbation, latents) * latents.library_size[:, None]
     # Gamma-distributed rates make Poisson counts negative-binomial.
     return rng.poisson(mean * rng.gamma(_DISPERSION, 1 / _DISPERSION, mean.shape)), latents.batch
 
@@ -239,7 +239,7 @@ def true_means(planted: Planted) -> NDArray[np.float32]:
         latents = _latents(planted, cell_type, batch, uniform)
         for perturbation in range(options.perturbations + 1):
             rate = rates(planted, cell_type, perturbation, latents)
-            means[cell_type, perturbation] = expectation(rate, latents.library).mean(axis=0)
+            means[cell_type, perturbation] = expectation(rate, latents.library_size).mean(axis=0)
     return means
 
 
