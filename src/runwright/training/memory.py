@@ -5,6 +5,9 @@ import re
 from collections.abc import Callable, Generator
 from typing import Final
 
+from runwright.config import Config
+from runwright.errors import RunError
+
 _TORCH_SAYS: Final = re.compile(
     "out of memory|(tried|unable) to allocate|can't allocate memory|not enough memory|ALLOC_FAILED"
     "|Storage size calculation overflowed",
@@ -35,3 +38,15 @@ def explaining_out_of_memory(explain: Callable[[str], Exception]) -> Generator[N
             raise
         said = _WHERE_IN_TORCH.sub("", first).split(_OF_THE_ALLOCATOR)[0]
         raise explain(said.rstrip(". ")) from error
+
+
+def explaining_small_memory(what: str, config: Config) -> contextlib.AbstractContextManager[None]:
+    """Within this context, a lack of memory becomes an error that says what helps."""
+
+    def explain(said: str) -> RunError:
+        return RunError(
+            f"Out of memory, {what}: {said}. Use training.precision=bf16, a smaller model, "
+            f"{config.dm.smaller_examples}, or another device (gpu)."
+        )
+
+    return explaining_out_of_memory(explain)

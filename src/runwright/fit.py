@@ -1,0 +1,165 @@
+"""A training run: where it starts, the training itself, and what follows it."""
+
+import contextlib
+import logging
+from collections.abc import Generator
+from typing import Any, cast
+
+import attrs
+
+from runwright.caller import Caller
+from runwright.config import Config, chosen_name
+from runwright.distributed import World
+from runwright.factory import CONFIG_GROUPS
+from runwright.finetune_options import FinetuneCfg
+from runwright.generators import generators_kept
+from runwright.plain import plain_values
+from runwright.rundir.branch import begin_as_branch, find_checkpoint
+from runwright.rundir.checkpoint import Checkpoint, Checkpoints
+from runwright.rundir.directory import RunDir
+from runwright.rundir.tensor_files import read_weights
+from runwright.stage import Stage
+from runwright.trained import draw_results, load_weights, trained_here
+from runwright.training import wandb_log
+from runwright.training.built import Built
+from runwright.training.compiling import compile_model
+from runwright.training.finetune.adapter_files import write_adapters
+from runwright.training.finetune.lora import refuse_idle_adapters
+from runwright.training.finetune.start import Start
+from runwright.training.loop import Training
+from runwright.training.memory import explaining_small_memory
+from runwright.training.run_log import NoLog, RunLog
+from runwright.training.stop import StopRequest
+
+log = logging.getLogger(__name__)
+
+
+def fit(
+    built: Built[Any], directory: RunDir, world: World, caller: Caller, stop: StopRequest
+) -> float:
+    """Train what was built: from scratch, from other weights, or from its last checkpoint."""
+    config, data, model = built.config, built.data, built.model
+    home = attrs.evolve(built.runtime, run_dir=directory.path, training_dir=directory.path)
+    for stage in _following(config):
+        stage.check(data)
+        stage.check_objective(built.objective)
+    draws = config.pictures and world.is_main
+    with explaining_small_memory("before or after the training", config):
+        checkpoints = Checkpoints(directory.path / "checkpoints", config.checkpoint)
+        with world.main_first():
+            if world.is_main:
+                checkpoints.clean()
+        resumed = None if directory.overwrites else checkpoints.latest()
+        origin = None if resumed is not None else _origin(config, directory, world)
+        if resumed is None:
+            _start_from_weights(built, world)
+        built = attrs.evolve(built, runtime=home)
+        if config.training.compile:
+            compile_model(model, built.objective)
+        with _recording(built, resumed, world) as run_log:
+            training = Training(built, checkpoints, run_log, reporter=caller.reporter, world=world)
+            refuse_idle_adapters(model, training.step.optimizers.values())
+            if resumed is not None:
+                training.resume(resumed, is_changed=bool(directory.changed))
+                has_ended = training.state.finished
+                stands = directory.finished is not None or (has_ended and directory.changed)
+                if not stands:  # nor record a change that nothing is trained with
+                    directory.record()
+            if origin is not None:
+                training.branch(origin)
+            directory.take_place(world)
+            if resumed is None and draws and data.draw_examples is not None:
+                with generators_kept(built.runtime.device):  # pictures change no training
+                    data.draw_examples(directory.path / "pictures" / "training_examples.png")
+            fitted = training.run(stop)
+            if draws:
+                draw_results(training)
+            log.info("%s", fitted)
+            if world.is_main:
+                checkpoints.finish()
+                _write_adapters(built, checkpoints)
+            parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+            directory.finish(fitted, parameters=parameters)
+            if world.is_main:
+                _follow(training, directory)
+    return fitted.value
+
+
+def _start_from_weights(built: Built[Any], world: World) -> None:
+    """Load what the training starts from besides what was built, if that is asked for."""
+    config = built.config
+    if config.checkpoint.load is not None:
+        load_weights(built.model, config.checkpoint.load)
+    if config.finetune == FinetuneCfg():
+        return
+    start = Start(built.model, config.finetune)
+    if world.is_main:
+        start.record(built.runtime.run_dir, built.frozen)
+    start.load()
+
+
+def _write_adapters(built: Built[Any], checkpoints: "Checkpoints") -> None:
+    """Write the adapters that were trained, the best, as other programs read them."""
+    lora = built.config.finetune.lora
+    if not lora.layers or lora.merge:
+        return
+    newest = checkpoints.best if checkpoints.best.exists() else checkpoints.newest()
+    if newest is not None:
+        weights = read_weights(newest)
+        folder = write_adapters(built.runtime.run_dir, built.model, weights, built.config.finetune)
+        log.info("Wrote the adapters to %s.", folder)
+
+
+def _origin(config: Config, directory: RunDir, world: World) -> Checkpoint | None:
+    """The checkpoint of another run that this one is to continue, if there is one."""
+    if config.checkpoint.resume_from is None:
+        return None
+    origin = find_checkpoint(config.checkpoint.resume_from)
+    if world.is_main:
+        begin_as_branch(directory.building, origin.path, config)
+    return origin
+
+
+def _following(config: Config) -> list[Stage]:
+    """The stages that are to follow the training, with their usual options."""
+    return [cast("type[Stage]", CONFIG_GROUPS["stage"][name])() for name in config.then]
+
+
+def _follow(training: Training[Any], directory: RunDir) -> None:
+    """Do those stages that are to follow the training, and have not done so yet."""
+    config = training.built.config
+    named = {chosen_name(stage): stage for stage in _following(config)}
+    undone = named.keys() - set(directory.stages_done)
+    trained = trained_here(training) if undone else None
+    for name, stage in named.items():
+        if name not in undone:
+            continue
+        if trained is None:
+            log.warning("then=[%s]: the model is sharded; take stage=%s by itself.", name, name)
+            continue
+        with explaining_small_memory(f"stage={name}", config):
+            stage.run(trained)
+        directory.record_stage(name)
+
+
+@contextlib.contextmanager
+def _recording(built: Built[Any], resumed: Checkpoint | None, world: World) -> Generator[RunLog]:
+    """The records of the training, open within this context; only one process records."""
+    config, run_dir = built.config, built.runtime.run_dir
+    if world.is_main:
+        wandb = wandb_log.start(
+            config.wandb,
+            config=plain_values(config),
+            resumed_id=resumed and resumed.info["wandb_id"],
+        )
+        run_log = RunLog(
+            run_dir, wandb_log=wandb, tensorboard=config.tensorboard, draws=config.pictures
+        )
+    else:
+        run_log = NoLog(run_dir)
+    failed = True
+    try:
+        yield run_log
+        failed = False
+    finally:
+        run_log.close(failed=failed)
