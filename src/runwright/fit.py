@@ -17,6 +17,7 @@ from runwright.plain import plain_values
 from runwright.rundir.branch import begin_as_branch, find_checkpoint
 from runwright.rundir.checkpoint import Checkpoint, Checkpoints
 from runwright.rundir.directory import RunDir
+from runwright.rundir.result import FitResult
 from runwright.rundir.tensor_files import read_weights
 from runwright.stage import Stage
 from runwright.trained import draw_results, load_weights, trained_here
@@ -38,12 +39,11 @@ def fit(
     built: Built[Any], directory: RunDir, world: World, caller: Caller, stop: StopRequest
 ) -> float:
     """Train what was built: from scratch, from other weights, or from its last checkpoint."""
-    config, data, model = built.config, built.data, built.model
+    config = built.config
     home = attrs.evolve(built.runtime, run_dir=directory.path, training_dir=directory.path)
     for stage in _following(config):
-        stage.check(data)
+        stage.check(built.data)
         stage.check_objective(built.objective)
-    draws = config.pictures and world.is_main
     with explaining_small_memory("before or after the training", config):
         checkpoints = Checkpoints(directory.path / "checkpoints", config.checkpoint)
         with world.main_first():
@@ -55,34 +55,50 @@ def fit(
             _start_from_weights(built, world)
         built = attrs.evolve(built, runtime=home)
         if config.training.compile:
-            compile_model(model, built.objective)
+            compile_model(built.model, built.objective)
         with _recording(built, resumed, world) as run_log:
             training = Training(built, checkpoints, run_log, reporter=caller.reporter, world=world)
-            refuse_idle_adapters(model, training.step.optimizers.values())
+            refuse_idle_adapters(built.model, training.step.optimizers.values())
             if resumed is not None:
-                training.resume(resumed, is_changed=bool(directory.changed))
-                has_ended = training.state.finished
-                stands = directory.finished is not None or (has_ended and directory.changed)
-                if not stands:  # nor record a change that nothing is trained with
-                    directory.record()
+                _resume(training, resumed, directory)
             if origin is not None:
                 training.branch(origin)
             directory.take_place(world)
-            if resumed is None and draws and data.draw_examples is not None:
-                with generators_kept(built.runtime.device):  # pictures change no training
-                    data.draw_examples(directory.path / "pictures" / "training_examples.png")
+            if resumed is None and world.is_main:
+                _draw_examples(built)
             fitted = training.run(stop)
-            if draws:
-                draw_results(training)
-            log.info("%s", fitted)
-            if world.is_main:
-                checkpoints.finish()
-                _write_adapters(built, checkpoints)
-            parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-            directory.finish(fitted, parameters=parameters)
-            if world.is_main:
-                _follow(training, directory)
+            _finish(training, fitted, directory)
     return fitted.value
+
+
+def _resume(training: Training[Any], checkpoint: Checkpoint, directory: RunDir) -> None:
+    training.resume(checkpoint, is_changed=bool(directory.changed))
+    has_ended = training.state.finished
+    stands = directory.finished is not None or (has_ended and directory.changed)
+    if not stands:  # nor record a change that nothing is trained with
+        directory.record()
+
+
+def _draw_examples(built: Built[Any]) -> None:
+    draw = built.data.draw_examples
+    if built.config.pictures and draw is not None:
+        with generators_kept(built.runtime.device):  # pictures change no training
+            draw(built.runtime.run_dir / "pictures" / "training_examples.png")
+
+
+def _finish(training: Training[Any], fitted: FitResult, directory: RunDir) -> None:
+    """Write what a finished training leaves behind; then do the stages that follow it."""
+    built, is_main = training.built, training.world.is_main
+    if built.config.pictures and is_main:
+        draw_results(training)
+    log.info("%s", fitted)
+    if is_main:
+        training.checkpoints.finish()
+        _write_adapters(built, training.checkpoints)
+    parameters = sum(p.numel() for p in built.model.parameters() if p.requires_grad)
+    directory.finish(fitted, parameters=parameters)
+    if is_main:
+        _follow(training, directory)
 
 
 def _start_from_weights(built: Built[Any], world: World) -> None:

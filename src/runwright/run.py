@@ -14,6 +14,7 @@ from runwright.training.memory import explaining_out_of_memory, explaining_small
 
 if TYPE_CHECKING:
     from runwright.distributed import World
+    from runwright.rundir.directory import RunDir
     from runwright.runtime import Runtime
     from runwright.training.built import Built
 
@@ -64,8 +65,6 @@ def _run(config: Config, run_dir: Path | str | None, caller: Caller) -> float:
     from runwright import preflight
     from runwright.distributed import joined
     from runwright.fit import fit
-    from runwright.rundir.branch import check_origin, take_over_kept
-    from runwright.rundir.checkpoint import find_weights
     from runwright.rundir.directory import RunDir
     from runwright.runtime import (
         Runtime,
@@ -83,19 +82,8 @@ def _run(config: Config, run_dir: Path | str | None, caller: Caller) -> float:
         StopRequest(caller.is_preempted) as stop,  # also while the run directory is prepared
         RunDir.open(run_dir, config, world, caller) as directory,
     ):
-        if config.stage.trains and config.checkpoint.resume_from is not None:
-            check_origin(
-                config.checkpoint.resume_from,
-                directory.path,
-                caller.directory_option,
-                resumes=not directory.overwrites,
-            )
-            with world.main_first():
-                take_over_kept(config.checkpoint.resume_from, directory.building)
-        elif config.stage.trains and config.checkpoint.load is not None:
-            with world.main_first():  # its weights count on the vocabulary that they know
-                home = training_dir(find_weights(config.checkpoint.load))
-                take_over_kept(home, directory.building)
+        if config.stage.trains:
+            _take_over_vocabulary(config, directory, world, caller)
         if directory.finished is not None:
             log.info(_FINISHED, directory.finished, caller.directory_option)
             lacks_pictures = config.pictures and directory.lacks_pictures
@@ -137,6 +125,33 @@ def _begins(config: Config, run_dir: Path | str | None) -> bool:
     return (
         run_dir is None or not Checkpoints(Path(run_dir) / "checkpoints", config.checkpoint).exist()
     )
+
+
+def _take_over_vocabulary(
+    config: Config, directory: "RunDir", world: "World", caller: Caller
+) -> None:
+    """Copy what the data of another run kept, if this one starts from that run's state or weights.
+
+    The weights count on it: vocabularies, categories and the like.
+
+    Raises:
+        UserError: the other run cannot be continued in this directory.
+    """
+    from runwright.rundir.branch import check_origin, take_over_kept
+    from runwright.rundir.checkpoint import find_weights
+    from runwright.trained import training_dir
+
+    origin = config.checkpoint.resume_from
+    if origin is not None:
+        check_origin(
+            *(origin, directory.path, caller.directory_option),
+            resumes=not directory.overwrites,
+        )
+    elif config.checkpoint.load is not None:
+        origin = training_dir(find_weights(config.checkpoint.load))
+    if origin is not None:
+        with world.main_first():
+            take_over_kept(origin, directory.building)
 
 
 def build(config: Config, runtime: "Runtime", world: "World") -> "Built[Any]":
