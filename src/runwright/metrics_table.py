@@ -4,7 +4,6 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Mapping
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -120,6 +119,8 @@ class MetricsTable(Mapping[str, "NDArray[Any]"]):
         return "\n".join([*aligned, self._size()])
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         rows = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in self._shown()]
         return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table><p>{self._size()}</p>"
 

@@ -16,7 +16,6 @@ from runwright.factory import Settings, all_settings, full_key, mistyped, settin
 from runwright.finetune_options import FinetuneCfg
 from runwright.meta_device import on_meta_device, was_refused
 from runwright.model_size import bounded, refuse_without_memory
-from runwright.rundir.checkpoint import STATE_SUFFIX
 
 if TYPE_CHECKING:
     from torch import nn
@@ -235,6 +234,8 @@ def problems_of_jobs(pending: PendingJobs) -> list[str]:
 
 def _goes_on(pending: PendingJobs) -> bool:
     """Whether a multirun goes on in a folder where jobs of it have saved checkpoints."""
+    from runwright.rundir.checkpoint import STATE_SUFFIX
+
     folder = pending.folder
     return folder is not None and next(folder.rglob(f"last{STATE_SUFFIX}"), None) is not None
 

@@ -16,15 +16,16 @@ from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf._utils import split_key
+from omegaconf._utils import get_omega_conf_dumper, split_key
 from omegaconf._yaml import get_yaml_loader
 
 from conftest import REPOSITORY
 from runwright import Config
 from runwright.compose._hydra import Composer, search_path
-from runwright.compose._omegaconf import drop_defaults_list
+from runwright.compose._omegaconf import drop_defaults_list, dump_yaml, structured
 from runwright.compose.schema import store
 from runwright.domains import register_domains
+from runwright.plain import plain_values
 
 WAY = (
     "{name} of {library} has changed: it takes {now}, and took {before}. It is used in "
@@ -105,7 +106,9 @@ TOUCHED: list[tuple[Any, str | None]] = [
     ),
     (DictConfig._get_flag, "self, flag"),
     (DictConfig._set_flag, "self, flags, values"),
+    (DictConfig._set_parent, "self, parent"),
     (split_key, "key"),
+    (get_omega_conf_dumper, ""),
     (get_yaml_loader, None),
 ]
 
@@ -152,3 +155,30 @@ def test_a_flag_of_a_node_is_set_and_taken_away() -> None:
     drop_defaults_list(node)
     assert node == {"a": 1}
     assert not node._get_flag("HYDRA_REMOVE_TOP_LEVEL_DEFAULTS")
+
+
+def test_a_node_that_is_made_without_copies_is_the_one_that_omegaconf_makes() -> None:
+    made, usual = structured(Config), OmegaConf.structured(Config)
+    assert made._get_parent() is None
+    assert not made._get_flag("no_deepcopy_set_nodes")
+    assert OmegaConf.to_yaml(made) == OmegaConf.to_yaml(usual)
+    assert _declarations(made) == _declarations(usual)
+    assert made.training is not structured(Config).training
+
+
+def _declarations(node: Any) -> dict[str, Any]:
+    """Kind and declared types of every node below one, by key."""
+    content = vars(node)["_content"] if isinstance(node, DictConfig) else None
+    found: dict[str, Any] = {"": (type(node), node._metadata.ref_type, node._metadata.object_type)}
+    for name, below in content.items() if isinstance(content, dict) else ():
+        assert below._get_parent() is node
+        found |= {f"{name}.{key}": what for key, what in _declarations(below).items()}
+    return found
+
+
+@pytest.mark.parametrize(
+    "value", ["1e-3", "???", "\\???", "${a}", "yes", "a\nb", "≥", None, 1.5, []]
+)
+def test_plain_values_are_written_as_omegaconf_writes_them(value: Any) -> None:
+    plain = {"a": value, "b": [{"c": value}]}
+    assert dump_yaml(plain_values(plain)) == OmegaConf.to_yaml(OmegaConf.create(plain))

@@ -10,14 +10,15 @@ composed node has to be read as it is.
 
 import contextlib
 from collections.abc import Generator, Iterator
-from typing import Any
+from typing import Any, Final
 
 import yaml
-from omegaconf import DictConfig, ListConfig, Node, open_dict
-from omegaconf._utils import split_key
+from omegaconf import DictConfig, ListConfig, Node, OmegaConf, open_dict
+from omegaconf._utils import get_omega_conf_dumper, split_key
 from omegaconf._yaml import get_yaml_loader
 
 Container = DictConfig | ListConfig
+_NO_COPIES: Final = "no_deepcopy_set_nodes"
 
 
 def child(node: Container, key: Any) -> Node | None:
@@ -75,9 +76,29 @@ def declared_types(node: Node) -> tuple[Any, Any]:
     return node._metadata.ref_type, node._metadata.object_type
 
 
+def structured(cls: type[Any]) -> DictConfig:
+    """The node of a class, whose parts are not copied when they are put into one another.
+
+    The copies that `OmegaConf.structured` makes take a third of its time.
+    """
+    flags = {_NO_COPIES: True}
+    node = OmegaConf.structured(cls, parent=OmegaConf.create({}, flags=flags), flags=flags)
+    node._set_parent(None)
+    node._set_flag(_NO_COPIES, None)
+    return node
+
+
 def yaml_loader(text: str) -> yaml.SafeLoader:
     """A loader that reads YAML as OmegaConf does: 1e-3 is a number, and a date is text."""
     return get_yaml_loader()(text)
+
+
+def dump_yaml(plain: Any) -> str:
+    """Plain values as OmegaConf writes them, without the nodes that `OmegaConf.to_yaml` takes."""
+    dumper = get_omega_conf_dumper()
+    return yaml.dump(
+        plain, default_flow_style=False, allow_unicode=True, sort_keys=False, Dumper=dumper
+    )
 
 
 @contextlib.contextmanager

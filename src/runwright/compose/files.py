@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import re
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -186,21 +186,19 @@ def _is_likely(composed: DictConfig, repository: Repository) -> bool:
     """Whether something in a file may have been lost."""
     if _has_lost(composed):
         return True
-    files = list(_yaml_files(repository))
-    folders = conf_folders()
-    of_domains = {path for path in files if any(map(path.is_relative_to, folders))}
-    if not _chosen_among(of_domains, composed):  # then those of domains are not read
-        files = [path for path in files if path not in of_domains]
-    return any(_SUSPICIOUS.search(path.read_text(errors="replace")) for path in files)
-
-
-def _chosen_among(files: Iterable[Path], composed: DictConfig) -> bool:
-    """Whether a member that is chosen has the name of one of these files."""
-    choices: Any = OmegaConf.to_container(composed.hydra.runtime.choices, resolve=False)
-    chosen = {f"{str(key).partition('@')[0]}/{name}" for key, name in choices.items()}
+    folders = [Path(one.path) for one in repository.sources if one.scheme() == "file"]
+    unused = {one for one in conf_folders() if not _is_chosen_from(one, composed)}
+    files = [path for one in folders if one not in unused for path in one.rglob("*.yaml")]
     return any(
-        path.with_suffix("").as_posix().endswith(f"/{one}") for path in files for one in chosen
+        _SUSPICIOUS.search(path.read_text(errors="replace")) for path in files if path.is_file()
     )
+
+
+def _is_chosen_from(folder: Path, composed: DictConfig) -> bool:
+    """Whether a folder has the file of a member that is chosen."""
+    choices: Any = OmegaConf.to_container(composed.hydra.runtime.choices, resolve=False)
+    files = (f"{str(key).partition('@')[0]}/{name}.yaml" for key, name in choices.items())
+    return any((folder / file).is_file() for file in files)
 
 
 def _has_lost(node: DictConfig | ListConfig) -> bool:
@@ -249,12 +247,6 @@ def _is_dictionary(key: str, composed: DictConfig) -> bool:
         return False  # here, files add to each other's entries
     kinds = hints.alternatives(hint_at(key, composed))
     return any(kind is dict or typing.get_origin(kind) is dict for kind in kinds)
-
-
-def _yaml_files(repository: Repository) -> Iterator[Path]:
-    for source in repository.sources:
-        if source.scheme() == "file":
-            yield from (path for path in Path(source.path).rglob("*.yaml") if path.is_file())
 
 
 def _misread(default: ResultDefault, repository: Repository, composed: DictConfig) -> list[str]:

@@ -1,19 +1,20 @@
 """The options of our plugins for Hydra: how Hydra finds them, and how it returns them."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, TypeVar
 
-from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
+
+from runwright.compose._omegaconf import structured
+from runwright.compose.lazy_entry import store_entry
 
 T = TypeVar("T")
 
 
 def store_options(group: str, name: str, cls: type[Any]) -> None:
     """Let Hydra find the options of a plugin, as `group=name`."""
-    ConfigStore.instance().store(
-        group=group, name=name, node=cls, provider="runwright", replace=True
-    )
+    store_entry(name, group, partial(structured, cls))
 
 
 def chosen_options(cls: type[T], chosen: Mapping[str, Any]) -> T:

@@ -1,15 +1,16 @@
 """The schema: what Hydra and OmegaConf see of the factories. `convert.py` is the way back."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
-from hydra.core.config_store import ConfigNode, ConfigStore
+from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
-from runwright.compose._omegaconf import child, declared_types, is_empty
+from runwright.compose._omegaconf import child, declared_types, is_empty, structured
+from runwright.compose.lazy_entry import LazyEntry, store_entry
 from runwright.factory import CONFIG_GROUPS, Settings, described, usual_members
 
 SCHEMA_NAME: Final = "config_schema"
@@ -40,7 +41,7 @@ def schema_node(cls: type[Settings], defaults: Sequence[Any] = ()) -> DictConfig
         cls: the class.
         defaults: what else its defaults list chooses.
     """
-    node = cast("DictConfig", OmegaConf.structured(cls))
+    node = structured(cls)
     _open_dictionaries(node)
     for field in dataclasses.fields(cast("Any", cls)):
         if (followed := described(field).follows) is not None:
@@ -59,17 +60,13 @@ def schema_node(cls: type[Settings], defaults: Sequence[Any] = ()) -> DictConfig
 
 def store(config: type[Settings]) -> None:
     """Register the schema of `config` and of every factory with Hydra's ConfigStore."""
-    repository = ConfigStore.instance().repo
-    repository[f"{SCHEMA_NAME}.yaml"] = _SchemaNode(SCHEMA_NAME, None, partial(_root, config))
+    store_entry(SCHEMA_NAME, None, partial(_root, config))
     # For a program without a `conf/` folder: the same, with data and model still to be chosen.
     primary = {"defaults": [SCHEMA_NAME, {"dm": MISSING}, {"model": MISSING}, "_self_"]}
-    repository["config.yaml"] = _SchemaNode("config", None, partial(OmegaConf.create, primary))
+    store_entry("config", None, partial(OmegaConf.create, primary))
     for group, members in CONFIG_GROUPS.items():
-        folder = repository
-        for name in group.split("/"):
-            folder = cast("dict[str, Any]", folder.setdefault(name, {}))
         for name, cls in members.items():
-            folder[f"{name}.yaml"] = _SchemaNode(name, group, partial(_member, cls))
+            store_entry(name, group, partial(_member, cls))
 
 
 def store_record(record: Path) -> str:
@@ -82,46 +79,14 @@ def store_record(record: Path) -> str:
         The name of the configuration.
     """
     make = partial(cast("Any", OmegaConf.load), record)
-    node = _SchemaNode(_RECORD, None, make)
-    node.record = record
-    ConfigStore.instance().repo[f"{_RECORD}.yaml"] = node
+    store_entry(_RECORD, None, make).record = record
     return _RECORD
 
 
 def recorded_at(name: str) -> Path | None:
     """The file of a primary configuration that is the record of a run; None of any other."""
     node = ConfigStore.instance().repo.get(f"{name}.yaml")
-    return node.record if isinstance(node, _SchemaNode) else None
-
-
-class _SchemaNode(ConfigNode):
-    """An entry of Hydra's ConfigStore whose schema is made when it is chosen.
-
-    Making the schemas of all factories at every start would take longer than everything else.
-    """
-
-    def __init__(self, name: str, group: str | None, make: Callable[[], DictConfig]) -> None:
-        self._make = make
-        self._node: Any = None
-        self.record: Path | None = None
-        self._made: list[DictConfig] = []  # shared with the copies that Hydra makes of this entry
-        self.name = f"{name}.yaml"
-        self.group = group
-        self.package = None
-        self.provider = None
-
-    @property
-    def node(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]  # an attribute there
-        """The schema; Hydra copies it before it composes into it."""
-        if self._node is not None:
-            return self._node
-        if not self._made:
-            self._made.append(self._make())
-        return self._made[0]
-
-    @node.setter
-    def node(self, value: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # an attribute there
-        self._node = value
+    return node.record if isinstance(node, LazyEntry) else None
 
 
 def _root(config: type[Settings]) -> DictConfig:

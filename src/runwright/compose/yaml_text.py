@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
+from runwright.compose._omegaconf import dump_yaml
 from runwright.plain import plain_values
 
 
@@ -19,7 +20,7 @@ def to_yaml(node: Any, *, resolve: bool = False) -> str:
     if OmegaConf.is_config(node):
         plain = OmegaConf.to_container(node, resolve=resolve, enum_to_str=True)
         plain = escaped(plain_values(plain)) if resolve else plain
-    return OmegaConf.to_yaml(OmegaConf.create(plain_values(plain)))
+    return dump_yaml(plain_values(plain))
 
 
 def escaped(plain: Any) -> Any:

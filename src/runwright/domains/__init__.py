@@ -136,9 +136,10 @@ def _that_name_some(folders: tuple[str, ...]) -> Iterator[Distribution]:
         for name in names:
             if not name.endswith((".dist-info", ".egg-info")):
                 continue
-            path = Path(folder, name)
+            path = os.path.join(folder, name)  # noqa: PTH118  # at every start
             try:
-                text = (path / "entry_points.txt").read_bytes()
+                with open(os.path.join(path, "entry_points.txt"), "rb") as file:  # noqa: PTH118, PTH123
+                    text = file.read()
             except OSError:
                 continue
             if _GROUP.encode() in text:
