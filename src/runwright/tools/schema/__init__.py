@@ -2,12 +2,14 @@
 
 import argparse
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from runwright.errors import UserError
 from runwright.tools.project import Project, add_arguments, open_project
 from runwright.tools.schema.kinds import schemas
+from runwright.tools.schema.options import JsonSchema
 
 _DESCRIPTION = """\
 Write a JSON Schema for every kind of YAML file to .vscode/schemas: one for each group, those of
@@ -40,68 +42,55 @@ def main(argv: list[str]) -> int:
     add_arguments(parser)
     project = open_project(parser.parse_args(argv))
     folder = project.root / _FOLDER
-    wanted, setting = _files(project)
-    own = {path for path, text in _there(folder).items() if _MARK in text}
+    kinds = schemas(project)
+    wanted, own = _texts(folder, kinds), _own(folder)
     for path in wanted:
-        if path.suffix and path.exists() and path not in own:
+        if path.exists() and path not in own:
             raise UserError(
                 f"{path} was not made by this command, which writes a schema of that name. Give "
                 "the file another name."
             )
-    for path in own - wanted.keys():
+    for path in own.keys() - wanted.keys():
         path.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in wanted.items():
-        if not path.suffix and path.exists():  # a .gitignore of one's own
-            continue
         path.write_text(text, encoding="utf-8", newline="\n")
-    print(f"Wrote {len(wanted) - 1} schemas to {folder}.\n{project.factories}")
-    settings = folder.with_name("settings.json")
-    known = _read(settings) if settings.is_file() else {}
-    if known is None:  # it has comments, which would be lost
-        print(f"Add to {settings}:\n{json.dumps({_SETTING: setting}, indent=2)}")
-        return 0
-    others: dict[str, Any] = known.get(_SETTING, {})
-    gone = {f"{_FOLDER}/{path.name}" for path in own}
-    kept = {key: files for key, files in others.items() if key not in {*gone, *setting}}
-    content = json.dumps({**known, _SETTING: {**setting, **kept}}, indent=2, ensure_ascii=False)
-    settings.write_text(f"{content}\n", encoding="utf-8", newline="\n")
+    if not (ignore := folder / ".gitignore").exists():
+        ignore.write_text("*\n")  # what can be made again at any time needs no history
+    print(f"Wrote {len(wanted)} schemas to {folder}.\n{project.factories}")
+    setting = {f"{_FOLDER}/{kind}.json": patterns for kind, (_, patterns) in kinds.items()}
+    _tell_editor(folder.with_name("settings.json"), setting, own)
     return 0
 
 
 def is_out_of_date(project: Project) -> bool:
     """Whether the schemas that were written earlier are out of date."""
     folder = project.root / _FOLDER
-    return folder.is_dir() and bool(_stale(folder, _files(project)[0]))
+    return folder.is_dir() and _own(folder) != _texts(folder, schemas(project))
 
 
-def _files(project: Project) -> tuple[dict[Path, str], dict[str, list[str]]]:
-    """What the command writes, path → text, and VS Code's setting: schema → file patterns."""
-    folder = project.root / _FOLDER
-    kinds = schemas(project)
-    texts = {
+def _texts(folder: Path, kinds: Mapping[str, tuple[JsonSchema, list[str]]]) -> dict[Path, str]:
+    return {
         folder / f"{kind}.json": json.dumps({**_HEAD, **schema}, ensure_ascii=False)
         for kind, (schema, _) in kinds.items()
     }
-    texts[folder / ".gitignore"] = "*\n"  # what can be regenerated at any time needs no history
-    return texts, {f"{_FOLDER}/{kind}.json": patterns for kind, (_, patterns) in kinds.items()}
 
 
-def _stale(folder: Path, wanted: dict[Path, str]) -> list[Path]:
-    """The files that are missing, differ from what would be written, or must be deleted."""
-    there = _there(folder)
-    obsolete = [path for path, text in there.items() if path not in wanted and _MARK in text]
-    differ = [path for path, text in wanted.items() if path.suffix and there.get(path) != text]
-    return [*differ, *obsolete]
-
-
-def _there(folder: Path) -> dict[Path, str]:
+def _own(folder: Path) -> dict[Path, str]:
+    """The schemas that this command has written."""
     files = (path for path in folder.glob("*.json") if path.is_file())
-    return {path: path.read_text(encoding="utf-8", errors="replace") for path in files}
+    texts = {path: path.read_text(encoding="utf-8", errors="replace") for path in files}
+    return {path: text for path, text in texts.items() if _MARK in text}
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _tell_editor(settings: Path, setting: dict[str, list[str]], own: Iterable[Path]) -> None:
+    """Say in VS Code's settings which schema is for which files, and no more of those gone."""
     try:
-        return cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
-    except json.JSONDecodeError:
-        return None
+        known: dict[str, Any] = json.loads(settings.read_bytes()) if settings.is_file() else {}
+    except json.JSONDecodeError:  # it has comments, which would be lost
+        print(f"Add to {settings}:\n{json.dumps({_SETTING: setting}, indent=2)}")
+        return
+    gone = {f"{_FOLDER}/{path.name}" for path in own} | setting.keys()
+    kept = {key: files for key, files in known.get(_SETTING, {}).items() if key not in gone}
+    content = json.dumps({**known, _SETTING: {**setting, **kept}}, indent=2, ensure_ascii=False)
+    settings.write_text(f"{content}\n", encoding="utf-8", newline="\n")

@@ -8,39 +8,59 @@ import dataclasses
 import enum
 import json
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType
 from typing import Any, Final, TypeAlias, cast
 
-from omegaconf import MISSING
+from hydra.core.config_store import ConfigStore
+from hydra.core.object_type import ObjectType
+from omegaconf import MISSING, OmegaConf
 
 from runwright import hints
-from runwright.factory import Option, Settings, group_of, name_of, summary
+from runwright.factory import CONFIG_GROUPS, Option, Settings, group_of, name_of, summary
 from runwright.plain import plain_values
 
 JsonSchema: TypeAlias = dict[str, Any]
-Classes: TypeAlias = Callable[[str], Mapping[str, type[Any]]]
-"""The members of a group: name → class of options."""
 
 INTERPOLATION: Final[JsonSchema] = {"type": "string", "pattern": r"\$\{.+\}|^\?\?\?$"}
 _LIMITS: Final = {
-    "ge": "minimum",
-    "gt": "exclusiveMinimum",
-    "le": "maximum",
-    "lt": "exclusiveMaximum",
+    "minimum": "ge",
+    "exclusiveMinimum": "gt",
+    "maximum": "le",
+    "exclusiveMaximum": "lt",
 }
-_TYPES: Final[dict[Any, str | list[str]]] = {
-    bool: "boolean",
-    int: "integer",
-    float: "number",
-    str: ["string", "number"],  # OmegaConf makes a string of a number
-    Path: "string",
-    NoneType: "null",
-    list: "array",
-    tuple: "array",
-    dict: "object",
+_TYPES: Final[dict[Any, JsonSchema]] = {
+    bool: {"type": "boolean"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    str: {"type": ["string", "number"]},  # OmegaConf makes a string of a number
+    Path: {"type": "string"},
+    NoneType: {"type": "null"},
+    list: {"type": "array"},
+    tuple: {"type": "array"},
+    dict: {"type": "object"},
 }
+
+
+def classes(group: str) -> Mapping[str, type[Any]]:
+    """The options of each member of a group that declares them: factories, and Hydra's plugins."""
+    if group in CONFIG_GROUPS:
+        return dict(sorted(CONFIG_GROUPS[group].items()))
+    store = ConfigStore.instance()
+    names = sorted(store.list(group)) if is_stored(group) else []
+    files = [name for name in names if not is_stored(f"{group}/{name}")]
+    types = {one: OmegaConf.get_type(store.load(f"{group}/{one}").node) for one in files}
+    return {
+        name.removesuffix(".yaml"): cls
+        for name, cls in types.items()
+        if cls and dataclasses.is_dataclass(cls)
+    }
+
+
+def is_stored(group: str) -> bool:
+    """Whether factories or plugins make up a group, not only YAML files."""
+    return ConfigStore.instance().get_type(group) is ObjectType.GROUP
 
 
 class Definitions:
@@ -50,9 +70,8 @@ class Definitions:
         content: what goes under `definitions` in the file.
     """
 
-    def __init__(self, classes: Classes) -> None:
+    def __init__(self) -> None:
         self.content: dict[str, JsonSchema] = {}
-        self._classes = classes
 
     def block(self, cls: type[Any], group: str | None) -> JsonSchema:
         """The options of a class, all of them optional, as a block within a file."""
@@ -66,7 +85,7 @@ class Definitions:
 
     def any_member(self, group: str) -> JsonSchema:
         """The options of any one member of a group."""
-        blocks = [self.block(cls, group) for cls in self._classes(group).values()]
+        blocks = [self.block(cls, group) for cls in classes(group).values()]
         return {"anyOf": blocks} if blocks else {"type": "object"}
 
     def options(self, cls: type[Any], group: str | None) -> JsonSchema:
@@ -75,7 +94,8 @@ class Definitions:
         is_made_up = (cls.__doc__ or "").startswith(f"{cls.__name__}(")  # by @dataclass
         return {
             "description": "" if is_made_up else summary(cls),
-            "properties": {
+            "properties": {"defaults": {}}
+            | {
                 field.name: self._option(field, types[field.name], group)
                 for field in dataclasses.fields(cls)
                 if field.name != "defaults"
@@ -85,65 +105,55 @@ class Definitions:
 
     def _option(self, field: "dataclasses.Field[Any]", hint: Any, group: str | None) -> JsonSchema:
         option = next(iter(field.metadata.values()), Option(doc=""))  # plugins have no descriptions
-        if self._classes(below := f"{group}/{field.name}"):  # a sampler, which may be a custom one
+        if classes(below := f"{group}/{field.name}"):  # a sampler, which may be a custom one
             return {"anyOf": [self.any_member(below), {"required": ["_target_"]}]}
-        if _is_settings(hint):
+        if _is_block(hint):
             return {"description": option.doc, "allOf": [self._value(hint, option)]}
-        default = _default(field)
-        text = f"{option.doc}\n\n{option.written_type(hint)}"
-        for value in default.values():
+        made: Any = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            made = field.default_factory()
+        text, default = f"{option.doc}\n\n{option.written_type(hint)}", {}
+        if made is not dataclasses.MISSING and made != MISSING:  # as plugins say that there is none
+            value = plain_values(made)
             shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            text = f"{text}; default {shown}"
+            text, default = f"{text}; default {shown}", {"default": value}
         return {"description": text.strip(), **default, **self._value(hint, option)}
 
     def _value(self, hint: Any, option: Option) -> JsonSchema:
         """What a type allows, or an interpolation instead."""
         kinds = [self._kind(kind, option) for kind in hints.alternatives(hint)]
-        if _is_settings(hint) or not all(kinds):
-            return kinds[0] if all(kinds) else {}
-        return {"anyOf": [*kinds, INTERPOLATION]}
+        if not all(kinds):
+            return {}
+        return kinds[0] if _is_block(hint) else {"anyOf": [*kinds, INTERPOLATION]}
 
     def _kind(self, kind: Any, option: Option) -> JsonSchema:
         """What a type other than a union allows; for some, such as Any, nothing is known."""
-        if _is_settings(kind):
-            group = group_of(kind)
-            if group is None or name_of(kind) is not None:
-                return self.block(kind, group)
-            return self.any_member(group)
-        origin: Any = typing.get_origin(kind)
-        names = list(option.choices or ()) if kind is str else []
+        if _is_block(kind):
+            group = None if name_of(kind) else group_of(kind)
+            return self.any_member(group) if group else self.block(kind, group_of(kind))
+        names = option.choices if kind is str else None
         if isinstance(kind, enum.EnumType):
             names = [member.name for member in cast("type[enum.Enum]", kind)]
-        elif origin is typing.Literal:
-            names = list(typing.get_args(kind))
+        elif typing.get_origin(kind) is typing.Literal:
+            names = typing.get_args(kind)
         if names:
-            return {"enum": names}
-        if origin in (list, tuple, dict):
-            return self._container(origin, typing.get_args(kind), option)
-        limits = {word: getattr(option, name) for name, word in _LIMITS.items()}
+            return {"enum": list(names)}
+        if (origin := typing.get_origin(kind)) in (list, tuple, dict):
+            return {**_TYPES[origin], **self._members(origin, typing.get_args(kind), option)}
+        limits = {word: getattr(option, name) for word, name in _LIMITS.items()}
         bounds = {word: limit for word, limit in limits.items() if limit is not None}
-        known: JsonSchema = {"type": _TYPES[kind]} if kind in _TYPES else {}
-        return {**known, **bounds} if kind in (int, float) else known
+        return _TYPES.get(kind, {}) | (bounds if kind in (int, float) else {})
 
-    def _container(self, origin: Any, arguments: tuple[Any, ...], option: Option) -> JsonSchema:
+    def _members(self, origin: Any, arguments: tuple[Any, ...], option: Option) -> JsonSchema:
+        """What the members of a list, tuple or dictionary may be."""
         items = [self._value(one, option) for one in arguments if one is not ...]
         if origin is dict:
             keys = {"propertyNames": {"pattern": r"^-?\d+$"}} if arguments[0] is int else {}
-            return {"type": "object", **keys, "additionalProperties": items[1]}
+            return {**keys, "additionalProperties": items[1]}
         if origin is tuple and ... not in arguments:
-            length = len(items)
-            return {"type": "array", "items": items, "minItems": length, "maxItems": length}
-        return {"type": "array", "items": items[0]}
+            return {"items": items, "minItems": len(items), "maxItems": len(items)}
+        return {"items": items[0]}
 
 
-def _is_settings(hint: Any) -> bool:
+def _is_block(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, Settings)
-
-
-def _default(field: "dataclasses.Field[Any]") -> JsonSchema:
-    made: Any = field.default
-    if field.default_factory is not dataclasses.MISSING:
-        made = field.default_factory()
-    # The second is how plugins say that there is no default.
-    has_one = made is not dataclasses.MISSING and made != MISSING
-    return {"default": plain_values(made)} if has_one else {}
