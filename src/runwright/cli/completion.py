@@ -1,9 +1,11 @@
 """Tab completion: what Hydra's plugins for the shells offer."""
 
 import contextlib
+import dataclasses
 import itertools
 import os
 import shlex
+import typing
 from typing import Any, cast
 
 from hydra.core.object_type import ObjectType
@@ -11,10 +13,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from typing_extensions import override
 
+from runwright import hints
 from runwright.compose.delegating_loader import DelegatingLoader
-from runwright.compose.explain import values_to_choose
 from runwright.compose.members import members
 from runwright.compose.overrides import is_read
+from runwright.compose.typed_nodes import type_of, typed_steps
+from runwright.factory import Settings, described
 
 
 class CompletionLoader(DelegatingLoader):
@@ -41,7 +45,7 @@ class CompletionLoader(DelegatingLoader):
         if found := members(self.composer.usual_repository, group_name):
             return found
         composed = super().load_configuration(config_name, typed, RunMode.RUN)
-        return values_to_choose(group_name.lstrip("+"), composed)
+        return _values_to_choose(group_name.lstrip("+"), composed)
 
     @override
     def load_configuration(
@@ -80,3 +84,20 @@ def typed_flag(*names: str) -> str | None:
                 if word.startswith(f"{name}="):
                     return word.partition("=")[2] or None
     return None
+
+
+def _values_to_choose(key: str, composed: DictConfig) -> list[str]:
+    """All values of an option that has only a few: names, true and false, null; else none."""
+    for path, node, name in typed_steps(key, composed):
+        cls = type_of(node)
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        if path != key or name not in fields or not issubclass(cls, Settings):
+            continue
+        hint: Any = typing.get_type_hints(cls)[name]
+        is_flag = bool in hints.alternatives(hint)
+        names = [
+            *(described(fields[name]).choices or hints.names_in(hint)),
+            *["true", "false"] * is_flag,
+        ]
+        return [*names, "null"] if names and hints.is_optional(hint) else names
+    return []

@@ -8,7 +8,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, MissingConfigException
 
 from runwright.compose._hydra import Composer, Repository
-from runwright.compose.explain import NOT_GLOBAL, text_of
+from runwright.compose.explain import text_of
 from runwright.compose.members import groups, members
 from runwright.compose.overrides import parse_override
 from runwright.compose.typed_nodes import (
@@ -18,6 +18,7 @@ from runwright.compose.typed_nodes import (
     places_of,
     root_class,
 )
+from runwright.compose.unknown_options import NOT_GLOBAL
 from runwright.compose.unregistered import HOW_TO_IMPORT, explain_missing
 from runwright.domains import NOT_LOADED
 from runwright.errors import did_you_mean, nearest

@@ -25,7 +25,6 @@ from runwright.compose.explain import (
     explain_deletion,
     explain_override,
     text_of,
-    unknown_part,
 )
 from runwright.compose.file_shapes import not_in_utf8, wrong_suffixes
 from runwright.compose.hydra_options import wrong_in_hydra
@@ -38,6 +37,7 @@ from runwright.compose.typed_nodes import (
     option_names,
     root_class,
 )
+from runwright.compose.unknown_options import unknown_part
 from runwright.compose.values import give
 from runwright.domains import register_commands
 from runwright.errors import UserError, nearest

@@ -18,13 +18,7 @@ from runwright.compose._omegaconf import (
     raw_value,
     without_key,
 )
-from runwright.compose.explain import (
-    Members,
-    explain_value,
-    in_defaults,
-    unknown_key,
-    ways_to_choose,
-)
+from runwright.compose.explain import Members, in_defaults, ways_to_choose
 from runwright.compose.nested_values import misplaced
 from runwright.compose.schema import SCHEMA_NAME
 from runwright.compose.typed_nodes import (
@@ -34,6 +28,8 @@ from runwright.compose.typed_nodes import (
     type_of,
     unknown_keys,
 )
+from runwright.compose.unknown_options import unknown_key
+from runwright.compose.wrong_references import explain_reference
 from runwright.errors import NotGiven, UserError
 from runwright.factory import (
     OptionError,
@@ -150,7 +146,7 @@ class Conversion:
         if "${hydra:" in str(raw_value(below)):
             self.deferred.append(full_key(key, name))
         else:
-            self.problems.append(explain_value(full_key(key, name), error, node))
+            self.problems.append(explain_reference(full_key(key, name), error, node))
 
     def _value(self, value: Any, key: str) -> Any:
         if isinstance(value, DictConfig) and dataclasses.is_dataclass(OmegaConf.get_type(value)):

@@ -17,26 +17,21 @@ from omegaconf.errors import OmegaConfBaseException
 from runwright import hints
 from runwright.compose._omegaconf import (
     child,
-    is_interpolation,
     is_missing,
     is_none,
-    raw_value,
-    root_of,
     split_key,
 )
-from runwright.compose.right_names import right_names, typed_names
+from runwright.compose.right_names import typed_names
 from runwright.compose.typed_nodes import (
-    all_options,
     is_interface,
     is_known,
     member,
     node_at,
     option_names,
-    options_class,
-    places_of,
     type_of,
     typed_steps,
 )
+from runwright.compose.unknown_options import unknown_key, unknown_part
 from runwright.compose.wrong_values import (
     declaration_at,
     hint_at,
@@ -50,7 +45,6 @@ from runwright.factory import (
     CONFIG_GROUPS,
     Settings,
     choice,
-    described,
     full_key,
     group_of,
     is_settings,
@@ -68,12 +62,7 @@ USER_MISTAKES: Final = (
 Members: TypeAlias = Callable[[str], Collection[str]]
 """The names of the members of a group."""
 
-NOT_GLOBAL: Final = (
-    "An experiment configures everything at once, so its file must begin with the line "
-    "`# @package _global_`; without it, its content is put under a key 'experiment'."
-)
 
-_NOT_THERE: Final = re.compile(r"^Interpolation key '(?P<key>[\w.]+)' not found$")
 _MERGING: Final = re.compile(r"^Error merging override (.*)\n")
 _INTERNAL: Final = re.compile(r"\s+(full_key:|reference_type=|object_type=)")  # of OmegaConf
 _NEW_KEY: Final = "is not in struct"  # of a dictionary that takes new keys with `+` only
@@ -185,23 +174,6 @@ def _new_in_dictionary(key: str, one: Override, dictionary: DictConfig) -> str:
     return " ".join(filter(None, (f"{typed}: {above} has no '{name}'.", hint, add)))
 
 
-def values_to_choose(key: str, composed: DictConfig) -> list[str]:
-    """All values of an option that has only a few: names, true and false, null; else none."""
-    for path, node, name in typed_steps(key, composed):
-        cls = type_of(node)
-        fields = {field.name: field for field in dataclasses.fields(cls)}
-        if path != key or name not in fields or not issubclass(cls, Settings):
-            continue
-        hint: Any = typing.get_type_hints(cls)[name]
-        is_flag = bool in hints.alternatives(hint)
-        names = [
-            *(described(fields[name]).choices or hints.names_in(hint)),
-            *["true", "false"] * is_flag,
-        ]
-        return [*names, "null"] if names and hints.is_optional(hint) else names
-    return []
-
-
 def _no_such_place(key: str, composed: DictConfig) -> str | None:
     """The text for a key that names an entry that a list does not have."""
     node, path = composed, ""
@@ -275,82 +247,9 @@ def explain_key(key: str, value: Any, error: Exception, composed: DictConfig) ->
     return said or f"{key}: {text_of(error)}"
 
 
-def unknown_part(key: str, composed: DictConfig) -> str | None:
-    """A key up to the first name that is not an option there; None if all are known."""
-    for path, node, _ in typed_steps(key, composed):
-        if not is_known(node, path):
-            return path
-    return None
-
-
 def in_defaults(composed: DictConfig) -> set[str]:
     """What the defaults lists of a composed node choose for, e.g. `model` or `aug@train_aug`."""
     return {str(key) for key in OmegaConf.select(composed, "hydra.runtime.choices") or ()}
-
-
-def unknown_key(key: str, node: DictConfig) -> str:
-    """The text for a full key that a typed node cannot have."""
-    return unknown_option(key, options_class(node) or type_of(node), root_of(node))
-
-
-def unknown_option(key: str, cls: type[Any], composed: DictConfig) -> str:
-    """The text for a full key whose last name is none of the options of a class."""
-    if key == "experiment":
-        return NOT_GLOBAL
-    above, _, name = key.rpartition(".")
-    known = option_names(cls)
-    if name in CONFIG_GROUPS and (places := places_of(name, cls, above)):
-        ways = " or ".join(f"+{choice(name, place)}=…" for place in places)
-        return f"{key} is not an option: its members are chosen with {ways}."
-    hint = typed_names(right_names(key, cls, composed))
-    if getattr(cls, "is_open", False):
-        hint += " A key of your own needs a name that is less like it."
-    said = f"{key} is not an option: {cls.__name__} has no '{name}'."
-    return " ".join(filter(None, (said, hint, _allowed(known))))
-
-
-def explain_value(key: str, error: Exception, node: DictConfig) -> str:
-    """The text for a value that cannot be had: it refers to what is not there, or does not fit.
-
-    Args:
-        key: the full key of the option.
-        error: OmegaConf's.
-        node: what the option is in.
-    """
-    text = f"{key}: {str(error).splitlines()[0]}"
-    named = _NOT_THERE.search(str(error).splitlines()[0])
-    if named is None:
-        return _of_another_type(key, root_of(node)) or text
-    missing, root = named["key"], root_of(node)
-    above = missing.rpartition(".")[0]
-    beside = OmegaConf.select(root, above, throw_on_missing=False) if above else None
-    own = [full_key(above, str(name)) for name in beside] if isinstance(beside, DictConfig) else []
-    closest = nearest(missing, {*all_options(root), *own}, cutoff=0.8)
-    hint = f" Did you mean '{closest}'?" if closest else ""
-    if above and isinstance(beside, DictConfig) and type_of(beside).is_open:
-        hint += f" Give it a value with +{missing}=…, or in a file conf/{above}/NAME.yaml."
-    return f"{text}.{hint}"
-
-
-def _of_another_type(key: str, composed: DictConfig) -> str | None:
-    """The text for an option that refers to a value of another type; None if that is unknown."""
-    hint, declared = declaration_at(key, composed)
-    referring = node_at(key, composed)
-    untyped = DictConfig(OmegaConf.to_container(composed, resolve=False))
-    if hint is None or referring is None:
-        return None
-    try:
-        value = OmegaConf.select(untyped, key)
-        is_container = OmegaConf.is_config(value)
-        plain: Any = OmegaConf.to_container(value, resolve=True) if is_container else value
-    except OmegaConfBaseException:
-        return None
-    source = f" from {raw_value(referring)}" if is_interpolation(referring) else ""
-    return wrong_value(key, plain, hint, declared, source=source)
-
-
-def _allowed(names: list[str]) -> str:
-    return f"It has: {', '.join(names)}." if names else "It has no options."
 
 
 def ways_to_choose(

@@ -132,10 +132,8 @@ def check(
 
 def in_place_of_factories(composed: DictConfig, repository: Repository) -> dict[str, str]:
     """A text for every file that replaces a factory, by the option that it is for."""
-    choices: Any = OmegaConf.to_container(composed.hydra.runtime.choices, resolve=False)
     texts: dict[str, str] = {}
-    for choice, name in choices.items():
-        group, _, option = str(choice).partition("@")
+    for group, option, name in _choices(composed):
         for source in repository.sources if name in CONFIG_GROUPS.get(group, {}) else ():
             if source.scheme() == "file" and source.is_config(f"{group}/{name}"):
                 path = Path(source.path) / f"{group}/{name}.yaml"
@@ -146,11 +144,9 @@ def in_place_of_factories(composed: DictConfig, repository: Repository) -> dict[
 
 def without_factory(composed: DictConfig, repository: Repository) -> dict[str, str]:
     """A text for every chosen file that does not say which factory it changes, by the option."""
-    choices: Any = OmegaConf.to_container(composed.hydra.runtime.choices, resolve=False)
     texts: dict[str, str] = {}
-    for choice, name in choices.items():
-        group, _, place = str(choice).partition("@")
-        key = place or group.replace("/", ".")
+    for group, option, name in _choices(composed):
+        key = option or group.replace("/", ".")
         node = OmegaConf.select(composed, key) if group in CONFIG_GROUPS else None
         if not isinstance(node, DictConfig) or not is_interface(type_of(node)):
             continue
@@ -196,9 +192,16 @@ def _is_likely(composed: DictConfig, repository: Repository) -> bool:
 
 def _is_chosen_from(folder: Path, composed: DictConfig) -> bool:
     """Whether a folder has the file of a member that is chosen."""
-    choices: Any = OmegaConf.to_container(composed.hydra.runtime.choices, resolve=False)
-    files = (f"{str(key).partition('@')[0]}/{name}.yaml" for key, name in choices.items())
+    files = (f"{group}/{name}.yaml" for group, _, name in _choices(composed))
     return any((folder / file).is_file() for file in files)
+
+
+def _choices(composed: DictConfig) -> Iterator[tuple[str, str, Any]]:
+    """What the defaults lists choose: group, option (if it is not the group's own), member."""
+    choices: Any = OmegaConf.to_container(composed.hydra.runtime.choices, resolve=False)
+    for choice, name in choices.items():
+        group, _, option = str(choice).partition("@")
+        yield group, option, name
 
 
 def _has_lost(node: DictConfig | ListConfig) -> bool:

@@ -12,7 +12,6 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from runwright.compose.explain import unknown_key
 from runwright.compose.logging_options import wrong_in_logging
 from runwright.compose.nested_values import misplaced
 from runwright.compose.typed_nodes import (
@@ -22,6 +21,7 @@ from runwright.compose.typed_nodes import (
     typed_nodes,
     unknown_keys,
 )
+from runwright.compose.unknown_options import unknown_key
 from runwright.errors import did_you_mean
 from runwright.factory import full_key
 

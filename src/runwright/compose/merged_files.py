@@ -12,10 +12,11 @@ from omegaconf.errors import OmegaConfBaseException
 from runwright import hints
 from runwright.compose._hydra import Composer, Repository
 from runwright.compose._omegaconf import drop_defaults_list
-from runwright.compose.explain import NOT_GLOBAL, USER_MISTAKES, explain_key, text_of, unknown_key
+from runwright.compose.explain import USER_MISTAKES, explain_key, text_of
 from runwright.compose.file_shapes import wrong_shape
 from runwright.compose.nested_values import wrong_within
 from runwright.compose.typed_nodes import node_at, typed_nodes, unknown_keys
+from runwright.compose.unknown_options import NOT_GLOBAL, unknown_key
 from runwright.compose.wrong_values import hint_at
 
 

@@ -15,9 +15,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runwright import hints
 from runwright.compose._omegaconf import child
-from runwright.compose.explain import unknown_option
 from runwright.compose.schema import schema_node
 from runwright.compose.typed_nodes import node_at, option_names, options_class
+from runwright.compose.unknown_options import unknown_option
 from runwright.compose.wrong_values import (
     declaration_at,
     key_and_member,
