@@ -63,8 +63,7 @@ class SeededReading:
     """
 
     def __init__(self) -> None:
-        """Nothing is known to draw from those two."""
-        self._seeded = ["torch"]
+        self._seeded = ["torch"]  # the generators that examples are known to draw from
         self._has_read = False
 
     def read(

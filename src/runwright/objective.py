@@ -188,7 +188,6 @@ class LossMeans:
     """
 
     def __init__(self) -> None:
-        """Nothing is measured yet."""
         self._sums: dict[str, torch.Tensor] = {}
         self._examples: dict[str, torch.Tensor | int] = {}
 
@@ -233,7 +232,6 @@ class MeanLosses(Evaluation[B_contra]):
     """The mean of every loss over the examples; see `LossMeans`."""
 
     def __init__(self, objective: Objective[B_contra]) -> None:
-        """Nothing is measured yet."""
         self._objective = objective
         self._means = LossMeans()
 

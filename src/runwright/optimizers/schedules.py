@@ -247,7 +247,7 @@ class Plateau(Schedule):
         patience: int,
         lowest: float,
     ) -> None:
-        """Nothing is measured yet.
+        """Start without a reduction.
 
         Args:
             optimizers: what it sets the learning rates of.

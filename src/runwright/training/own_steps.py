@@ -76,7 +76,6 @@ class OwnSteps(Generic[B]):
     """
 
     def __init__(self, objective: StepObjective[B], updater: Updater[B]) -> None:
-        """Nothing is done yet."""
         self.number = 0
         self._objective = objective
         self._updater = updater
