@@ -159,3 +159,14 @@ def test_imports_are_seen_wherever_they_stand(tmp_path: Path) -> None:
 def test_circles_are_found_by_any_way_round() -> None:
     arrows = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": {"e"}, "f": {"a"}}
     assert circles(arrows) == [{"a", "b", "c"}, {"e"}]
+
+
+def test_a_file_has_a_name_of_its_own_except_for_the_same_room_of_another_domain(
+    modules: dict[str, Module],
+) -> None:
+    files = [one.path for one in modules.values() if not one.path.stem.startswith("__")]
+    rooms = {path.stem for path in files if path.parts[0] == "domains"}
+    others = [path.stem for path in files if path.parts[0] != "domains"]
+    assert {name for name in others if others.count(name) > 1} == set()
+    # The interfaces that a domain implements; the stages are written as those of a domain are.
+    assert rooms & set(others) == {"dims", "objective", "choices"}

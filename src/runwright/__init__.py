@@ -84,9 +84,9 @@ if TYPE_CHECKING:
     from runwright.objective import ObjectiveFactory as ObjectiveFactory
     from runwright.optimizers import OptimisationCfg as OptimisationCfg
     from runwright.optimizers import TorchOptimizer as TorchOptimizer
-    from runwright.optimizers.interface import OptimizerFactory as OptimizerFactory
-    from runwright.optimizers.interface import Schedule as Schedule
-    from runwright.optimizers.interface import SteppedSchedule as SteppedSchedule
+    from runwright.optimizers.optimizer_factory import OptimizerFactory as OptimizerFactory
+    from runwright.optimizers.optimizer_factory import Schedule as Schedule
+    from runwright.optimizers.optimizer_factory import SteppedSchedule as SteppedSchedule
     from runwright.optimizers.own_step import StepObjective as StepObjective
     from runwright.optimizers.own_step import Updates as Updates
     from runwright.optimizers.schedules import ScheduledOptimizer as ScheduledOptimizer
@@ -124,7 +124,7 @@ _HOME: Final = {
     "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),
     "optimizers": ("OptimisationCfg", "TorchOptimizer"),
     "data.parts": ("Index", "Part", "Ragged", "SparseRows", "shared"),
-    "optimizers.interface": ("OptimizerFactory", "Schedule", "SteppedSchedule"),
+    "optimizers.optimizer_factory": ("OptimizerFactory", "Schedule", "SteppedSchedule"),
     "optimizers.own_step": ("StepObjective", "Updates"),
     "plain": ("home_path",),
     "predictions": ("TableFormat",),

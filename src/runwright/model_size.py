@@ -9,7 +9,7 @@ import attrs
 
 from runwright.errors import UserError
 from runwright.factory import name_of
-from runwright.optimizers.interface import OptimizerFactory
+from runwright.optimizers.optimizer_factory import OptimizerFactory
 
 if TYPE_CHECKING:
     import torch

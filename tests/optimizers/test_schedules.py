@@ -10,7 +10,7 @@ from optimizers.test_torch_optimizer import model
 from runwright.errors import UserError
 from runwright.factory import OptionError
 from runwright.optimizers import TorchOptimizer
-from runwright.optimizers.interface import Schedule
+from runwright.optimizers.optimizer_factory import Schedule
 from runwright.optimizers.schedules import ScheduleName
 
 

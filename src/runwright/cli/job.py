@@ -43,7 +43,7 @@ def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False
 
     from runwright import preflight
     from runwright.caller import Caller, is_restarted
-    from runwright.cli.commands import directory_option, resume_command
+    from runwright.cli.commands_to_type import directory_option, resume_command
     from runwright.compose.loader import StrictConfigLoader, to_config
     from runwright.errors import ConfigError, free_variables
     from runwright.run import run

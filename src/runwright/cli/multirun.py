@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from runwright.atomic_files import is_within
 from runwright.cli.basic_launcher import is_basic_sweeper
-from runwright.cli.commands import sweep_command
+from runwright.cli.commands_to_type import sweep_command
 from runwright.cli.job import JobsRefusedError, job, remove_if_empty
 from runwright.cli.mistakes import mistakes_of_multirun
 from runwright.compose._hydra import Hydra

@@ -17,7 +17,6 @@ from omegaconf import DictConfig, OmegaConf
 from runwright.added_commands import COMMANDS, TOOLS
 from runwright.compose import files
 from runwright.compose._hydra import Composer, Repository, flag_names
-from runwright.compose.choices import Choices, option_of
 from runwright.compose.convert import NO_FACTORY, NO_SCHEMA, Conversion, convert
 from runwright.compose.explain import (
     USER_MISTAKES,
@@ -39,6 +38,7 @@ from runwright.compose.typed_nodes import (
 )
 from runwright.compose.unknown_options import unknown_part
 from runwright.compose.values import give
+from runwright.compose.wrong_choices import Choices, option_of
 from runwright.domains import register_commands
 from runwright.errors import UserError, nearest
 from runwright.factory import Settings

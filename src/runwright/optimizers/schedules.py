@@ -12,7 +12,7 @@ from typing_extensions import override
 from runwright.errors import UserError, did_you_mean
 from runwright.factory import option, settings
 from runwright.name_patterns import problems_of_patterns
-from runwright.optimizers.interface import (
+from runwright.optimizers.optimizer_factory import (
     FactorSchedule,
     OptimizerFactory,
     Optimizers,

@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runwright.atomic_files import write_bytes
 from runwright.caller import REQUEUE
-from runwright.cli.commands import sweep_command
+from runwright.cli.commands_to_type import sweep_command
 from runwright.compose._omegaconf import interpolations
 from runwright.errors import RunError, told
 from runwright.rundir.provenance import code_version

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, open_dict
 
 from runwright import preflight
 from runwright.cli.basic_launcher import is_basic_sweeper
-from runwright.cli.commands import sweep_command
+from runwright.cli.commands_to_type import sweep_command
 from runwright.compose.loader import StrictConfigLoader
 from runwright.compose.overrides import swept_keys
 from runwright.errors import JobsGoOn, RunError, UserError

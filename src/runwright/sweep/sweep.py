@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import GridSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from runwright.cli.commands import command, config_flags, sweep_command
+from runwright.cli.commands_to_type import command, config_flags, sweep_command
 from runwright.compose.overrides import with_path
 from runwright.custom_search_space import registered
 from runwright.errors import RunError, UserError

@@ -18,7 +18,7 @@ from optuna.pruners import BasePruner
 from optuna.trial import TrialState
 
 from runwright.caller import REQUEUE, Caller
-from runwright.cli.commands import directory_option
+from runwright.cli.commands_to_type import directory_option
 from runwright.compose.loader import to_config
 from runwright.config import Config
 from runwright.errors import UserError, free_variables

@@ -9,7 +9,7 @@ import attrs
 from torch import Tensor
 
 from runwright.distributed import World
-from runwright.optimizers.interface import SteppedSchedule
+from runwright.optimizers.optimizer_factory import SteppedSchedule
 from runwright.plain import plain_values
 from runwright.rundir.branch import best_beside
 from runwright.rundir.checkpoint import Checkpoint, Checkpoints

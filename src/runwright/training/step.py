@@ -10,7 +10,7 @@ from runwright.data import Batch, Split
 from runwright.distributed import World
 from runwright.errors import UserError
 from runwright.model import FittedModel
-from runwright.optimizers.interface import FactorSchedule, Schedule
+from runwright.optimizers.optimizer_factory import FactorSchedule, Schedule
 from runwright.optimizers.own_step import StepObjective
 from runwright.training.built import Built
 from runwright.training.ema import MovingAverage

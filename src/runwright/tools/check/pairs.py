@@ -12,7 +12,7 @@ from runwright.extras import MissingExtraError
 from runwright.factory import OptionError
 from runwright.finetune_options import FinetuneCfg
 from runwright.model import ModelFactory
-from runwright.optimizers.interface import OptimizerFactory
+from runwright.optimizers.optimizer_factory import OptimizerFactory
 from runwright.tools.check.cases import Composed, fits
 from runwright.tools.check.findings import Findings, listed
 from runwright.tools.check.sizes import (

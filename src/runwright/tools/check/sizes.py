@@ -14,7 +14,7 @@ from runwright.finetune_options import FinetuneCfg
 from runwright.meta_device import on_meta_device, was_refused
 from runwright.model import ModelFactory
 from runwright.model_size import Size, bounded, size_of
-from runwright.optimizers.interface import OptimizerFactory
+from runwright.optimizers.optimizer_factory import OptimizerFactory
 
 FROM_NOTHING: Final = FinetuneCfg()
 
