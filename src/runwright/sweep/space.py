@@ -285,7 +285,7 @@ class SearchSpace:
 
 @attrs.frozen(kw_only=True)
 class _Part:
-    """What some overrides sample, fix, and do besides.
+    """What some overrides sample, what they fix, and what else they do.
 
     Attributes:
         sampled: option → what it is sampled from.
