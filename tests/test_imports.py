@@ -25,27 +25,29 @@ FLOORS: Final = {
 }
 # Floor → those that it may not import.
 FORBIDDEN: Final = {
-    "ground": "factory base data stages compose rundir training run cli sweep slurm tools domains "
+    "ground": "factory base data stages compose rundir training comparison run cli sweep slurm "
+    "tools domains front app",
+    "factory": "base data stages compose rundir training comparison run cli sweep slurm tools "
+    "domains front app",
+    "base": "compose rundir training comparison run cli sweep slurm tools domains front app",
+    "optimizers": "stages compose rundir training comparison run cli sweep slurm tools domains "
     "front app",
-    "factory": "base data stages compose rundir training run cli sweep slurm tools domains "
-    "front app",
-    "base": "compose rundir training run cli sweep slurm tools domains front app",
-    "optimizers": "stages compose rundir training run cli sweep slurm tools domains front app",
-    "data": "stages compose rundir training run cli sweep slurm tools domains front app",
-    "stages": "compose rundir training run cli sweep slurm tools domains front app",
-    "compose": "rundir training run cli sweep slurm tools front app",
-    "rundir": "training run cli sweep slurm tools domains front app",
-    "training": "compose run cli sweep slurm tools domains front app",
-    "run": "cli sweep slurm tools domains front app",
+    "data": "stages compose rundir training comparison run cli sweep slurm tools domains front app",
+    "stages": "compose rundir training comparison run cli sweep slurm tools domains front app",
+    "compose": "rundir training comparison run cli sweep slurm tools front app",
+    "rundir": "training comparison run cli sweep slurm tools domains front app",
+    "training": "compose comparison run cli sweep slurm tools domains front app",
+    "comparison": "compose run cli sweep slurm tools domains front app",
+    "run": "comparison cli sweep slurm tools domains front app",
     "cli": "sweep slurm tools front app",
-    "sweep": "slurm tools domains front app",
-    "slurm": "sweep tools domains front app",
+    "sweep": "comparison slurm tools domains front app",
+    "slurm": "comparison sweep tools domains front app",
     "tools": "front app",
-    "front": "rundir training cli sweep slurm tools domains app",
-    "app": "rundir training sweep slurm tools domains front",
+    "front": "rundir training comparison cli sweep slurm tools domains app",
+    "app": "rundir training comparison sweep slurm tools domains front",
     # As a user's own domain does, it takes all from the front.
-    "domains": "ground factory base data optimizers compose rundir training run cli sweep slurm "
-    "tools app",
+    "domains": "ground factory base data optimizers compose rundir training comparison run cli "
+    "sweep slurm tools app",
 }
 # Who imports modules by names that no reader of the text can follow, and which.
 BY_NAME: Final = {

@@ -21,11 +21,11 @@ from conftest import REPOSITORY
 from runwright import RunError, compose
 from runwright.__main__ import main
 from runwright.cli.commandline import run_command_line
+from runwright.comparison.run_record import read_run
 from runwright.config import Config
 from runwright.factory import name_of
 from runwright.slurm import submissions
 from runwright.slurm.submissions import SubmittedJob
-from runwright.tools.results.run_record import read_run
 from toy_domain import ToySets
 
 OPTIONS = [f"dm={name_of(ToySets)}", "model=set_encoder", "gpu=-1", "pictures=false"]
@@ -253,7 +253,7 @@ def test_whether_a_run_is_under_way_is_seen_without_its_lock(
     # Whoever looks holds nothing that a run which starts meanwhile would need.
     code = (
         "import sys; from pathlib import Path\n"
-        "from runwright.tools.results.run_record import read_run\n"
+        "from runwright.comparison.run_record import read_run\n"
         "print('ready', flush=True)\n"
         "while True: read_run(Path('run'))"
     )
@@ -280,7 +280,7 @@ def test_a_run_on_another_host_is_not_said_to_be_killed(
     # On a network file system the server knows of the lock, as a POSIX lock.
     with (run_dir / ".lock").open("w") as held:
         fcntl.lockf(held, fcntl.LOCK_EX)
-        code = "from runwright.tools.results.run_record import read_run; from pathlib import Path\n"
+        code = "from runwright.comparison.run_record import read_run; from pathlib import Path\n"
         code += "print(read_run(Path('run')).state)"
         state = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert state.strip() == "running"

@@ -7,14 +7,14 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from runwright.comparison.groups import by_monitor, differing
+from runwright.comparison.picture import SUFFIXES, draw
+from runwright.comparison.run_record import RunRecord, find_runs, read_run
+from runwright.comparison.table import report
 from runwright.errors import UserError
 from runwright.rundir.overwritten import is_marked
 from runwright.slurm import submissions
 from runwright.tools.results import submitted
-from runwright.tools.results.picture import SUFFIXES, draw
-from runwright.tools.results.run_record import RunRecord, find_runs, read_run
-from runwright.tools.results.seed_group import by_monitor, differing
-from runwright.tools.results.table import report
 
 _DESCRIPTION: Final = """\
 Show every run below the directories in one table: the options that differ, the best and the last

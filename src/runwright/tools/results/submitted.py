@@ -7,10 +7,10 @@ from typing import Final
 
 import attrs
 
+from runwright.comparison.run_record import RunRecord
+from runwright.comparison.table import aligned
 from runwright.slurm import queue
 from runwright.slurm.submissions import SubmittedJob
-from runwright.tools.results.run_record import RunRecord
-from runwright.tools.results.table import aligned
 
 _WAITING: Final = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
 # About a run that was interrupted, or of unknown state, Slurm may know more.

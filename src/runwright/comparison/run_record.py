@@ -13,9 +13,9 @@ from typing import Any, Final, cast
 import attrs
 import yaml
 
+from runwright.comparison.liveness import state_without_end
 from runwright.rundir.changes import recorded_options
 from runwright.rundir.safetensors_header import read_metadata
-from runwright.tools.results.liveness import state_without_end
 
 _LOWER_IS_BETTER: Final = ("loss", "error", "perplexity")
 

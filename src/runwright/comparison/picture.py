@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from runwright.comparison.groups import Group, by_monitor, grouped
+from runwright.comparison.run_record import RunRecord
+from runwright.comparison.table import short
 from runwright.errors import UserError
 from runwright.figures import new_figure, save_figure
-from runwright.tools.results.run_record import RunRecord
-from runwright.tools.results.seed_group import Group, by_monitor, grouped
-from runwright.tools.results.table import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from runwright.tools.results.run_record import RunRecord
+from runwright.comparison.run_record import RunRecord
 
 # Where a run is made or how it is logged is not worth comparing. This is listed key by key: a key
 # that is ignored by mistake would be averaged over.

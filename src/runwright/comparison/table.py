@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from runwright.tools.results.liveness import last_written
-from runwright.tools.results.run_record import RunRecord
-from runwright.tools.results.seed_group import Group, grouped, seed_of
+from runwright.comparison.groups import Group, grouped, seed_of
+from runwright.comparison.liveness import last_written
+from runwright.comparison.run_record import RunRecord
 from runwright.training.run_log import duration
 
 _NO_END: Final = (

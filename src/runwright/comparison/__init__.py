@@ -1,0 +1,1 @@
+"""Comparing runs: what each of them measured, in tables and pictures."""
