@@ -65,6 +65,22 @@ def test_no_image_is_in_two_splits() -> None:
     assert not shapes[1] & shapes[2]
 
 
+@pytest.mark.parametrize(("val_prop", "folds"), [(0.2, 5), (1 / 9, 9), (0.3, 3)])
+def test_every_digit_is_validated_on_in_one_fold_at_most(val_prop: float, folds: int) -> None:
+    """And is trained on in all others."""
+    seen: list[bytes] = []
+    for fold in range(folds):
+        digits = ColoredMNISTDataModule(val_prop=val_prop, fold=fold)
+        parts = digits._split(np.random.default_rng(0))  # pyright: ignore[reportPrivateUsage]  # uncoloured
+        train, val = ({image.tobytes() for image in parts[n].images} for n in ("train", "val"))
+        assert len(train) + len(val) == 5000
+        assert not train & val
+        seen += val
+    assert len(seen) == len(set(seen)) > 5000 - 5000 * val_prop
+    with pytest.raises(OptionError, match=f"`?fold`? must be < {folds} "):
+        ColoredMNISTDataModule(val_prop=val_prop, fold=folds)
+
+
 def test_the_images_do_not_depend_on_the_seed_but_their_order_does() -> None:
     one, other = build(seed=1), build(seed=2)
     assert torch.equal(examples(one, "train").image, examples(other, "train").image)

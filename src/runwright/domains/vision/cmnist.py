@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _NUM_DIGITS: Final = {"bundled": 5_000, "mnist": 70_000}
 _MAX_BYTES: Final = 16 * 2**30
+_DIGITS_OF_A_RATIO: Final = 4  # in which 1 / 0.333 is still two folds, and 0.9 / 0.3 is three
 
 # Evaluation needs no small batches; this fills a core, but little memory.
 _EVAL_BATCH: Final = 500
@@ -59,6 +60,11 @@ class ColoredMNISTDataModule(DataModule[ImageDims, ImageBatch]):
     )
     test_prop: float = option(
         default=0.0, ge=0, lt=1, doc="fraction of all bundled digits to keep for testing"
+    )
+    fold: int = option(
+        default=0,
+        ge=0,
+        doc="which part of the digits to validate on; with val_prop=0.2, 0 to 4 are 5 folds",
     )
     split_seed: int = option(
         default=0, ge=0, doc="seed of the splits and colours, the same for every seed of the run"
@@ -104,6 +110,13 @@ class ColoredMNISTDataModule(DataModule[ImageDims, ImageBatch]):
             yield "`test_prop` is for `source`=bundled; MNIST has a test set of its own"
         if self.val_prop + self.test_prop >= 1:
             yield "`val_prop` + `test_prop` must leave digits to train on"
+        else:
+            folds = round((1 - self.test_prop) / self.val_prop, _DIGITS_OF_A_RATIO) // 1
+            if self.fold >= folds:
+                yield (
+                    f"`fold` must be < {folds:.0f} with `val_prop`={self.val_prop} and "
+                    f"`test_prop`={self.test_prop}, got {self.fold}"
+                )
         yield from self._too_large()
 
     @override
@@ -168,6 +181,8 @@ class ColoredMNISTDataModule(DataModule[ImageDims, ImageBatch]):
 
     def _split(self, rng: "np.random.Generator") -> "dict[str, Digits]":
         """The digits for training, validation and testing."""
+        import numpy as np
+
         from runwright.domains.vision.digits import bundled_digits, full_mnist
 
         if self.source == "bundled":
@@ -187,7 +202,9 @@ class ColoredMNISTDataModule(DataModule[ImageDims, ImageBatch]):
                 f"dm.val_prop={self.val_prop} of {len(pool.digits)} digits leaves one of the "
                 "splits empty."
             )
-        return {"train": pool.at(order[num_val:]), "val": pool.at(order[:num_val]), "test": test}
+        start, end = self.fold * num_val, (self.fold + 1) * num_val
+        rest = np.concatenate([order[:start], order[end:]])
+        return {"train": pool.at(rest), "val": pool.at(order[start:end]), "test": test}
 
     def _colored(self, part: "Digits", *, is_train: bool, seed: int) -> ImageBatch:
         """Colour the digits of one split."""
