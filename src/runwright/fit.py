@@ -96,7 +96,8 @@ def _finish(training: Training[Any], fitted: FitResult, directory: RunDir) -> No
         training.checkpoints.finish()
         _write_adapters(built, training.checkpoints)
     parameters = sum(p.numel() for p in built.model.parameters() if p.requires_grad)
-    directory.finish(fitted, parameters=parameters)
+    directions = {"loss": False, **built.objective.higher_is_better}
+    directory.finish(fitted, parameters=parameters, higher_is_better=directions)
     if is_main:
         _follow(training, directory)
 

@@ -34,6 +34,7 @@ class Trained(Generic[B]):
         model: the model with its best weights, on the device, in evaluation mode.
         objective: the objective.
         weights: the file of the weights.
+        digest: of what is in that file; None if it does not say.
         monitor: the name of the measure that a run returns, without that of the split.
         monitored_split: the validation split that the training monitors.
         applying: makes the context in which to apply the model: without gradients, and in the
@@ -48,6 +49,7 @@ class Trained(Generic[B]):
     model: "nn.Module"
     objective: "Objective[B]"
     weights: Path
+    digest: str | None
     monitor: str
     monitored_split: str
     applying: Callable[[], AbstractContextManager[object]]

@@ -15,6 +15,7 @@ from runwright.errors import UserError
 from runwright.rundir.changes import changes, is_record
 from runwright.rundir.checkpoint import find_weights
 from runwright.rundir.learning_curves import draw_learning_curves
+from runwright.rundir.safetensors_header import read_metadata
 from runwright.rundir.tensor_files import read_weights
 from runwright.stage import Trained
 from runwright.training.built import Built
@@ -87,6 +88,7 @@ def _with_best_weights(built: Built[Any], model: nn.Module, weights: Path) -> Tr
         model=model.eval(),
         objective=built.objective,
         weights=weights,
+        digest=read_metadata(weights).get("digest"),
         monitor=measure,
         monitored_split=split,
         applying=applying,

@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -21,7 +20,9 @@ from conftest import REPOSITORY
 from runwright import RunError, compose
 from runwright.__main__ import main
 from runwright.cli.commandline import run_command_line
+from runwright.comparison.groups import Summary
 from runwright.comparison.run_record import read_run
+from runwright.comparison.table import mean_and_sd
 from runwright.config import Config
 from runwright.factory import name_of
 from runwright.slurm import submissions
@@ -56,8 +57,7 @@ def test_runs_that_differ_in_their_seed_are_one_row(
     assert len(table) == 8
     of_lr = [float(row["best"]) for row in table if row["opt.lr"] == "0.01"]
     (line,) = [one for one in text.splitlines() if "3 finished" in one and "0.01 " in one]
-    assert f"{statistics.fmean(of_lr):.4g}" in line
-    assert f"{statistics.stdev(of_lr):.4g}" in line
+    assert mean_and_sd(Summary(tuple(of_lr))) in line
     assert {row["state"] for row in table} == {"finished", "failed", "killed"}
     assert "failed: RunError: The training loss is" in text
     assert (tmp_path / "out.png").stat().st_size > 5000
@@ -94,8 +94,8 @@ def test_the_command_reruns_all_seeds_of_the_best_configuration(
     assert main(["results", str(runs / "0.01"), str(runs / "0.1")]) == 0
     said = capsys.readouterr().out
     values = {seed: read_run(runs / "0.1" / str(seed)).best for seed in (1, 2, 3)}
-    mean, sd = statistics.fmean(values.values()), statistics.stdev(values.values())
-    assert f"Best: val_loss {mean:.4g} ± {sd:.4g}, seeds 1, 2, 3. To run them again:" in said
+    mean = mean_and_sd(Summary(tuple(values.values())))
+    assert f"Best: val_loss {mean}, seeds 1, 2, 3. To run them again:" in said
     (command,) = [line for line in said.splitlines() if line.startswith("  python main.py")]
     arguments = [*shlex.split(command)[2:], "hydra.sweep.dir=again"]
     monkeypatch.setattr(sys, "argv", [str(REPOSITORY / "main.py"), *arguments])
@@ -124,7 +124,7 @@ def test_a_seed_that_was_run_twice_counts_once(
     said = capsys.readouterr().out
     values = [read_run(Path("runs/1")).best, read_run(Path("runs/2")).best, 0.5]
     row = row_of(said, "4 finished")
-    assert row[:3] == [f"{statistics.fmean(values):.4g}", f"{statistics.stdev(values):.4g}", "3"]
+    assert " ".join(row).startswith(f"{mean_and_sd(Summary(tuple(values)))} 3 4 finished")
     assert "Seed 3 was run 2 times with the same configuration: runs/4 is the newest" in said
 
 
@@ -139,12 +139,12 @@ def test_what_has_not_finished_is_shown_and_not_compared(
     assert main(["results", "runs", "--picture", "runs.png"]) == 0
     said = capsys.readouterr().out
     values = [read_run(Path("runs/0.01") / seed).best for seed in "12"]
-    mean, sd = f"{statistics.fmean(values):.4g}", f"{statistics.stdev(values):.4g}"
-    assert row_of(said, "2 finished, 1 pruned")[1:4] == [mean, sd, "2"]
-    assert row_of(said, "3 pruned")[:4] == ["0.1", "(1e-06)", "–", "3"]
+    mean = mean_and_sd(Summary(tuple(values)))
+    assert row_of(said, "2 finished, 1 pruned")[1:5] == [*mean.split(), "2"]
+    assert row_of(said, "3 pruned")[:5] == ["0.1", "(1e-06)", "3", "3", "pruned"]
     assert said.index("2 finished") < said.index("3 pruned")
     assert "In brackets: the best so far of runs that have not finished." in said
-    assert f"Best: val_loss {mean} ± {sd}, seeds 1, 2." in said
+    assert f"Best: val_loss {mean}, seeds 1, 2." in said
     assert "seed=1,2\n" in said
 
 
@@ -222,7 +222,9 @@ def test_a_run_that_only_measured_weights_is_no_row(
     assert main(["results", "measured", str(weights)]) == 0
     said = capsys.readouterr().out
     assert "killed" not in said
-    assert "1 runs that did not train (another stage) are left out." in said
+    value = json.loads((tmp_path / "measured" / "validate.json").read_text())["val_largest"]
+    assert main(["results", "measured", str(weights), "--measures", "val_largest"]) == 0
+    assert f"{value:.4g}" in capsys.readouterr().out
 
 
 def test_runs_with_different_measures_have_axes_of_their_own(

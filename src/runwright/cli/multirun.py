@@ -15,9 +15,11 @@ from runwright.cli.basic_launcher import is_basic_sweeper
 from runwright.cli.commands_to_type import sweep_command
 from runwright.cli.job import JobsRefusedError, job, remove_if_empty
 from runwright.cli.mistakes import mistakes_of_multirun
+from runwright.comparison.formats import terminal_width
 from runwright.compose._hydra import Hydra
 from runwright.compose.loader import StrictConfigLoader
 from runwright.errors import ConfigError, JobsGoOn, RunError, UserError
+from runwright.rundir.overwritten import is_marked
 from runwright.rundir.sweep_layout import in_the_way_of_a_multirun
 
 
@@ -36,6 +38,7 @@ def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
     loader.check_multirun = _in_the_way
     try:
         hydra.multirun(config_name=config_name, task_function=job, overrides=overrides)
+        _show_results(loader)
     except JobsRefusedError as refused:
         raise ConfigError(refused.problems) from None
     except ConfigError as error:
@@ -55,6 +58,26 @@ def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
         raise
     finally:
         _remove_stray(loader)
+
+
+def _show_results(loader: StrictConfigLoader) -> None:
+    """Print the table of the runs, if a sweeper does not sum them up in its own way."""
+    is_main = os.environ.get("RANK", "0") == "0"
+    if (
+        loader.pending.composed is None
+        or not is_basic_sweeper(loader.pending.composed)
+        or not is_main
+    ):
+        return
+    from runwright.comparison.report import Comparison, reports
+    from runwright.comparison.run_record import find_runs, read_run
+
+    runs = [read_run(path) for path in find_runs([_folder(loader)]) if not is_marked(path)]
+    trained = [run for run in runs if run.options.get("stage", "fit") == "fit"]
+    if len(trained) < 2:
+        return
+    for report in reports(trained, Comparison(width=terminal_width())):
+        print("", *filter(None, [report.title]), report.table, *report.notes, sep="\n")
 
 
 def _in_the_way(composed: DictConfig) -> list[str]:

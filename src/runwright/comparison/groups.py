@@ -1,8 +1,8 @@
-"""Comparing runs: what differs between them, and which differ only in their seed."""
+"""Which runs are compared with each other, and which only repeat each other."""
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -15,95 +15,182 @@ _NOT_COMPARED: Final = frozenset(
     {
         *("checkpoint.allow_changes", "checkpoint.keep", "checkpoint.save_every"),
         *("checkpoint.keep_best", "checkpoint.keep_every", "training.find_unused_parameters"),
-        *("gpu", "pictures", "seed", "stage", "tensorboard"),
+        *("gpu", "pictures", "stage", "tensorboard"),
     }
 )
 
 
+@attrs.frozen
+class Summary:
+    """One measure of runs that repeat each other.
+
+    Attributes:
+        values: of each run that has it.
+        interval: the 95 % interval of a single run that measured one; None otherwise.
+    """
+
+    values: tuple[float, ...]
+    interval: tuple[float, float] | None = None
+
+    @property
+    def mean(self) -> float:
+        """The mean; NaN without a value."""
+        return statistics.fmean(self.values) if self.values else math.nan
+
+    @property
+    def sd(self) -> float:
+        """The standard deviation (n − 1); NaN of fewer than two values."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else math.nan
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The 95 % interval of the mean, by Student's t; of a single run, its own."""
+        if len(self.values) < 2:
+            return self.interval
+        from scipy.stats import t
+
+        half = float(t.ppf(0.975, len(self.values) - 1)) * self.sd / math.sqrt(len(self.values))
+        return self.mean - half, self.mean + half
+
+
 @attrs.frozen(kw_only=True)
 class Group:
-    """Runs that differ only in their seed.
+    """Runs that differ only in what is averaged over: their seed, say.
 
     Attributes:
         options: what sets them apart from the others: key → value.
         runs: the runs.
+        over: the options that are averaged over.
     """
 
-    options: tuple[str, ...]
+    options: Mapping[str, str]
     runs: list[RunRecord]
+    over: tuple[str, ...]
 
     @property
     def finished(self) -> list[RunRecord]:
-        """Those that have finished, the newest of each seed."""
-        return _newest_of_each_seed(run for run in self.runs if run.has_finished)
+        """Those that have finished, the newest of each repetition."""
+        return self._newest(run for run in self.runs if run.has_finished)
 
     @property
     def shown(self) -> list[RunRecord]:
-        """Those whose value stands for the group: if none has finished, those that have one."""
+        """Those whose values stand for the group: if none has finished, those that have some."""
         measured = (run for run in self.runs if math.isfinite(run.best))
-        return self.finished or _newest_of_each_seed(measured)
+        return self.finished or self._newest(measured)
+
+    def summary(self, measure: str) -> Summary:
+        """The values of a measure in the runs that stand for the group."""
+        having = [run for run in self.shown if math.isfinite(run.value(measure))]
+        interval = having[0].intervals.get(measure) if len(having) == 1 else None
+        return Summary(tuple(run.value(measure) for run in having), interval)
+
+    def repetition(self, run: RunRecord) -> tuple[str, ...]:
+        """What a run has of the options that are averaged over."""
+        return tuple(run.options.get(key, "?") for key in self.over)
 
     @property
-    def mean(self) -> float:
-        """The mean of their best values; NaN without any."""
-        return statistics.fmean(run.best for run in self.shown) if self.shown else math.nan
-
-    @property
-    def sd(self) -> float:
-        """Their standard deviation (n − 1); NaN if fewer than two have finished."""
-        values = [run.best for run in self.finished]
-        return statistics.stdev(values) if len(values) > 1 else math.nan
-
-    @property
-    def repeated_seed_notes(self) -> list[str]:
-        """What to report about seeds that have finished more than once."""
-        finished = [run for run in self.runs if run.has_finished]
+    def repeated_notes(self) -> list[str]:
+        """What to report about repetitions that have finished more than once."""
+        finished = [self.repetition(run) for run in self.runs if run.has_finished]
         return [
-            f"Seed {seed_of(run)} was run {count} times with the same configuration: {run.path} is "
+            f"{self.named(run)} was run {count} times with the same configuration: {run.path} is "
             "the newest, and the one that counts."
             for run in self.finished
-            if (count := sum(seed_of(other) == seed_of(run) for other in finished)) > 1
+            if (count := finished.count(self.repetition(run))) > 1
         ]
 
+    def named(self, run: RunRecord) -> str:
+        """A repetition in words: "Seed 3", "Seed 3, dm.fold 1"."""
+        pairs = zip(self.over, self.repetition(run), strict=True)
+        said = ", ".join(f"{key} {value}" for key, value in pairs)
+        return said[:1].upper() + said[1:]
 
-def differing(runs: Sequence[RunRecord]) -> list[str]:
-    """The options that are not the same in all runs, except those not worth comparing."""
+    def _newest(self, runs: Iterable[RunRecord]) -> list[RunRecord]:
+        """One run per repetition: the same configuration again is not another sample."""
+        in_order = sorted(runs, key=lambda run: run.started)
+        return list({self.repetition(run): run for run in in_order}.values())
+
+
+def differing(runs: Sequence[RunRecord], over: Sequence[str] = ("seed",)) -> list[str]:
+    """The options that tell runs apart, except those not worth comparing.
+
+    What follows from the chosen member of a group tells no more than the member does: that only
+    `model=fcn` has a `model.num_hidden`, or another `model.activation` than `model=cnn`.
+    """
     keys = dict.fromkeys(key for run in runs for key in run.options)
     return [
         key
         for key in keys
-        if not (key in _NOT_COMPARED or key.startswith("wandb."))
+        if not (key in over or key in _NOT_COMPARED or key.startswith("wandb."))
         and len({run.options.get(key) for run in runs}) > 1
+        and not any(key.startswith(f"{group}.") for group in over)
+        and not any(_follows(key, group, runs) for group in _above(key))
     ]
 
 
-def grouped(runs: Iterable[RunRecord], keys: Sequence[str]) -> list[Group]:
-    """Groups of runs that differ only in their seed, the best first."""
-    groups: dict[tuple[str, ...], list[RunRecord]] = {}
+def _above(key: str) -> list[str]:
+    """The groups that an option may belong to, by its key."""
+    parts = key.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts))]
+
+
+def _follows(key: str, group: str, runs: Sequence[RunRecord]) -> bool:
+    """Whether each member of a group has one value of an option, or none has it."""
+    if not all(group in run.options for run in runs):
+        return False
+    pairs = {(run.options[group], run.options.get(key)) for run in runs}
+    return len(pairs) == len({member for member, _ in pairs})
+
+
+def grouped(runs: Iterable[RunRecord], keys: Sequence[str], over: Sequence[str]) -> list[Group]:
+    """Groups of runs that differ in none of these options, in the order of the runs."""
+    groups: dict[tuple[str | None, ...], list[RunRecord]] = {}
     for run in runs:
-        groups.setdefault(tuple(run.options.get(key, "–") for key in keys), []).append(run)
-    found = [Group(options=options, runs=members) for options, members in groups.items()]
+        groups.setdefault(tuple(run.options.get(key) for key in keys), []).append(run)
+    return [
+        Group(
+            options={
+                key: value for key, value in zip(keys, values, strict=True) if value is not None
+            },
+            runs=members,
+            over=tuple(over),
+        )
+        for values, members in groups.items()
+    ]
+
+
+def best_first(groups: Iterable[Group], measure: str) -> list[Group]:
+    """Groups by the mean of a measure; those in which nothing has finished come last."""
 
     def rank(group: Group) -> tuple[bool, bool, float]:
-        sign = -1 if group.runs[0].higher_is_better else 1
-        return not group.finished, not group.shown, sign * group.mean if group.shown else 0.0
+        mean = group.summary(measure).mean
+        sign = -1 if group.runs[0].is_higher_better(measure) else 1
+        return not group.finished, math.isnan(mean), 0.0 if math.isnan(mean) else sign * mean
 
-    return sorted(found, key=rank)
+    return sorted(groups, key=rank)
 
 
-def by_monitor(runs: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
-    """The runs by the measure that decides; last, under "", those without any measure."""
-    found: dict[str, list[RunRecord]] = {}
+def by_option(groups: Iterable[Group], key: str) -> list[Group]:
+    """Groups by the value of an option: numbers by their size, before texts."""
+
+    def rank(group: Group) -> tuple[bool, float, str]:
+        value = group.options.get(key, group.runs[0].options.get(key, ""))
+        try:
+            return False, float(value), ""
+        except ValueError:
+            return True, 0.0, value
+
+    return sorted(groups, key=rank)
+
+
+def apart(runs: Iterable[RunRecord], keys: Sequence[str]) -> dict[tuple[str, ...], list[RunRecord]]:
+    """The runs of each table: by these options and by the measure that decides.
+
+    Returns:
+        Their values and that measure, "" without one, → the runs; those without one are last.
+    """
+    found: dict[tuple[str, ...], list[RunRecord]] = {}
     for run in sorted(runs, key=lambda run: (run.monitor is None, run.monitor)):
-        found.setdefault(run.monitor or "", []).append(run)
+        values = (*(run.options.get(key, "–") for key in keys), run.monitor or "")
+        found.setdefault(values, []).append(run)
     return found
-
-
-def seed_of(run: RunRecord) -> str:
-    """The seed of a run, as text."""
-    return run.options.get("seed", "?")
-
-
-def _newest_of_each_seed(runs: Iterable[RunRecord]) -> list[RunRecord]:
-    """One run per seed: a repetition is not another sample."""
-    return list({seed_of(run): run for run in sorted(runs, key=lambda run: run.started)}.values())

@@ -1,69 +1,147 @@
-"""The picture of runs: one row for those that differ only in their seed."""
+"""The pictures of runs: their values side by side, and their curves."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from runwright.comparison.groups import Group, by_monitor, grouped
+import numpy as np
+
+from runwright.comparison.groups import Group, apart, best_first, differing, grouped
+from runwright.comparison.report import Comparison
 from runwright.comparison.run_record import RunRecord
-from runwright.comparison.table import short
+from runwright.comparison.table import short, short_names
 from runwright.errors import UserError
 from runwright.figures import new_figure, save_figure
+from runwright.metrics_table import MetricsTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
 SUFFIXES: Final = (".pdf", ".png", ".svg")
 
+_NO_CURVE: Final = (
+    "There is no curve of {}: only what is measured during a training has one (metrics.csv), such "
+    "as val_loss. Choose it with --measures."
+)
 
-def draw(path: Path, runs: Sequence[RunRecord], keys: Sequence[str]) -> None:
-    """Draw every run's value, and the mean ± sd of those that differ only in their seed.
+
+def draw(path: Path, runs: Sequence[RunRecord], comparison: Comparison) -> None:
+    """Draw every run's value, and the mean ± sd of those that repeat each other.
 
     Raises:
         UserError: there is nothing to draw.
         OSError: the file cannot be written.
     """
-    panels = {
-        monitor: [group for group in grouped(measured, keys) if group.shown]
-        for monitor, measured in by_monitor(runs).items()
-    }
-    panels = {monitor: groups for monitor, groups in panels.items() if groups}
+    panels = [
+        (measure, shown)
+        for measure, groups in _panels(runs, comparison)
+        if (shown := [group for group in groups if group.summary(measure).values])
+    ]
     if not panels:
         raise UserError("No run has been measured, so there is nothing to draw.")
-    names = {
-        monitor: [_label(keys, g.options) for g in groups] for monitor, groups in panels.items()
-    }
-    longest = max(len(name) for listed in names.values() for name in listed)
-    heights = [1.2 + 0.3 * len(groups) for groups in panels.values()]
+    names = [_labels(groups) for _, groups in panels]
+    longest = max(len(name) for listed in names for name in listed)
+    heights = [1.2 + 0.3 * len(groups) for _, groups in panels]
     figure = new_figure(5.0 + 0.075 * longest, sum(heights))
     rows = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for axes, (monitor, groups) in zip(rows, panels.items(), strict=True):
-        _draw_groups(axes, monitor, groups[::-1], names[monitor][::-1])
+    for axes, (measure, groups), labels in zip(rows, panels, names, strict=True):
+        _draw_groups(axes, measure, groups[::-1], labels[::-1])
     save_figure(figure, path)
 
 
-def _draw_groups(axes: "Axes", monitor: str, groups: Sequence[Group], names: Sequence[str]) -> None:
+def draw_curves(path: Path, runs: Sequence[RunRecord], comparison: Comparison) -> None:
+    """Draw measures over the steps: a line for each row of the table, ± sd where runs repeat.
+
+    Raises:
+        UserError: there is nothing to draw.
+        OSError: the file cannot be written.
+    """
+    panels = [
+        (measure, groups)
+        for measure, groups in _panels(runs, comparison)
+        if any(len(_curve(run, measure)[0]) for group in groups for run in group.runs)
+    ]
+    if not panels:
+        raise UserError(_NO_CURVE.format(", ".join(comparison.measures) or "the monitored measure"))
+    figure = new_figure(8.0, 3.6 * len(panels))
+    rows = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
+    for axes, (measure, groups) in zip(rows, panels, strict=True):
+        for number, (group, name) in enumerate(zip(groups, _labels(groups), strict=True)):
+            _draw_curve(axes, group, measure, name, f"C{number % 10}")
+        axes.set_ylabel(measure)
+        axes.set_xlabel("step")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    save_figure(figure, path)
+
+
+def _panels(
+    runs: Sequence[RunRecord], comparison: Comparison
+) -> "Iterator[tuple[str, list[Group]]]":
+    """The measures to draw, each with the rows of its table."""
+    over = comparison.averaged_over(runs)
+    for (*_, monitor), members in apart(runs, comparison.table_per).items():
+        groups = grouped(members, differing(members, over), over)
+        for measure in comparison.measures or filter(None, [monitor]):
+            yield measure, best_first(groups, comparison.best_by or monitor)
+
+
+def _draw_groups(axes: "Axes", measure: str, groups: Sequence[Group], names: Sequence[str]) -> None:
     """Draw groups from the bottom up; runs that have not finished are hollow."""
     for height, group in enumerate(groups):
-        values = [run.best for run in group.shown]
+        summary = group.summary(measure)
         fill = "full" if group.finished else "none"
-        axes.plot(values, [height] * len(values), "o", color="C0", alpha=0.5, fillstyle=fill)
-        if len(group.finished) > 1:
-            axes.errorbar(group.mean, height, xerr=group.sd, fmt="|", color="C1", capsize=3)
+        xs, ys = summary.values, [height] * len(summary.values)
+        axes.plot(xs, ys, "o", color="C0", alpha=0.5, fillstyle=fill)
+        if group.finished and len(xs) > 1:
+            axes.errorbar(summary.mean, height, xerr=summary.sd, fmt="|", color="C1", capsize=3)
     axes.set_yticks(range(len(groups)), names)
     axes.set_ylim(-0.5, len(groups) - 0.5)
-    said = [monitor]
+    said = [measure]
     if any(len(group.finished) > 1 for group in groups):
-        said.append("mean ± sd over seeds")
+        said.append(f"mean ± sd over {_repeated(groups[0])}")
     if not all(group.finished for group in groups):
         said.append("hollow: not finished")
     axes.set_xlabel("; ".join(said))
     axes.grid(axis="x", alpha=0.3)
 
 
-def _label(keys: Sequence[str], options: Sequence[str]) -> str:
-    """What sets a group apart, by the last parts of the keys: "lr=0.001 num_hidden=2"."""
-    last = [key.rpartition(".")[2] for key in keys]
-    names = [name if last.count(name) == 1 else key for key, name in zip(keys, last, strict=True)]
-    pairs = zip(names, options, strict=True)
-    return " ".join(f"{name}={short(value)}" for name, value in pairs) or "all runs"
+def _repeated(group: Group) -> str:
+    return " and ".join("seeds" if key == "seed" else key for key in group.over)
+
+
+def _draw_curve(axes: "Axes", group: Group, measure: str, name: str, color: str) -> None:
+    curves = [curve for run in group.runs if len((curve := _curve(run, measure))[0])]
+    if not curves:
+        return
+    if len(curves) == 1:
+        axes.plot(*curves[0], color=color, label=name)
+        return
+    # Where all runs were measured: a mean over fewer would jump where one ends.
+    steps, values = curves[0]
+    for other, _ in curves[1:]:
+        steps = np.intersect1d(steps, other)
+    values = np.array([value[np.isin(step, steps)] for step, value in curves])
+    mean, sd = values.mean(axis=0), values.std(axis=0, ddof=1)
+    axes.plot(steps, mean, color=color, label=f"{name} ({len(curves)} runs)")
+    axes.fill_between(steps, mean - sd, mean + sd, color=color, alpha=0.2, linewidth=0)
+
+
+def _curve(run: RunRecord, measure: str) -> "tuple[NDArray[np.int64], NDArray[np.float64]]":
+    file = run.path / "metrics.csv"
+    table = MetricsTable.read(file) if file.exists() else MetricsTable({})
+    if measure not in table:
+        return np.array([], dtype=np.int64), np.array([])
+    return table.curve(measure)
+
+
+def _labels(groups: Sequence[Group]) -> list[str]:
+    """What sets each group apart, by the last parts of the keys: "lr=0.001 num_hidden=2"."""
+    keys = list(dict.fromkeys(key for group in groups for key in group.options))
+    names = dict(zip(keys, short_names(keys), strict=True))
+    said = (
+        " ".join(f"{names[key]}={short(value)}" for key, value in group.options.items())
+        for group in groups
+    )
+    return [one or "all runs" for one in said]

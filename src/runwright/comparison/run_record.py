@@ -6,7 +6,7 @@ import json
 import math
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -14,10 +14,12 @@ import attrs
 import yaml
 
 from runwright.comparison.liveness import state_without_end
+from runwright.comparison.stage_record import StageRecord, read_stages
 from runwright.rundir.changes import recorded_options
 from runwright.rundir.safetensors_header import read_metadata
 
-_LOWER_IS_BETTER: Final = ("loss", "error", "perplexity")
+# What a measure is of, if the run did not record whether more of it is better.
+_LOWER_IS_BETTER: Final = ("loss", "error", "perplexity", "mse", "rmse", "mae")
 
 
 @attrs.frozen(kw_only=True)
@@ -32,6 +34,9 @@ class RunRecord:
             waiting, cancelled.
         monitor: the measure that decides; None if nothing was measured.
         higher_is_better: whether more of it is better.
+        directions: whether more of a measure is better, by its name without that of a split.
+        values: what was measured with the best weights, by name: `val_accuracy`, `test_loss`.
+        intervals: the 95 % confidence intervals of those that have one.
         best: its best value, NaN without one.
         final: its last value, likewise.
         step: the last step on record.
@@ -49,6 +54,9 @@ class RunRecord:
     state: str
     monitor: str | None
     higher_is_better: bool
+    directions: Mapping[str, bool]
+    values: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
     best: float
     final: float
     step: int
@@ -64,6 +72,21 @@ class RunRecord:
     def has_finished(self) -> bool:
         """Whether it reached its configured end, so that its value can be compared."""
         return self.state == "finished" and math.isfinite(self.best)
+
+    def value(self, measure: str) -> float:
+        """The value of a measure with the best weights; NaN if it was not measured."""
+        if measure == self.monitor:
+            return self.best
+        return self.values.get(measure, math.nan)
+
+    def is_higher_better(self, measure: str) -> bool:
+        """Whether more of a measure, `test_accuracy` say, is better."""
+        if measure == self.monitor:
+            return self.higher_is_better
+        known = [name for name in self.directions if f"_{measure}".endswith(f"_{name}")]
+        if known:
+            return self.directions[max(known, key=len)]
+        return not measure.endswith(_LOWER_IS_BETTER)
 
 
 def find_runs(folders: Iterable[Path]) -> list[Path]:
@@ -89,14 +112,19 @@ def read_run(path: Path) -> RunRecord:
     monitor, higher = _monitor(told, options, measured)
     values = [row[monitor] for row in measures if monitor in row and math.isfinite(row[monitor])]
     best = (max if higher else min)(values) if values else math.nan
+    step = result.get("step") if "monitor" in result else told.get("best_step")
+    at_best = dict(_at_best(measures, step, monitor, best)) | _numbers(result.get("measures"))
     if result.get("value") is not None:
         best = float(result["value"])
-    return RunRecord(
+    run = RunRecord(
         path=path,
         options=options,
         state=str(result.get("status") or state_without_end(path, environment)),
         monitor=monitor,
         higher_is_better=higher,
+        directions=result.get("higher_is_better") or {},
+        values=at_best,
+        intervals={},
         best=best,
         final=values[-1] if values else math.nan,
         step=int(measures[-1]["step"]) if measures else 0,
@@ -108,6 +136,17 @@ def read_run(path: Path) -> RunRecord:
         code=environment.get("code_version"),
         job=_job(environment),
     )
+    return with_stages(run, read_stages(path))
+
+
+def with_stages(run: RunRecord, stages: Iterable[StageRecord]) -> RunRecord:
+    """A run with what stages measured with its weights, those in force."""
+    for stage in stages:
+        if not stage.is_stale:
+            values = {**run.values, **stage.values}
+            intervals = {**run.intervals, **stage.intervals}
+            run = attrs.evolve(run, values=values, intervals=intervals)
+    return run
 
 
 def _program(command: Path, environment: dict[str, Any]) -> str:
@@ -120,6 +159,28 @@ def _program(command: Path, environment: dict[str, Any]) -> str:
     path = Path(environment.get("working_directory", ""), script)
     from_here = os.path.relpath(path)
     return str(path) if from_here.startswith("..") else from_here
+
+
+def _at_best(
+    measures: Sequence[dict[str, float]], step: Any, monitor: str | None, best: float
+) -> Iterator[tuple[str, float]]:
+    """Everything on record at the step of the best weights, or, of the training, last before it."""
+    if step is None:  # the run was killed before its first checkpoint
+        step = next((row["step"] for row in measures if row.get(monitor or "") == best), None)
+    for row in measures:
+        if step is None or row["step"] > step:
+            break
+        for name, value in row.items():
+            if row["step"] == step or name.startswith("train_"):
+                yield name, value
+
+
+def _numbers(recorded: Any) -> dict[str, float]:
+    """Those values of a record that are numbers; None is not measured."""
+    if not isinstance(recorded, dict):
+        return {}
+    found = cast("dict[str, Any]", recorded)
+    return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
 
 
 def _error(result: dict[str, Any]) -> str | None:

@@ -1,71 +1,121 @@
-"""The table of runs with the same measure, and the command that reruns the best ones."""
+"""The table of runs that are compared with each other, column by column."""
 
 import math
-import shlex
-import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
-from runwright.comparison.groups import Group, grouped, seed_of
-from runwright.comparison.liveness import last_written
+import attrs
+
+from runwright.comparison.groups import Group, Summary
 from runwright.comparison.run_record import RunRecord
 from runwright.training.run_log import duration
 
-_NO_END: Final = (
-    "In brackets: the best so far of runs that have not finished. It is left out of means "
-    "and comparisons."
-)
+_NOTHING: Final = "–"
 
 
-def report(runs: Sequence[RunRecord], keys: Sequence[str], monitor: str) -> str:
-    """The table of runs with the same measure, and the command that reruns the best ones."""
-    groups = grouped(runs, keys)
-    has_seeds = any(len(group.runs) > 1 for group in groups)
-    header = [*keys, monitor or "(nothing was measured)"]
-    header += ["sd", "runs"] if has_seeds else ["last", "step"]
-    rows: list[list[str]] = []
-    for group in groups:
-        row = [*map(short, group.options), _value(group)]
-        if has_seeds:
-            row += [_number(group.sd), str(len(group.shown))]
-        else:
-            row += [_number(group.runs[0].final), str(group.runs[0].step)]
-        rows.append([*row, _states(group.runs), _time(group.runs), _where(group.runs)])
-    lines = [aligned([[*header, "state", "time", "directory"], *rows])]
-    if any(group.shown and not group.finished for group in groups):
-        lines.append(_NO_END)
-    lines += [line for group in groups for line in group.repeated_seed_notes]
-    if groups[0].finished:
-        lines.append(_best(groups[0], monitor))
-    lines += [_unknown(run) for run in runs if run.state == "unknown"]
-    lines += [f"{run.path} {run.state}: {run.error}" for run in runs if run.error is not None]
-    return "\n".join(lines)
+@attrs.frozen(kw_only=True)
+class Column:
+    """One column.
+
+    Attributes:
+        name: its heading.
+        kind: what it holds: an option, a measure, or what is worth knowing about the runs.
+        cells: from the first row to the last.
+    """
+
+    name: str
+    kind: Literal["option", "measure", "about"]
+    cells: list[str]
 
 
-def _best(group: Group, monitor: str) -> str:
-    """The best value, and the command that reproduces it."""
-    first = group.finished[0]
-    python = f"  python {shlex.quote(first.program)}"
-    where = f"--config-dir {shlex.quote(str(first.path))} --config-name config"
-    seeds = sorted((seed_of(run) for run in group.finished), key=lambda seed: (len(seed), seed))
-    if len(seeds) == 1:
-        return (
-            f"Best: {monitor} {_number(group.mean)}, seed {seeds[0]}. To run it again:\n"
-            f"{python} {where}"
-        )
-    return (
-        f"Best: {monitor} {_number(group.mean)} ± {_number(group.sd)}, seeds {', '.join(seeds)}. "
-        "To run them again:\n"
-        f"{python} --multirun {where} seed={','.join(seeds)}"
-    )
+def columns(
+    groups: Sequence[Group], keys: Sequence[str], measures: Sequence[str], *, intervals: bool
+) -> list[Column]:
+    """A table with a row for each group.
+
+    Args:
+        groups: the rows.
+        keys: the options to show.
+        measures: the measures to show.
+        intervals: whether to show 95 % confidence intervals besides.
+    """
+    found = [
+        Column(name=key, kind="option", cells=[_option(group, key) for group in groups])
+        for key in keys
+    ]
+    for measure in measures:
+        cells = [_measured(group, measure) for group in groups]
+        found.append(Column(name=measure, kind="measure", cells=cells))
+        if intervals:
+            bounds = [_bounds(group.summary(measure)) for group in groups]
+            found.append(Column(name="95 % interval", kind="measure", cells=bounds))
+    if any(len(group.runs) > 1 for group in groups):
+        counts = [str(len(group.shown)) for group in groups]
+        found.append(Column(name="runs", kind="measure", cells=counts))
+    return found
 
 
-def _unknown(run: RunRecord) -> str:
-    quiet = duration(max(0.0, time.time() - last_written(run.path)))
-    return (
-        f"{run.path} has no recorded end. Whether it still runs on {run.host} cannot be seen from "
-        f"here; it was last written to {quiet} ago."
-    )
+def about(groups: Sequence[Group]) -> list[Column]:
+    """How the runs of each group ended, how long they took, and where they are."""
+    rows = {
+        "state": [_states(group.runs) for group in groups],
+        "time": [_time(group.runs) for group in groups],
+        "directory": [_where(group.runs) for group in groups],
+    }
+    if all(len(group.runs) == 1 for group in groups):
+        last = [number(group.runs[0].final) for group in groups]
+        steps = [str(group.runs[0].step) for group in groups]
+        rows = {"last": last, "step": steps, **rows}
+    return [Column(name=name, kind="about", cells=cells) for name, cells in rows.items()]
+
+
+def number(value: float) -> str:
+    """A value with four digits."""
+    return _NOTHING if math.isnan(value) else f"{value:.4g}"
+
+
+def mean_and_sd(summary: Summary) -> str:
+    """A mean and its standard deviation, which has two digits, to the same decimal place."""
+    mean, sd = summary.mean, summary.sd
+    if math.isnan(sd) or sd == 0:
+        return number(mean) if math.isnan(sd) else f"{number(mean)} ± 0"
+    decimals = 1 - math.floor(math.log10(sd))
+    if not 0 <= decimals <= 6:
+        return f"{mean:.4g} ± {sd:.2g}"
+    return f"{mean:.{decimals}f} ± {sd:.{decimals}f}"
+
+
+def short(value: str) -> str:
+    """A value with a readable number of digits; integers keep all of theirs."""
+    try:
+        is_long = len(value) > 6 and not value.lstrip("-").isdigit()
+        return f"{float(value):.4g}" if is_long else value
+    except ValueError:
+        return value
+
+
+def short_names(keys: Sequence[str]) -> list[str]:
+    """The last part of every key, or the whole key where two would be called the same."""
+    last = [key.rpartition(".")[2] for key in keys]
+    return [name if last.count(name) == 1 else key for key, name in zip(keys, last, strict=True)]
+
+
+def _option(group: Group, key: str) -> str:
+    return short(group.options.get(key, _NOTHING))
+
+
+def _measured(group: Group, measure: str) -> str:
+    summary = group.summary(measure)
+    if group.finished or not summary.values:
+        return mean_and_sd(summary)
+    return f"({number(summary.mean)})"
+
+
+def _bounds(summary: Summary) -> str:
+    if summary.bounds is None:
+        return _NOTHING
+    low, high = summary.bounds
+    return f"[{number(low)}, {number(high)}]"
 
 
 def _states(runs: Sequence[RunRecord]) -> str:
@@ -79,34 +129,8 @@ def _states(runs: Sequence[RunRecord]) -> str:
 
 def _time(runs: Sequence[RunRecord]) -> str:
     seconds = [run.seconds for run in runs if math.isfinite(run.seconds)]
-    return duration(sum(seconds)) if seconds else "–"
-
-
-def _value(group: Group) -> str:
-    if not group.shown:
-        return "–"
-    return _number(group.mean) if group.finished else f"({_number(group.mean)})"
+    return duration(sum(seconds)) if seconds else _NOTHING
 
 
 def _where(runs: Sequence[RunRecord]) -> str:
     return str(runs[0].path) if len(runs) == 1 else f"{runs[0].path}, …"
-
-
-def _number(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.4g}"
-
-
-def short(value: str) -> str:
-    """A value with a readable number of digits; integers keep all of theirs."""
-    try:
-        is_long = len(value) > 6 and not value.lstrip("-").isdigit()
-        return f"{float(value):.4g}" if is_long else value
-    except ValueError:
-        return value
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """The rows as lines, every column as wide as its widest cell."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ("  ".join(f"{cell:{w}}" for cell, w in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)

@@ -165,9 +165,9 @@ class RunDir:
         """Whether the pictures of a finished training were not drawn."""
         return not (self.path / "pictures" / "learning_curves.png").exists()
 
-    def finish(self, fitted: FitResult, *, parameters: int) -> None:
-        """Record that the training has finished, and its result."""
-        self._result(fitted.status, **fitted.recorded, parameters=parameters)
+    def finish(self, fitted: FitResult, **rest: Any) -> None:
+        """Record that the training has finished, its result, and the rest."""
+        self._result(fitted.status, **fitted.recorded, **rest)
         self._is_whole = True
 
     @property

@@ -66,6 +66,7 @@ class MeasureStage(Stage):
         found = {key: value for one in measured.values() for key, value in one.intervals.items()}
         record: dict[str, Any] = {
             "weights": str(trained.weights),
+            "digest": trained.digest,
             **{key: None if math.isnan(value) else value for key, value in measures.items()},
         }
         if found:

@@ -7,8 +7,8 @@ from typing import Final
 
 import attrs
 
+from runwright.comparison.formats import aligned
 from runwright.comparison.run_record import RunRecord
-from runwright.comparison.table import aligned
 from runwright.slurm import queue
 from runwright.slurm.submissions import SubmittedJob
 
