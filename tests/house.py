@@ -72,10 +72,11 @@ class Module:
 
 
 def read_modules(source: Path) -> dict[str, Module]:
-    """Every module of a package, by its name."""
+    """Every module of a package, by its name; a template is a project of its own."""
     found = [
         Module(path.relative_to(source), ast.parse(path.read_text()))
         for path in sorted(source.rglob("*.py"))
+        if "template" not in path.relative_to(source).parts
     ]
     return {module.name: module for module in found}
 

@@ -26,6 +26,7 @@ CommandT = TypeVar("CommandT", bound="Command")
 TOOLS: Final = {
     "check": "try all combinations of factories without data",
     "diff": "show what differs between two runs",
+    "new": "make a project of your own",
     "results": "show runs in a table, and which is best",
     "schema": "write JSON Schemas of the YAML files, for editors",
 }
