@@ -5,6 +5,7 @@ import fcntl
 import os
 import pty
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -13,25 +14,43 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Run
+from conftest import REPOSITORY, Run
+from programs import run_python
 
 
-def test_help_lists_the_groups_and_describes_every_option(run_main: Run) -> None:
+def test_help_lists_the_members_of_groups_and_describes_every_option(run_main: Run) -> None:
     text = run_main("--help").stdout
     assert "== Configuration groups ==\nCompose your configuration from those groups" in text
-    for line in (
-        "dm: celeba, celeba_male_blond, celeba_male_smiling, celeba_male_smiling_small, cmnist, ",
-        "experiment: good_run\n",
-        "experiment/cmnist: cnn\n",
-        "model: cnn, ",
+    for member in (
+        "dm:\n  celeba                            # Photographs of faces: one attribute",
+        "  celeba_male_blond                 # Is the hair blond?\n",  # a comment goes on
+        "experiment:\n  good_run                          # A linear model on small faces",
+        "experiment/cmnist:\n  cnn                               # A small CNN",
+        "model:\n  cnn                               # Small convolutional network",
     ):
-        assert f"\n{line}" in text
+        assert f"\n{member}" in text
     assert re.search(r"\n  num_hidden: 1 +# int ≥ 0: number of hidden layers", text)
     assert re.search(r"\n  root: data +# path: ", text)
     assert "!!python" not in text
     options = text.split("== Config ==")[1].split("\n\n")[1].splitlines()
     assert len(options) > 60
     assert all("  # " in line for line in options)
+
+
+def test_a_file_is_described_by_the_comment_at_its_head(tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "conf", tmp_path / "conf")
+    files = {
+        "plain": "defaults: [fcn]\n",
+        "told": "\n# A wide one. It is slow.\ndefaults: [fcn]\n",
+        "listed": "#  Start it with:\n#    python main.py\n---\n# no head\ndefaults: [fcn]\n",
+    }
+    for name, text in files.items():
+        (tmp_path / "conf" / "model" / f"{name}.yaml").write_text(text)
+    shutil.copy(REPOSITORY / "main.py", tmp_path)
+    said = run_python("main.py", "--help", cwd=tmp_path).stdout
+    assert f"\n  {'told':34}# A wide one.\n" in said
+    assert f"\n  {'listed':34}# Start it with:\n" in said
+    assert "\n  plain\n" in said
 
 
 @pytest.mark.parametrize(("columns", "width"), [(90, 90), (40, 80), (300, 300)])

@@ -13,6 +13,7 @@ import yaml
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from runwright.cli.group_listing import members
 from runwright.compose._hydra import Hydra
 from runwright.compose._omegaconf import child
 from runwright.compose.convert import without_hydra
@@ -28,7 +29,6 @@ _HEADER: Final = """\
 Compose your configuration from those groups (group=option)
 
 {groups}
-
 == Config ==
 Override anything in the config (foo.bar=value)
 
@@ -53,8 +53,14 @@ def help_text(
     composed = hydra.compose_config(
         config_name=config_name, overrides=overrides, run_mode=RunMode.RUN
     )
-    groups = hydra.format_config_groups(lambda name: not name.startswith("hydra"))
+    groups = "\n".join(_group(name, found, width) for name, found in members(hydra).items())
     return _HEADER.format(groups=groups, config=_block(without_hydra(composed), 0, width))
+
+
+def _group(name: str, found: dict[str, str], width: float) -> str:
+    """A group, and a line for each of its members."""
+    lines = [_line(f"  {member}", about, width) for member, about in found.items()]
+    return "\n".join([f"{name}:", *lines]) + "\n"
 
 
 def terminal_width() -> float:
@@ -109,6 +115,8 @@ def _has_options(node: DictConfig) -> bool:
 
 def _line(left: str, right: str, width: float) -> str:
     """An option and its description, broken so that the description stays in its column."""
+    if not right:
+        return left
     whole = f"{left.ljust(_COLUMN)}  # {right}"
     if len(whole) <= width:
         return whole
