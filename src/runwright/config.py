@@ -85,6 +85,19 @@ class TrainingCfg(Settings):
         default=None, ge=1, doc="stop after this many validations in a row without a new best"
     )
     log_every: int = option(default=50, ge=1, doc="steps between records of the training loss")
+    track: list[Literal["grad_norm", "examples_per_second", "gpu_memory"]] = option(
+        harmless=True,
+        default=[],
+        doc="what to record beside the training loss: the norm of the gradients before clipping, "
+        "the speed, the largest memory of the GPU in GiB",
+    )
+    measure_train: int | float | None = option(
+        harmless=True,
+        default=None,
+        gt=0,
+        doc="how many training batches, or what fraction of them, to measure at each validation as "
+        "well; their measures start with trainset_",
+    )
     limit_train_batches: int | float | None = option(
         default=None, gt=0, doc="how many batches of an epoch to train on, or what fraction of them"
     )
@@ -115,7 +128,7 @@ class TrainingCfg(Settings):
             yield "`precision`=fp16 cannot be combined with `parallel`=fsdp; use bf16"
         if self.parallel == "fsdp" and self.find_unused_parameters:
             yield "`find_unused_parameters` is an option of `parallel`=ddp"
-        for name in ("val_every", "limit_train_batches", "limit_val_batches"):
+        for name in ("val_every", "measure_train", "limit_train_batches", "limit_val_batches"):
             value = getattr(self, name)
             if isinstance(value, float) and value > 1:
                 yield f"`{name}` as a fraction must be ≤ 1, got {value}; a count is an integer"
@@ -206,6 +219,9 @@ class WandbCfg(Settings):
         default="disabled",
         doc="whether to log to the server, to files, or not at all",
     )
+    log_model: bool = option(
+        harmless=True, default=False, doc="whether to upload the best weights as an artifact"
+    )
     resume: Literal["allow", "never", "must", "auto"] | None = option(
         harmless=True,
         default=None,
@@ -231,6 +247,13 @@ class Config(Settings):
         harmless=True, default=False, doc="whether to write TensorBoard files as well"
     )
     pictures: bool = option(harmless=True, default=True, doc="whether to draw the run's pictures")
+    draw_every: int | None = option(
+        harmless=True,
+        default=None,
+        ge=1,
+        doc="how many validations there are from one that is drawn to the next; by default only "
+        "that of the best weights is, at the end",
+    )
     print_model: Literal["summary", "whole"] = option(
         harmless=True, default="summary", doc="how to print a model with many layers"
     )
@@ -284,6 +307,8 @@ class Config(Settings):
             )
         if self.training.monitor == LAST and self.checkpoint.keep_best > 1:
             yield "`checkpoint.keep_best` must be 1 with `training.monitor`=last: there is one last"
+        if self.draw_every is not None and not self.pictures:
+            yield "`draw_every` has no effect with `pictures`=false"
         if self.overwrite and not self.stage.trains:
             yield (
                 f"`overwrite` starts a training over; stage={chosen_name(self.stage)} needs what "

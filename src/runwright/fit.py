@@ -13,7 +13,7 @@ from runwright.distributed import World
 from runwright.factory import CONFIG_GROUPS
 from runwright.finetune_options import FinetuneCfg
 from runwright.generators import generators_kept
-from runwright.plain import plain_values
+from runwright.plain import leaves, plain_values
 from runwright.rundir.branch import begin_as_branch, find_checkpoint
 from runwright.rundir.checkpoint import Checkpoint, Checkpoints
 from runwright.rundir.directory import RunDir
@@ -92,6 +92,7 @@ def _finish(training: Training[Any], fitted: FitResult, directory: RunDir) -> No
     if built.config.pictures and is_main:
         draw_results(training)
     log.info("%s", fitted)
+    training.run_log.finish(_options(built.config), fitted.value, training.checkpoints.best)
     if is_main:
         training.checkpoints.finish()
         _write_adapters(built, training.checkpoints)
@@ -100,6 +101,16 @@ def _finish(training: Training[Any], fitted: FitResult, directory: RunDir) -> No
     directory.finish(fitted, parameters=parameters, higher_is_better=directions)
     if is_main:
         _follow(training, directory)
+
+
+def _options(config: Config) -> dict[str, Any]:
+    """What decides how a training goes, by key."""
+    found: dict[str, Any] = {"seed": config.seed}
+    for group in ("dm", "model", "objective", "opt"):
+        found[group] = chosen_name(getattr(config, group))
+    for group in ("dm", "model", "objective", "opt", "training"):
+        found |= dict(leaves(plain_values(getattr(config, group)), group))
+    return found
 
 
 def _start_from_weights(built: Built[Any], world: World) -> None:

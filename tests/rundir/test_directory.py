@@ -18,6 +18,7 @@ from runwright.caller import Caller
 from runwright.optimizers import TorchOptimizer
 from runwright.run import run
 from runwright.rundir.changes import changes
+from runwright.rundir.directory import RunDir
 from runwright.rundir.record import config_yaml
 
 LIKE_AN_INTERPOLATION = ("${seed}", r"\${seed}", r"a \\${x} ${", "$")
@@ -223,3 +224,16 @@ def test_the_state_of_the_code_is_recorded_in_any_encoding(tmp_path: Path) -> No
     git("commit", "-am", "second")
     assert train(3)["git_uncommitted_changes"] == []
     assert not (run_dir / "git.diff").exists()
+
+
+def test_the_newest_run_is_found_under_latest(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        with RunDir.open(None, compose(["dm=cmnist", "model=cnn", f"seed={seed}"])) as directory:
+            made = directory.path
+    assert (tmp_path / "outputs" / "latest").resolve() == made.resolve()
+    assert len(list((tmp_path / "outputs").rglob("config.yaml"))) == 2
+    (tmp_path / "outputs" / "latest").unlink()
+    (tmp_path / "outputs" / "latest").mkdir()  # a user's own
+    with RunDir.open(None, compose(["dm=cmnist", "model=cnn", "seed=3"])):
+        pass
+    assert not (tmp_path / "outputs" / "latest").is_symlink()

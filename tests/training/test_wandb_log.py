@@ -67,6 +67,23 @@ def test_a_file_in_the_place_of_wandbs_folder_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_wandb_gets_the_best_weights_and_pictures_on_request(run_main: Run, tmp_path: Path) -> None:
+    shown = ["wandb.log_model=true", "draw_every=1", "pictures=true"]
+    done = run_main(
+        *last_of_each(*DIGITS, "wandb.mode=offline", "hydra.run.dir=run", *shown),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (file,) = (tmp_path / "local_logging").rglob("*.wandb")
+    (request,) = [r.artifact for r in records(file) if r.HasField("artifact")]
+    assert request.type == "model"
+    (entry,) = request.manifest.contents
+    best = tmp_path / "run" / "checkpoints" / "best.safetensors"
+    assert (entry.path, entry.size) == (best.name, best.stat().st_size)
+    images = [path.name for path in (tmp_path / "local_logging").rglob("media/images/*.png")]
+    assert len(images) == len(list((tmp_path / "run" / "pictures").glob("step-*/*.png"))) > 0
+
+
+@pytest.mark.slow
 def test_wandb_works_offline_and_a_resumed_run_keeps_its_id(run_main: Run, tmp_path: Path) -> None:
     arguments = [*DIGITS, "wandb.mode=offline", "hydra.run.dir=run", "wandb.tags=[a,b]"]
     done = run_main(*arguments, "opt.schedule=constant")

@@ -130,6 +130,7 @@ class RunDir:
             directory._begun(),
         ):
             directory._compare()
+            _link_latest(directory.path)
             if config.stage.trains and not directory.overwrites:
                 unmark(directory.path)
             if world is not None:
@@ -330,6 +331,18 @@ def _new_path(config: Config) -> Path:
         / now.strftime("%Y-%m-%d")
         / now.strftime("%H-%M-%S-%f")
     )
+
+
+def _link_latest(path: Path) -> None:
+    """Let `outputs/latest` lead to the newest of the runs that are named by their time."""
+    outputs = path.resolve().parents[1]
+    link = outputs / "latest"
+    if outputs.name != "outputs" or (link.exists() and not link.is_symlink()):
+        return
+    with contextlib.suppress(OSError):  # some file systems have no links
+        made = outputs / f".latest-{os.getpid()}"
+        made.symlink_to(path.resolve().relative_to(outputs))
+        made.replace(link)
 
 
 @contextlib.contextmanager

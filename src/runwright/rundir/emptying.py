@@ -63,7 +63,8 @@ def empty(path: Path) -> list[str]:
     """
     for file in [*_own_files(path)]:
         file.unlink()
-    for folder in ("checkpoints", "pictures", "tensorboard", "adapter", KEPT):
+    steps = [f"pictures/{folder.name}" for folder in _pictures_of_steps(path)]
+    for folder in (*steps, "checkpoints", "pictures", "tensorboard", "adapter", KEPT):
         place = path / folder
         if place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
             place.rmdir()
@@ -79,10 +80,16 @@ def _own_files(path: Path) -> Iterator[Path]:
     for file in _files(path):
         if file.name in {*FILES} - _KEPT_FILES or _OF_STAGES.fullmatch(file.name):
             yield file
-    yield from (file for file in _files(path / "pictures") if is_own_figure(file))
+    for folder in (path / "pictures", *_pictures_of_steps(path)):
+        yield from (file for file in _files(folder) if is_own_figure(file))
     yield from (file for file in _files(path / "tensorboard") if _EVENTS.fullmatch(file.name))
     yield from (file for file in _files(path / KEPT) if file.suffix == ".json")
     yield from (file for file in _files(path / "adapter") if file.name in _ADAPTER)
+
+
+def _pictures_of_steps(path: Path) -> list[Path]:
+    """The folders with the pictures of single validations."""
+    return sorted(one for one in (path / "pictures").glob("step-*") if one.is_dir())
 
 
 def _files(folder: Path) -> list[Path]:

@@ -9,6 +9,7 @@ the CPU always, on a GPU with kernels whose results are equal to the bit (`deter
 import contextlib
 import logging
 import math
+from pathlib import Path
 from typing import Final, Generic, NoReturn, TypeVar
 
 from runwright.caller import Reporter
@@ -22,6 +23,7 @@ from runwright.rundir.result import FitResult
 from runwright.training.built import Built
 from runwright.training.evaluation import autocast, evaluate
 from runwright.training.finetune.freezing import keep_in_evaluation_mode
+from runwright.training.gauges import Gauges
 from runwright.training.losses import LossHistory
 from runwright.training.memory import explaining_out_of_memory
 from runwright.training.monitor import TRAIN_LOSS, Monitor
@@ -89,6 +91,12 @@ class Training(Generic[B]):
             world=world,
         )
         self.step = TrainStep(built, self.total_steps, world, steps_per_epoch=self.steps_per_epoch)
+        self.gauges = Gauges(
+            cfg.track,
+            self.step,
+            built.runtime.device,
+            examples_per_step=self.batches_per_step * len(train) / max(1, train.num_batches),
+        )
         self.losses = LossHistory(world)
         self.state = TrainState(monitor=self.monitor.name)
         self.checkpoints = checkpoints
@@ -293,7 +301,7 @@ class Training(Generic[B]):
 
     def _validate(self) -> dict[str, float]:
         measures: dict[str, float] = {}
-        runtime = self.built.runtime
+        runtime, pictures = self.built.runtime, self._pictures_due()
         with (
             generators_kept(runtime.device),  # how often one validates changes no training
             autocast(runtime.device, self.cfg.precision),
@@ -310,11 +318,22 @@ class Training(Generic[B]):
                     device=runtime.device,
                 )
                 measures |= {f"{split}_{name}": v for name, v in evaluation.compute().items()}
+                if pictures is not None:
+                    evaluation.draw(pictures, split)
+        if pictures is not None:
+            self.run_log.show(self.state.step, pictures)
         self._train_mode()
         if not math.isfinite(measures["val_loss"]):
             self._require_finite_losses()  # more likely, the training went wrong first
             self._fail("validation loss", measures["val_loss"], self.state.step)
         return measures
+
+    def _pictures_due(self) -> Path | None:
+        """Where the pictures of this validation go; None if it is not drawn."""
+        step, draw_every = self.state.step, self.built.config.draw_every
+        if draw_every is None or step % (self.val_every * draw_every) or not self.world.is_main:
+            return None
+        return self.built.runtime.run_dir / "pictures" / f"step-{step:08d}"
 
     def _train_mode(self) -> None:
         """Put the model into training mode, except what is frozen."""
@@ -328,6 +347,7 @@ class Training(Generic[B]):
         if trained:
             rates = self.step.schedule.lrs(step - 1)
             row |= {lr_column(name): rate for name, rate in rates.items()}
+            row |= self.gauges.read(step)
         self.run_log.record(step, row)
         if validated:
             self.run_log.line(step, {"train_loss": self.losses.recent_mean(), **validated})

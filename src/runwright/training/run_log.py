@@ -194,6 +194,34 @@ class RunLog:
         if self._notebook is not None:
             self._notebook.recorded()
 
+    def show(self, step: int, folder: Path) -> None:
+        """Show the pictures of a validation, the PNG files in a folder."""
+        pictures = {file.stem: file for file in sorted(folder.glob("*.png"))}
+        if self._wandb is not None:
+            self._wandb.show(step, pictures)
+        if self._tensorboard is not None:
+            from matplotlib.image import imread
+
+            for name, file in pictures.items():
+                self._tensorboard.add_image(name, imread(file), step, dataformats="HWC")
+
+    def finish(self, options: Mapping[str, Any], value: float, weights: Path) -> None:
+        """Record what was trained: its options, its result, its best weights.
+
+        Args:
+            options: key → value.
+            value: the best value of the monitored measure.
+            weights: the file of the best weights.
+        """
+        if self._tensorboard is not None:
+            shown = {
+                key: one if isinstance(one, bool | int | float | str) else str(one)
+                for key, one in options.items()
+            }
+            self._tensorboard.add_hparams(shown, {"best": value}, run_name=".")
+        if self._wandb is not None:
+            self._wandb.finish(weights)
+
     def advance(self, loss: float | None = None) -> None:
         """A step is done: advance the bar, or print a line if there was none for a while.
 
@@ -302,6 +330,14 @@ class NoLog(RunLog):
 
     @override
     def record(self, step: int, measures: Mapping[str, float]) -> None:
+        pass
+
+    @override
+    def show(self, step: int, folder: Path) -> None:
+        pass
+
+    @override
+    def finish(self, options: Mapping[str, Any], value: float, weights: Path) -> None:
         pass
 
     @override

@@ -16,6 +16,7 @@ from runwright.errors import UserError
 B = TypeVar("B", bound=Batch)
 
 _LIMIT_VAL: Final = "training.limit_val_batches"
+_TRAINSET: Final = "trainset"
 
 
 def limited(data: Data[Any, B], cfg: TrainingCfg) -> tuple[Split[B], dict[str, Split[B]]]:
@@ -30,10 +31,16 @@ def limited(data: Data[Any, B], cfg: TrainingCfg) -> tuple[Split[B], dict[str, S
         few = FirstBatches(data.train, cfg.overfit_batches, same_every_epoch=True)
         return few, dict.fromkeys(("val", *data.also), few)
     train = _limit(data.train, cfg.limit_train_batches, "training.limit_train_batches")
-    return train, {
+    validation = {
         name: _limit(split, cfg.limit_val_batches, _LIMIT_VAL)
         for name, split in _validation(data).items()
     }
+    if cfg.measure_train is not None:
+        if not validation or _TRAINSET in validation:
+            why = "no validation split" if not validation else f"one called {_TRAINSET}"
+            raise UserError(f"training.measure_train must be null: the data have {why}.")
+        validation[_TRAINSET] = _limit(train, cfg.measure_train, "training.measure_train")
+    return train, validation
 
 
 def limited_validation(data: Data[Any, B], cfg: TrainingCfg) -> dict[str, Split[B]]:

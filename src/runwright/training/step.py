@@ -89,6 +89,11 @@ class TrainStep(Generic[B]):
             self.ema.update(self.model)
         return losses
 
+    @property
+    def grad_norm(self) -> Tensor | None:
+        """The norm of the last gradients before clipping; None if it is not tracked."""
+        return self._updater.grad_norm
+
     def lr(self, number: int) -> float:
         """The learning rate of the first optimiser in this step, counted from 0; 0 of none."""
         return next(iter(self.schedule.lrs(number).values()), 0.0)

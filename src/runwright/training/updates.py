@@ -41,6 +41,8 @@ class Updater(Generic[B]):
         optimizers: the optimisers by name.
         scaler: keeps small gradients from vanishing with fp16; does nothing otherwise.
         num_batches: how many batches make one update.
+        grad_norm: the norm of the last update's gradients before clipping, on the device; None if
+            it is not asked for.
     """
 
     def __init__(self, built: Built[B], world: World) -> None:
@@ -70,6 +72,8 @@ class Updater(Generic[B]):
         self._world = world
         self._precision: Precision = cfg.precision
         self._clip_grad = cfg.clip_grad
+        self._tracks_grad_norm = "grad_norm" in cfg.track
+        self.grad_norm: Tensor | None = None
 
     def update(
         self,
@@ -114,9 +118,10 @@ class Updater(Generic[B]):
         groups = (group for one in optimizers for group in one.param_groups)
         if any(p.grad is not None for group in groups for p in group["params"]):  # not all frozen
             all_of_them = _as_one(optimizers)
-            if self._clip_grad is not None:
+            if self._clip_grad is not None or self._tracks_grad_norm:
                 self.scaler.unscale_(all_of_them)
-                nn.utils.clip_grad_norm_(self._model.parameters(), self._clip_grad)
+                norm = clip_grad_norm(self._model.parameters(), self._clip_grad)
+                self.grad_norm = norm if self._tracks_grad_norm else None
             self.scaler.step(all_of_them)
             self.scaler.update()
         for optimizer in optimizers:
@@ -161,6 +166,14 @@ def _as_one(optimizers: Collection[Optimizer]) -> Optimizer:
         return next(iter(optimizers))
     # It has all that a scaler of gradients uses of an optimiser.
     return cast("Optimizer", _Together(optimizers))
+
+
+def clip_grad_norm(parameters: Iterable[nn.Parameter], max_norm: float | None) -> Tensor:
+    """Scale the gradients down to a norm, if there is one; return what their norm was."""
+    those = list(parameters)
+    if max_norm is not None:
+        return nn.utils.clip_grad_norm_(those, max_norm)
+    return nn.utils.get_total_norm([p.grad for p in those if p.grad is not None])
 
 
 def parameters_of(optimizers: Iterable[Optimizer]) -> list[nn.Parameter]:

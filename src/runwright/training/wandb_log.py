@@ -91,10 +91,10 @@ def start(cfg: WandbCfg, *, config: Mapping[str, Any], resumed_id: str | None) -
         if "init_timeout" in patience:
             log.info("Waiting for the W&B server for at most %d s.", _SECONDS)
     try:
-        return WandbLog(wandb.init(mode=cfg.mode, **arguments))
+        return WandbLog(wandb.init(mode=cfg.mode, **arguments), uploads_model=cfg.log_model)
     except CommError as error:
         log.warning("W&B cannot be reached (%s): logging offline; `wandb sync` later.", error)
-        return WandbLog(wandb.init(mode="offline", **arguments))
+        return WandbLog(wandb.init(mode="offline", **arguments), uploads_model=cfg.log_model)
 
 
 def _reason(error: Exception) -> str:
@@ -107,8 +107,9 @@ def _reason(error: Exception) -> str:
 class WandbLog:
     """Sends a run's records to W&B. Any failure there is reported once, and the run continues."""
 
-    def __init__(self, run: "Run") -> None:
+    def __init__(self, run: "Run", *, uploads_model: bool = False) -> None:
         self._run = run
+        self._uploads_model = uploads_model
         self._files = run.settings.sync_dir
         self._is_lost = False
 
@@ -119,10 +120,26 @@ class WandbLog:
 
     def record(self, step: int, measures: Mapping[str, float]) -> None:
         """Record what was measured at a step."""
+        self._send(lambda: self._run.log(dict(measures), step=step))
+
+    def show(self, step: int, pictures: Mapping[str, Path]) -> None:
+        """Record pictures of a step, by name."""
+        import wandb
+
+        images = {name: wandb.Image(str(file)) for name, file in pictures.items()}
+        self._send(lambda: self._run.log(images, step=step))
+
+    def finish(self, weights: Path) -> None:
+        """Upload the best weights, if that is asked for."""
+        if self._uploads_model and weights.exists():
+            name = f"model-{self._run.id}"
+            self._send(lambda: self._run.log_artifact(str(weights), name=name, type="model"))
+
+    def _send(self, something: Callable[[], object]) -> None:
         if self._is_lost:
             return
         try:
-            self._run.log(dict(measures), step=step)
+            something()
         except Exception as error:  # noqa: BLE001  # W&B's process or its disk, in W&B's errors
             self._lose(error)
 
