@@ -95,7 +95,8 @@ def check_stock(options: OptunaSweeperCfg) -> None:
 
 def _numbers(options: SweeperCfg | OptunaSweeperCfg) -> Iterator[str]:
     yield from out_of_bounds("hydra.sweeper.n_trials", options.n_trials, 1)
-    yield from out_of_bounds("hydra.sweeper.n_jobs", options.n_jobs, 1)
+    if options.n_jobs is not None:
+        yield from out_of_bounds("hydra.sweeper.n_jobs", options.n_jobs, 1)
     yield from out_of_bounds("hydra.sweeper.max_failure_rate", options.max_failure_rate, 0, 1)
     yield from problems_of_options("sampler", options.sampler)
 

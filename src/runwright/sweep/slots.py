@@ -83,6 +83,32 @@ class Slot(Protocol):
         ...
 
 
+@attrs.frozen(kw_only=True)
+class SlotOnGpu:
+    """A slot whose trials run on one GPU.
+
+    Attributes:
+        slot: what runs them.
+        gpu: the number of the GPU.
+    """
+
+    slot: Slot
+    gpu: int
+
+    def run(self, assignment: Assignment) -> Ended:
+        """Run one trial there."""
+        overrides = [*assignment.overrides, f"gpu={self.gpu}"]
+        return self.slot.run(attrs.evolve(assignment, overrides=overrides))
+
+    def interrupt(self) -> None:
+        """Interrupt the slot."""
+        self.slot.interrupt()
+
+    def close(self) -> None:
+        """Close the slot."""
+        self.slot.close()
+
+
 def work_through(slots: int, new_slot: Callable[[], Slot], next_trial: Next, done: Done) -> None:
     """Keep every slot busy until there are no more trials.
 

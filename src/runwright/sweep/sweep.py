@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import itertools
 import logging
 import math
 import os
@@ -25,6 +26,7 @@ from runwright.sweep import study as studies
 from runwright.sweep.algorithms import make_pruner, make_sampler
 from runwright.sweep.checks import check, check_pruner, check_space, check_study, directions
 from runwright.sweep.corners import check_corners, known_directions
+from runwright.sweep.gpus import chosen_gpus
 from runwright.sweep.heartbeat import heartbeats_of_waiting, is_dead, send_heartbeat
 from runwright.sweep.optimization_results import write_results
 from runwright.sweep.slots import (
@@ -33,6 +35,7 @@ from runwright.sweep.slots import (
     LauncherSlot,
     ProcessSlot,
     Slot,
+    SlotOnGpu,
     prepare_processes,
     work_through,
 )
@@ -45,6 +48,7 @@ from runwright.sweep.trial import TrialJob
 log = logging.getLogger(__name__)
 
 _FEWEST_TO_JUDGE: Final = 5
+_MOST_REPEATS: Final = 50
 
 
 class Sweep:
@@ -64,6 +68,7 @@ class Sweep:
         self._stopped_because: str | None = None
         self._refusal: UserError | None = None
         self._interrupted = False
+        self._repeats = 0  # in a row
 
     def run(self, arguments: list[str]) -> None:
         """Work on the study until it has all its trials.
@@ -76,6 +81,8 @@ class Sweep:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         check(self.options, overwrites=bool(self.config.overwrite))
         self._refuse_several_processes()
+        self._gpus = chosen_gpus(self.options.gpus, self.config)
+        self._n_jobs = self.options.n_jobs or len(self._gpus) or 1
         self.space = SearchSpace.parse(
             self.options.params or {}, self.options.when or {}, arguments
         )
@@ -115,7 +122,7 @@ class Sweep:
         self._deadline = time.monotonic() + (self.options.timeout or math.inf)
         try:
             with heartbeats_of_waiting(self.study, self._own, self.options.heartbeat):
-                work_through(self.options.n_jobs, self._new_slot(), self._next, self._done)
+                work_through(self._n_jobs, self._new_slot(), self._next, self._done)
         except BaseException as error:
             self._interrupted = True
             if isinstance(error, Exception) and is_out_of_reach(error):
@@ -176,12 +183,18 @@ class Sweep:
     def _has_processes(self) -> bool:
         """Whether each slot is a process of its own."""
         is_basic: bool = self.config.hydra.launcher._target_.endswith("BasicLauncher")
-        return is_basic and self.options.n_jobs > 1
+        return is_basic and self._n_jobs > 1
 
     def _new_slot(self) -> Callable[[], Slot]:
         kind = ProcessSlot if self._has_processes else LauncherSlot
-        # Hydra changes flags of the configuration while it launches: each slot has its own.
-        return lambda: kind(hydra_context=self.hydra_context, config=copy.deepcopy(self.config))
+        gpus = itertools.cycle(self._gpus)
+
+        def new() -> Slot:
+            # Hydra changes flags of the configuration while it launches: each slot has its own.
+            slot = kind(hydra_context=self.hydra_context, config=copy.deepcopy(self.config))
+            return SlotOnGpu(slot=slot, gpu=next(gpus)) if self._gpus else slot
+
+        return new
 
     def _ended(self) -> list[FrozenTrial]:
         done = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -192,7 +205,8 @@ class Sweep:
         while True:
             with self._asking:
                 is_stopped = self._interrupted or self._stopped_because is not None
-                if is_stopped or self._refusal is not None or time.monotonic() > self._deadline:
+                is_over = self._repeats >= _MOST_REPEATS or time.monotonic() > self._deadline
+                if is_stopped or self._refusal is not None or is_over:
                     return None
                 running = self._retry_dead()
                 if len(self._ended()) + len(running) < self.n_trials:
@@ -238,6 +252,8 @@ class Sweep:
         if self.extend is not None:
             self.extend(self.config, trial)
             values |= trial.params
+        if not self.options.repeat and self._is_repeated(trial, before):
+            return None
         overrides = self._overrides(trial, values)
         trial.set_user_attr(studies.OVERRIDES, overrides)
         if (directory := trial.user_attrs.get(studies.DIRECTORY)) is not None:
@@ -256,6 +272,26 @@ class Sweep:
                 resume_command=sweep_command(self.folder),
             ),
         )
+
+    def _is_repeated(self, trial: optuna.Trial, before: list[FrozenTrial]) -> bool:
+        """Whether a new trial has the values of one before it, and so is given up."""
+        counting = studies.counting(self.study, before)
+        tried = [one.params for one in counting if one.state is not TrialState.FAIL]
+        is_new = studies.DIRECTORY not in trial.user_attrs  # not one that is taken up again
+        if not is_new or trial.params not in tried:
+            self._repeats = 0
+            return False
+        self._own.discard(trial.number)
+        studies.mark_replaced(self.study, trial.number)
+        studies.fail(self.study, trial.number, "its values have been tried before")
+        self._repeats += 1
+        if self._repeats == _MOST_REPEATS:
+            log.info(
+                "The last %d values that were drawn have all been tried before, so the sweep ends "
+                "here. With hydra.sweeper.repeat=true it goes on.",
+                _MOST_REPEATS,
+            )
+        return True
 
     def _overrides(self, trial: optuna.Trial, values: Values) -> list[str]:
         """The command line of a trial; for a retried one, the one that it was started with.

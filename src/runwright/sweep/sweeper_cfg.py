@@ -37,10 +37,14 @@ class SweeperCfg:
 
     # Trials of the study in all, including those of earlier sweeps.
     n_trials: int = 20
-    # Trials at a time.
-    n_jobs: int = 1
+    # Trials at a time. Default: one, or one on each of `gpus`.
+    n_jobs: int | None = None
+    # GPUs of this machine, which the slots take in turn: `all`, or a list of their numbers.
+    gpus: Any = None
     # Seconds after which no more trials are started.
     timeout: float | None = None
+    # Whether a trial may have the values of one before it.
+    repeat: bool = True
     # The share of failed trials, of at least five, above which the sweep stops.
     max_failure_rate: float = 0.5
     # How often a trial whose process died is retried.
