@@ -152,3 +152,19 @@ def test_help_shows_the_options_of_what_is_not_complete_yet(run_main: Run) -> No
     wrong = run_main("dm=perturbation", "dm.pert_coll=a", "--help")
     assert wrong.returncode == 2
     assert "Did you mean 'dm.pert_col'?" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("overrides", "value"),
+    [
+        (["model=state_sm"], "128"),
+        (["model=state_sm", "model.cell_set_len=7"], "7"),
+        (["model=fcn"], "128"),
+        (["model=state_sm", "dm.cell_set_len=3"], "3"),
+    ],
+)
+def test_help_shows_the_value_of_an_option_that_follows_another(
+    run_main: Run, overrides: list[str], value: str
+) -> None:
+    shown = run_main("dm=perturbation", *overrides, "--help").stdout
+    assert re.search(rf"\n  cell_set_len: {value} +# int ≥ 1: cells of a set; follows", shown)

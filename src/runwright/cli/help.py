@@ -17,6 +17,7 @@ from runwright.cli.group_listing import members
 from runwright.compose._hydra import Hydra
 from runwright.compose._omegaconf import child
 from runwright.compose.convert import without_hydra
+from runwright.compose.schema import following
 from runwright.compose.typed_nodes import containers_in, own_keys
 from runwright.compose.yaml_text import to_yaml
 from runwright.factory import described, name_of, summary, with_own_keys
@@ -96,7 +97,8 @@ def _block(node: DictConfig, depth: int, width: float) -> str:
                 lines.append(_line(f"{indent}  {place}:", meaning, width))
                 lines.append(_block(entry, depth + 2, width).rstrip("\n"))
         else:
-            shown = _shown(plain[field.name])
+            is_followed = plain[field.name] == following(option, field.default)
+            shown = _shown(node[field.name] if is_followed else plain[field.name])
             lines.append(_line(f"{indent}{field.name}: {shown}", meaning, width))
     return "\n".join(line for line in lines if line) + "\n"
 

@@ -11,7 +11,7 @@ from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
 from runwright.compose._omegaconf import child, declared_types, is_empty, structured
 from runwright.compose.lazy_entry import LazyEntry, store_entry
-from runwright.factory import CONFIG_GROUPS, Settings, described, usual_members
+from runwright.factory import CONFIG_GROUPS, Option, Settings, described, usual_members
 
 SCHEMA_NAME: Final = "config_schema"
 _RECORD: Final = "config_of_run"
@@ -44,8 +44,8 @@ def schema_node(cls: type[Settings], defaults: Sequence[Any] = ()) -> DictConfig
     node = structured(cls)
     _open_dictionaries(node)
     for field in dataclasses.fields(cast("Any", cls)):
-        if (followed := described(field).follows) is not None:
-            OmegaConf.update(node, field.name, f"${{oc.select:{followed},{field.default}}}")
+        if (value := following(described(field), field.default)) is not None:
+            OmegaConf.update(node, field.name, value)
     usual: list[Any] = []
     for key, group, name in usual_members(cls):
         if not is_open(declared_types(OmegaConf.select(node, key))):
@@ -56,6 +56,16 @@ def schema_node(cls: type[Settings], defaults: Sequence[Any] = ()) -> DictConfig
         node["defaults"] = ["_self_", *usual, *defaults]
         OmegaConf.set_struct(node, value=None)
     return node
+
+
+def following(option: Option, default: object) -> str | None:
+    """The interpolation that is the value of an option that follows another; None if it does not.
+
+    Args:
+        option: the option.
+        default: its value where what is chosen does not have the other.
+    """
+    return None if option.follows is None else f"${{oc.select:{option.follows},{default}}}"
 
 
 def store(config: type[Settings]) -> None:
