@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from scipy import sparse
 
 from domains.perturbation.cells import CONTROL, GENES, options, random_cells, write_project
 from runwright import Data, Runtime, UserError
@@ -136,8 +137,90 @@ def test_a_perturbation_that_the_training_did_not_know_is_refused(
 def test_files_need_the_same_genes(tmp_path: Path) -> None:
     other = random_cells(seed=1)[:, 1:].copy()
     toml = write_project(tmp_path, a=random_cells(seed=0), b=other)
-    with pytest.raises(UserError, match=r"b.h5ad lacks 1 of the 12 genes: gene0. All files need"):
+    with pytest.raises(UserError, match=r"b.h5ad lacks 1 of the 12 genes: gene0. It has gene1, "):
         built(toml, tmp_path)
+
+
+def test_genes_that_only_another_file_has_are_left_out_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fewer = random_cells(seed=0)[:, :10].copy()
+    toml = write_project(tmp_path, a=fewer, b=random_cells(seed=1)[:, ::-1].copy())
+    assert built(toml, tmp_path).dims.gene_names == tuple(GENES[:10])
+    assert "b.h5ad has 2 genes that the first file of the training lacks; they are" in caplog.text
+
+
+def test_genes_of_the_same_name_are_refused_only_where_one_of_them_is_wanted(
+    tmp_path: Path,
+) -> None:
+    with pytest.warns(UserWarning, match="not unique"):
+        cells = random_cells(seed=0, genes=["g", "g", *GENES[2:]])
+    toml = write_project(tmp_path, a=cells)
+    assert built(toml, tmp_path / "all").dims.features == 12
+    with pytest.raises(UserError, match=r"several genes called g, of which only one is wanted. Ma"):
+        built(toml, tmp_path / "some", output_space="gene")
+
+
+def test_cells_that_are_used_for_nothing_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    toml = write_project(tmp_path, a=random_cells(seed=0), b=random_cells(seed=1))
+    toml.write_text(toml.read_text().replace('\nb = "train"', '\n[zeroshot]\n"b.U" = "val"'))
+    built(toml, tmp_path)
+    assert (
+        "cells.toml: 21 perturbed cells are not used, as they are not held out and [training] does "
+        "not name their data set: b."
+    ) in caplog.text
+
+
+def test_something_must_be_left_to_train_on(tmp_path: Path) -> None:
+    cells = random_cells(seed=0)
+    toml = write_project(tmp_path, '[zeroshot]\n"a.T" = "val"\n"a.U" = "test"', a=cells)
+    with pytest.raises(UserError, match=r"no cells to train on: of what \[training\] names \(a\)"):
+        built(toml, tmp_path)
+    toml = write_project(tmp_path / "none", a=cells[:0].copy())
+    with pytest.raises(UserError, match=r"a.h5ad has no cells. Leave it out of \[datasets\] in .*"):
+        built(toml, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "is_sparse", "said"),
+    [
+        (-0.5, True, r"X has the value -0.5 in row 5 \(from 0\), and no expression is below 0"),
+        (-0.5, False, r"X has the value -0.5 in row 5 \(from 0\), and no expression is below 0"),
+        (np.nan, True, r"X has the value nan in row 5 \(from 0\). Replace such values, or"),
+        (np.inf, False, r"X has the value inf in row 5 \(from 0\). Replace such values, or"),
+    ],
+)
+def test_values_that_cannot_be_expression_are_refused_with_their_place(
+    tmp_path: Path, value: float, is_sparse: bool, said: str
+) -> None:
+    cells = random_cells(seed=0)
+    x = cells.X.toarray()
+    x[5, 7] = value
+    cells.X = sparse.csr_matrix(x) if is_sparse else x
+    cells.obsm["X_same"] = np.nan_to_num(x, nan=-9, posinf=-9)
+    toml = write_project(tmp_path, a=cells)
+    data = built(toml, tmp_path, batch_size=16)
+    with pytest.raises(UserError, match=f"a.h5ad: {said}"):
+        list(data.train.batches(0))
+    data = built(toml, tmp_path, output_space="embedding", embed_key="X_same", batch_size=16)
+    assert list(data.train.batches(0))
+
+
+@pytest.mark.parametrize("are_used", [False, True])
+def test_the_controls_of_a_cell_type_that_is_held_out_are_trained_on_if_wanted(
+    tmp_path: Path, are_used: bool
+) -> None:
+    toml = write_project(tmp_path, '[zeroshot]\n"a.U" = "val"', a=random_cells(seed=0))
+    data = built(toml, tmp_path, zeroshot_controls=are_used, batch_size=1)
+    names = data.dims.cell_type_names, data.dims.perturbation_names
+    seen = {
+        (names[0][int(batch.cell_type)], names[1][int(batch.perturbation_index)])
+        for batch in data.train.batches(0)
+    }
+    wanted = {("T", one) for one in ("A", "B", "C", CONTROL)}
+    assert seen == wanted | ({("U", CONTROL)} if are_used else set())
 
 
 def test_without_anything_held_out_nothing_is_validated_and_that_is_said(

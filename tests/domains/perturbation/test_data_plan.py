@@ -109,10 +109,14 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_what_is_held_out_must_be_in_the_files(project: Path) -> None:
-    text = f'{SOUND}[zeroshot]\n"a.T"="val"\n[fewshot."a.U"]\nval=["p", "qq"]'
+    text = f'{SOUND}[zeroshot]\n"a.T"="val"\n[fewshot."a.U"]\nval=["p", "qq"]\ntest=["none"]'
     plan = read_plan(written(project, text))
     with pytest.raises(UserError) as error:
-        plan.check_names({"a": ["U", "V"], "b.c": []}, {("a", "U"): ["p", "q"]})
+        plan.check_names({"a": ["U", "V"], "b.c": []}, {("a", "U"): ["none", "p", "q"]}, "none")
     text = str(error.value)
     assert "[zeroshot] a.T: 'a' has no cell type 'T'. Allowed: U, V" in text
     assert "there is no perturbation 'qq' of these cells. Did you mean 'q'?" in text
+    assert (
+        "[fewshot] a.U, test: 'none' is the control (dm.control_pert), which cannot be held out: "
+        "its cells are what others are predicted from. Remove it."
+    ) in text

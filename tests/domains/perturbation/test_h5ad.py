@@ -18,10 +18,20 @@ def cells() -> Any:
     made = random_cells(seed=0)
     made.obs["plate"] = np.arange(len(made)) % 3
     made.obs["text"] = [f"t{i % 2}" for i in range(len(made))]
+    made.obs["number"] = np.arange(len(made)) / 2 % 2
+    made.obs["truth"] = np.arange(len(made)) % 2 == 0
+    made.obs["nullable"] = pd.array(np.arange(len(made)) % 3, dtype="Int64")
+    made.obs["nullable_truth"] = pd.array(np.arange(len(made)) % 2 == 0, dtype="boolean")
     return made
 
 
-@pytest.mark.parametrize("name", ["cell_type", "target_gene", "batch_var", "plate", "text"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("cell_type", "target_gene", "batch_var", "plate", "text"),
+        *("number", "truth", "nullable", "nullable_truth"),
+    ],
+)
 def test_a_column_is_read_whatever_its_type(tmp_path: Path, cells: Any, name: str) -> None:
     cells.write_h5ad(tmp_path / "a.h5ad")
     with h5ad.opened(tmp_path / "a.h5ad") as file:
@@ -55,6 +65,56 @@ def test_the_layout_before_anndata_0_7(tmp_path: Path) -> None:
     assert (column.names, column.codes.tolist()) == (("x", "y"), [1, 0, 1])
 
 
+WITHOUT_A_VALUE: list[Any] = [
+    [None, *["1"] * 55],
+    ["", *["1"] * 55],
+    [np.nan, *[1.0] * 55],
+    pd.array([None, *[1] * 55], dtype="Int64"),
+    pd.array([None, *[True] * 55], dtype="boolean"),
+    pd.Categorical([None] * 56, categories=["a"]),
+]
+
+
+@pytest.mark.parametrize("values", WITHOUT_A_VALUE)
+def test_cells_without_a_value_are_counted_whatever_the_type(
+    tmp_path: Path, cells: Any, values: Any
+) -> None:
+    cells.obs["mark"] = values
+    cells.write_h5ad(tmp_path / "a.h5ad")
+    with (
+        h5ad.opened(tmp_path / "a.h5ad") as file,
+        pytest.raises(UserError, match=r"(1|56) of 56 cells have no value in obs column 'mark' \("),
+    ):
+        h5ad.read_column(file, "mark", "dm.x")
+
+
+def test_texts_are_read_in_parts(
+    tmp_path: Path, cells: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(h5ad, "_CELLS_AT_ONCE", 5)
+    cells.write_h5ad(tmp_path / "a.h5ad")
+    texts = [f"t{i % 7 * i % 11}" for i in range(len(cells))]
+    with h5py.File(tmp_path / "a.h5ad", "r+") as file:
+        del file["obs/text"]
+        file["obs/text"] = texts
+    with h5ad.opened(tmp_path / "a.h5ad") as file:
+        column = h5ad.read_column(file, "text", "dm.x")
+    assert [column.names[code] for code in column.codes] == texts
+    assert list(column.names) == sorted(set(texts))
+
+
+@pytest.mark.parametrize("kind", ["boolean", "category", "int"])
+def test_marks_of_genes_are_read_whatever_their_type(tmp_path: Path, cells: Any, kind: str) -> None:
+    for name, is_marked in (("some", np.arange(12) > 9), ("all", np.arange(12) >= 0)):
+        marks: Any = pd.Series(is_marked, index=cells.var_names)
+        cells.var["highly_variable"] = (marks.astype(str) if kind == "category" else marks).astype(
+            kind
+        )
+        cells.write_h5ad(tmp_path / f"{name}.h5ad")
+        with h5ad.opened(tmp_path / f"{name}.h5ad") as file:
+            assert h5ad.highly_variable(file).tolist() == np.flatnonzero(is_marked).tolist()
+
+
 def test_highly_variable_genes_by_a_column_or_by_their_names(tmp_path: Path, cells: Any) -> None:
     cells.write_h5ad(tmp_path / "a.h5ad")
     del cells.var["highly_variable"]
@@ -86,6 +146,20 @@ def test_mistakes_are_named(tmp_path: Path, cells: Any) -> None:
     (tmp_path / "text.h5ad").write_text("no h5ad")
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1
+    cells.write_h5ad(tmp_path / "tables.h5ad")
+    with h5py.File(tmp_path / "tables.h5ad", "r+") as file:
+        file["obs/strange/a"] = 1
+        file["obs/strange"].attrs["encoding-type"] = "raggedness"
+    with (
+        h5ad.opened(tmp_path / "tables.h5ad") as file,
+        pytest.raises(UserError, match=r"column 'strange' \(dm.x\) is stored as 'raggedness', whi"),
+    ):
+        h5ad.read_column(file, "strange", "dm.x")
+    with h5py.File(tmp_path / "tables.h5ad", "r+") as file:
+        del file["obs"]
+        file["obs"] = np.zeros(56, dtype=[("index", "S5"), ("target_gene", "S5")])
+    with pytest.raises(UserError, match=r"before 0.7, which kept obs and var in tables. Write it"):
+        h5ad.opened(tmp_path / "tables.h5ad").__enter__()
     with pytest.raises(UserError, match=r"text.h5ad cannot be read as an h5ad file"):
         h5ad.opened(tmp_path / "text.h5ad").__enter__()
     with pytest.raises(UserError, match=r"has no obs and no var, so it is not.*It has x\."):

@@ -1,10 +1,13 @@
 """Rows out of a memory map equal those of the anndata package, however the file is written."""
 
 import logging
+import re
+import signal
 from pathlib import Path
 from typing import Any
 
 import anndata
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from domains.perturbation.cells import random_cells
+from programs import run_python
 from runwright import SparseRows, UserError
 from runwright.domains.perturbation.rows import CsrRows, open_rows
 
@@ -91,6 +95,51 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         open_rows(path, "X", None, copies)
     with pytest.raises(UserError, match=r"no embedding 'X_pc' in obsm.*Did you mean 'X_pca'\?"):
         open_rows(path, "obsm/X_pc", None, copies)
+    cells.X = None
+    cells.write_h5ad(tmp_path / "a.h5ad")
+    with pytest.raises(UserError, match=r"has no X, the expression of the cells; it has layers"):
+        open_rows(path, "X", None, copies)
+    with h5py.File(path, "r+") as file:
+        file["X"] = np.zeros((3, 12))
+    with pytest.raises(UserError, match=r"X has 3 rows, and obs has 56 cells. Write the file with"):
+        open_rows(path, "X", None, copies)
+
+
+def test_a_compressed_file_that_is_damaged_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5ad"
+    written(path, "dense gzip")
+    with h5py.File(path) as file:
+        chunk: Any = file["X"].id.get_chunk_info(0)
+    with path.open("r+b") as file:
+        file.seek(chunk.byte_offset)
+        file.write(b"\xff" * chunk.size)
+    with pytest.raises(UserError, match=r"a.h5ad: /X cannot be read: .* The file is damaged"):
+        open_rows(path, "X", None, tmp_path / "copies")
+    assert not list((tmp_path / "copies").glob("*.npy"))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="files cannot be limited here")
+def test_a_copy_for_which_there_is_no_room_is_told_with_the_way_out(tmp_path: Path) -> None:
+    written(tmp_path / "a.h5ad", "dense gzip")
+    code = (
+        "import pathlib, resource, signal, sys\n"
+        "from runwright import UserError\n"
+        "from runwright.domains.perturbation.rows import open_rows\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "try: open_rows(folder / 'a.h5ad', 'X', None, folder / 'copies')\n"
+        "except UserError as error: print(error)\n"
+    )
+    done = run_python("-c", code, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(
+        r".*a.h5ad: /X is compressed or in chunks, and its copy of 0.00 GiB, from which "
+        r"single cells can be read, cannot be kept in .*copies: .*File too large.*\. Choose "
+        r"another folder with dm.cache_dir=…, make room, or write the file without compression\.\n",
+        done.stdout,
+    )
+    assert not [path for path in (tmp_path / "copies").iterdir() if path.suffix != ".lock"]
 
 
 def test_a_matrix_that_anndata_writes_in_many_stretches_is_mapped(tmp_path: Path) -> None:

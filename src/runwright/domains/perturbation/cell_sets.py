@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from runwright import Batch, Index, Part, SparseRows, Streamed
+from runwright import Batch, Index, Part, SparseRows, Streamed, UserError
 from runwright.domains.perturbation.batch import CellSets
 from runwright.domains.perturbation.cell_table import CellTable
 from runwright.domains.perturbation.groups import Groups
@@ -71,6 +71,8 @@ class Cells:
         table: what they are.
         rows: of each file, what a model gets and predicts of a cell.
         genes: of each file, the genes that are decoded; None if none are.
+        embedding: where the rows are in the files, if they are an embedding: `obsm/X_pca`; None if
+            they are expression.
         vectors: (perturbations, P), on the training device.
         control: the number of the control among the perturbations.
     """
@@ -78,6 +80,7 @@ class Cells:
     table: CellTable
     rows: tuple[Rows, ...]
     genes: tuple[Rows, ...] | None
+    embedding: str | None
     vectors: torch.Tensor
     control: int
 
@@ -186,6 +189,64 @@ class CellSetSplit(Streamed[Any]):  # what is gathered is of another class than 
             cell=batch.cell,
             mask=batch.mask,
         )
+
+    @override
+    def look_at(
+        self,
+        batch: GatheredSets,
+        positions: torch.Tensor,
+        epoch: int,
+        gather: Any,
+    ) -> None:
+        """Check the first batch of a pass, and its values: a whole pass would take too long.
+
+        Raises:
+            UserError: a value is not finite, or an expression is negative.
+        """
+        super().look_at(batch, positions, epoch, gather)
+        if self.source.embedding is None:
+            self._refuse_values("X", batch.cells.rows, batch.cell, is_expression=True)
+            return
+        self._refuse_values(
+            self.source.embedding, batch.cells.rows, batch.cell, is_expression=False
+        )
+        if batch.genes is not None:
+            self._refuse_values("X", batch.genes.rows, batch.cell, is_expression=True)
+
+    def _refuse_values(
+        self,
+        key: str,
+        rows: "torch.Tensor | SparseRows",
+        cells: torch.Tensor,
+        *,
+        is_expression: bool,
+    ) -> None:
+        values = rows.values if isinstance(rows, SparseRows) else rows.flatten()
+        is_wrong = ~values.isfinite()
+        if is_expression:
+            is_wrong |= values < 0
+        if not bool(is_wrong.any()):
+            return
+        place = int(is_wrong.nonzero()[0])
+        if isinstance(rows, SparseRows):
+            row = int(torch.searchsorted(rows.offsets, place, right=True)) - 1
+        else:
+            row = place // rows.shape[1]
+        cell = cells.flatten()[row].numpy()
+        file = int(self.source.table.file_of(cell))
+        value = float(values[place])
+        said = (
+            f"{self.source.table.files[file]}: {key} has the value {value:g} in row "
+            f"{int(cell - self.source.table.starts[file])} (from 0)"
+        )
+        if value < 0 and np.isfinite(value):
+            raise UserError(
+                f"{said}, and no expression is below 0: nothing below can be predicted. Write "
+                "log-normalised counts to X; what is scaled can be an embedding, "
+                '`adata.obsm["X_scaled"] = adata.X`, for dm.embed_key=X_scaled '
+                "dm.output_space=embedding."
+            )
+        raise UserError(f"{said}. Replace such values, or leave these cells out of the file.")
 
     def _cells_of(
         self, position: int, epoch: int, rng: np.random.Generator

@@ -83,6 +83,8 @@ def read_cells(plan: DataPlan, columns: Columns) -> CellTable:
                 read["batch"].append(Column(names=(ONE_BATCH,), codes=only))
             else:
                 read["batch"].append(h5ad.read_column(file, columns.batch, "dm.batch_col"))
+        if not found.names:
+            raise UserError(f"{path} has no cells. Leave it out of [datasets] in {plan.path}.")
         if columns.control not in found.names:
             raise UserError(
                 f"{path}: obs column '{columns.perturbation}' has no cells of the control "
@@ -102,7 +104,7 @@ def read_cells(plan: DataPlan, columns: Columns) -> CellTable:
         perturbations=joined["perturbation"].names,
         batches=joined["batch"].names,
     )
-    _check_plan(plan, table)
+    _check_plan(plan, table, columns.control)
     return table
 
 
@@ -165,13 +167,17 @@ def aligned_genes(file: Any, wanted: Sequence[str]) -> NDArray[np.int64] | None:
     if missing := [name for name in wanted if name not in places]:
         raise UserError(
             f"{file.filename} lacks {len(missing):,} of the {len(wanted):,} genes: "
-            f"{_some(missing)}. All files need the same genes."
+            f"{_some(missing)}. It has {_some(there)}. All files need the same genes, by the same "
+            "kind of name."
         )
     if len(places) < len(there):
-        raise UserError(
-            f"{file.filename} has genes of the same name, so they cannot be matched with those of "
-            "the other files. Make them unique: `adata.var_names_make_unique()`."
-        )
+        seen: set[str] = set()
+        repeated = {name for name in there if name in seen or seen.add(name)}
+        if among := [name for name in dict.fromkeys(wanted) if name in repeated]:
+            raise UserError(
+                f"{file.filename} has several genes called {_some(among)}, of which only one is "
+                "wanted. Make the names unique: `adata.var_names_make_unique()`."
+            )
     return np.array([places[name] for name in wanted], dtype=np.int64)
 
 
@@ -198,7 +204,7 @@ def _joined(parts: Sequence[Column]) -> Column:
     return Column(names=tuple(names), codes=np.concatenate(codes))
 
 
-def _check_plan(plan: DataPlan, table: CellTable) -> None:
+def _check_plan(plan: DataPlan, table: CellTable, control: str) -> None:
     cell_types: dict[str, set[str]] = {}
     perturbations: dict[tuple[str, str], set[str]] = {}
     for number, data_set in enumerate(table.data_sets):
@@ -215,4 +221,5 @@ def _check_plan(plan: DataPlan, table: CellTable) -> None:
     plan.check_names(
         {name: sorted(known) for name, known in cell_types.items()},
         {pair: sorted(known) for pair, known in perturbations.items()},
+        control,
     )

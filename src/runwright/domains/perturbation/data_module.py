@@ -211,7 +211,12 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
         if not self.should_yield_control_cells:
             train &= groups.perturbation != cells.control
         if not train.any():
-            raise UserError(f"{plan.path} leaves no cells to train on.")
+            raise UserError(
+                f"{plan.path} leaves no cells to train on: of what [training] names "
+                f"({', '.join(sorted(plan.training)) or 'nothing'}), everything is held out. Hold "
+                "out less, or add a data set."
+            )
+        self._tell_unused(groups, cells, plan)
         training = groups.chosen(train)
         if self.downsample_cells is not None:
             training = training.at_most(self.downsample_cells, self.split_seed)
@@ -240,6 +245,20 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
             test=split(tested) if len(tested) else None,
             also={name: part for name, part in validation.items() if name != first},
         )
+
+    def _tell_unused(self, groups: "Groups", cells: "Cells", plan: "DataPlan") -> None:
+        from runwright.domains.perturbation.groups import SPLITS
+
+        unused = (groups.split == SPLITS[None]) & (groups.perturbation != cells.control)
+        if unused.any():
+            files: list[int] = groups.keys[unused, 0].tolist()
+            log.warning(
+                "%s: %d perturbed cells are not used, as they are not held out and [training] does "
+                "not name their data set: %s.",
+                plan.path,
+                groups.sizes[unused].sum(),
+                ", ".join(sorted({cells.table.data_sets[file] for file in files})),
+            )
 
     def _evaluated(self, groups: "Groups", which: "NDArray[np.bool_]", control: int) -> "Groups":
         """Groups to measure, with the control cells that their effects are measured against."""
@@ -302,6 +321,14 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
             if self.output_space != "embedding":
                 with h5ad.opened(path) as file:
                     places = aligned_genes(file, kept["genes"])
+                    extra = len(h5ad.gene_names(file)) - len(kept["genes"])
+                if extra > 0 and self.output_space == "all":
+                    log.warning(
+                        "%s has %d genes that the first file of the training lacks; they are left "
+                        "out.",
+                        path,
+                        extra,
+                    )
                 genes.append(open_rows(path, "X", places, copies))
         self._refuse_different_widths(table, embedding)
         names = table.perturbations
@@ -318,6 +345,7 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
             table=table,
             rows=tuple(embedding or genes),
             genes=tuple(genes) if embedding and genes else None,
+            embedding=f"obsm/{self.embed_key}" if embedding else None,
             vectors=vectors.to(device),
             control=names.index(self.control_pert),
         )

@@ -52,12 +52,14 @@ class DataPlan:
         self,
         cell_types: Mapping[str, Iterable[str]],
         perturbations: Mapping[tuple[str, str], Iterable[str]],
+        control: str,
     ) -> None:
-        """Check that what is held out is in the files.
+        """Check that what is held out is in the files, and that it is perturbed.
 
         Args:
             cell_types: the cell types of each data set.
             perturbations: the perturbations of each (data set, cell type).
+            control: the perturbation of the control cells.
 
         Raises:
             UserError: names everything that is not there, with what is.
@@ -72,11 +74,18 @@ class DataPlan:
                     wrong.append(f"{where}: '{data_set}' has no cell type '{cell_type}'. {hint}")
         for (data_set, cell_type), named in self.fewshot.items():
             known = list(perturbations.get((data_set, cell_type), ()))
+            perturbed = [name for name in known if name != control]
             for perturbation, split in named.items():
-                if known and perturbation not in known:
+                where = f"[fewshot] {data_set}.{cell_type}, {split}"
+                if perturbation == control:
                     wrong.append(
-                        f"[fewshot] {data_set}.{cell_type}, {split}: there is no perturbation "
-                        f"'{perturbation}' of these cells. {did_you_mean(perturbation, known)}"
+                        f"{where}: '{control}' is the control (dm.control_pert), which cannot be "
+                        "held out: its cells are what others are predicted from. Remove it."
+                    )
+                elif known and perturbation not in known:
+                    wrong.append(
+                        f"{where}: there is no perturbation '{perturbation}' of these cells. "
+                        f"{did_you_mean(perturbation, perturbed)}"
                     )
         _refuse(self.path, wrong)
 

@@ -6,7 +6,7 @@ The layout is that of the anndata package, "On disk format" of its documentation
 import contextlib
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final
 
 import attrs
 import h5py
@@ -14,6 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runwright import UserError, did_you_mean
+
+# Of columns that are not categorical, so that the texts of all cells are never held.
+_CELLS_AT_ONCE: Final = 2**20
+
+
+_TRUE: Final = ("True", "1", "1.0")
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -47,6 +53,11 @@ def opened(path: Path) -> Generator[Any]:
                 f"{path} has no {' and no '.join(missing)}, so it is not an h5ad file of AnnData. "
                 f"It has {', '.join(file) or 'nothing'}."
             )
+        if not all(isinstance(file[name], h5py.Group) for name in ("obs", "var")):
+            raise UserError(
+                f"{path} was written by an anndata package before 0.7, which kept obs and var in "
+                "tables. Write it anew: `anndata.read_h5ad(old).write_h5ad(new)`."
+            )
         yield file
 
 
@@ -59,7 +70,7 @@ def read_column(file: Any, name: str, option: str) -> Column:
         option: the option that names it, for messages.
 
     Raises:
-        UserError: there is no such column, or cells have no value in it.
+        UserError: there is no such column, it cannot be read, or cells have no value in it.
     """
     obs = file["obs"]
     columns = [column for column in obs if column not in ("__categories", _index_name(obs))]
@@ -67,16 +78,16 @@ def read_column(file: Any, name: str, option: str) -> Column:
         raise UserError(
             f"{file.filename}: obs has no column '{name}' ({option}). {did_you_mean(name, columns)}"
         )
-    node = obs[name]
-    if isinstance(node, h5py.Group):  # categorical
-        names = _texts(node["categories"])
-        codes = np.asarray(cast("Any", node["codes"])[:], dtype=np.int32)
-    elif "__categories" in obs and name in obs["__categories"]:  # before anndata 0.7
-        names = _texts(obs["__categories"][name])
-        codes = np.asarray(node[:], dtype=np.int32)
-    else:
-        names, codes = np.unique(_texts(node), return_inverse=True)
-        codes = codes.astype(np.int32)
+    found = _coded(obs, name)
+    if found is None:
+        kind = obs[name].attrs.get("encoding-type", "a group")
+        raise UserError(
+            f"{file.filename}: obs column '{name}' ({option}) is stored as '{kind}', which is not "
+            f"known here. Make it categorical: `adata.obs['{name}'] = adata.obs['{name}']"
+            ".astype(str).astype('category')`."
+        )
+    names, codes = found
+    codes[np.append(names == "", True)[codes]] = -1
     if without := int((codes < 0).sum()):
         raise UserError(
             f"{file.filename}: {without:,} of {len(codes):,} cells have no value in obs column "
@@ -89,9 +100,51 @@ def read_column(file: Any, name: str, option: str) -> Column:
     return Column(names=tuple(str(one) for one in names[order]), codes=rank[codes])
 
 
+def _coded(frame: Any, name: str) -> tuple[NDArray[Any], NDArray[np.int32]] | None:
+    """A column as texts, and which of them each row has, or −1; None if it is of another kind."""
+    node = frame[name]
+    if isinstance(node, h5py.Dataset):
+        if name in frame.get("__categories", ()):  # before anndata 0.7
+            return _texts(frame["__categories"][name]), _codes(node)
+        return _categories(node)
+    if "codes" in node:
+        return _texts(node["categories"]), _codes(node["codes"])
+    if "values" not in node:
+        return None
+    names, codes = _categories(node["values"])
+    codes[np.asarray(node["mask"][:], dtype=bool)] = -1
+    return names, codes
+
+
+def _codes(node: Any) -> NDArray[np.int32]:
+    return np.asarray(node[:], dtype=np.int32)
+
+
+def _categories(node: Any) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """The values of a data set as texts, and which of them each cell has; −1 is not a number."""
+    places: dict[str, int] = {}
+    codes = np.empty(len(node), dtype=np.int32)
+    for first in range(0, len(node), _CELLS_AT_ONCE):
+        part = slice(first, first + _CELLS_AT_ONCE)
+        is_text = h5py.check_string_dtype(node.dtype) is not None
+        values: Any = np.unique(node.asstr()[part] if is_text else node[part], return_inverse=True)
+        here = [
+            -1 if value != value else places.setdefault(str(value), len(places))  # noqa: PLR0124
+            for value in values[0].tolist()
+        ]
+        codes[part] = np.array(here, dtype=np.int32)[values[1]]
+    return np.array([*places], dtype=object), codes
+
+
 def cell_names(file: Any) -> NDArray[Any]:
     """(N,), the barcodes of the cells: the index of `obs`."""
     return _index(file["obs"])
+
+
+def num_cells(file: Any) -> int:
+    """The number of cells."""
+    obs = file["obs"]
+    return len(obs[_index_name(obs)])
 
 
 def gene_names(file: Any) -> NDArray[Any]:
@@ -106,10 +159,8 @@ def highly_variable(file: Any) -> NDArray[np.int64]:
         UserError: the file does not say, or names genes that it does not have.
     """
     if "highly_variable" in file["var"]:
-        node = file["var"]["highly_variable"]
-        if isinstance(node, h5py.Group):  # categorical, or a nullable boolean
-            node = node["values"] if "values" in node else node["codes"]
-        chosen = np.flatnonzero(np.asarray(cast("Any", node)[:]).astype(bool))
+        names, codes = _coded(file["var"], "highly_variable") or (np.empty(0), np.empty(0, int))
+        chosen = np.flatnonzero(np.append(np.isin(names, _TRUE), False)[codes])
     elif "uns" in file and "hvg_names" in file["uns"]:
         names = _texts(file["uns"]["hvg_names"])
         places = {name: place for place, name in enumerate(gene_names(file))}

@@ -78,9 +78,19 @@ def _copy(path: Path, node: Any, to: Path) -> None:
     ):
         file.seek(offset)
         for first in range(0, len(node), rows):
-            part = np.ascontiguousarray(node[first : first + rows])
+            part = _read(path, node, slice(first, first + rows))
             file.write(part.data)
             bar.update(part.nbytes)
+
+
+def _read(path: Path, node: Any, rows: slice) -> NDArray[Any]:
+    try:
+        return np.ascontiguousarray(node[rows])
+    except OSError as error:
+        raise UserError(
+            f"{path}: {node.name} cannot be read: {error}. The file is damaged, or compressed in a "
+            'way that h5py does not know; write it with compression="gzip" or without.'
+        ) from error
 
 
 def _cannot_keep(path: Path, node: Any, folder: Path, problem: str) -> str:

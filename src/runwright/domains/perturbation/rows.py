@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from runwright import SparseRows, UserError, did_you_mean
+from runwright.domains.perturbation import h5ad
 from runwright.domains.perturbation.matrix_copies import mapped_copy
 from runwright.domains.perturbation.stretches import Stretches
 
@@ -110,11 +111,12 @@ def open_rows(
     Raises:
         UserError: it is not there, or not of a kind that can be read row by row.
     """
-    with h5py.File(path, "r") as file:
+    with h5ad.opened(path) as file:
         node = _node(file, key)
         if isinstance(node, h5py.Dataset):
             if node.ndim != 2:
                 raise UserError(f"{path}: {key} has shape {node.shape}, not (cells, columns).")
+            _refuse_other_length(path, key, len(node), h5ad.num_cells(file))
             return DenseRows(values=_mapped(path, node, copies), columns=columns)
         kind = str(node.attrs.get("encoding-type", node.attrs.get("h5sparse_format", "")))
         if kind not in (_CSR, "csr"):
@@ -124,6 +126,7 @@ def open_rows(
                 "rows: `adata.X = adata.X.tocsr()`, then write_h5ad."
             )
         shape = node.attrs.get("shape", node.attrs.get("h5sparse_shape"))
+        _refuse_other_length(path, key, int(shape[0]), h5ad.num_cells(file))
         total = int(shape[1])
         places = None
         if columns is not None:
@@ -138,6 +141,14 @@ def open_rows(
         )
 
 
+def _refuse_other_length(path: Path, key: str, found: int, wanted: int) -> None:
+    if found != wanted:
+        raise UserError(
+            f"{path}: {key} has {found:,} rows, and obs has {wanted:,} cells. Write the file with "
+            "the anndata package, which keeps them together."
+        )
+
+
 def _node(file: Any, key: str) -> Any:
     if key in file:
         return file[key]
@@ -148,7 +159,10 @@ def _node(file: Any, key: str) -> Any:
             f"{file.filename} has no embedding '{name}' in obsm (dm.embed_key). "
             f"{did_you_mean(name, there)}"
         )
-    raise UserError(f"{file.filename} has no {key}. {did_you_mean(name, there or list(file))}")
+    raise UserError(
+        f"{file.filename} has no {key}, the expression of the cells; it has {', '.join(file)}. Set "
+        "adata.X, or choose an embedding instead: dm.embed_key=… dm.output_space=embedding."
+    )
 
 
 def _stretches(path: Path, node: Any, copies: Path) -> Stretches:
