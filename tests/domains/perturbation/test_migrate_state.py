@@ -258,6 +258,8 @@ def test_what_the_original_saves_becomes_the_same_experiment(model: str, tmp_pat
         ["model=state_sm", "data.kwargs.embed_key=X_state"],
         ["model=state_sm", "data.kwargs.embed_key=X_hvg", "data.kwargs.output_space=gene"],
         ["model=state_sm", "training.devices=2", "model.kwargs.init_from=a.ckpt"],
+        ["model.name=perturb_mean", "data.kwargs.embed_key=X_state"],
+        ["model.name=CellTypeMean", "data.kwargs.embed_key=X_hvg", "data.kwargs.output_space=gene"],
     ],
 )
 def test_what_is_written_composes(overrides: list[str], tmp_path: Path) -> None:
@@ -286,8 +288,9 @@ def test_what_is_written_composes(overrides: list[str], tmp_path: Path) -> None:
         (
             [str(MAIN), GIVEN, "model.name=CPA"],
             (
-                "model.name=CPA: only STATE's own model is migrated, called PertSets or state. "
-                "Baselines are chosen by name here, `python main.py dm=perturbation --help`.\n"
+                "model.name=CPA: only STATE's own model is migrated, called PertSets or state, and "
+                "the baselines perturb_mean and context_mean. Which models there are here is "
+                "listed by `python main.py dm=perturbation --help`.\n"
             ),
         ),
         (
@@ -316,6 +319,52 @@ def test_what_cannot_be_migrated_is_told(
 ) -> None:
     assert main(["migrate", "state", *arguments]) == 2
     assert capsys.readouterr().err.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "here"),
+    [
+        ("perturb_mean", "perturb_mean"),
+        ("GlobalSimpleSum", "perturb_mean"),
+        ("context_mean", "context_mean"),
+        ("CellTypeMean", "context_mean"),
+    ],
+)
+def test_a_baseline_becomes_the_model_of_one_epoch(name: str, here: str) -> None:
+    found = migrated(f"model.name={name}", "+model.kwargs.cell_sentence_len=512", model="pertsets")
+    assert found.choices == {"dm": "perturbation", "model": here}
+    options = found.options
+    assert {"training.epochs": 1, "dm.cell_set_len": 512, "seed": 42}.items() <= options.items()
+    assert options["objective.loss"] == "mse"
+    assert not [key for key in options if key.startswith(("model.", "opt.", "training.max"))]
+    assert found.unknown == {}
+    assert "training.max_steps=40000 → nothing to set (in training.epochs: its " in found.report()
+
+
+@pytest.mark.parametrize(
+    ("embed_key", "space", "options"),
+    [
+        ("null", "all", {"dm.embed_key": None, "dm.output_space": "all"}),
+        ("null", "gene", {"dm.embed_key": None, "dm.output_space": "all"}),
+        ("X_hvg", "gene", {"dm.embed_key": None, "dm.output_space": "gene"}),
+        ("X_state", "gene", {"dm.embed_key": None, "dm.output_space": "gene"}),
+        ("X_state", "embedding", {"dm.embed_key": "X_state", "dm.output_space": "embedding"}),
+    ],
+)
+def test_a_baseline_predicts_what_it_does_in_the_original(
+    embed_key: str, space: str, options: dict[str, Any]
+) -> None:
+    overrides = [f"data.kwargs.embed_key={embed_key}", f"data.kwargs.output_space={space}"]
+    found = migrated("model.name=context_mean", *overrides).options
+    assert options.items() <= found.items()
+
+
+def test_what_a_baseline_has_no_equal_of_is_told() -> None:
+    overrides = ["model.name=perturb_mean", "model.kwargs.init_from=a.ckpt", "training.loss_fn=l1"]
+    report = migrated(*overrides, "+model.kwargs.dims=3").report()
+    assert "model.kwargs.init_from=a.ckpt: it starts from the means of another run." in report
+    assert "training.loss_fn=l1: the original knows no other loss than mse." in report
+    assert "model.kwargs.dims, which was left out." in report
 
 
 def test_an_unknown_setting_is_named_with_the_nearest() -> None:

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from runwright import Migration, Original, Rule, UserError, command
 from runwright.domains.perturbation.state_backbone import GPT2_RULES, LLAMA_RULES
+from runwright.domains.perturbation.state_baselines import BASELINE_RULES, ONE_PASS, baseline_of
 from runwright.domains.perturbation.state_data import DATA, DATA_RULES, MODEL
 from runwright.domains.perturbation.state_model import MEMBERS, MODEL_RULES
 from runwright.domains.perturbation.state_training import MAIN_RULES, TRAINING_RULES
@@ -30,7 +31,7 @@ class MigrateState(Migration):
 
     @override
     def choices(self, original: Original) -> Mapping[str, str]:
-        """Choose the data and, by the backbone, the model.
+        """Choose the data and the model: a baseline by its name, STATE's own by its backbone.
 
         Raises:
             UserError: it is no configuration of STATE, or of another of its models.
@@ -43,16 +44,20 @@ class MigrateState(Migration):
                 "that a run of STATE saved, or STATE's main file with data/, model/, training/ "
                 "and wandb/ beside it."
             )
-        if name.lower() not in _MODELS:
+        baseline = baseline_of(original)
+        if baseline is None and name.lower() not in _MODELS:
             raise UserError(
-                f"model.name={name}: only STATE's own model is migrated, called PertSets or state. "
-                "Baselines are chosen by name here, `python main.py dm=perturbation --help`."
+                f"model.name={name}: only STATE's own model is migrated, called PertSets or state, "
+                "and the baselines perturb_mean and context_mean. Which models there are here is "
+                "listed by `python main.py dm=perturbation --help`."
             )
         if original.get(f"{DATA}.toml_config_path") is None:
             raise UserError(
                 "data.kwargs.toml_config_path is not given, and STATE does not train without it. "
                 "Add it as an override, data.kwargs.toml_config_path=FILE.toml."
             )
+        if baseline is not None:
+            return {"dm": "perturbation", "model": baseline}
         key = original.get(f"{MODEL}.transformer_backbone_key", "GPT2")
         if key not in MEMBERS:
             raise UserError(
@@ -64,7 +69,8 @@ class MigrateState(Migration):
 
     @override
     def constants(self, original: Original) -> Mapping[str, tuple[Any, str]]:
-        del original
+        if baseline_of(original) is not None:
+            return {"training.epochs": (1, ONE_PASS)}
         return {
             "opt.optimizer_cls": ("torch.optim.Adam", "there is no other optimiser"),
             "opt.weight_decay": (0.0, "Adam gets nothing but the learning rate"),
@@ -74,6 +80,8 @@ class MigrateState(Migration):
 
     @override
     def rules(self, original: Original) -> Sequence[Rule]:
+        if baseline_of(original) is not None:
+            return BASELINE_RULES
         key = original.get(f"{MODEL}.transformer_backbone_key", "GPT2")
         backbone = LLAMA_RULES if key == "llama" else GPT2_RULES
         known = {rule.key for rule in backbone}
