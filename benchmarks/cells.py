@@ -10,10 +10,11 @@ lowest and the highest. cell-load is run by the Python of an environment of its 
 
 `sparse`: 20,000 cells of 18,080 genes, of which 15 % are not zero, as rows that become dense on the
 device. `dense`: 2,000 genes in `obsm`, dense. The last lines are ours alone: how the memory of the
-process grows with the number of cells.
+process grows with the number of cells, and how fast sparse cells are read that are only on disk.
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -181,6 +182,17 @@ def memory(toml: Path) -> float:
     return float(done.stdout) / 1024
 
 
+def cold(toml: Path) -> float:
+    """Pairs a second of sparse cells, of which the system keeps none in memory."""
+    batches = ours(toml, "sparse")
+    next(batches)
+    file = os.open(toml.with_suffix(".h5ad"), os.O_RDONLY)
+    os.fdatasync(file)
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(file)
+    return rate(batches, 10)
+
+
 def main() -> None:
     """Print rates, ratios and memory."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -195,7 +207,13 @@ def main() -> None:
             compare(toml, kind, args.peer, args.rounds)
     for count in (20_000, 200_000) if args.memory else ():
         with tempfile.TemporaryDirectory() as folder:
-            print(f"{count:,} cells: {memory(write(Path(folder), count)):,.0f} MiB", flush=True)
+            toml = write(Path(folder), count)
+            size = toml.with_suffix(".h5ad").stat().st_size
+            print(
+                f"{count:,} cells: {memory(toml):,.0f} MiB of memory, {size / count:,.0f} bytes of "
+                f"disk a cell, {cold(toml):,.0f} pairs/s from disk",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

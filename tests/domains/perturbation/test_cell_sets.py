@@ -10,6 +10,7 @@ import torch
 
 from domains.perturbation.cells import CONTROL, options, random_cells, write_project
 from runwright import Data, Runtime, UserError
+from runwright.domains.perturbation import cell_sets
 from runwright.domains.perturbation.batch import CellSets
 from runwright.domains.perturbation.cell_sets import CellSetSplit
 from runwright.domains.perturbation.data_module import PerturbationDataModule
@@ -120,6 +121,16 @@ def test_batches_are_the_same_for_any_number_of_workers_and_wherever_they_start(
         train = built(toml, tmp_path, num_workers=num_workers).train
         assert as_lists(train.batches(1, start=2)) == expected[2:]
         assert as_lists(train.batches(1)) == expected
+
+
+def test_no_more_orders_are_kept_than_fit_and_others_are_drawn_again(
+    tmp_path: Path, toml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = as_lists(built(toml, tmp_path).train.batches(0))
+    monkeypatch.setattr(cell_sets, "_ORDERED_CELLS", 20)
+    train = train_split(built(toml, tmp_path))
+    assert as_lists(train.batches(0)) == expected
+    assert 0 < sum(map(len, train.orders.values())) <= 20
 
 
 def test_processes_share_the_sets_of_a_batch(tmp_path: Path, toml: Path) -> None:

@@ -148,6 +148,9 @@ def test_a_matrix_that_anndata_writes_in_many_stretches_is_mapped(tmp_path: Path
     rows = open_rows(tmp_path / "a.h5ad", "X", None, tmp_path / "copies")
     assert isinstance(rows, CsrRows)
     assert len(rows.values.parts) > 1
+    if Path("/proc/self/maps").exists():
+        maps = Path("/proc/self/maps").read_text().splitlines()
+        assert len([one for one in maps if one.endswith("a.h5ad")]) == 1
     wanted = np.arange(len(expected.indptr) - 1)[::-1].copy()
     np.testing.assert_array_equal(dense(rows.read(wanted)), expected.toarray()[wanted])
     assert not (tmp_path / "copies").exists()

@@ -16,8 +16,9 @@ from runwright.domains.perturbation.cell_table import CellTable
 from runwright.domains.perturbation.groups import Groups
 from runwright.domains.perturbation.rows import Rows
 
-# Of how many groups the order of the cells is kept: sets of a large group come again and again.
-_ORDERS: Final = 4096
+# Of groups with how many cells the order is kept (128 MiB): sets of a large group come again and
+# again.
+_ORDERED_CELLS: Final = 2**24
 
 
 @attrs.frozen(kw_only=True)
@@ -91,6 +92,9 @@ class CellSetSplit(Streamed[Any]):  # what is gathered is of another class than 
     In the training, every epoch shuffles the cells of each group, cuts them into sets, and fills
     the last one with cells drawn from the group again. Otherwise the order stays, and the last set
     of a group is padded and masked.
+
+    Attributes:
+        orders: (group, epoch) → the order of its cells; of what was asked for last.
     """
 
     def __init__(
@@ -142,7 +146,8 @@ class CellSetSplit(Streamed[Any]):  # what is gathered is of another class than 
         self.is_training = is_training
         self.num_controls = num_controls
         self.maps_controls = maps_controls
-        self._orders: OrderedDict[tuple[int, int], NDArray[np.int64]] = OrderedDict()
+        self.orders: OrderedDict[tuple[int, int], NDArray[np.int64]] = OrderedDict()
+        self._num_ordered = 0
 
     @override
     def gather(self, positions: torch.Tensor, epoch: int) -> GatheredSets:
@@ -272,13 +277,15 @@ class CellSetSplit(Streamed[Any]):  # what is gathered is of another class than 
         if not self.is_training:
             return members
         key = group, epoch
-        if key in self._orders:
-            self._orders.move_to_end(key)
-            return self._orders[key]
+        if key in self.orders:
+            self.orders.move_to_end(key)
+            return self.orders[key]
         order = np.random.default_rng([self.seed, 1, epoch, group]).permutation(members)
-        self._orders[key] = order
-        if len(self._orders) > _ORDERS:
-            self._orders.popitem(last=False)
+        self.orders[key] = order
+        self._num_ordered += len(order)
+        while self._num_ordered > _ORDERED_CELLS and len(self.orders) > 1:
+            _, oldest = self.orders.popitem(last=False)
+            self._num_ordered -= len(oldest)
         return order
 
     def _controls_of(

@@ -1,5 +1,6 @@
 """Groups of cells, from which sets are cut, and the controls that each is compared with."""
 
+import itertools
 import logging
 from collections.abc import Sequence
 from typing import Final, Literal
@@ -126,41 +127,78 @@ def group_cells(
     Raises:
         UserError: there are no controls for some of the cells.
     """
-    file = np.repeat(np.arange(len(table.files)), np.diff(table.starts))
-    batch = table.batch if mapping == "batch" else np.full_like(table.batch, _ALL_BATCHES)
-    columns = np.stack([file, table.cell_type, table.perturbation, batch], dtype=np.int64)
-    order = np.lexsort(columns[::-1])
-    columns = columns[:, order]
-    is_first = np.append(True, (np.diff(columns) != 0).any(axis=0))
-    keys = columns[:, is_first].T
-    controls, pools = _pools(table, file, table.perturbations.index(control))
-    split, is_zeroshot = _splits(table, plan, keys, control, zeroshot_controls=zeroshot_controls)
+    cells = np.empty(len(table), dtype=np.int64)
+    starts: list[Ints] = []
+    keys: list[Ints] = []
+    for file, part in enumerate(_parts(table)):  # sorting all cells at once takes more memory
+        columns = [table.cell_type[part], table.perturbation[part]]
+        if mapping == "batch":
+            columns.append(table.batch[part])
+        order, first, values = _runs(columns)
+        np.add(order, part.start, out=cells[part])
+        starts.append(first + part.start)
+        known = np.full((len(first), 4), _ALL_BATCHES, dtype=np.int64)
+        known[:, 0], known[:, 1 : 1 + values.shape[1]] = file, values
+        keys.append(known)
+    controls, pools = _pools(table, table.perturbations.index(control))
+    all_keys = np.concatenate(keys)
+    split, is_zeroshot = _splits(
+        table, plan, all_keys, control, zeroshot_controls=zeroshot_controls
+    )
     return Groups(
-        cells=order.astype(np.int64),
-        starts=np.append(np.flatnonzero(is_first), len(order)).astype(np.int64),
-        keys=keys,
+        cells=cells,
+        starts=np.concatenate([*starts, [len(table)]]),
+        keys=all_keys,
         split=split,
         is_zeroshot=is_zeroshot,
         controls=controls,
-        pool=_pool_of_each(table, keys, pools, control),
+        pool=_pool_of_each(table, all_keys, pools, control),
     )
+
+
+def _parts(table: CellTable) -> list[slice]:
+    """The cells of each file."""
+    edges: list[int] = table.starts.tolist()
+    return [slice(begin, end) for begin, end in itertools.pairwise(edges)]
+
+
+def _runs(columns: Sequence[NDArray[np.int32]]) -> tuple[Ints, Ints, Ints]:
+    """Rows in the order of some columns, of which the first counts most.
+
+    Returns:
+        (N,), the rows in order; (K,), where those with equal values begin; (K, columns), these.
+    """
+    code = np.zeros(len(columns[0]), dtype=np.int64)
+    for column in columns:
+        code *= int(column.max(initial=0)) + 1
+        code += column
+    order = np.argsort(code, kind="stable")
+    code = code[order]
+    first = np.flatnonzero(np.append(True, code[1:] != code[:-1])[: len(code)])
+    values = np.stack([column[order[first]] for column in columns], axis=1)
+    return order, first, values.astype(np.int64)
 
 
 _Pools = dict[tuple[int, int, int], tuple[int, int]]
 
 
-def _pools(table: CellTable, file: Ints, control: int) -> tuple[Ints, _Pools]:
+def _pools(table: CellTable, control: int) -> tuple[Ints, _Pools]:
     """The control cells in order, and where those of (file, cell type, batch) are among them."""
-    controls = np.flatnonzero(table.perturbation == control)
-    columns = np.stack([file[controls], table.cell_type[controls], table.batch[controls]])
-    order = np.lexsort(columns[::-1])
+    controls: list[Ints] = []
     pools: _Pools = {}
-    keys: list[list[int]] = columns[:, order].T.tolist()
-    for place, (of_file, cell_type, batch) in enumerate(keys):
-        for key in ((of_file, cell_type, batch), (of_file, cell_type, _ALL_BATCHES)):
-            begin, _ = pools.get(key, (place, place))
-            pools[key] = begin, place + 1
-    return controls[order].astype(np.int64), pools
+    before = 0
+    for file, part in enumerate(_parts(table)):
+        cells = np.flatnonzero(table.perturbation[part] == control) + part.start
+        order, first, values = _runs([table.cell_type[cells], table.batch[cells]])
+        edges: list[int] = [*(first + before).tolist(), before + len(cells)]
+        known: list[list[int]] = values.tolist()
+        for (begin, end), (cell_type, batch) in zip(itertools.pairwise(edges), known, strict=True):
+            pools[file, cell_type, batch] = begin, end
+            whole_begin, _ = pools.get((file, cell_type, _ALL_BATCHES), (begin, end))
+            pools[file, cell_type, _ALL_BATCHES] = whole_begin, end
+        controls.append(cells[order])
+        before += len(cells)
+    return np.concatenate(controls).astype(np.int64), pools
 
 
 def _pool_of_each(table: CellTable, keys: Ints, pools: _Pools, control: str) -> Ints:

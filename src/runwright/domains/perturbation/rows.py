@@ -113,11 +113,12 @@ def open_rows(
     """
     with h5ad.opened(path) as file:
         node = _node(file, key)
+        mapped = np.asarray(np.memmap(path, mode="r", dtype=np.uint8))
         if isinstance(node, h5py.Dataset):
             if node.ndim != 2:
                 raise UserError(f"{path}: {key} has shape {node.shape}, not (cells, columns).")
             _refuse_other_length(path, key, len(node), h5ad.num_cells(file))
-            return DenseRows(values=_mapped(path, node, copies), columns=columns)
+            return DenseRows(values=_values(path, node, copies, mapped), columns=columns)
         kind = str(node.attrs.get("encoding-type", node.attrs.get("h5sparse_format", "")))
         if kind not in (_CSR, "csr"):
             said = "by columns (CSC)" if kind.startswith("csc") else f"as '{kind}'"
@@ -133,8 +134,8 @@ def open_rows(
             places = np.full(total, -1, dtype=np.int32)
             places[columns] = np.arange(len(columns), dtype=np.int32)
         return CsrRows(
-            values=_stretches(path, node["data"], copies),
-            indices=_stretches(path, node["indices"], copies),
+            values=_stretches(path, node["data"], copies, mapped),
+            indices=_stretches(path, node["indices"], copies, mapped),
             offsets=np.asarray(node["indptr"][:], dtype=np.int64),
             width=total if columns is None else len(columns),
             places=places,
@@ -165,21 +166,18 @@ def _node(file: Any, key: str) -> Any:
     )
 
 
-def _stretches(path: Path, node: Any, copies: Path) -> Stretches:
+def _stretches(path: Path, node: Any, copies: Path, mapped: NDArray[np.uint8]) -> Stretches:
     is_plain = node.chunks and not node.id.get_create_plist().get_nfilters()
     if is_plain and node.size and node.id.get_num_chunks() * node.chunks[0] >= len(node):
-        return Stretches.of_chunks(path, node)
-    return Stretches.of(_mapped(path, node, copies))
+        return Stretches.of_chunks(mapped, node)
+    return Stretches.of(_values(path, node, copies, mapped))
 
 
-def _mapped(path: Path, node: Any, copies: Path) -> NDArray[Any]:
+def _values(path: Path, node: Any, copies: Path, mapped: NDArray[np.uint8]) -> NDArray[Any]:
     """The values of a data set: those of the file where they are contiguous, else a copy."""
     offset = node.id.get_offset()
     if node.size == 0:
         return np.asarray(node[...])
     if offset is None or node.external:
         return mapped_copy(path, node, copies)
-    mapped: NDArray[Any] = np.memmap(
-        path, mode="r", dtype=node.dtype, shape=node.shape, offset=offset
-    )
-    return mapped
+    return mapped[offset : offset + node.nbytes].view(node.dtype).reshape(node.shape)

@@ -1,6 +1,5 @@
 """One-dimensional arrays that lie in a file in a few stretches, memory-mapped."""
 
-from pathlib import Path
 from typing import Any, Self
 
 import attrs
@@ -28,8 +27,14 @@ class Stretches:
         return cls(parts=(array,), starts=np.array([0, len(array)], dtype=np.int64))
 
     @classmethod
-    def of_chunks(cls, path: Path, node: Any) -> Self:
-        """The array of a data set in chunks that are not compressed."""
+    def of_chunks(cls, file: NDArray[np.uint8], node: Any) -> Self:
+        """The array of a data set in chunks that are not compressed.
+
+        Args:
+            file: the bytes of the whole file, memory-mapped. A map for each stretch would be tens
+                of thousands of a large file, and each holds a file open.
+            node: the data set.
+        """
         chunks: list[tuple[int, int]] = []
 
         def note(chunk: Any) -> None:  # what is not None ends the iteration
@@ -42,7 +47,7 @@ class Stretches:
         is_new = np.append(True, np.diff(at) != size)
         starts = np.append(first[is_new], len(node))
         parts = tuple(
-            np.memmap(path, mode="r", dtype=node.dtype, offset=offset, shape=(end - begin,))
+            file[offset : offset + (end - begin) * node.dtype.itemsize].view(node.dtype)
             for offset, begin, end in zip(at[is_new], starts, starts[1:], strict=False)
         )
         return cls(parts=parts, starts=starts)
