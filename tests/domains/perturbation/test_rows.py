@@ -3,6 +3,7 @@
 import logging
 import re
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,15 @@ def dense(rows: "torch.Tensor | SparseRows") -> NDArray[np.float32]:
     return (rows.dense() if isinstance(rows, SparseRows) else rows).numpy()
 
 
+@pytest.mark.parametrize("asks", [False, True])
 @pytest.mark.parametrize("columns", [None, [1, 4, 11], [11, 0]])
 @pytest.mark.parametrize("way", WAYS)
-def test_rows_are_those_of_anndata(tmp_path: Path, way: str, columns: list[int] | None) -> None:
+def test_rows_are_those_of_anndata(
+    tmp_path: Path, way: str, columns: list[int] | None, asks: bool
+) -> None:
     expected = written(tmp_path / "a.h5ad", way)
     places = None if columns is None else np.array(columns)
-    rows = open_rows(tmp_path / "a.h5ad", "X", places, tmp_path / "copies")
+    rows = open_rows(tmp_path / "a.h5ad", "X", places, tmp_path / "copies", asks=asks)
     found = rows.read(WANTED)
     assert isinstance(found, torch.Tensor) == way.startswith("dense")
     wanted = expected[WANTED] if columns is None else expected[WANTED][:, columns]
@@ -142,6 +146,37 @@ def test_a_copy_for_which_there_is_no_room_is_told_with_the_way_out(tmp_path: Pa
     assert not [path for path in (tmp_path / "copies").iterdir() if path.suffix != ".lock"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what was read")
+@pytest.mark.parametrize("way", ["csr", "dense"])
+def test_what_is_asked_for_is_what_is_read_from_disk(tmp_path: Path, way: str) -> None:
+    x: Any = np.random.default_rng(0).random((4000, 1500), dtype=np.float32)
+    anndata.AnnData(X=sparse.csr_matrix(x) if way == "csr" else x).write_h5ad(tmp_path / "a.h5ad")
+    code = (
+        "import os, pathlib, sys, numpy as np\n"
+        "from runwright.domains.perturbation.rows import open_rows\n"
+        "path = pathlib.Path(sys.argv[1])\n"
+        "def was_read():\n"
+        "    with open('/proc/self/io') as file:\n"
+        "        return int(next(line for line in file if 'read_bytes' in line).split()[1])\n"
+        "for asks in (False, True):\n"
+        "    rows = open_rows(path, 'X', None, path.parent, asks=asks)\n"
+        "    with path.open('rb') as file:\n"
+        "        os.fdatasync(file.fileno())\n"
+        "        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)\n"
+        "    before = was_read()\n"
+        "    rows.read(np.arange(0, 4000, 100))\n"
+        "    print(was_read() - before)\n"
+        "    del rows\n"
+    )
+    done = run_python("-c", code, tmp_path / "a.h5ad")
+    assert done.returncode == 0, done.stderr
+    without, asked = map(int, done.stdout.split())
+    if not without:
+        pytest.skip("this disk is in memory")
+    wanted = 40 * 1500 * (8 if way == "csr" else 4)
+    assert wanted <= asked < 4 * wanted < without
+
+
 def test_a_matrix_that_anndata_writes_in_many_stretches_is_mapped(tmp_path: Path) -> None:
     expected: Any = sparse.random(3000, 3000, density=0.1, format="csr", dtype="float32", rng=0)
     anndata.AnnData(X=expected).write_h5ad(tmp_path / "a.h5ad")
@@ -151,6 +186,7 @@ def test_a_matrix_that_anndata_writes_in_many_stretches_is_mapped(tmp_path: Path
     if Path("/proc/self/maps").exists():
         maps = Path("/proc/self/maps").read_text().splitlines()
         assert len([one for one in maps if one.endswith("a.h5ad")]) == 1
+    rows.values.ask_for(rows.offsets[:-1], rows.offsets[1:])  # also across the edges of parts
     wanted = np.arange(len(expected.indptr) - 1)[::-1].copy()
     np.testing.assert_array_equal(dense(rows.read(wanted)), expected.toarray()[wanted])
     assert not (tmp_path / "copies").exists()

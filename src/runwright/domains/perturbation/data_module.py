@@ -1,9 +1,10 @@
 """Perturbed cells from h5ad files."""
 
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from typing_extensions import override
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from runwright.domains.perturbation.rows import Rows
 
 log = logging.getLogger(__name__)
+
+# Files that take more than this share of the memory are read from disk again and again.
+_KEPT_IN_MEMORY: Final = 0.5
 
 
 @factory("perturbation")
@@ -313,11 +317,12 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
         from runwright.domains.perturbation.rows import open_rows
 
         copies = self.cache_dir or self.toml_config_path.expanduser().parent / "cache"
+        asks = sum(path.stat().st_size for path in table.files) > _KEPT_IN_MEMORY * _memory()
         genes: list[Rows] = []
         embedding: list[Rows] = []
         for path in table.files:
             if self.embed_key is not None:
-                embedding.append(open_rows(path, f"obsm/{self.embed_key}", None, copies))
+                embedding.append(open_rows(path, f"obsm/{self.embed_key}", None, copies, asks=asks))
             if self.output_space != "embedding":
                 with h5ad.opened(path) as file:
                     places = aligned_genes(file, kept["genes"])
@@ -329,7 +334,7 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
                         path,
                         extra,
                     )
-                genes.append(open_rows(path, "X", places, copies))
+                genes.append(open_rows(path, "X", places, copies, asks=asks))
         self._refuse_different_widths(table, embedding)
         names = table.perturbations
         if self.perturbation_features_file is None:
@@ -361,3 +366,8 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
                 f"The embeddings obsm/{self.embed_key} differ in length: {shown}. All files need "
                 "the same one."
             )
+
+
+def _memory() -> int:
+    """The memory of this machine, in bytes."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -25,13 +25,16 @@ _CANNOT_KEEP: Final = (
 )
 
 
-def mapped_copy(path: Path, node: Any, folder: Path) -> NDArray[Any]:
-    """A copy of a data set of an h5ad file, memory-mapped; made now unless it is there.
+def mapped_copy(path: Path, node: Any, folder: Path) -> tuple[Path, int]:
+    """A copy of a data set of an h5ad file, for a memory map; made now unless it is there.
 
     Args:
         path: the file.
         node: the data set in it.
         folder: where the copies are kept.
+
+    Returns:
+        The copy, and where the values begin in it, in bytes.
 
     Raises:
         UserError: there is no room for it.
@@ -45,7 +48,8 @@ def mapped_copy(path: Path, node: Any, folder: Path) -> NDArray[Any]:
         made_once(copy, lambda partial: _copy(path, node, partial), what=f"copying {path.name}")
     except OSError as error:
         raise UserError(_cannot_keep(path, node, folder, str(error))) from error
-    return mapped_array(copy, node.shape)
+    values = mapped_array(copy, node.shape)
+    return copy, copy.stat().st_size - values.nbytes
 
 
 def _copy(path: Path, node: Any, to: Path) -> None:

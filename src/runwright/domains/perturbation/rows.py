@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from runwright import SparseRows, UserError, did_you_mean
 from runwright.domains.perturbation import h5ad
+from runwright.domains.perturbation.mapped_file import MappedFile
 from runwright.domains.perturbation.matrix_copies import mapped_copy
 from runwright.domains.perturbation.stretches import Stretches
 
@@ -35,11 +36,17 @@ class DenseRows:
     """A dense matrix.
 
     Attributes:
+        file: the file that it is in.
+        offset: where it begins in the file, in bytes.
         values: (N, columns), memory-mapped.
+        asks: whether to ask for all rows before they are copied; see `MappedFile`.
         columns: which columns are read; None for all.
     """
 
+    file: MappedFile
+    offset: int
     values: NDArray[Any]
+    asks: bool
     columns: NDArray[np.int64] | None = None
 
     @property
@@ -49,6 +56,9 @@ class DenseRows:
 
     def read(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """Rows of the matrix, float32, (len(rows), width)."""
+        if self.asks:
+            first = self.offset + rows * self.values.strides[0]
+            self.file.ask_for(first, first + self.values.strides[0])
         taken = np.take(self.values, rows, axis=0, mode="clip")
         if self.columns is not None:
             taken = taken[:, self.columns]
@@ -64,6 +74,7 @@ class CsrRows:
         indices: (nonzero,), the column of each value.
         offsets: (N + 1,), where each row begins.
         width: the number of columns that are read.
+        asks: whether to ask for all rows before they are copied; see `MappedFile`.
         places: (columns,), the place of each column among those that are read, or −1; None if all
             are.
     """
@@ -72,11 +83,15 @@ class CsrRows:
     indices: Stretches
     offsets: NDArray[np.int64]
     width: int
+    asks: bool
     places: NDArray[np.int32] | None = None
 
     def read(self, rows: NDArray[np.int64]) -> SparseRows:
         """Rows of the matrix, float32, (len(rows), width)."""
         begin, end = self.offsets[rows], self.offsets[rows + 1]
+        if self.asks:
+            self.values.ask_for(begin, end)
+            self.indices.ask_for(begin, end)
         offsets = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum(end - begin, out=offsets[1:])
         values = np.empty(offsets[-1], dtype=np.float32)
@@ -98,7 +113,12 @@ class CsrRows:
 
 
 def open_rows(
-    path: Path, key: str, columns: NDArray[np.int64] | None, copies: Path
+    path: Path,
+    key: str,
+    columns: NDArray[np.int64] | None,
+    copies: Path,
+    *,
+    asks: bool = False,
 ) -> DenseRows | CsrRows:
     """Open a matrix of an h5ad file to read rows of it.
 
@@ -107,18 +127,21 @@ def open_rows(
         key: `X`, `layers/…` or `obsm/…`.
         columns: which columns are read, in increasing order; None for all.
         copies: the folder for copies of what cannot be mapped as it is, such as compressed data.
+        asks: whether to ask for all rows before they are copied, as they are not in memory.
 
     Raises:
         UserError: it is not there, or not of a kind that can be read row by row.
     """
     with h5ad.opened(path) as file:
         node = _node(file, key)
-        mapped = np.asarray(np.memmap(path, mode="r", dtype=np.uint8))
-        if isinstance(node, h5py.Dataset):
+        mapped = MappedFile(path)
+        if _is_dense(node):
             if node.ndim != 2:
                 raise UserError(f"{path}: {key} has shape {node.shape}, not (cells, columns).")
             _refuse_other_length(path, key, len(node), h5ad.num_cells(file))
-            return DenseRows(values=_values(path, node, copies, mapped), columns=columns)
+            place, offset = _contiguous(path, node, copies, mapped)
+            values = place.array(node.dtype, offset, node.shape)
+            return DenseRows(file=place, offset=offset, values=values, asks=asks, columns=columns)
         kind = str(node.attrs.get("encoding-type", node.attrs.get("h5sparse_format", "")))
         if kind not in (_CSR, "csr"):
             said = "by columns (CSC)" if kind.startswith("csc") else f"as '{kind}'"
@@ -138,8 +161,13 @@ def open_rows(
             indices=_stretches(path, node["indices"], copies, mapped),
             offsets=np.asarray(node["indptr"][:], dtype=np.int64),
             width=total if columns is None else len(columns),
+            asks=asks,
             places=places,
         )
+
+
+def _is_dense(node: Any) -> bool:
+    return isinstance(node, h5py.Dataset)
 
 
 def _refuse_other_length(path: Path, key: str, found: int, wanted: int) -> None:
@@ -166,18 +194,20 @@ def _node(file: Any, key: str) -> Any:
     )
 
 
-def _stretches(path: Path, node: Any, copies: Path, mapped: NDArray[np.uint8]) -> Stretches:
+def _stretches(path: Path, node: Any, copies: Path, mapped: MappedFile) -> Stretches:
     is_plain = node.chunks and not node.id.get_create_plist().get_nfilters()
     if is_plain and node.size and node.id.get_num_chunks() * node.chunks[0] >= len(node):
         return Stretches.of_chunks(mapped, node)
-    return Stretches.of(_values(path, node, copies, mapped))
+    file, offset = _contiguous(path, node, copies, mapped)
+    return Stretches.at(file, node.dtype, np.array([0, len(node)]), np.array([offset]))
 
 
-def _values(path: Path, node: Any, copies: Path, mapped: NDArray[np.uint8]) -> NDArray[Any]:
-    """The values of a data set: those of the file where they are contiguous, else a copy."""
-    offset = node.id.get_offset()
+def _contiguous(path: Path, node: Any, copies: Path, mapped: MappedFile) -> tuple[MappedFile, int]:
+    """Where the values of a data set lie one after another: in its file, or else in a copy."""
     if node.size == 0:
-        return np.asarray(node[...])
-    if offset is None or node.external:
-        return mapped_copy(path, node, copies)
-    return mapped[offset : offset + node.nbytes].view(node.dtype).reshape(node.shape)
+        return mapped, 0
+    offset = node.id.get_offset()
+    if offset is not None and not node.external:
+        return mapped, offset
+    copy, offset = mapped_copy(path, node, copies)
+    return MappedFile(copy), offset

@@ -6,6 +6,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from runwright.domains.perturbation.mapped_file import Ints, MappedFile
+
 
 @attrs.frozen(kw_only=True, eq=False)
 class Stretches:
@@ -14,27 +16,31 @@ class Stretches:
     The anndata package writes sparse matrices in chunks, between which HDF5 puts its own tables.
 
     Attributes:
+        file: the file that they are in.
         parts: the parts.
         starts: (parts + 1,), int64, where each part begins in the array, and where the last ends.
+        offsets: (parts,), int64, where each part begins in the file, in bytes.
     """
 
+    file: MappedFile
     parts: tuple[NDArray[Any], ...]
-    starts: NDArray[np.int64]
+    starts: Ints
+    offsets: Ints
 
     @classmethod
-    def of(cls, array: NDArray[Any]) -> Self:
-        """An array that is in one part."""
-        return cls(parts=(array,), starts=np.array([0, len(array)], dtype=np.int64))
+    def at(cls, file: MappedFile, dtype: np.dtype[Any], starts: Ints, offsets: Ints) -> Self:
+        """The array whose parts begin at these places; see `Stretches`."""
+        parts = tuple(
+            file.array(dtype, offset, (end - begin,))
+            for offset, begin, end in zip(
+                offsets.tolist(), starts.tolist(), starts[1:].tolist(), strict=False
+            )
+        )
+        return cls(file=file, parts=parts, starts=starts, offsets=offsets)
 
     @classmethod
-    def of_chunks(cls, file: NDArray[np.uint8], node: Any) -> Self:
-        """The array of a data set in chunks that are not compressed.
-
-        Args:
-            file: the bytes of the whole file, memory-mapped. A map for each stretch would be tens
-                of thousands of a large file, and each holds a file open.
-            node: the data set.
-        """
+    def of_chunks(cls, file: MappedFile, node: Any) -> Self:
+        """The array of a data set in chunks that are not compressed."""
         chunks: list[tuple[int, int]] = []
 
         def note(chunk: Any) -> None:  # what is not None ends the iteration
@@ -46,24 +52,22 @@ class Stretches:
         first, at = (np.array(column, dtype=np.int64) for column in zip(*chunks, strict=True))
         is_new = np.append(True, np.diff(at) != size)
         starts = np.append(first[is_new], len(node))
-        parts = tuple(
-            file[offset : offset + (end - begin) * node.dtype.itemsize].view(node.dtype)
-            for offset, begin, end in zip(at[is_new], starts, starts[1:], strict=False)
-        )
-        return cls(parts=parts, starts=starts)
+        return cls.at(file, node.dtype, starts, at[is_new])
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of the values."""
         return self.parts[0].dtype
 
-    def copy_spans(
-        self,
-        begin: NDArray[np.int64],
-        end: NDArray[np.int64],
-        offsets: NDArray[np.int64],
-        out: NDArray[Any],
-    ) -> None:
+    def ask_for(self, begin: Ints, end: Ints) -> None:
+        """Let the system read spans of the array, (K,), from disk; see `MappedFile`."""
+        part = np.searchsorted(self.starts, begin, side="right") - 1
+        shift = self.offsets[part] - self.starts[part] * self.dtype.itemsize
+        end = np.minimum(end, self.starts[part + 1])
+        size = self.dtype.itemsize
+        self.file.ask_for(shift + begin * size, shift + end * size)
+
+    def copy_spans(self, begin: Ints, end: Ints, offsets: Ints, out: NDArray[Any]) -> None:
         """Copy spans of the array, one after another.
 
         Args:
