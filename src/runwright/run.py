@@ -5,10 +5,13 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import attrs
+
 from runwright.caller import Caller, is_restarted
 from runwright.config import Config, chosen_name
 from runwright.errors import ConfigError, Interrupted, RunError, UserError, free_variables
 from runwright.factory import Settings
+from runwright.model import FittedModel
 from runwright.model_size import does_not_fit
 from runwright.training.memory import explaining_out_of_memory, explaining_small_memory
 
@@ -173,6 +176,8 @@ def build(config: Config, runtime: "Runtime", world: "World") -> "Built[Any]":
         frozen = prepare(model, config.finetune)
         log.info("Model architecture:\n%s", architecture(model, how=config.print_model))
         model = model.to(runtime.device)
+    if isinstance(model, FittedModel):
+        data = attrs.evolve(data, train=data.train.each_once())
     world.seed_by_rank(config.seed)
     with _explaining_size("objective", config.objective):
         objective = config.objective.build(dims, runtime.device)

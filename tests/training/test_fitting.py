@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from conftest import last_of_each
 from programs import run_python
 from runwright import ConfigError, FittedModel, ModelFactory, UserError, compose, factory, load
+from runwright.data.batching import InMemory
 from runwright.rundir.tensor_files import read_tensors
 from toy_domain import SetBatch, SetDims
 
@@ -74,6 +75,15 @@ def test_an_epoch_fits_it_to_all_examples(tmp_path: Path) -> None:
         *("step", "epoch", "train_loss", "train_largest", "val_loss", "val_largest")
     ]  # without a learning rate
     assert [row["step"] for row in rows] == ["4", "8"]
+
+
+def test_an_epoch_has_every_example_once_also_those_that_do_not_fill_a_batch() -> None:
+    vectors = torch.arange(26.0).reshape(26, 1, 1)
+    examples = SetBatch(vectors=vectors, target=vectors)
+    split = InMemory(examples, batch_size=6, shuffle_seed=0)
+    once = split.each_once()
+    assert torch.equal(torch.cat([batch.vectors for batch in once.batches(0)]), vectors)
+    assert (once.num_batches, split.num_batches) == (5, 4)
 
 
 @pytest.mark.slow

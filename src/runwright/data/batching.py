@@ -1,7 +1,8 @@
 """Cutting a split into batches, and splits whose examples are in memory."""
 
+import copy
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import numpy as np
 import torch
@@ -56,6 +57,13 @@ class Batched(Split[B], Generic[B]):
             )
         full, rest = divmod(self.num_examples, self.batch_size)
         return full if self.shuffle_seed is not None else full + (rest > 0)
+
+    @override
+    def each_once(self) -> Self:
+        """The same examples in their own order, down to the last."""
+        one = copy.copy(self)
+        one.shuffle_seed = None
+        return one
 
     def order(self, epoch: int) -> torch.Tensor:
         """The positions of the examples in an epoch, (num_examples,), int64."""

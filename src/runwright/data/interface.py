@@ -152,6 +152,13 @@ class Split(ABC, Generic[B_co]):
     def batches(self, epoch: int, start: int = 0) -> Iterator[B_co]:
         """Yield the batches of an epoch on the training device, starting at number `start`."""
 
+    def each_once(self) -> "Split[B_co]":
+        """The same examples, each once in an epoch; what a `FittedModel` is fitted on.
+
+        By default it is this split.
+        """
+        return self
+
 
 _OTHER_COLUMNS: Final = ("train", "val", "test", "lr", "epoch", "step")
 """What columns of `metrics.csv` start with, apart from the names of further validation splits."""

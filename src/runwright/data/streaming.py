@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Final, Generic, Self, TypeAlias, TypeVar
 
 import torch
 from typing_extensions import override
@@ -95,6 +95,12 @@ class Streamed(Batched[B], ABC, Generic[B]):
         gathered = self._in_turns if self.in_turns and not self.num_workers else self._ahead
         for batch in gathered(requests, epoch):
             yield self.on_device(batch.to(self.device))
+
+    @override
+    def each_once(self) -> Self:
+        one = super().each_once()
+        one.workers = None  # those of this split gather its batches
+        return one
 
     def look_at(self, batch: B, positions: torch.Tensor, epoch: int, gather: Gather[B]) -> None:
         """Check the first batch of a pass; the others are made in the same way.

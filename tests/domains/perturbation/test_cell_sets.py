@@ -94,6 +94,19 @@ def test_an_epoch_of_the_training_has_every_cell_and_the_next_one_other_sets(
     assert sorted(map(sorted, epochs[0])) != sorted(map(sorted, epochs[1]))
 
 
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_training_split_has_each_cell_once_if_wanted(
+    tmp_path: Path, toml: Path, num_workers: int
+) -> None:
+    train = train_split(built(toml, tmp_path, num_workers=num_workers))
+    before = as_lists(train.batches(0))
+    once = train.each_once()
+    cells = [b.cell[b.mask] for b in once.batches(0) if b.mask is not None]
+    assert sorted(torch.cat(cells).tolist()) == sorted(train.groups.cells.tolist())
+    assert as_lists(once.batches(1)) == as_lists(once.batches(0))
+    assert as_lists(train.batches(0)) == before
+
+
 def test_a_split_that_is_measured_has_each_cell_once_and_never_changes(
     tmp_path: Path, toml: Path, cells: dict[str, Any]
 ) -> None:

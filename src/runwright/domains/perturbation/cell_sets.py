@@ -2,7 +2,7 @@
 
 import itertools
 from collections import OrderedDict
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import attrs
 import numpy as np
@@ -95,6 +95,7 @@ class CellSetSplit(Streamed[Any]):  # what is gathered is of another class than 
 
     Attributes:
         orders: (group, epoch) → the order of its cells; of what was asked for last.
+        num_ordered: the number of cells in `orders`.
     """
 
     def __init__(
@@ -147,7 +148,7 @@ class CellSetSplit(Streamed[Any]):  # what is gathered is of another class than 
         self.num_controls = num_controls
         self.maps_controls = maps_controls
         self.orders: OrderedDict[tuple[int, int], NDArray[np.int64]] = OrderedDict()
-        self._num_ordered = 0
+        self.num_ordered = 0
 
     @override
     def gather(self, positions: torch.Tensor, epoch: int) -> GatheredSets:
@@ -194,6 +195,13 @@ class CellSetSplit(Streamed[Any]):  # what is gathered is of another class than 
             cell=batch.cell,
             mask=batch.mask,
         )
+
+    @override
+    def each_once(self) -> Self:
+        """The same sets as where they are measured: none is filled with cells drawn again."""
+        one = super().each_once()
+        one.is_training, one.orders, one.num_ordered = False, OrderedDict(), 0
+        return one
 
     @override
     def look_at(
@@ -282,10 +290,10 @@ class CellSetSplit(Streamed[Any]):  # what is gathered is of another class than 
             return self.orders[key]
         order = np.random.default_rng([self.seed, 1, epoch, group]).permutation(members)
         self.orders[key] = order
-        self._num_ordered += len(order)
-        while self._num_ordered > _ORDERED_CELLS and len(self.orders) > 1:
+        self.num_ordered += len(order)
+        while self.num_ordered > _ORDERED_CELLS and len(self.orders) > 1:
             _, oldest = self.orders.popitem(last=False)
-            self._num_ordered -= len(oldest)
+            self.num_ordered -= len(oldest)
         return order
 
     def _controls_of(

@@ -124,7 +124,7 @@ def _fitted(name: str, trained: Trained[Any]) -> "nn.Module":
     factory: ModelFactory[Any] = made()
     model = factory.build(trained.data.dims).to(trained.runtime.device)
     assert isinstance(model, FittedModel)
-    for batch in trained.data.train.batches(epoch=0):
+    for batch in trained.data.train.each_once().batches(epoch=0):
         model.observe(batch)
     return model.eval()
 

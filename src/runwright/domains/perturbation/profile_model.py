@@ -17,13 +17,16 @@ from runwright.domains.perturbation.dims import PerturbationDims
 class ProfileModel(nn.Module, FittedModel):
     """Adds up the cells of every (cell type, perturbation), and predicts from their means.
 
+    The controls of a cell type are those that it was shown as sets of their own; without such sets,
+    those that perturbed cells were compared with, which are drawn at random.
+
     What it predicts of a cell is its control plus the effect: the predicted mean profile minus the
     mean of the controls. An effect of zero is predicted before anything has been observed.
     """
 
     total: Tensor  # (C, P, G), float64, the sum of the cells
     count: Tensor  # (C, P), float64, how many there were
-    control_total: Tensor  # (C, G), the sum of the control cells
+    control_total: Tensor  # (C, G), the sum of the controls that cells were compared with
     control_count: Tensor  # (C,)
     vectors: Tensor  # (P, F), the vectors of the perturbations
 
@@ -56,16 +59,14 @@ class ProfileModel(nn.Module, FittedModel):
     def observe(self, batch: CellSets) -> None:
         self._effects = None
         of = batch.cell_type, batch.perturbation_index
-        size = float(batch.cells.shape[1])
-        sizes = torch.full_like(batch.cell_type, 1, dtype=torch.float64) * size
-        is_control = batch.perturbation_index == self._control
-        cells = batch.cells.sum(1, dtype=torch.float64)
-        basal = batch.basal.sum(1, dtype=torch.float64)
-        perturbed = ~is_control
-        self.total.index_put_(of, cells * perturbed[:, None], accumulate=True)
-        self.count.index_put_(of, sizes * perturbed, accumulate=True)
-        self.control_total.index_add_(0, batch.cell_type, basal + cells * is_control[:, None])
-        self.control_count.index_add_(0, batch.cell_type, sizes * (1 + is_control.double()))
+        weights = torch.ones_like(batch.cell, dtype=batch.cells.dtype)
+        if batch.mask is not None:
+            weights = weights * batch.mask
+        sizes = weights.sum(1, dtype=torch.float64)
+        self.total.index_put_(of, _sum(batch.cells, weights), accumulate=True)
+        self.count.index_put_(of, sizes, accumulate=True)
+        self.control_total.index_add_(0, batch.cell_type, _sum(batch.basal, weights))
+        self.control_count.index_add_(0, batch.cell_type, sizes)
         self.vectors[batch.perturbation_index] = batch.perturbation.double()
 
     @override
@@ -98,7 +99,15 @@ class ProfileModel(nn.Module, FittedModel):
         with np.errstate(invalid="ignore"):
             training = total / count[:, :, None]  # NaN where nothing was trained on
         # With a control of zero, what is predicted for a new cell type is the effect itself.
-        control = control_total / np.maximum(control_count, 1)[:, None]
+        compared = control_total / np.maximum(control_count, 1)[:, None]
+        shown = training[:, self._control]
+        control = np.where(np.isnan(shown), compared, shown)
+        training[:, self._control] = np.nan
         effects = self._predict(training, control, vectors) - control[:, None]
         effects[:, self._control] = 0
         return torch.from_numpy(effects)
+
+
+def _sum(cells: Tensor, weights: Tensor) -> Tensor:
+    """(B, G), float64, the sum of the cells of each set, (B, S, G)."""
+    return (cells * weights[..., None]).sum(1, dtype=torch.float64)
