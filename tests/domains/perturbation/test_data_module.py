@@ -276,6 +276,7 @@ def test_options_that_contradict_each_other(chosen: dict[str, Any], said: str) -
     ("chosen", "said"),
     [
         ({"pert_col": "gene"}, r"obs has no column 'gene' \(dm.pert_col\)"),
+        ({"batch_col": "gem_group"}, r"'gem_group' \(dm.batch_col, null if there are no batches\)"),
         ({"control_pert": "DMSO"}, r"has no cells of the control 'DMSO' \(dm.control_pert\)"),
         ({"embed_key": "X_state"}, "has no embedding 'X_state' in obsm"),
     ],

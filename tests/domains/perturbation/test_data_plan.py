@@ -81,6 +81,11 @@ def test_paths_are_relative_to_the_file_or_else_to_where_it_is_run(
         (f'{SOUND}[fewshot."a.T"]\nval="p"', "val must be a list of perturbations."),
         (f'{SOUND}[fewshot]\n"a.T"=["p"]', "must be a table with lists `val` and `test`"),
         (
+            f'{SOUND}[zeroshot]\na.T="val"',
+            '[zeroshot] a.T needs quotes, "a.T" = …: without them it',
+        ),
+        (f'{SOUND}[fewshot.a.T]\nval=["p"]', '[fewshot.a.T] needs quotes, [fewshot."a.T"].'),
+        (
             f'{SOUND}[fewshot."a.T"]\nval=["p"]\ntest=["p"]',
             "[fewshot.\"a.T\"]: 'p' is in both val and test.",
         ),

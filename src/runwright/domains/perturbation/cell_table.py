@@ -16,6 +16,8 @@ from runwright.domains.perturbation.h5ad import Column
 ONE_BATCH: Final = "all"
 """The name of the only batch, where no column tells the cells' batches."""
 
+_BATCH_OPTION: Final = "dm.batch_col, null if there are no batches"
+
 
 @attrs.frozen(kw_only=True)
 class Columns:
@@ -82,7 +84,7 @@ def read_cells(plan: DataPlan, columns: Columns) -> CellTable:
                 only = np.zeros(len(found.codes), dtype=np.int32)
                 read["batch"].append(Column(names=(ONE_BATCH,), codes=only))
             else:
-                read["batch"].append(h5ad.read_column(file, columns.batch, "dm.batch_col"))
+                read["batch"].append(h5ad.read_column(file, columns.batch, _BATCH_OPTION))
         if not found.names:
             raise UserError(f"{path} has no cells. Leave it out of [datasets] in {plan.path}.")
         if columns.control not in found.names:

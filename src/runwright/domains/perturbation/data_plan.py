@@ -162,6 +162,13 @@ def _zeroshot(
     section: Mapping[str, Any], known: list[str], wrong: list[str]
 ) -> Iterator[tuple[tuple[str, str], SplitName]]:
     for key, split in section.items():
+        if isinstance(split, dict):
+            wrong += [
+                f'[zeroshot] {key}.{name} needs quotes, "{key}.{name}" = …: without them it is a '
+                "table of TOML."
+                for name in cast("dict[str, Any]", split)
+            ]
+            continue
         pair = _pair("zeroshot", key, known, wrong)
         if split not in _SPLITS:
             wrong.append(f'[zeroshot] "{key}" must be "train", "val" or "test", got {split!r}.')
@@ -187,6 +194,11 @@ def _fewshot(
     section: Mapping[str, Any], known: list[str], wrong: list[str]
 ) -> Iterator[tuple[tuple[str, str], dict[str, SplitName]]]:
     for key, held_out in section.items():
+        if tables := _names_of_tables(held_out):
+            wrong += [
+                f'[fewshot.{key}.{name}] needs quotes, [fewshot."{key}.{name}"].' for name in tables
+            ]
+            continue
         pair = _pair("fewshot", key, known, wrong)
         where = f'[fewshot."{key}"]'
         if not isinstance(held_out, dict):
@@ -209,6 +221,13 @@ def _fewshot(
             ]
         if pair is not None:
             yield pair, named
+
+
+def _names_of_tables(value: Any) -> list[str]:
+    """What is a table within a table."""
+    if not isinstance(value, dict):
+        return []
+    return [name for name, one in cast("dict[str, Any]", value).items() if isinstance(one, dict)]
 
 
 def _are_texts(value: Any) -> bool:
