@@ -10,6 +10,7 @@ from typing import Any
 import anndata
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -99,6 +100,19 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         open_rows(path, "X", None, copies)
     with pytest.raises(UserError, match=r"no embedding 'X_pc' in obsm.*Did you mean 'X_pca'\?"):
         open_rows(path, "obsm/X_pc", None, copies)
+    cells.obsm["X_csc"] = sparse.csc_matrix(cells.obsm["X_pca"])
+    cells.obsm["X_table"] = pd.DataFrame(cells.obsm["X_pca"], index=cells.obs_names)
+    cells.obsm["X_table"].columns = list("abcde")
+    cells.X = cells.X.toarray().astype(np.complex64)
+    cells.write_h5ad(tmp_path / "a.h5ad")
+    with pytest.raises(UserError, match=r"`adata.obsm\['X_csc'\] = adata.obsm\['X_csc'\].tocsr\("):
+        open_rows(path, "obsm/X_csc", None, copies)
+    with pytest.raises(
+        UserError, match=r"stored as a table, .* = adata.obsm\['X_table'\].to_numpy"
+    ):
+        open_rows(path, "obsm/X_table", None, copies)
+    with pytest.raises(UserError, match=r"values of X are of type complex64, not real numbers"):
+        open_rows(path, "X", None, copies)
     cells.X = None
     cells.write_h5ad(tmp_path / "a.h5ad")
     with pytest.raises(UserError, match=r"has no X, the expression of the cells; it has layers"):

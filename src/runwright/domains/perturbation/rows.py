@@ -139,18 +139,16 @@ def open_rows(
             if node.ndim != 2:
                 raise UserError(f"{path}: {key} has shape {node.shape}, not (cells, columns).")
             _refuse_other_length(path, key, len(node), h5ad.num_cells(file))
+            _refuse_other_values(path, key, node.dtype)
             place, offset = _contiguous(path, node, copies, mapped)
             values = place.array(node.dtype, offset, node.shape)
             return DenseRows(file=place, offset=offset, values=values, asks=asks, columns=columns)
         kind = str(node.attrs.get("encoding-type", node.attrs.get("h5sparse_format", "")))
         if kind not in (_CSR, "csr"):
-            said = "by columns (CSC)" if kind.startswith("csc") else f"as '{kind}'"
-            raise UserError(
-                f"{path}: {key} is stored {said}, which cannot be read cell by cell. Write it by "
-                "rows: `adata.X = adata.X.tocsr()`, then write_h5ad."
-            )
+            raise UserError(_other_kind(path, key, kind))
         shape = node.attrs.get("shape", node.attrs.get("h5sparse_shape"))
         _refuse_other_length(path, key, int(shape[0]), h5ad.num_cells(file))
+        _refuse_other_values(path, key, node["data"].dtype)
         total = int(shape[1])
         places = None
         if columns is not None:
@@ -168,6 +166,26 @@ def open_rows(
 
 def _is_dense(node: Any) -> bool:
     return isinstance(node, h5py.Dataset)
+
+
+def _other_kind(path: Path, key: str, kind: str) -> str:
+    group, _, name = key.rpartition("/")
+    there = f"adata.{group}['{name}']" if group else f"adata.{key}"
+    if kind.startswith("csc"):
+        said, way = "by columns (CSC)", f"{there}.tocsr()"
+    elif kind == "dataframe":
+        said, way = "as a table", f"{there}.to_numpy()"
+    else:
+        said, way = f"as '{kind}'", f"scipy.sparse.csr_matrix({there})"
+    return (
+        f"{path}: {key} is stored {said}, which cannot be read cell by cell. Write it by rows: "
+        f"`{there} = {way}`, then write_h5ad."
+    )
+
+
+def _refuse_other_values(path: Path, key: str, kind: np.dtype[Any]) -> None:
+    if kind.kind not in "biuf":
+        raise UserError(f"{path}: the values of {key} are of type {kind}, not real numbers.")
 
 
 def _refuse_other_length(path: Path, key: str, found: int, wanted: int) -> None:
