@@ -160,6 +160,27 @@ def test_a_copy_for_which_there_is_no_room_is_told_with_the_way_out(tmp_path: Pa
     assert not [path for path in (tmp_path / "copies").iterdir() if path.suffix != ".lock"]
 
 
+def test_more_files_than_may_be_open_are_told_with_the_way_out(tmp_path: Path) -> None:
+    written(tmp_path / "a.h5ad", "csr")
+    code = (
+        "import pathlib, resource, sys\n"
+        "from runwright import UserError\n"
+        "from runwright.domains.perturbation.rows import open_rows\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))\n"
+        "path = pathlib.Path(sys.argv[1])\n"
+        "try: kept = [open_rows(path, 'X', None, path.parent) for _ in range(60)]\n"
+        "except UserError as error: print(error)\n"
+    )
+    done = run_python("-c", code, tmp_path / "a.h5ad")
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(
+        r".*a.h5ad cannot be opened: each file stays open while it is trained on, and there are "
+        r"more than may be open at once\. Raise the limit before you start, `ulimit -n 65536`, or "
+        r"join the files\.\n",
+        done.stdout,
+    )
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what was read")
 @pytest.mark.parametrize("way", ["csr", "dense"])
 def test_what_is_asked_for_is_what_is_read_from_disk(tmp_path: Path, way: str) -> None:

@@ -4,6 +4,7 @@ The layout is that of the anndata package, "On disk format" of its documentation
 """
 
 import contextlib
+import errno
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Final
@@ -45,7 +46,7 @@ def opened(path: Path) -> Generator[Any]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise UserError(f"{path} cannot be read as an h5ad file: {error}.") from error
+        raise UserError(unreadable(path, error)) from error
     with file:
         missing = [name for name in ("obs", "var") if name not in file]
         if missing:
@@ -59,6 +60,17 @@ def opened(path: Path) -> Generator[Any]:
                 "tables. Write it anew: `anndata.read_h5ad(old).write_h5ad(new)`."
             )
         yield file
+
+
+def unreadable(path: Path, error: OSError) -> str:
+    """Why a file cannot be read as an h5ad file, as a sentence."""
+    if error.errno == errno.EMFILE:
+        return (
+            f"{path} cannot be opened: each file stays open while it is trained on, and there are "
+            "more than may be open at once. Raise the limit before you start, `ulimit -n 65536`, "
+            "or join the files."
+        )
+    return f"{path} cannot be read as an h5ad file: {error}."
 
 
 def read_column(file: Any, name: str, option: str) -> Column:

@@ -134,7 +134,7 @@ def open_rows(
     """
     with h5ad.opened(path) as file:
         node = _node(file, key)
-        mapped = MappedFile(path)
+        mapped = _mapped(path)
         if _is_dense(node):
             if node.ndim != 2:
                 raise UserError(f"{path}: {key} has shape {node.shape}, not (cells, columns).")
@@ -228,4 +228,11 @@ def _contiguous(path: Path, node: Any, copies: Path, mapped: MappedFile) -> tupl
     if offset is not None and not node.external:
         return mapped, offset
     copy, offset = mapped_copy(path, node, copies)
-    return MappedFile(copy), offset
+    return _mapped(copy), offset
+
+
+def _mapped(path: Path) -> MappedFile:
+    try:
+        return MappedFile(path)
+    except OSError as error:
+        raise UserError(h5ad.unreadable(path, error)) from error
