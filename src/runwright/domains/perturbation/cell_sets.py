@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from runwright import Batch, Index, Part, SparseRows, Streamed, UserError
+from runwright import Batch, Index, Part, SparseRows, Streamed
 from runwright.domains.perturbation.batch import CellSets
 from runwright.domains.perturbation.cell_table import CellTable
+from runwright.domains.perturbation.cell_values import refuse_values
 from runwright.domains.perturbation.groups import Groups
 from runwright.domains.perturbation.rows import Rows
 
@@ -217,49 +218,13 @@ class CellSetSplit(Streamed[Any]):  # what is gathered is of another class than 
             UserError: a value is not finite, or an expression is negative.
         """
         super().look_at(batch, positions, epoch, gather)
-        if self.source.embedding is None:
-            self._refuse_values("X", batch.cells.rows, batch.cell, is_expression=True)
+        cells, table, embedding = batch.cell.numpy(), self.source.table, self.source.embedding
+        if embedding is None:
+            refuse_values("X", batch.cells.rows, cells, table, is_expression=True)
             return
-        self._refuse_values(
-            self.source.embedding, batch.cells.rows, batch.cell, is_expression=False
-        )
+        refuse_values(embedding, batch.cells.rows, cells, table, is_expression=False)
         if batch.genes is not None:
-            self._refuse_values("X", batch.genes.rows, batch.cell, is_expression=True)
-
-    def _refuse_values(
-        self,
-        key: str,
-        rows: "torch.Tensor | SparseRows",
-        cells: torch.Tensor,
-        *,
-        is_expression: bool,
-    ) -> None:
-        values = rows.values if isinstance(rows, SparseRows) else rows.flatten()
-        is_wrong = ~values.isfinite()
-        if is_expression:
-            is_wrong |= values < 0
-        if not bool(is_wrong.any()):
-            return
-        place = int(is_wrong.nonzero()[0])
-        if isinstance(rows, SparseRows):
-            row = int(torch.searchsorted(rows.offsets, place, right=True)) - 1
-        else:
-            row = place // rows.shape[1]
-        cell = cells.flatten()[row].numpy()
-        file = int(self.source.table.file_of(cell))
-        value = float(values[place])
-        said = (
-            f"{self.source.table.files[file]}: {key} has the value {value:g} in row "
-            f"{int(cell - self.source.table.starts[file])} (from 0)"
-        )
-        if value < 0 and np.isfinite(value):
-            raise UserError(
-                f"{said}, and no expression is below 0: nothing below can be predicted. Write "
-                "log-normalised counts to X; what is scaled can be an embedding, "
-                '`adata.obsm["X_scaled"] = adata.X`, for dm.embed_key=X_scaled '
-                "dm.output_space=embedding."
-            )
-        raise UserError(f"{said}. Replace such values, or leave these cells out of the file.")
+            refuse_values("X", batch.genes.rows, cells, table, is_expression=True)
 
     def _cells_of(
         self, position: int, epoch: int, rng: np.random.Generator

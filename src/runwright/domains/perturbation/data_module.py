@@ -206,7 +206,7 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
         plan: "DataPlan",
         runtime: "Runtime",
     ) -> Data[PerturbationDims, CellSets]:
-        from runwright.domains.perturbation.groups import SPLITS
+        from runwright.domains.perturbation.groups import SPLITS, tell_unused
 
         def split(of: "Groups", *, is_training: bool = False) -> "CellSetSplit":
             return self._split(cells, of, runtime, is_training=is_training)
@@ -220,7 +220,7 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
                 f"({', '.join(sorted(plan.training)) or 'nothing'}), everything is held out. Hold "
                 "out less, or add a data set."
             )
-        self._tell_unused(groups, cells, plan)
+        tell_unused(groups, cells.table, plan, cells.control)
         training = groups.chosen(train)
         if self.downsample_cells is not None:
             training = training.at_most(self.downsample_cells, self.split_seed)
@@ -249,20 +249,6 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
             test=split(tested) if len(tested) else None,
             also={name: part for name, part in validation.items() if name != first},
         )
-
-    def _tell_unused(self, groups: "Groups", cells: "Cells", plan: "DataPlan") -> None:
-        from runwright.domains.perturbation.groups import SPLITS
-
-        unused = (groups.split == SPLITS[None]) & (groups.perturbation != cells.control)
-        if unused.any():
-            files: list[int] = groups.keys[unused, 0].tolist()
-            log.warning(
-                "%s: %d perturbed cells are not used, as they are not held out and [training] does "
-                "not name their data set: %s.",
-                plan.path,
-                groups.sizes[unused].sum(),
-                ", ".join(sorted({cells.table.data_sets[file] for file in files})),
-            )
 
     def _evaluated(self, groups: "Groups", which: "NDArray[np.bool_]", control: int) -> "Groups":
         """Groups to measure, with the control cells that their effects are measured against."""

@@ -156,6 +156,20 @@ def group_cells(
     )
 
 
+def tell_unused(groups: Groups, table: CellTable, plan: DataPlan, control: int) -> None:
+    """Say how many perturbed cells are in no split, and of which data sets."""
+    unused = (groups.split == SPLITS[None]) & (groups.perturbation != control)
+    if unused.any():
+        files: list[int] = groups.keys[unused, 0].tolist()
+        log.warning(
+            "%s: %d perturbed cells are not used, as they are not held out and [training] does not "
+            "name their data set: %s.",
+            plan.path,
+            groups.sizes[unused].sum(),
+            ", ".join(sorted({table.data_sets[file] for file in files})),
+        )
+
+
 def _parts(table: CellTable) -> list[slice]:
     """The cells of each file."""
     edges: list[int] = table.starts.tolist()
