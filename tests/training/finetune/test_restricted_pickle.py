@@ -165,6 +165,16 @@ def test_a_damaged_file_is_a_mistake_and_no_bug(
         read_checkpoint(path)
 
 
+def test_what_is_no_file_of_weights_is_told_with_its_path_once(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_text("<html>Log in</html>")
+    with pytest.raises(UserError) as error:
+        read_checkpoint(path)
+    said = str(error.value)
+    assert said.startswith(f"{path} is not a complete .safetensors, .pth, .pt or .ckpt file: Error")
+    assert said.count(str(path)) == 1
+
+
 def test_a_pickle_that_holds_itself_is_read(tmp_path: Path) -> None:
     holder: dict[str, Any] = {"state_dict": tensors(), "hyper_parameters": []}
     holder["hyper_parameters"].append(holder)

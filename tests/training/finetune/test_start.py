@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from conftest import Run, last_of_each
 from runwright import ConfigError, compose
@@ -155,6 +157,24 @@ def test_mistakes_are_told_with_their_key(overrides: list[str], said: str) -> No
         finetune("refused", *options, *overrides)
     assert said in str(error.value)
     assert not Path("refused").exists()
+
+
+def test_the_index_of_a_divided_checkpoint_names_its_files(tmp_path: Path) -> None:
+    state = network().state_dict()
+    parts = {"a.safetensors": "encoder", "b.safetensors": "head"}
+    for file, part in parts.items():
+        save_file({n: t for n, t in state.items() if n.startswith(part)}, file)
+    where = {name: file for name in state for file, p in parts.items() if name.startswith(p)}
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": where}))
+    said = refused(f"finetune.checkpoint={index}")
+    instead = re.findall("'(finetune[^']*)'", said)
+    assert instead == [
+        f"finetune.checkpoint={tmp_path}/a.safetensors",
+        f"finetune.additional=[{{checkpoint: {tmp_path}/b.safetensors}}]",
+    ]
+    finetune("run", *instead, *NO_STEP)
+    assert report("run")["matched_share"] == {"tensors": 1.0, "numbers": 1.0}
 
 
 def test_further_checkpoints_fill_parts_in_their_order(weights: Path) -> None:

@@ -1,5 +1,6 @@
 """Reading a file of weights: safetensors, or what `torch.save` and Lightning write."""
 
+import json
 import tarfile
 import warnings
 import zipfile
@@ -9,7 +10,7 @@ from typing import Any, Final
 import torch
 
 from runwright.errors import UserError
-from runwright.rundir.tensor_files import read_weights
+from runwright.rundir.tensor_files import DamagedCheckpointError, read_weights
 from runwright.training.finetune import restricted_pickle
 
 _ZIP: Final = b"PK\x03\x04"
@@ -43,9 +44,11 @@ def read_checkpoint(path: Path) -> Any:
     try:
         return read_weights(path)
     except UserError as error:
+        _refuse_index(path)
+        cause = error.__cause__
+        reason = cause.what if isinstance(cause, DamagedCheckpointError) else error
         raise UserError(
-            f"{path} is not a complete .safetensors, .pth, .pt or .ckpt file: "
-            f"{error.__cause__ or error}."
+            f"{path} is not a complete .safetensors, .pth, .pt or .ckpt file: {reason}."
         ) from error
 
 
@@ -81,6 +84,20 @@ def _refuse_programs(path: Path) -> None:
         )
     if "data.pkl" not in names:
         raise UserError(f"{path} is a zip file that was not written by torch.save.")
+
+
+def _refuse_index(path: Path) -> None:
+    """Refuse `model.safetensors.index.json`, which says in which files the tensors are."""
+    try:
+        files = sorted({*json.loads(path.read_text())["weight_map"].values()})
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return
+    first, *others = (path.with_name(name) for name in files)
+    more = ", ".join(f"{{checkpoint: {one}}}" for one in others)
+    raise UserError(
+        f"{path} has no weights; it says in which files they are. Give these instead: "
+        f"'finetune.checkpoint={first}' 'finetune.additional=[{more}]'"
+    )
 
 
 def _is_tar(path: Path) -> bool:
