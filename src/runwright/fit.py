@@ -121,6 +121,7 @@ def _start_from_weights(built: Built[Any], world: World) -> None:
     if config.finetune == FinetuneCfg():
         return
     start = Start(built.model, config.finetune)
+    start.check()
     if world.is_main:
         start.record(built.runtime.run_dir, built.frozen)
     start.load()

@@ -29,6 +29,9 @@ class Server:
     cut_short: bool = False
 
 
+_ELSEWHERE = {"/away": "http://localhost:9/weights.pth", "/moved": "/base.pth", "/loop": "/loop"}
+
+
 class _Quiet(http.server.ThreadingHTTPServer):
     @override
     def handle_error(self, request: object, client_address: object) -> None:
@@ -57,9 +60,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Server]
         @override
         def do_GET(self) -> None:
             told.asked += 1
-            if "away" in self.path:
+            if elsewhere := _ELSEWHERE.get(self.path):
                 self.send_response(302)
-                self.send_header("Location", "http://localhost:9/weights.pth")
+                self.send_header("Location", elsewhere)
                 self.end_headers()
             elif told.cut_short:
                 self.send_response(200)
@@ -114,6 +117,31 @@ def test_a_url_is_fetched_once_and_a_killed_run_would_not_ask_again(server: Serv
         checked_file(f"{server.url}/base.pth", digest, "finetune.checkpoint")
 
 
+def test_a_file_may_have_moved(server: Server) -> None:
+    digest = serve("base.pth")
+    assert checked_file(f"{server.url}/moved", digest, "x.checkpoint")[1] == digest
+
+
+def test_another_file_is_not_reported_as_if_it_had_been_compared(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve("base.pth")
+    options = (f"finetune.checkpoint={server.url}/base.pth", "finetune.sha256=00000000")
+    with pytest.raises(ConfigError, match="does not match finetune.sha256"):
+        finetune("run", *options)
+    assert "missing" not in capsys.readouterr().out
+    assert not Path("run/finetune.json").exists()
+
+
+def test_what_a_killed_download_left_is_removed(server: Server) -> None:
+    digest = serve("base.pth")
+    half = cache_folder() / "checkpoints" / f".{digest[:16]}-base.pth.12345.67890.tmp"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"half of it")
+    path, _ = checked_file(f"{server.url}/base.pth", digest, "x.checkpoint")
+    assert sorted(one.name for one in half.parent.iterdir()) == [path.name, f"{path.name}.lock"]
+
+
 def test_the_first_digits_of_the_sha256_will_do(server: Server) -> None:
     digest = serve("base-1234.pth")
     path, found = checked_file(f"{server.url}/base-1234.pth", digest[:8].upper(), "x.checkpoint")
@@ -139,6 +167,7 @@ def test_another_file_than_was_asked_for_is_not_kept(server: Server) -> None:
             r"cannot be downloaded: File not found\. Try again later, or download it yourself",
         ),
         ("/away", "it redirects to http://localhost:9/weights.pth, which is not an https URL"),
+        ("/loop", r"would lead to an infinite loop\. Try again later"),
     ],
 )
 def test_what_cannot_be_fetched_is_told(server: Server, address: str, said: str) -> None:

@@ -1,5 +1,6 @@
 """Finding a file of weights: on this machine, or downloaded once to a cache."""
 
+import glob
 import hashlib
 import logging
 import os
@@ -115,6 +116,10 @@ class _OnlyHttps(urllib.request.HTTPRedirectHandler):
 
 def _fetch(url: str, sha256: str, path: Path, option: str) -> None:
     """Download a file to the cache: all of it with the right SHA-256, or nothing."""
+    for left in path.parent.glob(
+        f".{glob.escape(path.name)}.*.tmp"
+    ):  # by a process that was killed
+        left.unlink()
     log.info("Downloading %s to %s.", url, path)
     digest = hashlib.sha256()
     try:
@@ -133,8 +138,9 @@ def _fetch(url: str, sha256: str, path: Path, option: str) -> None:
                 raise _wrong_file(option, url, digest.hexdigest(), sha256)
     except (OSError, HTTPException) as error:  # urllib's URLError is an OSError
         reason: Any = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        said = str(reason).splitlines()[0].rstrip(".")  # of a loop of redirects it is a text
         raise RunError(
-            f"{option}={url} cannot be downloaded: {reason}. Try again later, or download it "
+            f"{option}={url} cannot be downloaded: {said}. Try again later, or download it "
             f"yourself and save it as {path}."
         ) from error
 

@@ -171,14 +171,17 @@ class Start:
     def _matches(self) -> list[Match]:
         return [source.match for source in self._sources]
 
-    def load(self) -> None:
-        """Load the weights into the model.
+    def check(self) -> None:
+        """Make sure that everything can be loaded.
 
         Raises:
             ConfigError: there are problems; lists all of them.
         """
         if self.problems:
             raise ConfigError(self.problems)
+
+    def load(self) -> None:
+        """Load the weights into the model; there are no problems."""
         for match in self._matches:
             found = {name: match.weights.tensors[name] for name in match.matched}
             self._model.load_state_dict(found, strict=False)
