@@ -3,7 +3,7 @@
 import csv
 import json
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from pyarrow import parquet
 from torch import nn
 
 from runwright import ConfigError, Data, UserError, compose, factory
+from runwright.domains.vision.objective import Classification
 from runwright.stage import Stage, Trained
 from toy_domain import SetBatch, SetDims, SetError, SquaredDistance
 
@@ -121,6 +122,27 @@ def test_the_measures_of_the_table_are_those_of_the_evaluation(
     half = 1.96 * math.sqrt(p * (1 - p) / 1000)
     assert found["intervals"]["test_accuracy"]["low"] == pytest.approx(max(0, p - half))
     assert found["intervals"]["test_macro_f1"]["low"] is None  # no proportion of the examples
+
+
+def test_a_measure_that_only_the_table_gives_is_told_with_its_interval(
+    digits: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def rate(_: Classification, columns: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+        return {"rate_of_0": float(columns["probability_0"].mean())}
+
+    monkeypatch.setattr(Classification, "measures_of", rate)
+    given = [f"checkpoint.load={digits}", "stage=test", "stage.num_bootstrap_runs=20"]
+    compose(given).run(tmp_path)
+    found = measured(tmp_path, "test")
+    low, high = (found["intervals"]["test_rate_of_0"][end] for end in ("low", "high"))
+    assert low < found["test_rate_of_0"] < high
+    value = f"{found['test_rate_of_0']:.4f}"
+    assert f"test_rate_of_0 {value} [{low:.4f}, {high:.4f}]" in capsys.readouterr().out
+    rows = {row["measure"]: row for row in table(tmp_path / "test_intervals.csv")}
+    assert float(rows["test_rate_of_0"]["value"]) == found["test_rate_of_0"]
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,8 @@ class MeasureStage(Stage):
             runs = evaluation.bootstrap(self.num_bootstrap_runs, trained.runtime.seed)
             found = intervals.of_runs(runs, method)
         elif method is not None:
+            of_all = trained.objective.measures_of(table)
+            values |= {one: value for one, value in of_all.items() if one not in values}
             found = intervals.of_table(
                 trained.objective,
                 table,
