@@ -10,9 +10,20 @@ from compose.conftest import CMNIST, mistakes
 def test_a_key_of_another_model_is_refused_with_what_this_one_has() -> None:
     (problem,) = mistakes("dm=cmnist", "model=cnn", "model.hidden_dim=10")
     assert problem == (
-        "model.hidden_dim is not an option: SimpleCNNFactory has no 'hidden_dim'. "
+        "model.hidden_dim is not an option: SimpleCNNFactory has no 'hidden_dim', which model=fcn "
+        "has. "
         "It has: kernel_size, pool_stride, activation."
     )
+
+
+def test_an_option_of_a_stage_that_follows_is_refused_with_the_stages_that_have_it() -> None:
+    given = ("dm=cmnist", "model=cnn", "then=[test]", "stage.num_bootstrap_runs=10")
+    (problem,) = mistakes(*given)
+    assert problem.startswith(
+        "stage.num_bootstrap_runs is not an option: Fit has no 'num_bootstrap_runs', which "
+        "stage=validate and stage=test"
+    )
+    assert problem.endswith(" have. It has no options.")
 
 
 @pytest.mark.parametrize(

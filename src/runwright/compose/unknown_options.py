@@ -14,7 +14,7 @@ from runwright.compose.typed_nodes import (
     type_of,
     typed_steps,
 )
-from runwright.factory import CONFIG_GROUPS, choice
+from runwright.factory import CONFIG_GROUPS, choice, type_argument
 
 NOT_GLOBAL: Final = (
     "An experiment configures everything at once, so its file must begin with the line "
@@ -47,8 +47,22 @@ def unknown_option(key: str, cls: type[Any], composed: DictConfig) -> str:
     hint = typed_names(right_names(key, cls, composed))
     if getattr(cls, "is_open", False):
         hint += " A key of your own needs a name that is less like it."
-    said = f"{key} is not an option: {cls.__name__} has no '{name}'."
+    elsewhere = _others_with(name, cls, above)
+    said = f"{key} is not an option: {cls.__name__} has no '{name}'{elsewhere}."
     return " ".join(filter(None, (said, hint, _allowed(known))))
+
+
+def _others_with(name: str, cls: type[Any], place: str) -> str:
+    """A clause on the members of a group that have the option, in place of one that does not."""
+    group = getattr(cls, "config_group", None) or ""
+    found = [
+        f"{choice(group, place)}={one}"
+        for one, other in CONFIG_GROUPS.get(group, {}).items()
+        if name in option_names(other) and type_argument(other) is type_argument(cls)
+    ]
+    if not found:
+        return ""
+    return f", which {' and '.join(found)} {'has' if len(found) == 1 else 'have'}"
 
 
 def _allowed(names: list[str]) -> str:
