@@ -121,10 +121,9 @@ def _start_from_weights(built: Built[Any], world: World) -> None:
     if config.finetune == FinetuneCfg():
         return
     start = Start(built.model, config.finetune)
-    start.check()
+    start.load()
     if world.is_main:
         start.record(built.runtime.run_dir, built.frozen)
-    start.load()
 
 
 def _write_adapters(built: Built[Any], checkpoints: "Checkpoints") -> None:

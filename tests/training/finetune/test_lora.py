@@ -173,6 +173,9 @@ def test_adapters_are_merged_before_all_is_trained(weights: Path, source: str) -
     for name in ("encoder.0.weight", "encoder.4.weight", "head.0.weight"):
         assert torch.allclose(model.state_dict()[name], expected[name], atol=1e-6)
     assert not Path("merged/adapter").exists()
+    report = json.loads(Path("merged/finetune.json").read_text())
+    whole = sum(p.numel() for p in network().parameters())
+    assert report["parameters"] == {"trained": whole, "all": whole}
 
 
 @pytest.mark.parametrize(
@@ -183,6 +186,11 @@ def test_adapters_are_merged_before_all_is_trained(weights: Path, source: str) -
             "has adapters (encoder.0.lora_A, …). To train them, list their layers in",
         ),
         ([*LORA[:1], "finetune.lora.checkpoint=run"], "Set finetune.lora.alpha=4"),
+        ([*LORA[:1], "finetune.checkpoint=run"], "run/config.yaml). Set finetune.lora.alpha=4"),
+        (
+            [*LORA[:1], "finetune.lora.checkpoint=run/checkpoints/best.safetensors"],
+            "run/config.yaml). Set finetune.lora.alpha=4",
+        ),
         (
             [*LORA, "finetune.lora.rank=4", "finetune.lora.checkpoint=run"],
             "shape of encoder.0.lora_A",

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from runwright.atomic_files import write_bytes
 from runwright.errors import UserError
 from runwright.finetune_options import FinetuneCfg, LoraCfg, SourceOptions
+from runwright.plain import home_path
+from runwright.rundir.changes import is_record, read_record
+from runwright.rundir.checkpoint import find_weights
 from runwright.rundir.tensor_files import write_tensors
 from runwright.training.finetune.lora import adapted_layers, is_adapter
 from runwright.training.finetune.weights_in import Weights, weights_in
@@ -20,6 +23,11 @@ ADAPTER_FOLDER: Final = "adapter"
 """The folder in a run directory that holds the trained adapters."""
 
 _PREFIX: Final = "base_model.model."
+_LORA: Final = "finetune.lora"
+_OTHER_ALPHA: Final = (
+    f"{_LORA}.alpha is {{now:g}}, but these adapters were trained with {{then:g}} ({{record}}). "
+    f"Set {_LORA}.alpha={{then:g}}."
+)
 # Options that select variants of LoRA which compute something else.
 _UNSUPPORTED: Final = ("use_dora", "use_rslora", "fan_in_fan_out", "lora_bias")
 
@@ -73,10 +81,28 @@ def _refuse_other_kinds(path: Path, cfg: LoraCfg) -> None:
     if alphas := options.get("alpha_pattern"):
         raise UserError(f"{path} sets alpha layer by layer, which is not supported: {alphas}.")
     if alpha != cfg.alpha:
-        raise UserError(
-            f"finetune.lora.alpha is {cfg.alpha:g}, but these adapters were trained with {alpha:g} "
-            f"({path}). Set finetune.lora.alpha={alpha:g}."
-        )
+        raise UserError(_OTHER_ALPHA.format(now=cfg.alpha, then=alpha, record=path))
+
+
+def refuse_other_alpha(checkpoint: str, cfg: LoraCfg) -> None:
+    """Make sure that the adapters of a run are scaled as they were trained.
+
+    Args:
+        checkpoint: what holds them; of a file from elsewhere it is not known.
+        cfg: the options that they must agree with.
+
+    Raises:
+        UserError: alpha was another.
+    """
+    try:
+        weights = find_weights(home_path(Path(checkpoint)))
+    except UserError:  # a folder in the peft package's format, or a URL
+        return
+    record = weights.resolve().parent.parent / "config.yaml"
+    if is_record(record):
+        alpha = read_record(record).get(f"{_LORA}.alpha", cfg.alpha)
+        if alpha != cfg.alpha:
+            raise UserError(_OTHER_ALPHA.format(now=cfg.alpha, then=alpha, record=record))
 
 
 def write_adapters(

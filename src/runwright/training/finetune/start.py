@@ -20,7 +20,7 @@ from runwright.errors import ConfigError, UserError
 from runwright.finetune_options import FinetuneCfg, SourceOptions, is_url
 from runwright.kept import differing
 from runwright.name_patterns import unmatched
-from runwright.training.finetune.adapter_files import read_adapters
+from runwright.training.finetune.adapter_files import read_adapters, refuse_other_alpha
 from runwright.training.finetune.freezing import freeze
 from runwright.training.finetune.lora import (
     adapted_layers,
@@ -117,6 +117,9 @@ class Start:
     def _collect(self, key: str, options: SourceOptions) -> None:
         try:
             found = _read(self._cfg, key, options, is_early=self._is_early)
+            lora = self._cfg.lora
+            if lora.layers and found is not None and any(map(is_adapter, found[0].tensors)):
+                refuse_other_alpha(str(options.checkpoint), lora)
         except UserError as error:
             self.problems.append(str(error))
             found = None
@@ -171,17 +174,14 @@ class Start:
     def _matches(self) -> list[Match]:
         return [source.match for source in self._sources]
 
-    def check(self) -> None:
-        """Make sure that everything can be loaded.
+    def load(self) -> None:
+        """Load the weights into the model.
 
         Raises:
             ConfigError: there are problems; lists all of them.
         """
         if self.problems:
             raise ConfigError(self.problems)
-
-    def load(self) -> None:
-        """Load the weights into the model; there are no problems."""
         for match in self._matches:
             found = {name: match.weights.tensors[name] for name in match.matched}
             self._model.load_state_dict(found, strict=False)
