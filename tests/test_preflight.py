@@ -11,11 +11,12 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from runwright import CONFIG_GROUPS, Config, compose, factory, option
+from runwright import CONFIG_GROUPS, Config, ConfigError, compose, factory, option
 from runwright.model import ModelFactory
 from runwright.preflight import problems
 from toy_domain import SetDims
 
+TOY = ("dm=toy_sets", "model=with_weights", "gpu=-1", "pictures=false")
 MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -98,3 +99,34 @@ def test_an_optimiser_that_needs_a_gpu_is_refused_on_the_cpu() -> None:
     (problem,) = problems(compose([*options, "gpu=-1"]))
     assert problem.startswith("opt.optimizer_kwargs.capturable=true: torch.optim.NAdam does not")
     assert problems(compose([*options, "gpu=0"])) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("checkpoint.load=nothing", "There are no weights to load. Looked for:\n  nothing\n"),
+        ("checkpoint.resume_from=nothing/step-1.safetensors", "there is no such checkpoint"),
+    ],
+)
+def test_weights_that_are_not_there_are_told_before_a_directory_is_made(
+    given: str, said: str, tmp_path: Path
+) -> None:
+    config = compose([*TOY, given])
+    with pytest.raises(ConfigError) as caught:
+        config.run(tmp_path / "run")
+    assert said in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_a_run_began_with_may_be_gone_when_it_resumes(tmp_path: Path) -> None:
+    short = "training.max_steps=2"
+    compose([*TOY, short]).run(tmp_path / "first")
+    moved = tmp_path / "moved"
+    for begins_with in ("checkpoint.load", "checkpoint.resume_from"):
+        given = [*TOY, f"{begins_with}={tmp_path / 'first'}", "checkpoint.allow_changes=true"]
+        run = tmp_path / begins_with
+        compose([*given, "training.max_steps=3"]).run(run)
+        (tmp_path / "first").rename(moved)
+        compose([*given, "training.max_steps=4"]).run(run)
+        assert "after step 3 of 4" in (run / "log.txt").read_text()
+        moved.rename(tmp_path / "first")

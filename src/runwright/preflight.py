@@ -20,7 +20,7 @@ from runwright.model_size import bounded, refuse_without_memory
 if TYPE_CHECKING:
     from torch import nn
 
-    from runwright.config import Config, TrainingCfg
+    from runwright.config import CheckpointCfg, Config, TrainingCfg
 
 _WITH_PREFLIGHT: Final = ("dm", "model", "objective", "opt")
 
@@ -33,11 +33,11 @@ def problems(config: "Config", *, here: bool = True, begins: bool = True) -> lis
         here: whether it runs on this machine, whose memory then has to suffice.
         begins: whether a training begins, so that what it starts from must be there.
     """
-    wrong = mistyped(config)
-    above = {key.partition(".")[0] for key in wrong}
+    wrong, impossible = mistyped(config), list(_impossible_paths(config))
+    above = {key.partition(".")[0] for key in [*wrong, *impossible]}
     right = {name: part for name, part in vars(config).items() if name not in above}
     of_parts = problems_of_parts(right, here=here, begins=begins)
-    return [*wrong.values(), *_impossible_paths(config), *of_parts]
+    return [*wrong.values(), *impossible, *of_parts]
 
 
 def _impossible_paths(settings: Settings, key: str = "") -> Iterator[str]:
@@ -170,7 +170,7 @@ def _takes(part: Settings | None, dims: Dims) -> bool:
 def _problems_of_start(
     parts: Mapping[str, Any], built: "list[nn.Module]", *, begins: bool
 ) -> list[str]:
-    """What is wrong with the weights that a training begins with, before any are loaded.
+    """What is wrong with the weights that a run begins with, before any are loaded.
 
     Args:
         parts: the options, by name.
@@ -179,12 +179,33 @@ def _problems_of_start(
     """
     from runwright.training.finetune.start import Start, unreadable
 
-    finetune: FinetuneCfg | None = parts.get("finetune")
-    if finetune is None or not begins or ("stage" in parts and not parts["stage"].trains):
+    trains = "stage" not in parts or parts["stage"].trains
+    if trains and not begins:
         return []
+    found: list[str] = []
+    if "checkpoint" in parts:
+        found += _missing(parts["checkpoint"], trains=trains)
+    finetune: FinetuneCfg | None = parts.get("finetune")
+    if finetune is None or not trains:
+        return found
     if not built:
-        return list(unreadable(finetune))
-    return Start(built[0], finetune, is_early=True).problems
+        return [*found, *unreadable(finetune)]
+    return [*found, *Start(built[0], finetune, is_early=True).problems]
+
+
+def _missing(checkpoint: "CheckpointCfg", *, trains: bool) -> Iterator[str]:
+    """What is said of weights or a checkpoint that should be there and are not."""
+    from runwright.rundir.branch import find_checkpoint
+    from runwright.rundir.checkpoint import find_weights
+
+    try:
+        if checkpoint.load is not None:
+            find_weights(checkpoint.load)
+        origin = checkpoint.resume_from if trains else None
+        if origin is not None and not origin.exists():  # reading one that does takes time
+            find_checkpoint(origin)
+    except UserError as error:
+        yield str(error)
 
 
 def _problems_of_building(check: Callable[[], None]) -> list[str]:
@@ -221,8 +242,8 @@ def check_jobs(pending: PendingJobs) -> None:
 def problems_of_jobs(pending: PendingJobs) -> list[str]:
     """What is wrong with the waiting jobs of a multirun, each with the job concerned."""
     jobs: dict[str, list[str]] = {}
-    finetuned = any(config.finetune != FinetuneCfg() for _, config in pending.waiting.values())
-    begins = not (finetuned and _goes_on(pending))  # the folder may hold thousands of runs
+    needs = any(_needs_weights(config) for _, config in pending.waiting.values())
+    begins = not (needs and _goes_on(pending))  # the folder may hold thousands of runs
     for overrides, config in pending.waiting.values():
         for problem in problems(config, here=False, begins=begins):
             jobs.setdefault(problem, []).append(" ".join(overrides))
@@ -230,6 +251,13 @@ def problems_of_jobs(pending: PendingJobs) -> list[str]:
         f"{problem}\n   Job: {first}" + (f" (and {len(more)} like it)" if more else "")
         for problem, (first, *more) in jobs.items()
     ]
+
+
+def _needs_weights(config: "Config") -> bool:
+    """Whether the beginning of a training needs weights or a checkpoint of another."""
+    checkpoint = config.checkpoint
+    is_branch = checkpoint.load is not None or checkpoint.resume_from is not None
+    return is_branch or config.finetune != FinetuneCfg()
 
 
 def _goes_on(pending: PendingJobs) -> bool:

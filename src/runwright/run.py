@@ -150,7 +150,7 @@ def _take_over_vocabulary(
             *(origin, directory.path, caller.directory_option),
             resumes=not directory.overwrites,
         )
-    elif config.checkpoint.load is not None:
+    elif config.checkpoint.load is not None and _begins(config, directory.path):
         origin = training_dir(find_weights(config.checkpoint.load))
     if origin is not None:
         with world.main_first():
