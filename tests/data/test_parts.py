@@ -114,11 +114,38 @@ def test_sparse_rows_are_the_dense_ones() -> None:
         assert rows_of.select(order).dense().dtype == matrix.dtype
 
 
-def test_sparse_rows_are_taken_over_from_scipy() -> None:
+@pytest.mark.parametrize("layout", ["csr", "csc", "coo", "dense"])
+def test_sparse_rows_are_taken_over_from_scipy(layout: str) -> None:
     from scipy.sparse import csr_matrix
 
     matrix = random_matrix(9, 4)
-    assert torch.equal(SparseRows.from_csr(csr_matrix(matrix.numpy())).dense(), matrix)
+    given: Any = csr_matrix(matrix.numpy())
+    given = matrix.numpy() if layout == "dense" else given.asformat(layout)
+    assert torch.equal(SparseRows.from_csr(given).dense(), matrix)
+
+
+def test_values_of_the_same_place_are_added_and_the_matrix_is_left_as_it_was() -> None:
+    from scipy.sparse import csr_matrix
+
+    given: Any = csr_matrix(([1.0, 2.0, 3.0], [1, 1, 0], [0, 3]), shape=(1, 2))
+    rows = SparseRows.from_csr(given)
+    assert rows.columns.tolist() == [0, 1]
+    assert rows.dense().tolist() == [[3.0, 3.0]]
+    assert given.data.tolist() == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        ([torch.zeros(2, 3), torch.zeros(2, 4)], r"got \(2, 3\), \(2, 4\)\."),
+        ([], "got no set"),
+    ],
+)
+def test_sets_that_cannot_be_stored_one_after_another_are_refused(
+    sets: list[Tensor], said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        Ragged.of(sets)
 
 
 def test_sets_of_different_sizes_are_padded() -> None:
@@ -181,13 +208,14 @@ def in_shares(batch: Cells) -> None:
         ),
         ({"x": torch.zeros(4), "y": torch.zeros(3)}, "`pert` has 4 entries, `ctrl.y` has 3"),
         ((torch.zeros(4), [torch.zeros(5)]), "`pert` has 4 entries, `ctrl[1][0]` has 5"),
+        ([torch.zeros(3)], "as a whole, give it an attribute of its own, declared as `shared()`"),
         (np.zeros(5), "`pert` has 4 entries, `ctrl` has 5"),
         (Ragged.of([torch.zeros(2)] * 3), "`pert` has 4 entries, `ctrl` has 3"),
         (torch.tensor(1.0), "`ctrl` has shape ()"),
         (["a", "b", "c", "d"], "`ctrl` is a list of str, so it is unclear"),
         (torch.zeros(4, 2).to_sparse(), "Use runwright.SparseRows"),
     ],
-    ids=["rows", "dict", "tuple", "array", "ragged", "scalar", "list", "sparse"],
+    ids=["rows", "dict", "tuple", "few", "array", "ragged", "scalar", "list", "sparse"],
 )
 def test_what_cannot_be_cut_is_refused_by_name(
     use: Callable[[Cells], None], ctrl: Any, said: str

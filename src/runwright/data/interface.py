@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self
 import attrs
 from typing_extensions import TypeVar, override
 
-from runwright.data.parts import Index, Part, fields_of, lengths_of, select_examples, tensors_in
+from runwright.data.parts import (
+    Index,
+    Part,
+    fields_of,
+    how_to_share,
+    lengths_of,
+    select_examples,
+    tensors_in,
+)
 from runwright.dims import Dims
 from runwright.errors import UserError
 from runwright.factory import Settings, settings
@@ -99,7 +107,7 @@ class Batch(Part):
         if expected is not None and first is not None and first[1] != expected:
             raise UserError(
                 f"{type(self).__name__}: `{first[0]}` has {first[1]} entries, for a batch of "
-                f"{expected} examples. {_ONE_EACH.format(name=first[0])}"
+                f"{expected} examples. {_ONE_EACH.format(share=how_to_share(first[0]))}"
             )
 
     def _lengths(self) -> Iterator[tuple[str, int]]:
@@ -115,7 +123,7 @@ class Batch(Part):
 
 _ONE_EACH: Final = (
     "Every attribute needs one entry per example, (B, …). If it belongs to the batch as a whole, "
-    "declare it as `{name} = shared()`."
+    "{share}."
 )
 
 
@@ -128,7 +136,7 @@ def _differ(owner: str, one: str, length: int, other: str, other_length: int) ->
         reshape += f"({fewer}, {more // fewer}, …)."
     return (
         f"{owner} cannot be divided into examples: `{one}` has {length} entries, `{other}` has "
-        f"{other_length}. {_ONE_EACH.format(name=few)}{reshape}"
+        f"{other_length}. {_ONE_EACH.format(share=how_to_share(few))}{reshape}"
     )
 
 

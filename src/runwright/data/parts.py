@@ -21,6 +21,7 @@ Index: TypeAlias = "torch.Tensor | slice"
 """Which examples to select: a slice, or integers of shape (K,)."""
 
 _SHARED: Final = "runwright.shared"
+_MOST_SHOWN: Final = 8
 
 
 def shared(**kwargs: Any) -> Any:
@@ -37,6 +38,13 @@ def shared(**kwargs: Any) -> Any:
         **kwargs: passed to `attrs.field`, e.g. `default`.
     """
     return attrs.field(metadata={_SHARED: True}, **kwargs)
+
+
+def how_to_share(name: str) -> str:
+    """What to do with a part of a batch that belongs to the batch as a whole, e.g. `pair[0].x`."""
+    if name.isidentifier():
+        return f"declare it as `{name} = shared()`"
+    return "give it an attribute of its own, declared as `shared()`"
 
 
 class Part(ABC):
@@ -140,7 +148,7 @@ def lengths_of(value: Any, name: str) -> Iterator[tuple[str, int]]:
     if isinstance(value, torch.Tensor | np.ndarray) and value.ndim == 0:
         raise UserError(
             f"`{name}` has shape (), so it has no entry per example. If it belongs to the batch as "
-            f"a whole, declare it as `{name}: Tensor = shared()`."
+            f"a whole, {how_to_share(name)}."
         )
     if isinstance(value, torch.Tensor | np.ndarray | Part):
         yield name, len(cast("Any", value))
@@ -154,7 +162,7 @@ def lengths_of(value: Any, name: str) -> Iterator[tuple[str, int]]:
             raise UserError(
                 f"`{name}` is a {type(members).__name__} of {type(members[0]).__name__}, so it is "
                 "unclear whether it has one entry per example. If it does, use a NumPy array; if "
-                f"it belongs to the batch as a whole, declare it as `{name} = shared()`."
+                f"it belongs to the batch as a whole, {how_to_share(name)}."
             )
         yield from found
 
@@ -218,9 +226,20 @@ class Ragged(Part):
 
     @classmethod
     def of(cls, sets: "Sequence[Tensor]") -> Self:
-        """Store sets, each of shape (N_i, …), one after another."""
+        """Store sets, each of shape (N_i, …), one after another.
+
+        Raises:
+            UserError: there are none, or they differ in more than their sizes.
+        """
         import torch
 
+        if len({one.shape[1:] for one in sets}) != 1:
+            shapes = ", ".join(str(tuple(one.shape)) for one in sets[:_MOST_SHOWN])
+            more = ", …" if len(sets) > _MOST_SHOWN else ""
+            raise UserError(
+                "Ragged.of takes sets that have the same shape but for their sizes, the first "
+                f"number; got {shapes or 'no set'}{more}."
+            )
         lengths = torch.tensor([0, *map(len, sets)])
         return cls(values=torch.cat(list(sets)), offsets=lengths.cumsum(0))
 
@@ -292,15 +311,20 @@ class SparseRows(Part):
 
     @classmethod
     def from_csr(cls, matrix: Any) -> Self:
-        """Convert a SciPy CSR matrix, by its `data`, `indices`, `indptr` and `shape`."""
+        """Convert a SciPy matrix; one of another format than CSR is copied."""
         import numpy as np
         import torch
+        from scipy.sparse import csr_matrix
 
+        csr: Any = csr_matrix(matrix)
+        if not csr.has_canonical_format:  # a column may be twice in a row
+            csr = csr.copy()
+            csr.sum_duplicates()
         return cls(
-            values=torch.as_tensor(np.asarray(matrix.data)),
-            columns=torch.as_tensor(np.asarray(matrix.indices)),
-            offsets=torch.as_tensor(np.asarray(matrix.indptr, dtype=np.int64)),
-            width=matrix.shape[1],
+            values=torch.as_tensor(csr.data),
+            columns=torch.as_tensor(csr.indices),
+            offsets=torch.as_tensor(csr.indptr.astype(np.int64)),
+            width=csr.shape[1],
         )
 
     @override
