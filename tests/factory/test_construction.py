@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import FrozenInstanceError, replace
+from typing import ClassVar
 
 import pytest
 
@@ -11,6 +12,8 @@ from runwright import Settings, option, settings
 @settings
 class Wide(Settings):
     """Options of which one is required."""
+
+    of_class: ClassVar[int] = 0
 
     width: int = option(ge=1, doc="a number")
     depth: int = option(default=2, doc="another")
@@ -32,6 +35,8 @@ def test_what_is_not_an_option_or_lacks_is_named() -> None:
     make: type = Wide
     with pytest.raises(TypeError, match=r"Wide has no option 'widht'\. Did you mean 'width'\?"):
         make(widht=3)
+    with pytest.raises(TypeError, match=r"no option 'of_class'\. Allowed: depth, sizes, width\."):
+        make(width=3, of_class=1)
     with pytest.raises(TypeError, match="Wide must be given width=…"):
         make(depth=3)
     with pytest.raises(TypeError, match="takes 1 positional argument but 2 were given"):

@@ -18,10 +18,10 @@ def fill(options: object, given: Mapping[str, Any]) -> None:
         TypeError: one is not an option of the class, or a required one is missing.
     """
     cls = cast("type[Any]", type(options))
-    fields = cast("dict[str, dataclasses.Field[Any]]", cls.__dataclass_fields__)
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # no class variables
     values: dict[str, Any] = vars(options)
     missing: list[str] = []
-    for field in dataclasses.fields(cls):
+    for field in fields.values():
         if field.name in given:
             values[field.name] = given[field.name]
         elif field.default_factory is not dataclasses.MISSING:
