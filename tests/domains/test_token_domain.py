@@ -132,7 +132,10 @@ def test_a_run_with_another_body_is_reproduced_by_its_record(tmp_path: Path) -> 
         ("model/body=null", "one must be chosen"),
         ("model.body=deep", "model.body=deep: this is chosen with model/body=deep|linear."),
         ("body=deep", "Did you mean 'model/body=…'?"),
-        ("model.body.layers=3", "LinearBody has no 'layers'."),
+        (
+            "model.body.layers=3",
+            "LinearBody has no 'layers', which model/body=deep has. It has: bias.",
+        ),
     ],
 )
 def test_a_mistake_about_the_body_leads_to_the_right_choice(override: str, said: str) -> None:

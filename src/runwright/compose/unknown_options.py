@@ -44,10 +44,10 @@ def unknown_option(key: str, cls: type[Any], composed: DictConfig) -> str:
     if name in CONFIG_GROUPS and (places := places_of(name, cls, above)):
         ways = " or ".join(f"+{choice(name, place)}=…" for place in places)
         return f"{key} is not an option: its members are chosen with {ways}."
-    hint = typed_names(right_names(key, cls, composed))
+    elsewhere = _others_with(name, cls, above)
+    hint = "" if elsewhere else typed_names(right_names(key, cls, composed))
     if getattr(cls, "is_open", False):
         hint += " A key of your own needs a name that is less like it."
-    elsewhere = _others_with(name, cls, above)
     said = f"{key} is not an option: {cls.__name__} has no '{name}'{elsewhere}."
     return " ".join(filter(None, (said, hint, _allowed(known))))
 
