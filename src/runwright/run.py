@@ -67,7 +67,6 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
 def _run(config: Config, run_dir: Path | str | None, caller: Caller) -> float:
     from runwright import preflight
     from runwright.distributed import joined
-    from runwright.fit import fit
     from runwright.rundir.directory import RunDir
     from runwright.runtime import (
         Runtime,
@@ -75,6 +74,7 @@ def _run(config: Config, run_dir: Path | str | None, caller: Caller) -> float:
         choose_float32_precision,
         seed_everything,
     )
+    from runwright.train import train
     from runwright.trained import training_dir
     from runwright.training.stop import StopRequest
 
@@ -107,7 +107,7 @@ def _run(config: Config, run_dir: Path | str | None, caller: Caller) -> float:
         )
         built = build(config, runtime, world)
         if weights is None:
-            value = fit(built, directory, world, caller, stop)
+            value = train(built, directory, world, caller, stop)
         else:
             value = _apply(built, weights)
         stop.raise_if_requested()  # in the last step: the run is done, what follows is not

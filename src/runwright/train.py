@@ -35,7 +35,7 @@ from runwright.training.stop import StopRequest
 log = logging.getLogger(__name__)
 
 
-def fit(
+def train(
     built: Built[Any], directory: RunDir, world: World, caller: Caller, stop: StopRequest
 ) -> float:
     """Train what was built: from scratch, from other weights, or from its last checkpoint."""
