@@ -3,7 +3,7 @@
 import pytest
 
 from comparison.records import record
-from runwright.comparison.groups import Summary, grouped
+from runwright.comparison.repetitions import Summary, grouped
 from runwright.comparison.table import columns, mean_and_sd
 
 

@@ -20,7 +20,7 @@ from conftest import REPOSITORY
 from runwright import RunError, compose
 from runwright.__main__ import main
 from runwright.cli.commandline import run_command_line
-from runwright.comparison.groups import Summary
+from runwright.comparison.repetitions import Summary
 from runwright.comparison.run_record import read_run
 from runwright.comparison.table import mean_and_sd
 from runwright.config import Config

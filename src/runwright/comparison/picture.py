@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from runwright.comparison.groups import Group, apart, best_first, differing, grouped
+from runwright.comparison.repetitions import Group, apart, best_first, differing, grouped
 from runwright.comparison.report import Comparison
 from runwright.comparison.run_record import RunRecord
 from runwright.comparison.table import short, short_names

@@ -9,7 +9,8 @@ from typing import Final
 import attrs
 
 from runwright.comparison.formats import FORMATS, as_text
-from runwright.comparison.groups import (
+from runwright.comparison.liveness import last_written
+from runwright.comparison.repetitions import (
     Group,
     apart,
     best_first,
@@ -17,7 +18,6 @@ from runwright.comparison.groups import (
     differing,
     grouped,
 )
-from runwright.comparison.liveness import last_written
 from runwright.comparison.run_record import RunRecord
 from runwright.comparison.table import Column, about, columns, mean_and_sd
 from runwright.training.run_log import duration

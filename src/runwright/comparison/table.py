@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import attrs
 
-from runwright.comparison.groups import Group, Summary
+from runwright.comparison.repetitions import Group, Summary
 from runwright.comparison.run_record import RunRecord
 from runwright.training.run_log import duration
 

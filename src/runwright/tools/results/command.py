@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from runwright.comparison.formats import FORMATS, terminal_width
-from runwright.comparison.groups import differing
 from runwright.comparison.picture import SUFFIXES, draw, draw_curves
+from runwright.comparison.repetitions import differing
 from runwright.comparison.report import SEED, Comparison, reports
 from runwright.comparison.run_record import RunRecord, find_runs, read_run, with_stages
 from runwright.comparison.stage_record import StageRecord, read_stages

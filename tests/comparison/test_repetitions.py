@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from comparison.records import record
-from runwright.comparison.groups import (
+from runwright.comparison.repetitions import (
     Summary,
     apart,
     best_first,
