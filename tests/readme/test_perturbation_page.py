@@ -33,9 +33,9 @@ def test_the_toml_that_is_shown_is_read(tmp_path: Path) -> None:
     (tmp_path / "cells" / "a.h5ad").touch()
     (tmp_path / "plan.toml").write_text(shown)
     plan = read_plan(tmp_path / "plan.toml")
-    assert plan.split_of("simulated", "type_8", "gene_001") == "test"
-    assert plan.split_of("simulated", "type_6", "gene_218") == "val"
-    assert plan.split_of("simulated", "type_6", "gene_001") == "train"
+    assert plan.split_of("simulated", "type_14", "gene_001") == "test"
+    assert plan.split_of("simulated", "type_12", "gene_218") == "val"
+    assert plan.split_of("simulated", "type_12", "gene_001") == "train"
 
 
 def test_the_page_is_linked() -> None:

@@ -48,9 +48,9 @@ def profiles(options: Simulation) -> Profiles:
         real[pair] = log_normalised(draw_counts(planted, *pair)[0]).mean(axis=0)
     training = real.copy()
     training[:, 0] = np.nan
-    training[-2:] = np.nan
-    val, test = planted.held_out
-    training[-3, [*val, *test]] = np.nan
+    training[options.zero_shot_types] = np.nan
+    for cell_type in options.few_shot_types:
+        training[cell_type, [one for part in planted.held_out(cell_type) for one in part]] = np.nan
     return Profiles(planted, real, training)
 
 
@@ -90,19 +90,24 @@ def scores(given: Profiles) -> Iterator[tuple[str, str, dict[str, float]]]:
     genes = planted.options.gene_names
     targets = np.array([-1, *(genes.index(name) for name in planted.target_names[1:])])
     everything = list(range(1, len(targets)))
-    for part, cell_type, tested in (
-        ("few-shot", -3, planted.held_out[1]),
-        ("zero-shot", -1, everything),
+    few, zero = planted.options.few_shot_types, planted.options.zero_shot_types[1:]
+    for part, tested in (
+        ("few-shot", {cell_type: planted.held_out(cell_type)[1] for cell_type in few}),
+        ("zero-shot", dict.fromkeys(zero, everything)),
     ):
         for name, predicted in predictions.items():
-            found = measures_of_means(
-                torch.from_numpy(predicted[cell_type, tested]),
-                torch.from_numpy(real[cell_type, tested]),
-                torch.from_numpy(control[cell_type]),
-                torch.from_numpy(targets[tested]),
-            )
+            found = [
+                measures_of_means(
+                    torch.from_numpy(predicted[cell_type, numbers]),
+                    torch.from_numpy(real[cell_type, numbers]),
+                    torch.from_numpy(control[cell_type]),
+                    torch.from_numpy(targets[numbers]),
+                )
+                for cell_type, numbers in tested.items()
+            ]
             # A prediction without any effect correlates with nothing, and cannot be left out.
-            yield part, name, {k: float(column.nan_to_num(0).mean()) for k, column in found.items()}
+            means = [{k: float(v.nan_to_num(0).mean()) for k, v in one.items()} for one in found]
+            yield part, name, {k: float(np.mean([one[k] for one in means])) for k in means[0]}
 
 
 def main() -> None:

@@ -17,7 +17,10 @@ SMALL = (
     *("+experiment=perturbation/quickstart", "gpu=-1", "training.max_steps=30"),
     *("training.val_every=30", "machine.data_path=data"),
 )
-SIMULATION = ("--cell-types", "4", "--perturbations", "8", "--cells", "12", "--controls", "40")
+SIMULATION = (
+    *("--cell-types", "4", "--few-shot", "1", "--zero-shot", "2"),
+    *("--perturbations", "8", "--cells", "12", "--controls", "40"),
+)
 
 
 @pytest.fixture

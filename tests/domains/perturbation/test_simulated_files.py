@@ -22,9 +22,19 @@ from runwright.domains.perturbation import simulated_files
 from runwright.domains.perturbation.simulated_files import write_simulation
 from runwright.domains.perturbation.simulation import Simulation
 
-SMALL = Simulation(cell_types=4, perturbations=8, cells=7, controls=11, genes=60, variable_genes=20)
+SMALL = Simulation(
+    cell_types=4,
+    few_shot=1,
+    zero_shot=2,
+    perturbations=8,
+    cells=7,
+    controls=11,
+    genes=60,
+    variable_genes=20,
+)
 COMMAND = [
-    *("simulate", "perturbation", "--cell-types", "4", "--perturbations", "8", "--cells", "7"),
+    *("simulate", "perturbation", "--cell-types", "4", "--few-shot", "1", "--zero-shot", "2"),
+    *("--perturbations", "8", "--cells", "7"),
     *("--controls", "11", "--genes", "60", "--variable-genes", "20"),
 ]
 

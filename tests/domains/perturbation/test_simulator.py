@@ -17,7 +17,15 @@ from runwright.domains.perturbation.simulator import (
 )
 
 SMALL = Simulation(
-    cell_types=4, perturbations=8, cells=7, controls=11, genes=60, variable_genes=20, inactive=0.25
+    cell_types=4,
+    few_shot=1,
+    zero_shot=2,
+    perturbations=8,
+    cells=7,
+    controls=11,
+    genes=60,
+    variable_genes=20,
+    inactive=0.25,
 )
 
 
@@ -31,7 +39,7 @@ def test_the_same_seed_plants_and_draws_the_same() -> None:
     np.testing.assert_array_equal(one.programs, again.programs)
     np.testing.assert_array_equal(draw_counts(one, 1, 2)[0], draw_counts(again, 1, 2)[0])
     np.testing.assert_array_equal(true_means(one), true_means(again))
-    assert one.held_out == again.held_out
+    assert one.held_out(1) == again.held_out(1) != one.held_out(2)
     assert one.target_names != other.target_names[: len(one.target_names)]
 
 
@@ -41,7 +49,8 @@ def test_more_cells_do_not_change_what_is_true(planted: Planted) -> None:
 
 
 def test_the_true_mean_is_that_of_very_many_cells() -> None:
-    many = plant(Simulation(cell_types=4, perturbations=6, cells=8000, controls=8000))
+    few = attrs.evolve(SMALL, genes=600, variable_genes=300, inactive=0.1)
+    many = plant(attrs.evolve(few, perturbations=6, cells=8000, controls=8000))
     expected = true_means(many)
     means = [log_normalised(draw_counts(many, 3, p)[0]).mean(axis=0) for p in (0, 5)]
     for drawn, known in zip(means, expected[3, [0, 5]], strict=True):
@@ -121,7 +130,7 @@ def test_batches_and_libraries_differ(planted: Planted) -> None:
 
 def test_held_out_perturbations_are_of_all_and_distinct() -> None:
     for perturbations in (6, 40):
-        val, test = plant(Simulation(perturbations=perturbations)).held_out
+        val, test = plant(Simulation(perturbations=perturbations)).held_out(10)
         assert not set(val) & set(test)
         assert {*val, *test} < set(range(1, perturbations + 1))
         assert (len(val), len(test)) == (round(perturbations / 5), round(perturbations / 2.5))
@@ -132,9 +141,16 @@ def test_held_out_perturbations_are_of_all_and_distinct() -> None:
     [
         ({"genes": 30}, "--perturbations must be ≤ --genes (30), got 40."),
         ({"genes": 200}, "--variable-genes must be ≤ --genes (200), got 300."),
+        (
+            {"cell_types": 6},
+            (
+                "--cell-types must be > --few-shot + --zero-shot = 6, so that a whole cell type is "
+                "trained on, got 6."
+            ),
+        ),
     ],
 )
-def test_there_must_be_enough_genes(options: dict[str, int], text: str) -> None:
+def test_options_must_fit_together(options: dict[str, int], text: str) -> None:
     with pytest.raises(UserError) as refused:
         Simulation(**options)
     assert str(refused.value) == text

@@ -31,7 +31,7 @@ class SimulatePerturbation(Command):
 
     Perturbations mix a few response programs, and how strongly a cell follows a program depends on
     its state: what a cell type does under a perturbation follows from its control cells and from
-    what other cell types do. Three cell types are held out, one for few-shot and two for zero-shot
+    what other cell types do. Some cell types are held out, for few-shot and for zero-shot
     prediction. It is a stand-in for data that you do not have: read like real data, and never used
     unless you ask for it.
     """

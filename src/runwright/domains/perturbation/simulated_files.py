@@ -98,14 +98,17 @@ def _refuse_occupied(folder: Path) -> None:
 
 def plan_text(planted: Planted) -> str:
     """The TOML file that says which cells are held out."""
-    names = planted.target_names
-    few_shot, validated, tested = planted.options.cell_type_names[-3:]
-    val, test = ([names[number] for number in part] for part in planted.held_out)
-    return (
-        '[datasets]\nsimulated = "cells"\n\n[training]\nsimulated = "train"\n\n'
-        f'[zeroshot]\n"simulated.{validated}" = "val"\n"simulated.{tested}" = "test"\n\n'
-        f'[fewshot."simulated.{few_shot}"]\nval = {json.dumps(val)}\ntest = {json.dumps(test)}\n'
-    )
+    options, names = planted.options, planted.target_names
+    lines = ["[datasets]", 'simulated = "cells"', "", "[training]", 'simulated = "train"', ""]
+    lines.append("[zeroshot]")
+    for number in options.zero_shot_types:
+        split = "val" if number == options.zero_shot_types[0] else "test"
+        lines.append(f'"simulated.{options.cell_type_names[number]}" = "{split}"')
+    for number in options.few_shot_types:
+        lines += ["", f'[fewshot."simulated.{options.cell_type_names[number]}"]']
+        for split, held_out in zip(("val", "test"), planted.held_out(number), strict=True):
+            lines.append(f"{split} = {json.dumps([names[one] for one in held_out])}")
+    return "\n".join(lines) + "\n"
 
 
 def _write_features(path: Path, planted: Planted) -> None:
@@ -162,7 +165,8 @@ def _write_cells(folder: Path, planted: Planted, compression: Literal["gzip"] | 
     cells = [
         _draw(planted, number) for number in tqdm(range(len(names)), "Drawing", disable=is_quiet)
     ]
-    embedding = _fit([one.expression for one in cells[:-3]], planted.options.variable_genes)
+    trained = cells[: planted.options.few_shot_types.start]
+    embedding = _fit([one.expression for one in trained], planted.options.variable_genes)
     for name, one in zip(tqdm(names, "Writing", disable=is_quiet), cells, strict=True):
         adata = _anndata(planted, name, one, embedding)
         adata.write_h5ad(folder / f"{name}.h5ad", compression=compression)

@@ -16,10 +16,18 @@ def _count(default: int, least: int, text: str) -> Any:
 
 @attrs.frozen(kw_only=True)
 class Simulation:
-    """What is simulated. The last three cell types are held out; see `plan_text`."""
+    """What is simulated.
+
+    The last cell types are held out: `few_shot` of which some perturbations are, then `zero_shot`
+    of which all are; see `plan_text`.
+    """
 
     seed: int = _count(0, 0, "seed for effects and cells")
-    cell_types: int = _count(8, 4, "how many cell types; the last three are held out")
+    cell_types: int = _count(16, 4, "how many cell types; the last ones are held out")
+    few_shot: int = _count(2, 1, "cell types of which some perturbations are held out")
+    zero_shot: int = _count(
+        4, 2, "cell types of which all perturbations are: one for validation, the others for tests"
+    )
     perturbations: int = _count(40, 6, "how many perturbations there are besides the control")
     batches: int = _count(3, 1, "how many experimental batches; each has all perturbations")
     cells: int = _count(50, 1, "cells of each cell type and perturbation")
@@ -37,7 +45,8 @@ class Simulation:
         """Check options against each other.
 
         Raises:
-            UserError: there are more targets or variable genes than genes.
+            UserError: there are more targets or variable genes than genes, or all cell types are
+                held out.
         """
         for flag, needed in (
             ("--perturbations", self.perturbations),
@@ -45,11 +54,28 @@ class Simulation:
         ):
             if needed > self.genes:
                 raise UserError(f"{flag} must be ≤ --genes ({self.genes}), got {needed}.")
+        held_out = self.few_shot + self.zero_shot
+        if self.cell_types <= held_out:
+            raise UserError(
+                f"--cell-types must be > --few-shot + --zero-shot = {held_out}, so that a whole "
+                f"cell type is trained on, got {self.cell_types}."
+            )
 
     @property
     def cell_type_names(self) -> list[str]:
         """The names of the cell types."""
         return [f"type_{number + 1}" for number in range(self.cell_types)]
+
+    @property
+    def few_shot_types(self) -> range:
+        """The numbers of the cell types of which some perturbations are held out."""
+        end = self.cell_types - self.zero_shot
+        return range(end - self.few_shot, end)
+
+    @property
+    def zero_shot_types(self) -> range:
+        """The numbers of those of which all are: the first for validation, the others for tests."""
+        return range(self.cell_types - self.zero_shot, self.cell_types)
 
     @property
     def gene_names(self) -> list[str]:

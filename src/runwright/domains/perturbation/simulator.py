@@ -79,11 +79,10 @@ class Planted:
     features: Floats
     target_names: list[str]
 
-    @property
-    def held_out(self) -> tuple[list[int], list[int]]:
-        """The perturbations of the few-shot cell type that are for validation and for testing."""
+    def held_out(self, cell_type: int) -> tuple[list[int], list[int]]:
+        """The perturbations of a few-shot cell type that are for validation and for testing."""
         count = self.options.perturbations
-        mixed = 1 + np.random.default_rng([self.options.seed, 3]).permutation(count)
+        mixed = 1 + np.random.default_rng([self.options.seed, 3, cell_type]).permutation(count)
         validation, test = (max(1, round(share * count)) for share in _HELD_OUT)
         return sorted(mixed[:validation].tolist()), sorted(mixed[validation:][:test].tolist())
 
