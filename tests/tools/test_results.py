@@ -113,6 +113,53 @@ def test_runs_that_start_from_other_weights_are_another_configuration(
     assert "checkpoint.load" in capsys.readouterr().out
 
 
+def write_table(run: Path, seed: int, held_out: str = "new") -> None:
+    """Write a table as a stage does; the first measure depends on the seed."""
+    lines = ["held_out,model,score,error", f"{held_out},best,{seed / 10},0.5", "new,worst,,0.25"]
+    (run / "compare.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_tables_of_runs_are_averaged_over_seeds(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(runs / "0.01", "runs")
+    write_table(tmp_path / "runs/1", 1)
+    write_table(tmp_path / "runs/2", 2)
+    assert main(["results", "runs", "--table", "compare.csv"]) == 0
+    said = capsys.readouterr().out
+    title, header, *rows = said.partition("compare.csv, ")[2].splitlines()
+    assert title == "mean ± sd over seeds 1, 2:"
+    assert header.split() == ["held_out", "model", "score", "error"]
+    assert rows[0].split() == ["new", "best", "0.150", "±", "0.071", "0.5", "±", "0"]
+    assert rows[1].split() == ["new", "worst", "–", "0.25", "±", "0"]
+    assert "Without compare.csv: runs/3." in said
+    write_table(tmp_path / "runs/3", 3, held_out="old")
+    assert main(["results", "runs", "--table", "compare.csv"]) == 2
+    said = capsys.readouterr().err
+    assert "runs/3/compare.csv and runs/1/compare.csv do not have the same rows" in said
+    assert main(["results", "runs", "--table", "compara.csv"]) == 2
+    said = capsys.readouterr().err
+    assert "--table compara.csv: no run has such a file." in said
+    assert "compare.csv" in said
+
+
+def test_texts_that_name_the_seed_are_no_other_configuration(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(runs / "0.01", "runs")
+    for seed in (1, 2, 3):
+        config = tmp_path / "runs" / str(seed) / "config.yaml"
+        text = config.read_text()
+        assert "data_path: data\n" in text
+        config.write_text(text.replace("data_path: data\n", f"data_path: data/{seed}\n"))
+    assert main(["results", "runs"]) == 0
+    assert row_of(capsys.readouterr().out, "3 finished")[3] == "3"
+    config = tmp_path / "runs" / "3" / "config.yaml"
+    config.write_text(config.read_text().replace("data_path: data/3\n", "data_path: data/2\n"))
+    assert main(["results", "runs"]) == 0
+    assert "machine.data_path" in capsys.readouterr().out
+
+
 def test_a_seed_that_was_run_twice_counts_once(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

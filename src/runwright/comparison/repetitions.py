@@ -1,6 +1,7 @@
 """Which runs are compared with each other, and which only repeat each other."""
 
 import math
+import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -8,6 +9,8 @@ from typing import Final
 import attrs
 
 from runwright.comparison.run_record import RunRecord
+
+SEED: Final = "seed"
 
 # Where a run is made or how it is logged is not worth comparing. This is listed key by key: a key
 # that is ignored by mistake would be averaged over.
@@ -70,13 +73,13 @@ class Group:
     @property
     def finished(self) -> list[RunRecord]:
         """Those that have finished, the newest of each repetition."""
-        return self._newest(run for run in self.runs if run.has_finished)
+        return self.newest(run for run in self.runs if run.has_finished)
 
     @property
     def shown(self) -> list[RunRecord]:
         """Those whose values stand for the group: if none has finished, those that have some."""
         measured = (run for run in self.runs if math.isfinite(run.best))
-        return self.finished or self._newest(measured)
+        return self.finished or self.newest(measured)
 
     def summary(self, measure: str) -> Summary:
         """The values of a measure in the runs that stand for the group."""
@@ -105,17 +108,34 @@ class Group:
         said = ", ".join(f"{key} {value}" for key, value in pairs)
         return said[:1].upper() + said[1:]
 
-    def _newest(self, runs: Iterable[RunRecord]) -> list[RunRecord]:
+    def listed(self, runs: Iterable[RunRecord]) -> str:
+        """What some of the runs have of what is averaged over: "seeds 1, 2; dm.fold 0"."""
+        return "; ".join(
+            f"{key}{'s' if key == SEED and len(every) > 1 else ''} {', '.join(every)}"
+            for key, every in self.values(runs).items()
+        )
+
+    def values(self, runs: Iterable[RunRecord]) -> dict[str, list[str]]:
+        """The values of what is averaged over in some of the runs, where there are several."""
+        those = list(runs)
+        found = {
+            key: sorted({run.options.get(key, "?") for run in those}, key=lambda v: (len(v), v))
+            for key in self.over
+        }
+        return {key: every for key, every in found.items() if key == SEED or len(every) > 1}
+
+    def newest(self, runs: Iterable[RunRecord]) -> list[RunRecord]:
         """One run per repetition: the same configuration again is not another sample."""
         in_order = sorted(runs, key=lambda run: run.started)
         return list({self.repetition(run): run for run in in_order}.values())
 
 
-def differing(runs: Sequence[RunRecord], over: Sequence[str] = ("seed",)) -> list[str]:
+def differing(runs: Sequence[RunRecord], over: Sequence[str] = (SEED,)) -> list[str]:
     """The options that tell runs apart, except those not worth comparing.
 
     What follows from the chosen member of a group tells no more than the member does: that only
-    `model=fcn` has a `model.num_hidden`, or another `model.activation` than `model=cnn`.
+    `model=fcn` has a `model.num_hidden`, or another `model.activation` than `model=cnn`. Nor do
+    texts that name the seed, `data/1` and `data/2` for seeds 1 and 2, where it is averaged over.
     """
     keys = dict.fromkeys(key for run in runs for key in run.options)
     return [
@@ -123,9 +143,31 @@ def differing(runs: Sequence[RunRecord], over: Sequence[str] = ("seed",)) -> lis
         for key in keys
         if not (key in over or key in _NOT_COMPARED or key.startswith("wandb."))
         and len({run.options.get(key) for run in runs}) > 1
+        and not (SEED in over and len({_without_seed(run, key) for run in runs}) == 1)
         and not any(key.startswith(f"{group}.") for group in over)
         and not any(_follows(key, group, runs) for group in _above(key))
     ]
+
+
+def naming_the_seed(runs: Sequence[RunRecord]) -> dict[str, str]:
+    """The options of runs that are the same but for the seed that they name, with `${seed}`."""
+    keys = [key for key in runs[0].options if key != SEED and key not in _NOT_COMPARED]
+    found = {key: {_without_seed(run, key) for run in runs} for key in keys}
+    return {
+        key: text
+        for key, texts in found.items()
+        if len(texts) == 1
+        and (text := next(iter(texts))) is not None
+        and len({run.options.get(key) for run in runs}) > 1
+    }
+
+
+def _without_seed(run: RunRecord, key: str) -> str | None:
+    """The value of an option, with `${seed}` where a text has the seed as a word of its own."""
+    value = run.options.get(key)
+    if value is None or not re.search(r"[^\W\d]", value):  # a number may be the seed's by chance
+        return value
+    return re.sub(rf"(?<!\w){re.escape(run.options.get(SEED, '?'))}(?!\w)", "${seed}", value)
 
 
 def _above(key: str) -> list[str]:

@@ -1,6 +1,6 @@
 """What is printed about runs that are compared: a table, the best, and what is worth knowing."""
 
-import itertools
+import math
 import shlex
 import time
 from collections.abc import Sequence
@@ -11,18 +11,18 @@ import attrs
 from runwright.comparison.formats import FORMATS, as_text
 from runwright.comparison.liveness import last_written
 from runwright.comparison.repetitions import (
+    SEED,
     Group,
     apart,
     best_first,
     by_option,
     differing,
     grouped,
+    naming_the_seed,
 )
 from runwright.comparison.run_record import RunRecord
 from runwright.comparison.table import Column, about, columns, mean_and_sd
 from runwright.training.run_log import duration
-
-SEED: Final = "seed"
 
 _NO_END: Final = (
     "In brackets: the best so far of runs that have not finished. It is left out of means "
@@ -150,32 +150,17 @@ def _best(group: Group, measure: str) -> str:
     python = f"  python {shlex.quote(first.program)}"
     where = f"--config-dir {shlex.quote(str(first.path))} --config-name config"
     said = f"Best: {measure} {mean_and_sd(group.summary(measure))}"
-    values = {
-        key: sorted({run.options.get(key, "?") for run in group.finished}, key=_natural)
-        for key in group.over
-        if key == SEED or len({run.options.get(key) for run in group.finished}) > 1
-    }
     if len(group.finished) == 1:
-        return f"{said}, {_listed(values)}. To run it again:\n{python} {where}"
-    swept = " ".join(shlex.quote(f"{key}={','.join(every)}") for key, every in values.items())
-    is_whole = len(group.finished) == len(list(itertools.product(*values.values())))
+        return f"{said}, {group.listed(group.finished)}. To run it again:\n{python} {where}"
+    values = group.values(group.finished)
+    swept = [f"{key}={','.join(every)}" for key, every in values.items()]
+    swept += [f"{key}={text}" for key, text in naming_the_seed(group.finished).items()]
+    is_whole = len(group.finished) == math.prod(map(len, values.values()))
     more = "" if is_whole else " (with those that are missing)"
     return (
-        f"{said}, {_listed(values)}. To run them again{more}:\n{python} --multirun {where} {swept}"
+        f"{said}, {group.listed(group.finished)}. To run them again{more}:\n"
+        f"{python} --multirun {where} {' '.join(map(shlex.quote, swept))}"
     )
-
-
-def _listed(values: dict[str, list[str]]) -> str:
-    """What was averaged over, in words: "seeds 1, 2", "seed 1"."""
-    said = [
-        f"{key}{'s' if key == SEED and len(every) > 1 else ''} {', '.join(every)}"
-        for key, every in values.items()
-    ]
-    return "; ".join(said)
-
-
-def _natural(value: str) -> tuple[int, str]:
-    return len(value), value
 
 
 def _unknown(run: RunRecord) -> str:

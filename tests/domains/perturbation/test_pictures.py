@@ -133,7 +133,9 @@ def test_models_are_beside_each_other_with_the_line_of_the_oracle(
             ("a model with a rather long name", 0.6),
         )
     }
-    draw_measures(models, {"mse": 0.1, "pearson_delta": 0.9}, tmp_path / "measures.png")
+    draw_measures(
+        models, {"mse": 0.1, "pearson_delta": 0.9}, "few-shot, test", tmp_path / "measures.png"
+    )
     assert [axes.get_title() for axes in drawn[0].axes] == list(HIGHER_IS_BETTER)
     assert all(bars(axes) == [0.7, 0.5, 0.6] for axes in drawn[0].axes)
     assert is_legible(drawn[0])
@@ -146,6 +148,7 @@ def test_models_are_beside_each_other_with_the_line_of_the_oracle(
         "mse": 1,
     }
     assert "oracle" in said(drawn[0])
+    assert "few-shot, test" in said(drawn[0])
 
 
 def test_models_without_an_oracle_or_an_interval_are_drawn(
@@ -155,6 +158,6 @@ def test_models_without_an_oracle_or_an_interval_are_drawn(
         "one": {"mse": Interval(mean=0.2, low=math.nan, high=math.nan)},
         "two": {"mae": Interval(mean=0.3, low=math.nan, high=math.nan)},
     }
-    draw_measures(models, {}, tmp_path / "measures.png")
+    draw_measures(models, {}, "test", tmp_path / "measures.png")
     assert "oracle" not in said(drawn[0])
     assert [axes.get_title() for axes in drawn[0].axes] == ["mse", "mae"]

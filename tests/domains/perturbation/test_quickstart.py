@@ -1,5 +1,6 @@
 """The main job, small: simulate, train, test, compare with the baselines, predict."""
 
+import csv
 import json
 import math
 from pathlib import Path
@@ -32,28 +33,44 @@ def simulated(run_main: Run, tmp_path: Path) -> Path:
     return tmp_path
 
 
+def is_a_comparison(run: Path, lines: list[str]) -> None:
+    """Whether the files say what is printed, and what must be true of it is."""
+    names = ["state_sm", "perturb_mean", "context_mean", "pert_ridge", "oracle"]
+    recorded = json.loads((run / "compare_test.json").read_text())
+    assert list(recorded) == ["fewshot", "zeroshot"]
+    with (run / "compare_test.csv").open() as file:
+        written = list(csv.DictReader(file))
+    for part, said in recorded.items():
+        shown = part.replace("shot", "-shot")
+        start = lines.index(f"Predicted effects on the test split, {shown} (1 cell type):")
+        rows = [line.split() for line in lines[start + 1 : start + 7]]
+        assert rows[0][0] == "pearson_delta"
+        assert [row[0] for row in rows[1:]] == names
+        assert list(said) == names
+        scores = {name: said[name]["pearson_delta"]["mean"] for name in said}
+        assert scores["oracle"] == max(scores.values())
+        low, mean, high = (said["pert_ridge"]["mse"][bound] for bound in ("low", "mean", "high"))
+        assert low <= mean <= high
+        mine = [row for row in written if row["held_out"] == part]
+        assert [float(row["mse"]) for row in mine] == [said[name]["mse"]["mean"] for name in names]
+
+
 def test_a_model_is_trained_and_measured_beside_the_baselines(
     run_main: Run, simulated: Path
 ) -> None:
     done = run_main(*SMALL, "hydra.run.dir=run", timeout=300)
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    start = lines.index("Predicted effects on the test split:")
-    rows = [line.split() for line in lines[start + 1 : start + 7]]
-    assert rows[0][0] == "pearson_delta"
-    names = ["state_sm", "perturb_mean", "context_mean", "pert_ridge", "oracle"]
-    assert [row[0] for row in rows[1:]] == names
     run = simulated / "run"
-    said = json.loads((run / "compare_test.json").read_text())
-    assert list(said) == names
-    scores = {name: said[name]["pearson_delta"]["mean"] for name in said}
-    assert scores["oracle"] == max(scores.values())
-    low, mean, high = (said["pert_ridge"]["mse"][bound] for bound in ("low", "mean", "high"))
-    assert low <= mean <= high
+    is_a_comparison(run, done.stdout.splitlines())
     effects = (run / "effects_test.csv").read_text().splitlines()
     assert effects[0].startswith("cell_type,perturbation,pearson_delta")
     pictures = {path.name for path in (run / "pictures").iterdir()}
-    assert {"compare_test.png", "effects_test.png", "effects_val.png"} <= pictures
+    assert {
+        "compare_test_fewshot.png",
+        "compare_test_zeroshot.png",
+        "effects_test.png",
+        "effects_val.png",
+    } <= pictures
 
     done = run_main(
         "stage=predict", "checkpoint.load=run", "gpu=-1", "hydra.run.dir=predicted", timeout=120

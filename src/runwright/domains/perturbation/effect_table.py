@@ -1,7 +1,7 @@
 """The measures of each cell type and perturbation, their means, and bootstrap runs of these."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -32,6 +32,18 @@ class EffectTable:
     cell_type: NDArray[np.int64]
     perturbation: NDArray[np.int64]
     measures: Mapping[str, NDArray[np.float64]]
+
+    def __len__(self) -> int:
+        return len(self.cell_type)
+
+    def of(self, cell_types: Collection[int], *, others: bool = False) -> "EffectTable":
+        """The rows of some cell types, or with `others` all but these."""
+        rows = np.isin(self.cell_type, list(cell_types), invert=others)
+        return EffectTable(
+            cell_type=self.cell_type[rows],
+            perturbation=self.perturbation[rows],
+            measures={name: column[rows] for name, column in self.measures.items()},
+        )
 
     def of_cell_types(self) -> dict[int, dict[str, float]]:
         """The mean of every measure over the perturbations of each cell type."""

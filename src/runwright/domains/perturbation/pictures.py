@@ -125,13 +125,17 @@ def draw_embedding(
 
 
 def draw_measures(
-    models: Mapping[str, Mapping[str, Interval]], oracle: Mapping[str, float], path: Path
+    models: Mapping[str, Mapping[str, Interval]],
+    oracle: Mapping[str, float],
+    title: str,
+    path: Path,
 ) -> None:
     """Draw the measures of several models beside each other, a panel for each measure.
 
     Args:
         models: the measures of each model, by name; bounds that are NaN are not drawn.
         oracle: what the best possible prediction scores; measures that it lacks have no line.
+        title: the text above.
         path: the file to write; the suffix chooses the format.
     """
     measures = list(dict.fromkeys(name for one in models.values() for name in one))
@@ -154,6 +158,7 @@ def draw_measures(
         axes.tick_params(axis="y", labelsize=8)
         axes.grid(axis="y", alpha=0.3)
         axes.set_axisbelow(True)
+    figure.suptitle(title, fontsize=9)
     if oracle:
         handles, labels = figure.axes[0].get_legend_handles_labels() if measures else ([], [])
         figure.legend(handles[:1], labels[:1], loc="outside lower right", fontsize=8)

@@ -8,10 +8,11 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from runwright.comparison.averaged_tables import average_tables
 from runwright.comparison.formats import FORMATS, terminal_width
 from runwright.comparison.picture import SUFFIXES, draw, draw_curves
-from runwright.comparison.repetitions import differing
-from runwright.comparison.report import SEED, Comparison, reports
+from runwright.comparison.repetitions import SEED, differing
+from runwright.comparison.report import Comparison, reports
 from runwright.comparison.run_record import RunRecord, find_runs, read_run, with_stages
 from runwright.comparison.stage_record import StageRecord, read_stages
 from runwright.errors import UserError, did_you_mean
@@ -68,6 +69,8 @@ def main(argv: list[str]) -> int:
             say(line)
     for line in [*jobs.report(found), *left_out, *_stale(runs), *_started_over(trained)]:
         say(line)
+    if args.table is not None:
+        say(f"\n{average_tables(runs, comparison.averaged_over(runs), args.table)}")
     _write_files(args, runs, comparison, say)
     return 0
 
@@ -249,6 +252,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--format", choices=FORMATS, default="text", help="what the table is printed as"
+    )
+    parser.add_argument(
+        "--table",
+        metavar="NAME.csv",
+        help="also average this table, which a stage has written in each run, as runs are",
     )
     parser.add_argument(
         "--csv", type=Path, metavar="FILE", help="also write every run, with every measure"
