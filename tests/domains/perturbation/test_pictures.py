@@ -16,6 +16,7 @@ from runwright.domains.perturbation import pictures
 from runwright.domains.perturbation.effect_table import HIGHER_IS_BETTER
 from runwright.domains.perturbation.pictures import (
     Effects,
+    SampledCells,
     draw_effects,
     draw_embedding,
     draw_measures,
@@ -100,21 +101,37 @@ def test_the_measures_draw_their_effects(tmp_path: Path, drawn: list[Figure]) ->
     assert "blood\n8 perturbations" in said(drawn[0])
 
 
-def test_an_embedding_shows_all_three_kinds_and_says_how_many(
-    tmp_path: Path, drawn: list[Figure]
+def sampled(name: str, cells: int, rng: np.random.Generator) -> SampledCells:
+    """Cells of which the real and the predicted ones are far from the control cells."""
+    control, moved = rng.normal(size=(cells, 30)), rng.normal(size=(2, cells, 30)) + 3
+    return SampledCells(name, moved[0], moved[1], control)
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_an_embedding_has_a_panel_of_three_kinds_for_each_cell_type(
+    tmp_path: Path, drawn: list[Figure], count: int
 ) -> None:
     rng = np.random.default_rng(0)
-    control, real = rng.normal(size=(40, 30)), rng.normal(size=(2500, 30)) + 3
-    draw_embedding(real[:60], real, control, "blood, test " * 9, tmp_path / "embedding.png")
+    cells = [sampled(f"a cell type with quite a long name, {n}", 60, rng) for n in range(count)]
+    draw_embedding(cells, "cells, test", tmp_path / "one.png")
+    draw_embedding(cells, "cells, test", tmp_path / "again.png")
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "again.png").read_bytes()
+    assert len(drawn[0].axes) == count
     shown = said(drawn[0])
-    assert "control cells (40)" in shown
-    assert "real cells (2,000 of 2,500)" in shown
-    assert "predicted cells (60)" in shown
+    assert all(f"{kind} cells" in shown for kind in ("control", "real", "predicted"))
     assert is_legible(drawn[0])
     points: Any = drawn[0].axes[0].collections[0].get_offsets()
-    assert len(points) == 2100
+    assert len(points) == 180
     # The first component is what tells real from control cells.
     assert np.ptp(points[:, 0]) > 2 * np.ptp(points[:, 1])
+
+
+def test_an_embedding_says_what_it_leaves_out(tmp_path: Path, drawn: list[Figure]) -> None:
+    rng = np.random.default_rng(0)
+    cells = [sampled("blood", 2500, rng), *(sampled(f"type {n}", 5, rng) for n in range(13))]
+    draw_embedding(cells, "cells, test", tmp_path / "embedding.png")
+    assert "2,000 of 2,500 cells of each kind" in said(drawn[0])
+    assert "12 of 14 cell types" in said(drawn[0])
 
 
 def bars(axes: Axes) -> list[float]:

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from runwright import FittedModel, Measure, OutputObjective, TableFormat, UserError, require_extra
 from runwright.domains.perturbation.batch import CellSets, Prediction
+from runwright.domains.perturbation.cell_sample import CellSample
 from runwright.domains.perturbation.dims import PerturbationDims
 from runwright.domains.perturbation.effect_measures import HIGHER_IS_BETTER, EffectMeasures
 from runwright.domains.perturbation.set_losses import SetLoss, mean_change
@@ -89,7 +90,8 @@ class SetPrediction(OutputObjective[CellSets, Prediction]):
 
     @override
     def measures(self) -> Sequence[Measure[CellSets, Prediction]]:
-        return [*super().measures(), EffectMeasures(self.dims, self._device)]
+        measures = EffectMeasures(self.dims, self._device)
+        return [*super().measures(), measures, CellSample(self.dims)]
 
     @override
     @contextmanager

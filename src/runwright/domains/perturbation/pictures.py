@@ -31,6 +31,22 @@ class Effects(NamedTuple):
     real: Floats
 
 
+class SampledCells(NamedTuple):
+    """Some cells of a cell type.
+
+    Attributes:
+        name: the name of the cell type.
+        predicted: (cells, features).
+        real: (cells, features).
+        control: (cells, features), the control cells that the predicted ones were made from.
+    """
+
+    name: str
+    predicted: Floats
+    real: Floats
+    control: Floats
+
+
 def draw_effects(effects: Sequence[Effects], title: str, path: Path) -> None:
     """Draw predicted against real effects, a panel for each cell type.
 
@@ -78,50 +94,54 @@ def _largest(values: Floats) -> float:
     return float(np.abs(values[np.isfinite(values)]).max(initial=0))
 
 
-def draw_embedding(
-    predicted: Floats, real: Floats, control: Floats, title: str, path: Path, *, seed: int = 0
-) -> None:
-    """Draw predicted, real and control cells along the principal components of real and control.
+def draw_embedding(sampled: Sequence[SampledCells], title: str, path: Path) -> None:
+    """Draw predicted, real and control cells, a panel for each cell type.
 
-    Of more than 2,000 cells of a kind, 2,000 are drawn at random, and the legend says so.
-
-    Args:
-        predicted: (cells, genes).
-        real: (cells, genes); there may be another number of them.
-        control: (cells, genes), likewise.
-        title: the text above.
-        path: the file to write; the suffix chooses the format.
-        seed: seeds which cells are drawn.
+    The axes are the principal components of the real and the control cells of a panel. At most 12
+    cell types and 2,000 cells of a kind are drawn, and the title says so.
     """
-    rng = np.random.default_rng(seed)
-    kinds = {"control": control, "real": real, "predicted": predicted}
-    drawn = {
-        name: cells[rng.permutation(len(cells))[:_MOST_CELLS]] for name, cells in kinds.items()
-    }
+    shown = sampled[:_MOST_PANELS]
+    columns = min(4, max(1, len(shown)))
+    rows = max(1, -(-len(shown) // columns))
+    figure = new_figure(max(4.4, 2.8 * columns), 2.9 * rows + 0.9)
+    rng = np.random.default_rng(0)
+    for place, one in enumerate(shown):
+        axes = figure.add_subplot(rows, columns, place + 1)
+        _draw_cells(axes, one, rng)
+    for name, color in _COLORS.items():
+        figure.axes[0].scatter([], [], color=color, label=f"{name} cells")
+    if len(sampled) > len(shown):
+        title = f"{title}\n{len(shown)} of {len(sampled)} cell types"
+    figure.suptitle("\n".join(textwrap.wrap(title, 60)), fontsize=9)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
+    save_figure(figure, path)
+
+
+def _draw_cells(axes: Any, cells: SampledCells, rng: np.random.Generator) -> None:
+    kinds = {"control": cells.control, "real": cells.real, "predicted": cells.predicted}
+    drawn = {name: one[rng.permutation(len(one))[:_MOST_CELLS]] for name, one in kinds.items()}
     fitted = np.concatenate([drawn["real"], drawn["control"]]).astype(np.float64)
     centre = fitted.mean(axis=0)
     _, spread, axes_of_cells = cast(
         "tuple[Floats, Floats, Floats]", np.linalg.svd(fitted - centre, full_matrices=False)
     )
+    # A component may point either way; its largest part is made positive.
+    components = axes_of_cells[:2]
+    largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
+    components = components * np.sign(largest)
     share = spread**2 / max(float((spread**2).sum()), np.finfo(np.float64).tiny)
-    figure = new_figure(5.6, 4.6)
-    axes = figure.add_subplot()
-    place = np.concatenate([(cells - centre) @ axes_of_cells[:2].T for cells in drawn.values()])
-    color = np.repeat([_COLORS[name] for name in drawn], [len(cells) for cells in drawn.values()])
+    place = np.concatenate([(one - centre) @ components.T for one in drawn.values()])
+    color = np.repeat([_COLORS[name] for name in drawn], [len(one) for one in drawn.values()])
     order = rng.permutation(len(place))  # so that no kind hides another
-    size = 9 if len(place) > 500 else 18
+    size = 5 if len(place) > 500 else 12
     axes.scatter(*place[order].T, s=size, c=color[order].tolist(), alpha=0.6, linewidths=0)
-    for name, cells in drawn.items():
-        count = len(kinds[name])
-        text = f"{len(cells):,} of {count:,}" if count > len(cells) else f"{count:,}"
-        axes.scatter([], [], color=_COLORS[name], label=f"{name} cells ({text})")
     for axis, number in ((axes.xaxis, 0), (axes.yaxis, 1)):
-        text = f"component {number + 1} ({share[number]:.0%} of the variance)"
-        axis.set_label_text(text, fontsize=9)
-    axes.tick_params(labelsize=8)
-    axes.set_title("\n".join(textwrap.wrap(title, 60)), fontsize=9)
-    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
-    save_figure(figure, path)
+        text = f"component {number + 1} ({share[number]:.0%} of variance)"
+        axis.set_label_text(text, fontsize=7)
+    axes.tick_params(labelsize=7)
+    count, most = len(cells.real), len(drawn["real"])
+    said = f"{most:,} of {count:,}" if count > most else f"{count:,}"
+    axes.set_title(f"{textwrap.fill(cells.name, 32)}\n{said} cells of each kind", fontsize=8)
 
 
 def draw_measures(
