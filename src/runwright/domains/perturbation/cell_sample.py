@@ -1,7 +1,7 @@
 """Some cells of a split, to be drawn: as they are predicted, as they are, and their controls."""
 
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import torch
 from torch import Tensor
@@ -77,7 +77,7 @@ class CellSample(Measure[CellSets, Prediction]):
         columns = {name: column[is_cell].cpu() for name, column in columns.items()}
         cell_type = columns.pop("cell_type")
         names = dict(enumerate(self._dims.cell_type_names))
-        numbers: list[int] = cell_type.unique().tolist()
+        numbers = cast("list[int]", cell_type.unique().tolist())
         return [
             SampledCells(
                 name=names.get(number, f"cell type {number}"),
