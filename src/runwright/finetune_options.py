@@ -45,6 +45,11 @@ class SourceOptions(Settings):
     drop: list[str] = option(
         default=[], doc=f"names in the file to ignore, after renaming; {_PATTERN}"
     )
+    transpose: list[str] = option(
+        default=[],
+        doc="matrices in the file to transpose, after renaming, such as those of layers that keep "
+        f"(inputs, outputs); {_PATTERN}",
+    )
     strict: bool = option(
         default=True, doc="whether every tensor in the file must exist in the model"
     )
@@ -70,6 +75,7 @@ class SourceOptions(Settings):
             yield f"`model_key` contains an empty key: '{self.model_key}'"
         yield from self._problems_of_renaming()
         yield from problems_of_patterns("drop", self.drop)
+        yield from problems_of_patterns("transpose", self.transpose)
 
     def _problems_of_renaming(self) -> Iterator[str]:
         before: list[tuple[str, str]] = []

@@ -63,6 +63,16 @@ def test_names_are_changed_in_order_and_dropped(tmp_path: Path) -> None:
     assert set(only["matched"]) == network().state_dict().keys()
 
 
+def test_matrices_are_transposed_where_they_are_named() -> None:
+    state = network().state_dict()
+    state["encoder.4.weight"] = state["encoder.4.weight"].T.contiguous()
+    torch.save(state, "base.pth")
+    finetune(
+        *("run", "finetune.checkpoint=base.pth", "finetune.transpose=[encoder.4.weight]"), *NO_STEP
+    )
+    assert torch.equal(last("run")["encoder.4.weight"], network().state_dict()["encoder.4.weight"])
+
+
 def test_what_does_not_fit_is_told_with_what_to_do_about_it(tmp_path: Path) -> None:
     state = {f"backbone.{n}": t for n, t in network().state_dict().items()}
     torch.save(state, "base.pth")
@@ -139,6 +149,11 @@ def test_all_mistakes_come_together_with_the_nearest_names(weights: Path) -> Non
         (["finetune.sha256=xyz"], "finetune.sha256 must be 64 hex digits"),
         (["finetune.rename={nothing: b}"], "finetune.rename: 'nothing' matches no"),
         (["finetune.drop=[hed]"], "finetune.drop: 'hed' matches no tensor"),
+        (["finetune.transpose=[hed]"], "finetune.transpose: 'hed' matches no tensor"),
+        (
+            ["finetune.transpose=[head.0]"],
+            "'head.0.bias' in base.pth has shape (4,); only matrices",
+        ),
         (["finetune.model_key=ema_model"], "has no such key. Allowed: ema."),
         (["finetune.freeze_invert=true"], "has no effect without finetune.freeze"),
         (["finetune.checkpoint=null", "finetune.strict=false"], "strict has no effect without"),

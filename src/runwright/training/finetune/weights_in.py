@@ -64,12 +64,29 @@ def weights_in(path: Path, source: SourceOptions, key: str) -> Weights:
     _require_matches(f"{key}.drop", source.drop, names.values(), path)
     patterns = [NamePattern(text) for text in source.drop]
     dropped = {n for n in names.values() if any(pattern.matches(n) for pattern in patterns)}
+    kept = {name: tensors[given] for given, name in names.items() if name not in dropped}
     return Weights(
-        tensors={name: tensors[given] for given, name in names.items() if name not in dropped},
+        tensors=_transposed(kept, source.transpose, f"{key}.transpose", path),
         dropped=sorted(dropped),
         non_tensors=sorted(others),
         foreign=sorted(_foreign_in(whole)),
     )
+
+
+def _transposed(
+    tensors: Mapping[str, Tensor], texts: list[str], option: str, path: Path
+) -> dict[str, Tensor]:
+    """The tensors, those that a pattern matches transposed."""
+    _require_matches(option, texts, tensors, path)
+    patterns = [NamePattern(text) for text in texts]
+    matched = {name for name in tensors if any(pattern.matches(name) for pattern in patterns)}
+    for name in sorted(matched):
+        if tensors[name].ndim != 2:
+            raise UserError(
+                f"{option}: '{name}' in {path} has shape {tuple(tensors[name].shape)}; only "
+                "matrices are transposed. Use a pattern that does not match it."
+            )
+    return {name: one.T if name in matched else one for name, one in tensors.items()}
 
 
 def _entries(whole: Any, model_key: str, option: str, path: Path) -> dict[str, Any]:
