@@ -80,6 +80,28 @@ def test_every_set_is_of_one_group_and_its_controls_are_of_the_same_cells(
                     assert any(torch.equal(control, x[i]) for i in pool)
 
 
+def test_genes_of_controls_are_read_where_effects_on_them_have_no_other_control(
+    tmp_path: Path, toml: Path, cells: dict[str, Any]
+) -> None:
+    decoded = {"embed_key": "X_pca", "output_space": "all"}
+    with_controls = built(toml, tmp_path, **decoded)
+    data = built(toml, tmp_path, **decoded, should_yield_control_cells=False)
+    x, labels = expression(cells)
+    assert data.val is not None
+    assert with_controls.val is not None
+    for batch in data.val.batches(0):
+        assert batch.basal_genes is not None
+        for place, (genes, basal) in enumerate(zip(batch.basal_genes, batch.basal, strict=True)):
+            of = labels[int(batch.cell[place, 0])]
+            pool = [i for i, one in enumerate(labels) if one[:3] == (*of[:2], CONTROL)]
+            for mine, embedded in zip(genes, basal, strict=True):
+                (found,) = [i for i in pool if torch.equal(mine, x[i])]
+                embedding = np.concatenate([one.obsm["X_pca"] for one in cells.values()])[found]
+                np.testing.assert_array_equal(embedded, embedding)
+    for split in (data.train, with_controls.val):
+        assert all(batch.basal_genes is None for batch in split.batches(0))
+
+
 def test_an_epoch_of_the_training_has_every_cell_and_the_next_one_other_sets(
     tmp_path: Path, toml: Path, cells: dict[str, Any]
 ) -> None:

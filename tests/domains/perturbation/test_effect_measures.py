@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -34,6 +35,7 @@ from runwright.domains.perturbation.effect_measures import (
     table_of_means,
 )
 from runwright.domains.perturbation.effect_table import HIGHER_IS_BETTER, EffectTable
+from runwright.domains.perturbation.set_prediction import SetPredictionFactory
 
 CPU = torch.device("cpu")
 DIMS = PerturbationDims(
@@ -74,8 +76,10 @@ def batches(size: int) -> list[tuple[Prediction, CellSets]]:
     ]
 
 
-def measured(given: Sequence[tuple[Prediction, CellSets]]) -> EffectMeasures:
-    measures = EffectMeasures(DIMS, CPU)
+def measured(
+    given: Sequence[tuple[Prediction, CellSets]], *, by_cell_eval: bool = False
+) -> EffectMeasures:
+    measures = EffectMeasures(DIMS, CPU, by_cell_eval=by_cell_eval)
     for outputs, batch in given:
         measures.update(outputs, batch)
     return measures
@@ -115,16 +119,49 @@ def test_they_are_those_that_cell_eval_gave(size: int) -> None:
     agrees_with(json.loads(RECORDED.read_text()), measured(batches(size)))
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(
+needs_cell_eval = pytest.mark.skipif(
     importlib.util.find_spec("cell_eval") is None,
     reason="cell-eval is not installed: its recorded numbers are compared instead",
 )
+
+
+@pytest.mark.slow
+@needs_cell_eval
 def test_they_are_those_that_cell_eval_gives(tmp_path: Path) -> None:
     script = Path(__file__).with_name("effect_cells.py")
     said = tmp_path / "said.json"
     subprocess.run([sys.executable, script, said], check=True, env=os.environ, capture_output=True)
     agrees_with(json.loads(said.read_text()), measured(batches(32)))
+
+
+@needs_cell_eval
+@pytest.mark.filterwarnings("ignore")  # those of cell-eval and what it imports
+def test_cell_eval_itself_measures_where_it_is_asked_to(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs = measured(batches(32), by_cell_eval=True)
+    agrees_with(json.loads(RECORDED.read_text()), theirs)
+    ours = measured(batches(32)).table().measures
+    for name, column in theirs.table().measures.items():
+        np.testing.assert_allclose(column, ours[name], atol=1e-6)
+    with caplog.at_level("INFO"):
+        theirs.write(tmp_path, "test")
+    assert "The effects were measured by cell-eval 0." in caplog.text
+
+
+def test_without_cell_eval_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+
+    def without_cell_eval(name: str) -> Any:
+        return None if name == "cell_eval" else find(name)
+
+    monkeypatch.setattr(importlib.util, "find_spec", without_cell_eval)
+    with pytest.raises(UserError) as refused:
+        SetPredictionFactory(cell_eval=True).preflight()
+    assert str(refused.value) == (
+        "objective.cell_eval=true needs the package cell-eval, which is not installed. Install it "
+        "with `pip install cell-eval`, or leave the option out: runwright computes the same."
+    )
 
 
 def test_sums_are_added_up_in_between_without_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,12 +225,13 @@ def test_decoded_genes_are_measured_where_there_are_some() -> None:
         for outputs, batch in batches(32)
     ]
     agrees_with(json.loads(RECORDED.read_text()), measured(decoded))
-    # Without a control set there is nothing to measure an effect against.
     perturbed = [one for one in decoded if one[1].perturbation_index.item() != DIMS.control]
-    values = measured(perturbed).compute()
-    assert math.isnan(values["pearson_delta"])
-    assert math.isnan(values["discrimination_l1"])
-    assert values["mse"] > 0
+    given = [
+        (outputs, attrs.evolve(batch, basal_genes=torch.full_like(outputs.genes, 0.5)))
+        for outputs, batch in perturbed
+        if outputs.genes is not None
+    ]
+    assert all((one.control == 0.5).all() for one in measured(given).means())
 
 
 def test_a_baseline_is_measured_in_place_of_what_was_predicted() -> None:

@@ -26,6 +26,8 @@ class CellSets(Batch):
             every set is full, as in the training.
         genes: (B, S, decoded genes), float32, the expression of the perturbed cells, where it is
             decoded from an embedding; else None.
+        basal_genes: (B, S, decoded genes), float32, that of the control cells, where effects on
+            decoded genes are measured and no sets of control cells are; else None.
     """
 
     basal: "Tensor"
@@ -37,6 +39,7 @@ class CellSets(Batch):
     cell: "Tensor"
     mask: "Tensor | None" = None
     genes: "Tensor | None" = None
+    basal_genes: "Tensor | None" = None
 
 
 class Prediction(NamedTuple):

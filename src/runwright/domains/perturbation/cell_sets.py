@@ -58,6 +58,7 @@ class GatheredSets(Batch):
     basal: RowSets
     cells: RowSets
     genes: RowSets | None
+    basal_genes: RowSets | None
     perturbation_index: torch.Tensor
     cell_type: torch.Tensor
     batch: torch.Tensor
@@ -148,6 +149,12 @@ class CellSetSplit(Streamed[Any]):  # what is gathered is of another class than 
         self.is_training = is_training
         self.num_controls = num_controls
         self.maps_controls = maps_controls
+        # Without sets of control cells, effects on genes are measured against these.
+        self._reads_basal_genes = (
+            cells.genes is not None
+            and not is_training
+            and not (groups.perturbation == cells.control).any()
+        )
         self.orders: OrderedDict[tuple[int, int], NDArray[np.int64]] = OrderedDict()
         self.num_ordered = 0
 
@@ -167,14 +174,14 @@ class CellSetSplit(Streamed[Any]):  # what is gathered is of another class than 
             basal[place] = self._controls_of(int(groups[place]), cells[place], rng)
         table, source = self.source.table, self.source
         flat = cells.reshape(-1)
-        control_rows = self._read(source.rows, basal.reshape(-1))
-        if self.num_controls > 1:
-            control_rows = _means(control_rows, self.num_controls)
         genes = None if source.genes is None else self._read(source.genes, flat)
         return GatheredSets(
-            basal=RowSets(rows=control_rows, size=size),
+            basal=self._read_controls(source.rows, basal),
             cells=RowSets(rows=self._read(source.rows, flat), size=size),
             genes=None if genes is None else RowSets(rows=genes, size=size),
+            basal_genes=self._read_controls(source.genes, basal)
+            if self._reads_basal_genes and source.genes is not None
+            else None,
             perturbation_index=torch.from_numpy(self.groups.perturbation[groups]),
             cell_type=torch.from_numpy(self.groups.cell_type[groups]),
             batch=torch.from_numpy(table.batch[cells].astype(np.int64)),
@@ -189,6 +196,7 @@ class CellSetSplit(Streamed[Any]):  # what is gathered is of another class than 
             basal=batch.basal.dense(),
             cells=batch.cells.dense(),
             genes=None if batch.genes is None else batch.genes.dense(),
+            basal_genes=None if batch.basal_genes is None else batch.basal_genes.dense(),
             perturbation=self.source.vectors[batch.perturbation_index],
             perturbation_index=batch.perturbation_index,
             cell_type=batch.cell_type,
@@ -270,6 +278,13 @@ class CellSetSplit(Streamed[Any]):  # what is gathered is of another class than 
         begin, end = self.groups.pool[group].tolist()
         chosen = rng.integers(begin, end, size=(len(cells), self.num_controls))
         return self.groups.controls[chosen]
+
+    def _read_controls(self, files: tuple[Rows, ...], controls: NDArray[np.int64]) -> RowSets:
+        """The means of controls (B, S, num_controls)."""
+        rows = self._read(files, controls.reshape(-1))
+        if self.num_controls > 1:
+            rows = _means(rows, self.num_controls)
+        return RowSets(rows=rows, size=self.set_size)
 
     def _read(
         self, files: tuple[Rows, ...], cells: NDArray[np.int64]

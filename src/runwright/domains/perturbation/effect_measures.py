@@ -9,6 +9,7 @@ one perturbation does not make the mean over the others NaN.
 
 import csv
 import io
+import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ from runwright.domains.perturbation.batch import CellSets, Prediction
 from runwright.domains.perturbation.dims import PerturbationDims
 from runwright.domains.perturbation.effect_table import HIGHER_IS_BETTER, EffectTable
 from runwright.domains.perturbation.pictures import Effects, draw_effects
+
+log = logging.getLogger(__name__)
 
 _MOST_PENDING: Final = 2**24  # numbers that wait on the device until they are added up: 128 MiB
 
@@ -121,28 +124,59 @@ class MeanProfiles(NamedTuple):
         )
 
 
-def table_of_means(means: Sequence[MeanProfiles], dims: PerturbationDims) -> EffectTable:
+def table_of_means(
+    means: Sequence[MeanProfiles], dims: PerturbationDims, *, by_cell_eval: bool = False
+) -> EffectTable:
     """The measures of mean profiles, for instance of a baseline in place of what was predicted.
 
     Args:
         means: the mean profiles of each cell type, on any device.
         dims: the names of genes and perturbations.
+        by_cell_eval: whether the package cell-eval computes them.
     """
+    measure = _measures_by_cell_eval if by_cell_eval else _measures
     cell_types, perturbations = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     columns = {name: [np.empty(0, np.float64)] for name in HIGHER_IS_BETTER}
     for one in means:
         numbers = one.perturbation.cpu().numpy()
-        target = torch.tensor(_targets(dims, numbers.tolist(), one.real.shape[1]))
-        target = target.to(one.real.device)
-        found = measures_of_means(one.predicted, one.real, one.control, target)
+        found = measure(one, dims)
         cell_types.append(np.full(len(numbers), one.cell_type))
         perturbations.append(numbers)
         for name, parts in columns.items():
-            parts.append(found[name].double().cpu().numpy())
+            parts.append(found[name])
     return EffectTable(
         cell_type=np.concatenate(cell_types),
         perturbation=np.concatenate(perturbations),
         measures={name: np.concatenate(parts) for name, parts in columns.items()},
+    )
+
+
+def _measures(one: MeanProfiles, dims: PerturbationDims) -> dict[str, NDArray[np.float64]]:
+    numbers = cast("list[int]", one.perturbation.tolist())
+    target = torch.tensor(_targets(dims, numbers, one.real.shape[1])).to(one.real.device)
+    found = measures_of_means(one.predicted, one.real, one.control, target)
+    return {name: values.double().cpu().numpy() for name, values in found.items()}
+
+
+def _measures_by_cell_eval(
+    one: MeanProfiles, dims: PerturbationDims
+) -> dict[str, NDArray[np.float64]]:
+    from runwright.domains.perturbation.cell_eval_table import Profiles, measures_by_cell_eval
+
+    names, count = dict(enumerate(dims.perturbation_names)), one.real.shape[1]
+    numbers = cast("list[int]", one.perturbation.tolist())
+    has_names = len(dims.gene_names) == count
+    predicted, real, control = (
+        part.double().cpu().numpy() for part in (one.predicted, one.real, one.control)
+    )
+    return measures_by_cell_eval(
+        Profiles(
+            perturbations=[names.get(number, f"perturbation {number}") for number in numbers],
+            genes=dims.gene_names if has_names else [f"feature {n}" for n in range(count)],
+            predicted=predicted,
+            real=real,
+            control=control,
+        )
     )
 
 
@@ -159,14 +193,23 @@ class EffectMeasures(Measure[CellSets, Prediction]):
     """The measures of a split, from sums over the cells of each (cell type, perturbation).
 
     Where the model decodes genes, these are measured, else what it predicts itself. The control of
-    a cell type is the mean of the real cells of its control sets. Without such sets it is that of
-    the control cells that were given to the model; if genes are decoded, there is none then, and
-    what is measured against the control is NaN. Cells that only fill up a set do not count.
+    a cell type is the mean of the real cells of its control sets; without such sets, that of the
+    control cells that were given to the model. Cells that only fill up a set do not count.
     """
 
-    def __init__(self, dims: PerturbationDims, device: torch.device) -> None:
-        """Nothing is measured yet; sums are on `device`."""
+    def __init__(
+        self, dims: PerturbationDims, device: torch.device, *, by_cell_eval: bool = False
+    ) -> None:
+        """Nothing is measured yet; sums are on `device`.
+
+        Args:
+            dims: those of the data.
+            device: where the cells are.
+            by_cell_eval: whether the package cell-eval computes the measures.
+        """
         self._dims = dims
+        self._by_cell_eval = by_cell_eval
+        self._table: EffectTable | None = None
         self._device = device
         # float64 where it exists: effects are small differences of means.
         self._real = torch.float32 if device.type == "mps" else torch.float64
@@ -175,9 +218,10 @@ class EffectMeasures(Measure[CellSets, Prediction]):
 
     @override
     def update(self, outputs: Prediction, batch: CellSets) -> None:
+        self._table = None
         predicted, real, basal = outputs.cells, batch.cells, batch.basal
         if outputs.genes is not None and batch.genes is not None:
-            predicted, real, basal = outputs.genes, batch.genes, None
+            predicted, real, basal = outputs.genes, batch.genes, batch.basal_genes
         if predicted.shape != real.shape:
             raise UserError(
                 f"The model predicted cells of shape {tuple(predicted.shape)}; the real ones have "
@@ -217,6 +261,7 @@ class EffectMeasures(Measure[CellSets, Prediction]):
     def all_reduce(self, world: World) -> None:
         if world.size == 1:
             return
+        self._table = None
         self._add_up()
         mine = [{name: column.cpu() for name, column in part.items()} for part in self._sums]
         self._sums = [
@@ -259,7 +304,9 @@ class EffectMeasures(Measure[CellSets, Prediction]):
 
     def table(self) -> EffectTable:
         """The measures of every (cell type, perturbation) so far, without the control."""
-        return table_of_means(self.means(), self._dims)
+        if self._table is None:
+            self._table = table_of_means(self.means(), self._dims, by_cell_eval=self._by_cell_eval)
+        return self._table
 
     @override
     def compute(self) -> dict[str, float]:
@@ -269,6 +316,7 @@ class EffectMeasures(Measure[CellSets, Prediction]):
     def write(self, folder: Path, split: str) -> None:
         """Write `effects_SPLIT.csv`: the measures of every cell type and perturbation."""
         table, dims = self.table(), self._dims
+        log.info("%s", self._said_by())
         names = list(HIGHER_IS_BETTER)
         columns = np.stack([table.measures[name] for name in names], axis=1)
         pairs = zip(table.cell_type.tolist(), table.perturbation.tolist(), strict=True)
@@ -281,6 +329,13 @@ class EffectMeasures(Measure[CellSets, Prediction]):
                 [dims.cell_type_names[cell_type], dims.perturbation_names[perturbation], *measured]
             )
         write_bytes(folder / f"effects_{split}.csv", text.getvalue().encode())
+
+    def _said_by(self) -> str:
+        if not self._by_cell_eval:
+            return "The effects were measured by runwright, as cell-eval does."
+        from runwright.domains.perturbation.cell_eval_table import version
+
+        return f"The effects were measured by cell-eval {version()}."
 
     @property
     @override

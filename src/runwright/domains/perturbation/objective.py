@@ -65,10 +65,12 @@ class SetPrediction(OutputObjective[CellSets, Prediction]):
         regularization: float = 0.0,
         decoder_loss_weight: float = 1.0,
         confidence_weight: float = 0.01,
+        by_cell_eval: bool = False,
     ) -> None:
         """Build for these Dims, with the sums of the measures on `device`."""
         self.dims = dims
         self._device = device
+        self._by_cell_eval = by_cell_eval
         self._loss = loss
         self._weights = {
             "genes": decoder_loss_weight,
@@ -90,7 +92,7 @@ class SetPrediction(OutputObjective[CellSets, Prediction]):
 
     @override
     def measures(self) -> Sequence[Measure[CellSets, Prediction]]:
-        measures = EffectMeasures(self.dims, self._device)
+        measures = EffectMeasures(self.dims, self._device, by_cell_eval=self._by_cell_eval)
         return [*super().measures(), measures, CellSample(self.dims)]
 
     @override

@@ -44,6 +44,12 @@ class SetPredictionFactory(ObjectiveFactory[PerturbationDims, CellSets]):
         ge=0,
         doc="weight of the squared error of the loss that a confidence token predicts",
     )
+    cell_eval: bool = option(
+        harmless=True,
+        default=False,
+        doc="whether the package cell-eval computes the measures of effects; runwright computes "
+        "the same ones faster",
+    )
 
     @override
     def problems(self) -> Iterator[str]:
@@ -55,6 +61,13 @@ class SetPredictionFactory(ObjectiveFactory[PerturbationDims, CellSets]):
         has_token = getattr(config.model, "confidence_token", False)
         if self.confidence_weight != _CONFIDENCE_WEIGHT and not has_token:
             yield "`confidence_weight` has no effect without `model.confidence_token`=true"
+
+    @override
+    def preflight(self) -> None:
+        if self.cell_eval:
+            from runwright.domains.perturbation.cell_eval_table import require_cell_eval
+
+            require_cell_eval()
 
     @override
     def build(self, dims: PerturbationDims, device: "torch.device") -> "SetPrediction":
@@ -74,4 +87,5 @@ class SetPredictionFactory(ObjectiveFactory[PerturbationDims, CellSets]):
             regularization=self.regularization,
             decoder_loss_weight=self.decoder_loss_weight,
             confidence_weight=self.confidence_weight,
+            by_cell_eval=self.cell_eval,
         )
