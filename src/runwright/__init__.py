@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from runwright.data import Batch as Batch
     from runwright.data import Data as Data
     from runwright.data import DataModule as DataModule
+    from runwright.data import NoExamples as NoExamples
     from runwright.data import Split as Split
     from runwright.data.batching import Batched as Batched
     from runwright.data.batching import InMemory as InMemory
@@ -107,7 +108,7 @@ _HOME: Final = {
     "caller": ("Caller", "Reporter"),
     "added_commands": ("COMMANDS", "Command", "command"),
     "config": ("CheckpointCfg", "Config", "TrainingCfg", "WandbCfg"),
-    "data": ("Batch", "Data", "DataModule", "Split"),
+    "data": ("Batch", "Data", "DataModule", "NoExamples", "Split"),
     "dims": ("Dims",),
     "distributed": ("World", "mean_weight"),
     "errors": ("ConfigError", "Interrupted", "RunError", "UserError", "did_you_mean"),

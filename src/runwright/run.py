@@ -169,7 +169,8 @@ def build(config: Config, runtime: "Runtime", world: "World") -> "Built[Any]":
     from runwright.training.model_summary import architecture
 
     with world.main_first(), _explaining_size("dm", config.dm):  # the main process fills the caches
-        data = config.dm.build(runtime)
+        read = config.dm.build if config.stage.needs_data else config.dm.without_examples
+        data = read(runtime)
     dims = config.objective.for_model(data.dims)
     with _explaining_size("model", config.model):
         model = config.model.build(dims)

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import random
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ import torch
 
 from runwright.errors import UserError
 from runwright.generators import generators_kept
-from runwright.kept import kept
+from runwright.kept import kept, kept_tensors
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,16 @@ class Runtime:
             UserError: the training has not kept it, or the file is damaged.
         """
         return kept(self.training_dir, name, make if self.trains else None)
+
+    def kept_tensors(
+        self, name: str, make: Callable[[], Mapping[str, torch.Tensor]] | None = None
+    ) -> dict[str, torch.Tensor]:
+        """The same for tensors by name, on the CPU; see `kept`.
+
+        Raises:
+            UserError: the training has not kept them, or the file is damaged.
+        """
+        return kept_tensors(self.training_dir, name, make if self.trains else None)
 
 
 def choose_device(gpu: int) -> torch.device:

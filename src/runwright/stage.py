@@ -87,6 +87,10 @@ class Stage(Settings, ABC, group="stage"):
     trains: ClassVar[bool] = False
     """Whether the stage is the training itself."""
 
+    needs_data: ClassVar[bool] = True
+    """Whether the stage reads the data of the training; else there need be nothing but its run
+    directory, and `Trained.data` is what `DataModule.without_examples` gives."""
+
     def check(self, data: Data[Any, Any]) -> None:
         """Check that the data have what the stage needs.
 

@@ -84,7 +84,8 @@ def test_what_no_run_wrote_stays(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     config_of().run(run_dir)
     (run_dir / "kept").mkdir()
     (run_dir / "kept" / "words.json").write_text("[]")
-    own = below(run_dir) - {"kept/words.json"}
+    (run_dir / "kept" / "vectors.safetensors").write_bytes(b"")
+    own = below(run_dir) - {"kept/words.json", "kept/vectors.safetensors"}
     theirs = {
         *("notes.txt", "mine/config.yaml", "checkpoints/mine.safetensors", "checkpoints/notes"),
         *("pictures/mine.png", "pictures/notes.txt", "adapter/mine.bin", "predictions.csv"),

@@ -16,6 +16,7 @@ import runwright
 from runwright import (
     Data,
     InMemory,
+    NoExamples,
     Runtime,
     Stage,
     Trained,
@@ -46,8 +47,14 @@ class NamedGenes(ToyTokens):
     default_objective = "numbering"
     file: Path = option(doc="the file")
 
+    def without_examples(self, runtime: Runtime) -> Data[TokenDims, TokenBatch]:
+        tensors = runtime.kept_tensors("first")
+        assert tensors["cell"].tolist() == [0, 1, 2, 3, 4, 5]
+        return Data(dims=self.expected_dims(), train=NoExamples[TokenBatch]())
+
     def build(self, runtime: Runtime) -> Data[TokenDims, TokenBatch]:
         cells = tokens(self.file, runtime)
+        runtime.kept_tensors("first", lambda: {"cell": cells.genes[0]})
         train = InMemory(cells, batch_size=4, shuffle_seed=runtime.seed)
         val = InMemory(cells, batch_size=4, shuffle_seed=None)
         return Data(dims=self.expected_dims(), train=train, val=val)
@@ -70,6 +77,7 @@ class Numbering(WeightedSum):
 class NumberGenes(Stage):
     """The sum of the numbers of the first genes in a file."""
 
+    needs_data = False
     file: Path = option(doc="the file")
 
     def run(self, trained: Trained[Any]) -> float:
@@ -123,6 +131,22 @@ def test_a_stage_of_ones_own_reads_a_file_with_that_vocabulary(
 ) -> None:
     given = ["stage=number_genes", f"checkpoint.load={run_dir}", f"stage.file={new}"]
     assert compose(given).run(tmp_path / "numbered") == sum(NUMBERS)
+
+
+def test_a_stage_that_needs_no_data_of_the_training_runs_without_them(
+    run_dir: Path, new: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "training.txt").unlink()
+    given = ["stage=number_genes", f"checkpoint.load={run_dir}", f"stage.file={new}"]
+    assert compose(given).run(tmp_path / "numbered") == sum(NUMBERS)
+    (run_dir / "kept" / "first.safetensors").write_bytes(b"damaged")
+    with pytest.raises(UserError, match=r"first\.safetensors is not as the training wrote it"):
+        compose(given).run(tmp_path / "again")
+    (run_dir / "kept" / "first.safetensors").unlink()
+    with pytest.raises(
+        UserError, match=r"first\.safetensors is not there\. A training keeps in it"
+    ):
+        compose(given).run(tmp_path / "again")
 
 
 def test_a_loaded_run_reads_new_data_with_that_vocabulary(run_dir: Path, new: Path) -> None:

@@ -168,6 +168,23 @@ class Split(ABC, Generic[B_co]):
         return self
 
 
+class NoExamples(Split[B_co]):
+    """A split in the place of one that is not read."""
+
+    @override
+    def __len__(self) -> int:
+        return 0
+
+    @property
+    @override
+    def num_batches(self) -> int:
+        return 0
+
+    @override
+    def batches(self, epoch: int, start: int = 0) -> Iterator[B_co]:
+        return iter(())
+
+
 _OTHER_COLUMNS: Final = ("train", "val", "test", "lr", "epoch", "step")
 """What columns of `metrics.csv` start with, apart from the names of further validation splits."""
 
@@ -229,6 +246,16 @@ class DataModule(Settings, ABC, Generic[D_co, B_co], group="dm"):
         Raises:
             UserError: the data are missing or damaged; says where they should be.
         """
+
+    def without_examples(self, runtime: "Runtime") -> Data[D_co, B_co]:
+        """The Dims as the training kept them, for stages that need no examples of its data.
+
+        By default these are built all the same.
+
+        Raises:
+            UserError: the training has not kept them.
+        """
+        return self.build(runtime)
 
     def expected_dims(self) -> D_co | None:
         """The Dims, if they follow from the options alone; `check` builds models from them."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from runwright.atomic_files import write_bytes
 from runwright.config import CheckpointCfg, Config
 from runwright.errors import UserError
-from runwright.kept import KEPT, kept_with
+from runwright.kept import KEPT, kept_files
 from runwright.rundir.changes import changes, is_record
 from runwright.rundir.checkpoint import (
     STATE_SUFFIX,
@@ -47,7 +47,7 @@ def check_origin(origin: Path, run_dir: Path, dir_option: str, *, resumes: bool 
 
 def take_over_kept(origin: Path, run_dir: Path) -> None:
     """Read data as the run of a checkpoint did, before they are read: its weights expect it."""
-    for file in kept_with(origin).glob("*.json"):
+    for file in kept_files(origin):
         if not (run_dir / KEPT / file.name).exists():
             write_bytes(run_dir / KEPT / file.name, file.read_bytes())
 

@@ -13,7 +13,7 @@ from typing import Final
 from runwright.config import Config
 from runwright.errors import UserError
 from runwright.figures import is_own_figure
-from runwright.kept import KEPT
+from runwright.kept import KEPT, KEPT_SUFFIXES
 from runwright.plain import leaves, plain_values
 from runwright.rundir.layout import BUILDING, ENVIRONMENT, FILES, LOCK, LOG
 
@@ -83,7 +83,7 @@ def _own_files(path: Path) -> Iterator[Path]:
     for folder in (path / "pictures", *_pictures_of_steps(path)):
         yield from (file for file in _files(folder) if is_own_figure(file))
     yield from (file for file in _files(path / "tensorboard") if _EVENTS.fullmatch(file.name))
-    yield from (file for file in _files(path / KEPT) if file.suffix == ".json")
+    yield from (file for file in _files(path / KEPT) if file.suffix in KEPT_SUFFIXES)
     yield from (file for file in _files(path / "adapter") if file.name in _ADAPTER)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from runwright.errors import UserError
-from runwright.kept import KEPT
+from runwright.kept import KEPT, KEPT_SUFFIXES
 from runwright.rundir.checkpoint import STATE_SUFFIX, WEIGHTS_SUFFIX
 from runwright.rundir.safetensors_header import read_metadata
 
@@ -40,7 +40,7 @@ LOCK: Final = ".lock"
 # The folders, and the suffixes of the files that are written in them.
 _FOLDERS: Final = {
     "checkpoints": WEIGHTS_SUFFIX,
-    KEPT: ".json",
+    KEPT: KEPT_SUFFIXES,
     "pictures": ".png",
     "tensorboard": None,
 }

@@ -11,7 +11,7 @@ import torch
 
 from runwright.domains.perturbation.batch import CellSets, Prediction
 from runwright.domains.perturbation.dims import PerturbationDims
-from runwright.domains.perturbation.prediction_files import cell_files
+from runwright.domains.perturbation.prediction_files import barcodes_of, cell_files
 
 DIMS = PerturbationDims(
     features=4,
@@ -75,6 +75,23 @@ def test_decoded_genes_are_written_where_there_are_some(tmp_path: Path) -> None:
     found = read(tmp_path / "adata_pred_val.h5ad")
     assert outputs.genes is not None
     np.testing.assert_array_equal(found.X.toarray()[:2], outputs.genes[0, :2].numpy())
+
+
+def test_cells_have_the_names_of_their_files(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files: list[tuple[Path, int]] = []
+    for start, barcodes in ((0, ["AAA", "AAC", "AAG", "AAT"]), (4, ["ACA", "AAC", "ACC"])):
+        adata: Any = anndata.AnnData(np.zeros((len(barcodes), 2), np.float32))
+        adata.obs_names = barcodes
+        files.append((tmp_path / f"{start}.h5ad", start))
+        adata.write_h5ad(files[-1][0])
+    cells = np.array([6, 0, 3, 4])
+    assert barcodes_of(cells, files).tolist() == ["ACC", "AAA", "AAT", "ACA"]
+    assert barcodes_of(cells, []).tolist() == ["cell_6", "cell_0", "cell_3", "cell_4"]
+    with caplog.at_level("INFO"):
+        assert barcodes_of(np.array([1, 5, 6]), files).tolist() == ["AAC-1", "AAC-5", "ACC"]
+    assert "2 cells have the name of another; their numbers are added." in caplog.text
 
 
 def test_what_fails_leaves_the_files_of_before(tmp_path: Path) -> None:

@@ -83,12 +83,16 @@ def test_a_model_is_trained_and_measured_beside_the_baselines(
     assert real.obs.equals(predicted.obs)
     assert {"target_gene", "cell_type", "batch_var"} <= set(real.obs)
     assert "non-targeting" in set(real.obs["target_gene"])
+    of_cells = {name.rpartition("_")[0] for name in real.obs_names}
+    assert of_cells == {"type_2", "type_4"}
 
     cells = anndata.read_h5ad(simulated / "data" / "perturbation" / "cells" / "type_4.h5ad")
     new: Any = cells[::2].copy()
     new.obs["batch_var"] = "a new batch"
     new.obs["cell_type"] = "a new type"
     new.write_h5ad(simulated / "new.h5ad")
+    # Nothing but the run directory is needed.
+    (simulated / "data").rename(simulated / "elsewhere")
     inferring = ("stage=infer", "stage.file=new.h5ad", "checkpoint.load=run", "gpu=-1")
     for number in (1, 2):
         done = run_main(*inferring, f"hydra.run.dir=inferred{number}", timeout=120)
@@ -103,6 +107,7 @@ def test_a_model_is_trained_and_measured_beside_the_baselines(
     assert set(inferred.obs["cell_type"]) == {"a new type"}
     assert (inferred.X != again.X).nnz == 0  # the controls are drawn by a seed
 
+    (simulated / "elsewhere").rename(simulated / "data")
     intervals = ("stage.num_bootstrap_runs=50", "hydra.run.dir=tested")
     done = run_main("stage=test", "checkpoint.load=run", "gpu=-1", *intervals, timeout=120)
     assert done.returncode == 0, done.stderr

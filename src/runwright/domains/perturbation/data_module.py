@@ -2,13 +2,13 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from typing_extensions import override
 
-from runwright import Data, DataModule, UserError, factory, option, require_extra
+from runwright import Data, DataModule, NoExamples, UserError, factory, option, require_extra
 from runwright.domains.perturbation.batch import CellSets
 from runwright.domains.perturbation.dims import OutputSpace, PerturbationDims
 
@@ -125,6 +125,22 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
         dims, cells, groups = self._read(plan, runtime)
         return self._data(dims, cells, groups, plan, runtime)
 
+    @override
+    def without_examples(self, runtime: "Runtime") -> Data[PerturbationDims, CellSets]:
+        """What a model is built from; names of files and cells are not known."""
+        names: dict[str, list[str]] = runtime.kept("cells")
+        dims = PerturbationDims(
+            **runtime.kept("sizes"),
+            num_batches=len(names["batches"]),
+            output_space=self.output_space,
+            cell_type_names=tuple(names["cell_types"]),
+            perturbation_names=tuple(names["perturbations"]),
+            batch_names=tuple(names["batches"]),
+            gene_names=tuple(names["genes"]),
+            control=names["perturbations"].index(self.control_pert),
+        )
+        return Data(dims=dims, train=NoExamples[CellSets]())
+
     def unseen(
         self, file: Path, runtime: "Runtime", *, allows_new_batches: bool
     ) -> "tuple[PerturbationDims, CellSetSplit]":
@@ -171,7 +187,8 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
             allows_new_perturbations=self.perturbation_features_file is not None,
             allows_new_batches=allows_new_batches,
         )
-        cells = self._cells(table, kept, runtime.device)
+        cells = self._cells(table, kept, plan, runtime)
+        sizes: dict[str, Any] = runtime.kept("sizes", lambda: _sizes(cells))
         groups = group_cells(
             table,
             plan,
@@ -180,16 +197,15 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
             zeroshot_controls=self.zeroshot_controls,
         )
         dims = PerturbationDims(
-            features=cells.rows[0].width,
-            perturbation_features=cells.vectors.shape[1],
+            **sizes,
             num_batches=len(kept["batches"]),
             output_space=self.output_space,
-            decoded_genes=None if cells.genes is None else cells.genes[0].width,
             cell_type_names=table.cell_types,
             perturbation_names=table.perturbations,
             batch_names=table.batches,
             gene_names=tuple(kept["genes"]),
             control=cells.control,
+            cell_files=tuple(zip(table.files, table.starts.tolist(), strict=False)),
             columns={
                 "cell_type": self.cell_type_key,
                 "perturbation": self.pert_col,
@@ -295,14 +311,18 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
             return [str(name) for name in chosen]
 
     def _cells(
-        self, table: "CellTable", kept: Mapping[str, list[str]], device: "torch.device"
+        self,
+        table: "CellTable",
+        kept: Mapping[str, list[str]],
+        plan: "DataPlan",
+        runtime: "Runtime",
     ) -> "Cells":
-        from runwright.domains.perturbation import h5ad, perturbation_vectors
+        from runwright.domains.perturbation import h5ad
         from runwright.domains.perturbation.cell_sets import Cells
         from runwright.domains.perturbation.cell_table import aligned_genes
         from runwright.domains.perturbation.rows import open_rows
 
-        copies = self.cache_dir or self.toml_config_path.expanduser().parent / "cache"
+        copies = self.cache_dir or plan.path.parent / "cache"
         asks = sum(path.stat().st_size for path in table.files) > _KEPT_IN_MEMORY * _memory()
         genes: list[Rows] = []
         embedding: list[Rows] = []
@@ -322,24 +342,38 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
                     )
                 genes.append(open_rows(path, "X", places, copies, asks=asks))
         self._refuse_different_widths(table, embedding)
-        names = table.perturbations
-        if self.perturbation_features_file is None:
-            vectors = perturbation_vectors.one_hot(len(names))
-        else:
-            vectors = perturbation_vectors.from_file(
-                self.perturbation_features_file.expanduser(),
-                names,
-                control=self.control_pert,
-                allows_missing=self.allow_missing_features,
-            )
         return Cells(
             table=table,
             rows=tuple(embedding or genes),
             genes=tuple(genes) if embedding and genes else None,
             embedding=f"obsm/{self.embed_key}" if embedding else None,
-            vectors=vectors.to(device),
-            control=names.index(self.control_pert),
+            vectors=self._vectors(table.perturbations, runtime).to(runtime.device),
+            control=table.perturbations.index(self.control_pert),
         )
+
+    def _vectors(self, names: Sequence[str], runtime: "Runtime") -> "torch.Tensor":
+        """(perturbations, P), those of the training as it kept them, others from the file."""
+        import torch
+
+        from runwright.domains.perturbation import perturbation_vectors
+
+        if self.perturbation_features_file is None:
+            return perturbation_vectors.one_hot(len(names))
+        file = self.perturbation_features_file.expanduser()
+
+        def read(wanted: Sequence[str]) -> "dict[str, torch.Tensor]":
+            vectors = perturbation_vectors.from_file(
+                file,
+                wanted,
+                control=self.control_pert,
+                allows_missing=self.allow_missing_features,
+            )
+            return dict(zip(wanted, vectors, strict=True))
+
+        known = runtime.kept_tensors("perturbation_vectors", lambda: read(names))
+        if new := [name for name in names if name not in known]:
+            known |= read(new)
+        return torch.stack([known[name] for name in names])
 
     def _refuse_different_widths(self, table: "CellTable", embedding: "list[Rows]") -> None:
         widths = {rows.width for rows in embedding}
@@ -357,3 +391,12 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
 def _memory() -> int:
     """The memory of this machine, in bytes."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _sizes(cells: "Cells") -> dict[str, int | None]:
+    """What a model is built from besides names."""
+    return {
+        "features": cells.rows[0].width,
+        "perturbation_features": cells.vectors.shape[1],
+        "decoded_genes": None if cells.genes is None else cells.genes[0].width,
+    }

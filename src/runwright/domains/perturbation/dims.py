@@ -1,6 +1,7 @@
 """What is known about cells and their perturbations before a model is built."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 import attrs
@@ -28,6 +29,7 @@ class PerturbationDims(Dims):
             among the perturbations.
         gene_names: the names of the genes that are predicted, or decoded.
         control: the number of the control among the perturbations.
+        cell_files: the h5ad files of the cells, each with the number of its first cell.
         columns: what the columns of the cell types, perturbations and batches are called in the
             files.
 
@@ -44,6 +46,7 @@ class PerturbationDims(Dims):
     batch_names: tuple[str, ...] = attrs.field(default=(), eq=False, repr=False)
     gene_names: tuple[str, ...] = attrs.field(default=(), eq=False, repr=False)
     control: int = attrs.field(default=0, eq=False, repr=False)
+    cell_files: tuple[tuple[Path, int], ...] = attrs.field(default=(), eq=False, repr=False)
     columns: Mapping[str, str] = attrs.field(
         default={"cell_type": "cell_type", "perturbation": "perturbation"}, eq=False, repr=False
     )

@@ -13,6 +13,8 @@ from runwright import Stage, Trained, factory, option, require_extra
 class Infer(Stage):
     """Predict the cells of a new h5ad file from its own control cells."""
 
+    needs_data = False
+
     file: Path = option(
         doc="h5ad file with control cells of every cell type; what else is in its column of "
         "perturbations is predicted"
@@ -26,7 +28,6 @@ class Infer(Stage):
             NaN, as nothing is measured.
         """
         require_extra("anndata", "perturbation", "stage=infer")
-        from runwright.domains.perturbation import h5ad
         from runwright.domains.perturbation.prediction_files import (
             cell_file,
             cells_of,
@@ -40,10 +41,8 @@ class Infer(Stage):
             trained.runtime,
             allows_new_batches=not getattr(config.model, "batch_encoder", False),
         )
-        with h5ad.opened(self.file.expanduser()) as file:
-            barcodes = h5ad.cell_names(file)
         path = trained.runtime.run_dir / "inferred.h5ad"
-        with trained.applying(), cell_file(path, dims, barcodes) as written:
+        with trained.applying(), cell_file(path, dims) as written:
             for batch in trained.batches(split):
                 outputs = objective.outputs(trained.model, batch)
                 predicted, _ = cells_of(outputs, batch, dims)

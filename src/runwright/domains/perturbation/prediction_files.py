@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from runwright import UserError
+from runwright.domains.perturbation import h5ad
 from runwright.domains.perturbation.batch import CellSets, Prediction
 from runwright.domains.perturbation.dims import PerturbationDims
 
@@ -27,15 +28,12 @@ _IO: Final[Any] = _anndata_io  # its types name more kinds of values than pyrigh
 class CellFile:
     """An h5ad file that cells are appended to; what is held in memory is what they are, not X."""
 
-    def __init__(
-        self, path: Path, dims: PerturbationDims, barcodes: NDArray[Any] | None = None
-    ) -> None:
+    def __init__(self, path: Path, dims: PerturbationDims) -> None:
         """Begin a file.
 
         Args:
             path: the file.
-            dims: those of the data.
-            barcodes: (N,), the names of all cells, by number; by default they are numbered.
+            dims: those of the data; cells have the names that they have in its files.
         """
         width = dims.features if dims.decoded_genes is None else dims.decoded_genes
         self._file = h5py.File(path, "w")
@@ -44,7 +42,6 @@ class CellFile:
         self._x: Any = _IO.sparse_dataset(self._file["X"])
         self._dims = dims
         self._width = width
-        self._barcodes = barcodes
         self._columns: dict[str, list[NDArray[np.int64]]] = {}
 
     def append(self, cells: NDArray[np.float32], **columns: NDArray[np.int64]) -> None:
@@ -62,9 +59,7 @@ class CellFile:
             "perturbation": dims.perturbation_names,
             "batch": dims.batch_names,
         }
-        barcodes: Any = [f"cell_{cell}" for cell in columns["cell"].tolist()]
-        if self._barcodes is not None:
-            barcodes = self._barcodes[columns["cell"]]
+        barcodes: Any = barcodes_of(columns["cell"], dims.cell_files)
         genes: Any = list(dims.gene_names) or [f"dimension_{place}" for place in range(self._width)]
         obs = pandas.DataFrame(
             {
@@ -85,10 +80,37 @@ class CellFile:
         self._file.close()
 
 
+def barcodes_of(cells: NDArray[np.int64], files: Sequence[tuple[Path, int]]) -> NDArray[np.object_]:
+    """The names of cells, (N,), in the files that they are in, one file at a time.
+
+    Where cells of several files, or of one, have the same name, their numbers are added to it.
+
+    Args:
+        cells: (N,), their numbers.
+        files: the files, each with the number of its first cell; without any, all are numbered.
+    """
+    if not files:
+        return np.array([f"cell_{cell}" for cell in cells.tolist()], dtype=object)
+    names = np.empty(len(cells), dtype=object)
+    starts = np.array([start for _, start in files])
+    of = np.searchsorted(starts, cells, side="right") - 1
+    for number, (path, start) in enumerate(files):
+        mine = of == number
+        if not mine.any():
+            continue
+        with h5ad.opened(path) as file:
+            names[mine] = h5ad.cell_names(file)[cells[mine] - start]
+    _, place, count = np.unique(names.astype(str), return_inverse=True, return_counts=True)
+    repeated = count[place] > 1
+    if repeated.any():
+        log.info("%d cells have the name of another; their numbers are added.", repeated.sum())
+        pairs = zip(names[repeated], cells[repeated].tolist(), strict=True)
+        names[repeated] = [f"{name}-{cell}" for name, cell in pairs]
+    return names
+
+
 @contextlib.contextmanager
-def cell_file(
-    path: Path, dims: PerturbationDims, barcodes: NDArray[Any] | None = None
-) -> Generator[CellFile]:
+def cell_file(path: Path, dims: PerturbationDims) -> Generator[CellFile]:
     """A file that is there when all its cells are written; see `CellFile`.
 
     Raises:
@@ -96,7 +118,7 @@ def cell_file(
     """
     unfinished = path.with_name(f".{path.name}.tmp")
     try:
-        file = CellFile(unfinished, dims, barcodes)
+        file = CellFile(unfinished, dims)
         try:
             yield file
             count = file.finish()

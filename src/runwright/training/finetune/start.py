@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 REPORT: Final = "finetune.json"
 _MOST_SHOWN: Final = 8
 _KEPT_DIFFERS: Final = (
-    "  kept/%s.json of these weights differs from that of this run, so the same number may stand "
+    "  kept/%s of these weights differs from that of this run, so the same number may stand "
     "for something else. With checkpoint.load instead, data are read as they were for the weights."
 )
 _ADAPTERS: Final = "finetune.lora"
