@@ -4,12 +4,11 @@ They are of mean profiles whoever computes them, so cell-eval gets each profile 
 measures besides, of differential expression, needs the cells: `stage=predict` writes them for it.
 """
 
-import importlib
 import importlib.metadata
 import importlib.util
 import tempfile
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,18 +61,21 @@ def version() -> str:
 
 def measures_by_cell_eval(profiles: Profiles) -> dict[str, NDArray[np.float64]]:
     """The measures of each perturbation, (N,), under the names that they have here."""
-    anndata: Any = importlib.import_module("anndata")
-    pandas: Any = importlib.import_module("pandas")
-    cell_eval: Any = importlib.import_module("cell_eval")
+    import anndata
+    import cell_eval  # pyright: ignore[reportMissingImports]  # no extra of this package
+    import pandas
+
+    package = cast("Any", cell_eval)
 
     def cells(means: NDArray[np.float64]) -> Any:
-        names = [*profiles.perturbations, _CONTROL]
+        names: Any = [*profiles.perturbations, _CONTROL]
         obs = pandas.DataFrame({_COLUMN: pandas.Categorical(names)}, index=names)
-        var = pandas.DataFrame(index=list(profiles.genes))
+        genes: Any = list(profiles.genes)
+        var = pandas.DataFrame(index=genes)
         return anndata.AnnData(X=np.vstack([means, profiles.control]), obs=obs, var=var)
 
     with tempfile.TemporaryDirectory() as scratch:
-        evaluator = cell_eval.MetricsEvaluator(
+        evaluator = package.MetricsEvaluator(
             adata_pred=cells(profiles.predicted),
             adata_real=cells(profiles.real),
             control_pert=_CONTROL,
