@@ -153,7 +153,9 @@ def test_texts_that_name_the_seed_are_no_other_configuration(
         assert "data_path: data\n" in text
         config.write_text(text.replace("data_path: data\n", f"data_path: data/{seed}\n"))
     assert main(["results", "runs"]) == 0
-    assert row_of(capsys.readouterr().out, "3 finished")[3] == "3"
+    said = capsys.readouterr().out
+    assert row_of(said, "3 finished")[3] == "3"
+    assert "seed=1,2,3 'machine.data_path=data/${seed}'" in said
     config = tmp_path / "runs" / "3" / "config.yaml"
     config.write_text(config.read_text().replace("data_path: data/3\n", "data_path: data/2\n"))
     assert main(["results", "runs"]) == 0
