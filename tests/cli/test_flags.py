@@ -63,6 +63,9 @@ def test_flags_may_stand_among_overrides(monkeypatch: pytest.MonkeyPatch) -> Non
         (["--mulitrun"], "--mulitrun: there is no such flag. Did you mean '--multirun'?\n"),
         (["--config-path", "nowhere"], "--config-path nowhere: there is no folder {main}/"),
         (["--config-dir", "nowhere"], "--config-dir nowhere: there is no folder {here}/no"),
+        (["--config-dir", "a" * 300], "--config-dir aaa"),
+        (["--config-path", "a" * 300], "--config-path aaa"),
+        (["--config-name", "a" * 300], f"--config-name {'a' * 300}: File name too long.\n"),
         (["--cfg", "job", "--package", "modl"], "--package modl: nothing has that name. D"),
     ],
     ids=str,
@@ -73,8 +76,16 @@ def test_a_wrong_flag_ends_with_status_2(
     done = run_main(*arguments)
     assert done.returncode == 2
     assert done.stderr.startswith(said.format(main=repository, here=tmp_path))
+    assert "Traceback" not in done.stderr
 
 
 def test_a_primary_configuration_that_does_not_exist_gets_the_nearest(run_main: Run) -> None:
     said = run_main("--config-name", "confg", "--cfg", "job").stderr
     assert said.endswith("Did you mean 'config'? Allowed: config.\n")
+
+
+def test_a_circular_link_is_no_folder(run_main: Run, tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    done = run_main("--config-dir", "circle")
+    assert done.returncode == 2
+    assert done.stderr == f"--config-dir circle: there is no folder {tmp_path}/circle.\n"

@@ -102,6 +102,39 @@ def test_what_no_multirun_can_be_launched_with_is_refused(override: str, problem
     assert problem in found
 
 
+@pytest.mark.parametrize(
+    ("overrides", "problem"),
+    [
+        (["seed=range(1,1e12)"], "seed=range(1,1e12): a multirun of 999,999,999,999 jobs; at most"),
+        (["seed=shuffle(range(1,1e12))"], "a multirun of 999,999,999,999 jobs; at most 100,000"),
+        (["seed=range(0,1000)", "opt.lr=range(1,2,0.001)"], "range(1,2,0.001): a multirun of 1,"),
+        (["seed=range(1,inf)"], "seed=range(1,inf): both ends must be finite numbers."),
+        (["opt.lr=interval(nan,1)"], "opt.lr=interval(nan,1): both ends must be finite numbers."),
+        (["opt.lr=tag(log,interval(1,inf))"], "interval(1,inf)): both ends must be finite"),
+    ],
+)
+def test_a_grid_without_end_is_refused_before_its_jobs_are_made(
+    overrides: list[str], problem: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        composed(*overrides, mode=RunMode.MULTIRUN)
+    (found,) = caught.value.problems
+    assert problem in found
+
+
+def test_a_search_draws_from_ranges_that_no_grid_has() -> None:
+    search = ("hydra/sweeper=runwright", "seed=range(1,1e12)", "opt.lr=interval(1e-5,1e-3)")
+    assert composed(*search, mode=RunMode.MULTIRUN).seed == 42
+    with pytest.raises(ConfigError, match=r"opt.lr=interval\(nan,1\): both ends must be finite"):
+        composed("hydra/sweeper=runwright", "opt.lr=interval(nan,1)", mode=RunMode.MULTIRUN)
+
+
+@pytest.mark.parametrize("key", ["hydra.run.dir", "hydra.sweep.dir"])
+def test_the_name_of_a_directory_is_not_empty(key: str) -> None:
+    (problem,) = mistakes(f"{key}=")
+    assert problem == f"{key} must not be empty. '.' is the working directory."
+
+
 @pytest.mark.parametrize("name", ["conf", "../conf", ".", "..", "/tmp", ""])
 def test_hydras_own_records_take_the_place_of_nothing(name: str) -> None:
     (problem,) = mistakes(f"hydra.output_subdir='{name}'")
@@ -245,6 +278,11 @@ def test_a_key_that_a_dictionary_of_hydras_lacks_is_told_how_to_be_added() -> No
     (problem,) = mistakes("hydra.job.env_set.A=1")
     assert "hydra.job.env_set has no 'A'. To add it: +hydra.job.env_set.A=1" in problem
     assert composed("+hydra.job.env_set.A=1").hydra.job.env_set.A == "1"
+    (problem,) = mistakes("hydra/job_logging=none", "hydra.job_logging.handlers.file.filename=x")
+    assert problem == (
+        "hydra.job_logging.handlers.file.filename=x: hydra.job_logging has no 'handlers'. "
+        "To add it: +hydra.job_logging.handlers.file.filename=x"
+    )
 
 
 def test_a_key_for_a_dictionary_of_hydras_is_no_mistake_beside_one() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from conftest import TINY, Run
 from runwright.rundir.sweep_layout import in_the_way_of_a_multirun
+from runwright.slurm.submissions import overrides_in
 
 ANOTHERS = (
     *("multirun.yaml", "study.log", "optimization_results.yaml"),
@@ -38,6 +39,14 @@ def test_what_cannot_be_written_is_named(tmp_path: Path, name: str) -> None:
     os.mkfifo(place)
     (problem,) = in_the_way_of_a_multirun(tmp_path)
     assert problem == f"{place} is a pipe. A multirun writes there: move it away."
+
+
+def test_a_pipe_in_the_place_of_a_submission_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "submissions").mkdir()
+    os.mkfifo(tmp_path / "submissions" / "1.json")
+    (problem,) = in_the_way_of_a_multirun(tmp_path)
+    assert "submissions/1.json was not written by this program" in problem
+    assert not overrides_in(tmp_path)
 
 
 @pytest.mark.parametrize("arguments", [(), SEARCH, ("hydra/sweeper=optuna",)], ids=str)

@@ -201,6 +201,11 @@ def test_several_measures_give_a_front(sweep: Sweep) -> None:
     assert Path("sweep/pictures/pareto_front.png").exists()
 
 
+def test_no_more_slots_are_made_than_there_are_trials(sweep: Sweep) -> None:
+    assert sweep(LRS, "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=1000000") == 0
+    assert len(study().trials) == 2
+
+
 def test_after_the_timeout_no_trial_is_started(
     sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:

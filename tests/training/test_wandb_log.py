@@ -66,6 +66,12 @@ def test_a_file_in_the_place_of_wandbs_folder_is_named(tmp_path: Path) -> None:
         wandb_log.start(cfg, config={}, resumed_id=None)
 
 
+def test_an_id_that_no_folder_can_have_is_told(tmp_path: Path) -> None:
+    cfg = WandbCfg(mode="offline", dir=str(tmp_path), id="a" * 300)
+    with pytest.raises(UserError, match="File name too long. See wandb.dir and wandb.id."):
+        wandb_log.start(cfg, config={}, resumed_id=None)
+
+
 @pytest.mark.slow
 def test_wandb_gets_the_best_weights_and_pictures_on_request(run_main: Run, tmp_path: Path) -> None:
     shown = ["wandb.log_model=true", "draw_every=1", "pictures=true"]

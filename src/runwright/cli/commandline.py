@@ -83,6 +83,7 @@ def _command(conf: str | None, config_name: str, config: type[Config]) -> None:
     if args.config_path:
         folder = _existing("--config-path", script.parent, args.config_path)
     name = args.config_name or config_name
+    _refuse_long_name(name)
     if folder is not None and not folder.is_dir() and not args.shell_completion:
         choices = ", ".join(sorted(CONFIG_GROUPS["dm"])), ", ".join(sorted(CONFIG_GROUPS["model"]))
         raise UserError(_NO_FOLDER.format(folder, name, script.name, *choices))
@@ -178,7 +179,20 @@ def _show(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
 
 
 def _existing(flag: str, base: Path, folder: str) -> Path:
-    path = (base / home_path(Path(folder))).resolve()
-    if not path.is_dir():
+    # Not Path.resolve and Path.is_dir, which raise for a circular link and for a long name.
+    path = Path(os.path.realpath(base / home_path(Path(folder))))
+    if not os.path.isdir(path):  # noqa: PTH112
         raise UserError(f"{flag} {folder}: there is no folder {path}.")
     return path
+
+
+def _refuse_long_name(name: str) -> None:
+    """Refuse a name that no file can have, which Hydra would look for.
+
+    Raises:
+        UserError: it is too long.
+    """
+    try:
+        Path(f"{name}.yaml").exists()
+    except OSError as error:
+        raise UserError(f"--config-name {name}: {error.strerror}.") from error

@@ -128,6 +128,8 @@ def _explain_key(
         owner = OmegaConf.select(composed, parent) if parent else composed
     except (OmegaConfBaseException, AttributeError):  # below something that was not chosen
         return None
+    if owner is None and parents and _NEW_KEY in text:
+        return _explain_key(parent, one, text, composed, members)
     if isinstance(owner, DictConfig):
         if not dataclasses.is_dataclass(OmegaConf.get_type(owner)):
             if _NEW_KEY in text:

@@ -1,11 +1,13 @@
 """What is wrong with Hydra's part of a configuration: unknown keys, and values without jobs."""
 
+import math
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final, cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
@@ -25,6 +27,9 @@ from runwright.compose.unknown_options import unknown_key
 from runwright.errors import did_you_mean
 from runwright.factory import full_key
 
+# Each is composed before the first one starts, which takes minutes for so many.
+_MOST_JOBS: Final = 100_000
+
 
 def wrong_in_hydra(composed: DictConfig, run_mode: RunMode, loader: ConfigLoader) -> list[str]:
     """A text for every key that neither Hydra nor the plugins that were chosen have.
@@ -41,6 +46,7 @@ def wrong_in_hydra(composed: DictConfig, run_mode: RunMode, loader: ConfigLoader
         wrong += wrong_in_logging(composed.hydra[name], f"hydra.{name}")
     wrong += _wrong_verbose(composed.hydra.get("verbose"))
     wrong += _wrong_subdir(composed.hydra.get("output_subdir"))
+    wrong += _empty_directories(composed.hydra)
     if run_mode is not RunMode.MULTIRUN:
         return wrong
     return wrong + _wrong_plugins(composed) + _without_values(composed, loader)
@@ -73,27 +79,61 @@ def _wrong_subdir(name: str | None) -> list[str]:
     return [text]
 
 
+def _empty_directories(node: DictConfig) -> list[str]:
+    """A text for a directory of a run whose name is empty, as that of an unset variable is."""
+    return [
+        f"hydra.{name}.dir must not be empty. '.' is the working directory."
+        for name in ("run", "sweep")
+        if OmegaConf.is_config(node.get(name))
+        if cast("Any", OmegaConf.to_container(node[name], resolve=False)).get("dir") == ""
+    ]
+
+
 def _without_values(composed: DictConfig, loader: ConfigLoader) -> list[str]:
     """A text for every override of a multirun that would make no jobs."""
     typed: Any = OmegaConf.to_container(composed.hydra.overrides.task, resolve=False)
     parsed = OverridesParser.create(config_loader=loader).parse_overrides(typed)
     is_grid = str(OmegaConf.select(composed, "hydra.sweeper._target_")).endswith(".BasicSweeper")
-    intervals = [one for one in parsed if is_grid and one.is_interval_sweep()]
-    endless = [one for one in parsed if getattr(one.value(), "step", None) == 0]
-    return [
-        *(
-            f"{one.input_line}: only a search can draw from an interval. "
-            "Add hydra/sweeper=runwright."
-            for one in intervals
-        ),
-        *(f"{one.input_line}: the step of a range must not be 0." for one in endless),
-        *(
-            f"{one.input_line}: it has no values, so there are no jobs to run."
-            for one in parsed
-            if one not in endless
-            if one.is_discrete_sweep() and not any(True for _ in one.sweep_string_iterator())
-        ),
-    ]
+    problems: list[str] = []
+    number_of_jobs = 1
+    for one in parsed:
+        if not one.is_sweep_override():
+            continue
+        said, value = f"{one.input_line}: ", one.value()
+        if isinstance(value, RangeSweep | IntervalSweep) and not _is_finite(value):
+            problems.append(f"{said}both ends must be finite numbers.")
+        elif isinstance(value, IntervalSweep):
+            if is_grid:
+                problems.append(
+                    f"{said}only a search can draw from an interval. Add hydra/sweeper=runwright."
+                )
+        elif isinstance(value, RangeSweep) and value.step == 0:
+            problems.append(f"{said}the step of a range must not be 0.")
+        elif (number := _number_of_values(one)) == 0:
+            problems.append(f"{said}it has no values, so there are no jobs to run.")
+        else:
+            number_of_jobs *= number
+            if is_grid and number_of_jobs > _MOST_JOBS:
+                problems.append(
+                    f"{said}a multirun of {number_of_jobs:,} jobs; at most {_MOST_JOBS:,} are "
+                    "composed. hydra/sweeper=runwright draws from ranges as large as that."
+                )
+                break
+    return problems
+
+
+def _is_finite(value: RangeSweep | IntervalSweep) -> bool:
+    ends = (value.start, value.stop) if isinstance(value, RangeSweep) else (value.start, value.end)
+    return all(end is not None and math.isfinite(end) for end in ends)
+
+
+def _number_of_values(one: Override) -> int:
+    """How many values an override has in a multirun, without making those of a range."""
+    value = one.value()
+    if isinstance(value, RangeSweep):
+        start, stop, step = map(float, (value.start or 0, value.stop or 0, value.step))
+        return max(0, math.ceil((stop - start) / step))
+    return sum(1 for _ in one.sweep_string_iterator())
 
 
 def _wrong_plugins(composed: DictConfig) -> list[str]:

@@ -9,7 +9,13 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final, cast
 
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import (
+    IntervalSweep,
+    Override,
+    Quote,
+    QuotedString,
+    RangeSweep,
+)
 from omegaconf import DictConfig
 
 from runwright.compose._omegaconf import child, raw_value
@@ -102,7 +108,8 @@ def _with_quotes(text: str, hint: Any, *, every: bool = False) -> str:
     except UserError:  # reported when composing
         return text
     typed = as_typed(value, text, hint)
-    is_kept = not every and typed == as_typed(value, _written(value), hint)
+    is_range = isinstance(value, RangeSweep | IntervalSweep)  # with NaN, not equal to itself
+    is_kept = not every and (is_range or typed == as_typed(value, _written(value), hint))
     return text if is_kept else _written(typed)
 
 

@@ -76,6 +76,8 @@ def _begins_with(own: bytes) -> Callable[[bytes], bool]:
 
 
 def _is_submission(file: Path) -> bool:
+    if not file.is_file():  # reading a pipe would wait for ever
+        return False
     try:
         entry: Any = json.loads(file.read_text())
     except (OSError, ValueError):

@@ -96,6 +96,8 @@ def overrides_in(sweep_dir: Path) -> dict[Path, list[str]]:
 
 def _read(path: Path, sweep_dir: Path) -> list[SubmittedJob]:
     """The jobs of one file; empty if it is not ours."""
+    if not path.is_file():  # reading a pipe would wait for ever
+        return []
     try:
         entry: dict[str, Any] = json.loads(path.read_text())
         return [

@@ -122,7 +122,8 @@ class Sweep:
         self._deadline = time.monotonic() + (self.options.timeout or math.inf)
         try:
             with heartbeats_of_waiting(self.study, self._own, self.options.heartbeat):
-                work_through(self._n_jobs, self._new_slot(), self._next, self._done)
+                slots = min(self._n_jobs, self.n_trials)
+                work_through(slots, self._new_slot(), self._next, self._done)
         except BaseException as error:
             self._interrupted = True
             if isinstance(error, Exception) and is_out_of_reach(error):

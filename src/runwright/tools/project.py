@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -221,9 +222,10 @@ def open_project(args: argparse.Namespace) -> Project:
 
 
 def _folder(said: str, path: Path) -> Path:
-    if not path.is_dir():
-        raise UserError(f"{said}: there is no folder {path.resolve()}.")
-    return path.resolve()
+    path = Path(os.path.realpath(path))  # a circular link, unlike Path.resolve, raises nothing
+    if not os.path.isdir(path):  # noqa: PTH112  # nor does a name that is too long
+        raise UserError(f"{said}: there is no folder {path}.")
+    return path
 
 
 def _describe_factories(start: Path, script: Path | None, *, is_asked: bool) -> str:

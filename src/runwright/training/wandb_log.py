@@ -95,6 +95,11 @@ def start(cfg: WandbCfg, *, config: Mapping[str, Any], resumed_id: str | None) -
     except CommError as error:
         log.warning("W&B cannot be reached (%s): logging offline; `wandb sync` later.", error)
         return WandbLog(wandb.init(mode="offline", **arguments), uploads_model=cfg.log_model)
+    except OSError as error:
+        where = error.filename or folder
+        raise UserError(
+            f"W&B cannot write {where}: {error.strerror}. See wandb.dir and wandb.id."
+        ) from error
 
 
 def _reason(error: Exception) -> str:
