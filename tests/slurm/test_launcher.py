@@ -252,6 +252,7 @@ def test_a_grid_that_grows_while_its_jobs_wait_leaves_them_their_directories(slu
     grown = ("seed=1,2", "seed=3,2,1", "seed=3,1,2")
     only_in_the_job = "wandb.name=${hydra:job.num}"
     held: list[dict[str, str]] = []
+    printed: list[str] = []
     for seeds, *more in ((grown[0],), (grown[1],), (grown[2], only_in_the_job)):
         submitted = submit(slurm, seeds, *more, *options, "hydra.launcher.detached=true")
         said, _ = submitted.communicate(timeout=300)
@@ -259,8 +260,16 @@ def test_a_grid_that_grows_while_its_jobs_wait_leaves_them_their_directories(slu
         newest = max(Path("sweep/submissions").iterdir(), key=lambda path: int(path.stem))
         jobs = json.loads(newest.read_text())["jobs"]
         held.append({job["run_dir"]: job["overrides"][0] for job in jobs})
+        printed.append(said)
+    array = min(int(path.stem) for path in Path("sweep/submissions").iterdir())
     assert held[0] == {"0": "seed=1", "1": "seed=2"}
-    assert held[1] == {"0": "seed=1", "1": "seed=2", "2": "seed=3"}
+    assert held[1] == {"2": "seed=3"}
+    assert (
+        "Not submitted because they are in the queue, as they were submitted before: "
+        f"#1 ({array}_1), #2 ({array}_0). To submit them anew, cancel them first: "
+        f"scancel {array}_0 {array}_1\n"
+    ) in printed[1]
+    assert "Submitted 1 jobs as array " in printed[1]
     assert held[2] == {"0": "seed=3", "1": "seed=1", "2": "seed=2"}  # another command
 
 
@@ -376,5 +385,15 @@ def test_after_ctrl_c_the_jobs_go_on(slurm: Slurm) -> None:
     said, _ = submitted.communicate(timeout=300)
     assert submitted.returncode == 130
     assert "The jobs keep running. To see their progress: python -m runwright results" in said
-    assert f"To cancel them: scancel {array_of(slurm)}\n" in said
+    array = array_of(slurm)
+    assert f"To cancel them: scancel {array}\n" in said
     assert "To resume" not in said
+    again = submit(slurm, "seed=1", *SMALL, held)
+    assert again.stdout is not None
+    left_out = f"in the queue, as they were submitted before: #0 ({array})"
+    assert any(left_out in line for line in again.stdout)
+    subprocess.run(["scontrol", "release", array], env={**os.environ, **slurm.env}, check=True)
+    said, _ = again.communicate(timeout=300)
+    assert again.returncode == 0, said
+    assert "1 of 1 jobs finished" in said
+    assert len(list(Path("sweep/submissions").iterdir())) == 1

@@ -57,7 +57,8 @@ def test_a_launcher_that_is_refused_ends_the_sweep_which_can_go_on(slurm: Slurm)
     said, _ = refused.communicate(timeout=120)
     assert refused.returncode == 2, said
     assert "invalid partition specified: nowhere" in said
-    finish(start(*space, **slurm.env))
+    said = finish(start(*space, "model.dropout_prob=0.2", **slurm.env))
+    assert "earlier trials of this study were run with" not in said  # none was
     complete = [trial for trial in study().trials if trial.state is TrialState.COMPLETE]
     assert len(complete) == 2
 

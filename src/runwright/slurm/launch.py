@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import pickle
 import re
 import shlex
@@ -20,14 +21,13 @@ from runwright import preflight
 from runwright.cli.basic_launcher import is_basic_sweeper
 from runwright.cli.commands_to_type import sweep_command
 from runwright.compose.loader import StrictConfigLoader
-from runwright.compose.overrides import swept_keys
 from runwright.errors import JobsGoOn, RunError, UserError
-from runwright.rundir.job_directories import JobDirectories
 from runwright.rundir.overwritten import mark_jobs, unmark
 from runwright.rundir.provenance import code_version
 from runwright.slurm import _submitit, queue, submissions
 from runwright.slurm.batch_job import BatchJob, Outcome, fill_cache
-from runwright.slurm.finished import finished_value, run_dir_of
+from runwright.slurm.earlier_jobs import EarlierJobs
+from runwright.slurm.finished import run_dir_of
 from runwright.slurm.launcher_options import SlurmCfg
 from runwright.slurm.submissions import SubmittedJob
 from runwright.slurm.watch import Watch
@@ -85,50 +85,90 @@ def launch(
     code = code_version()
     filled = fill_cache(config.hydra)  # which every job gets
     outcomes: dict[int, Outcome] = {}
+    queued: dict[int, SubmittedJob] = {}
     jobs: dict[int, BatchJob] = {}
     run_dirs: dict[int, Path | None] = {}
-    earlier = JobDirectories(sweep_dir, submissions.overrides_in(sweep_dir))
-    swept = frozenset[str]() if is_search else swept_keys(config)
+    earlier = None if is_search else EarlierJobs.of(sweep_dir, config)
     for number, overrides in enumerate(job_overrides, start=first):
         composed = loader.load_sweep_config(config, overrides)
         _number(composed, number, sweep_dir)
         fill_cache(composed, filled)
-        job_config, run_dir = loader.config_of(composed), run_dir_of(composed)
-        if not is_search and run_dir is not None and job_config is not None:
-            if earlier and run_dir == sweep_dir / str(number):
-                run_dir = earlier.place(number, job_config, swept, overrides)
-                _give_directory(composed, run_dir)
-            value = finished_value(run_dir, job_config)
-            if value is not None:
-                unmark(run_dir)
-                outcomes[number] = Outcome.of_value(value)
-                continue
-        run_dirs[number] = run_dir
-        jobs[number] = BatchJob(
-            composed=_written_out(composed),
-            shared=shared,
-            name=name,
-            argv=argv,
-            code=code,
-            max_num_timeout=options.max_num_timeout,
-        )
+        job_config, known = loader.config_of(composed), None
+        if earlier is not None and job_config is not None:
+            known = earlier.find(composed, job_config, overrides)
+        if isinstance(known, Outcome):
+            outcomes[number] = known
+        elif known is not None:
+            queued[number] = known
+        else:
+            run_dirs[number] = run_dir_of(composed)
+            jobs[number] = BatchJob(
+                composed=_written_out(composed),
+                shared=shared,
+                name=name,
+                argv=argv,
+                code=code,
+                max_num_timeout=options.max_num_timeout,
+            )
     for number, overrides in enumerate(job_overrides, start=first):
         log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
-    if outcomes:
-        log.info("Not submitted because their runs have finished: %s.", _listed(outcomes))
-    if not jobs:
+    _log_left_out(outcomes, queued)
+    if not jobs and not queued:
         log.info("Nothing is left to submit. To see how they did: %s", _results(sweep_dir))
         return [outcomes[number].returned for number in sorted(outcomes)]
-    preflight.check_jobs(loader.pending)
-    with _in_place_of_earlier(sweep_dir, job_overrides):
-        submitted = dict(zip(jobs, _submit(options, list(jobs.values())), strict=True))
+    submitted = {number: _submitted_before(options, job) for number, job in queued.items()}
+    if jobs:
+        preflight.check_jobs(loader.pending)
+        with _in_place_of_earlier(sweep_dir, job_overrides):
+            new = dict(zip(jobs, _submit(options, list(jobs.values())), strict=True))
+        _note_submitted(new, sweep_dir, run_dirs, code, dict(enumerate(job_overrides, first)))
+        submitted |= new
+    if options.detached:
+        log.info("To see their progress: %s", _results(sweep_dir))
+        outcomes |= {number: Outcome.of_value(None) for number in submitted}
+    else:
+        outcomes |= _watched(submitted, options.poll_every, sweep_dir)
+        if not is_search:
+            _sum_up(outcomes, sweep_dir)
+    return [outcomes[number].returned for number in sorted(outcomes)]
+
+
+def _log_left_out(finished: Iterable[int], queued: Mapping[int, SubmittedJob]) -> None:
+    if finished:
+        log.info("Not submitted because their runs have finished: %s.", _listed(finished))
+    if queued:
+        log.info(
+            "Not submitted because they are in the queue, as they were submitted before: %s. To "
+            "submit them anew, cancel them first: %s",
+            ", ".join(f"#{number} ({job.job})" for number, job in queued.items()),
+            queue.cancel_command([job.job for job in queued.values()]),
+        )
+
+
+def _submitted_before(options: SlurmCfg, job: SubmittedJob) -> "submitit.Job[Outcome]":
+    """A job of an earlier command, to be watched."""
+    import submitit
+
+    folder = options.submitit_folder if job.log is None else job.log.parent
+    tasks = range((options.nodes or 1) * (options.tasks_per_node or 1))
+    return submitit.SlurmJob(folder=folder, job_id=job.job, tasks=list(tasks))
+
+
+def _note_submitted(
+    submitted: "Mapping[int, submitit.Job[Outcome]]",
+    sweep_dir: Path,
+    run_dirs: Mapping[int, Path | None],
+    code: str | None,
+    job_overrides: Mapping[int, list[str]],
+) -> None:
+    """Record what was submitted, and say so."""
     _record(
         sweep_dir,
         [
             SubmittedJob(
                 number=number,
                 job=job.job_id,
-                overrides=job_overrides[number - first],
+                overrides=job_overrides[number],
                 run_dir=run_dirs[number],
                 code=code,
                 log=job.task(0).paths.stderr,
@@ -140,16 +180,8 @@ def launch(
         "Submitted %d jobs as array %s; logs are in %s.",
         len(submitted),
         ", ".join(sorted(_arrays(submitted))),
-        next(iter(submitted.values())).paths.folder,
+        os.path.commonpath([job.paths.folder for job in submitted.values()]),
     )
-    if options.detached:
-        log.info("To see their progress: %s", _results(sweep_dir))
-        outcomes |= {number: Outcome.of_value(None) for number in submitted}
-    else:
-        outcomes |= _watched(submitted, options.poll_every, sweep_dir)
-        if not is_search:
-            _sum_up(outcomes, sweep_dir)
-    return [outcomes[number].returned for number in sorted(outcomes)]
 
 
 def _refuse_what_cannot_be(options: SlurmCfg, *, is_search: bool) -> None:
@@ -182,14 +214,6 @@ def _written_out(composed: DictConfig) -> bytes:
         if b"__main__" not in (written := pickle.dumps(composed)):
             return written
     return cloudpickle.dumps(composed)
-
-
-def _give_directory(composed: DictConfig, place: Path) -> None:
-    """Let a job run where an earlier command ran it, if that is not the directory of its number."""
-    number: int = composed.hydra.job.num
-    if place.name != str(number):
-        composed.hydra.sweep.subdir = place.name
-        log.info("Job #%d of this command runs in %s.", number, place)
 
 
 @contextlib.contextmanager

@@ -175,12 +175,14 @@ def check_study(study: "optuna.Study", space: SearchSpace, options: SweeperCfg) 
     Raises:
         ConfigError: with everything that cannot be compared.
     """
+    from runwright.sweep.study import has_begun
+
     asked: dict[str, Any] = {
         "measures": options.measures or [],
         "seeds": options.seeds or [],
         "fixed": space.fixed,
     }
-    before: dict[str, Any] = study.user_attrs.get(_ASKED, asked)
+    before: dict[str, Any] = study.user_attrs.get(_ASKED, asked) if has_begun(study) else asked
     problems = [
         f"hydra.sweeper.{name}={_list(asked[name])}, but the trials of this study were run "
         f"with {name}={_list(before[name])}."

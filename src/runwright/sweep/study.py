@@ -151,6 +151,14 @@ def requeue_lost(study: optuna.Study) -> None:
             requeue(study, trial, {})
 
 
+def has_begun(study: optuna.Study) -> bool:
+    """Whether any trial was started, as opposed to being refused by the launcher, or waiting."""
+    return any(
+        trial.state is not TrialState.WAITING and trial.user_attrs.get("error") != _WITHDRAWN
+        for trial in trials(study)
+    )
+
+
 def is_queued_twice(study: optuna.Study, number: int) -> bool:
     """Whether an earlier trial in the queue is the same.
 
