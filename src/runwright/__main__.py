@@ -15,6 +15,11 @@ def main(argv: list[str]) -> int:
 def _command(argv: list[str]) -> int:
     if argv and argv[0] in TOOLS:
         return importlib.import_module(f"runwright.tools.{argv[0]}").main(argv[1:])
+    if argv == ["--version"]:
+        from runwright.cli.flags import versions
+
+        print(versions())
+        return DONE
     from runwright.tools import of_domains
 
     if not argv or argv[0] in ("-h", "--help"):

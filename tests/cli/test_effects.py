@@ -120,6 +120,33 @@ def test_completion_heeds_the_folder_that_was_named(tmp_path: Path) -> None:
     assert found == ["model=wide"]
 
 
+def test_completion_says_nothing_of_what_is_half_typed(tmp_path: Path) -> None:
+    found = complete("python main.py --config-dir half model=cn", tmp_path)
+    assert found == ["model=cnn"]
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "config.yaml").write_text("defaults: [config_schema\n")
+    assert complete("python main.py --config-dir more opt.l", tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ("hydra/launcher=joblib", "it starts processes of its own. Leave it out, or torchrun."),
+        ("hydra/sweeper=optuna", "a sweep is started by one process. Leave out torchrun; hydra."),
+        ("hydra/sweeper=runwright", "a sweep is started by one process. Leave out torchrun; hydra"),
+    ],
+)
+def test_what_is_started_once_is_refused_to_processes_that_train_together(
+    tmp_path: Path, choice: str, said: str
+) -> None:
+    search = ("-m", choice, "opt.lr=1e-3,1e-4", *SMALLEST)
+    together = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}
+    done = run_python(REPOSITORY / "main.py", *search, cwd=tmp_path, env=together)
+    assert done.returncode == 2
+    assert f"{choice}: {said}" in done.stderr
+    assert not (tmp_path / "multirun").exists()
+
+
 @pytest.mark.slow
 def test_processes_that_train_together_leave_no_directory_of_their_own(tmp_path: Path) -> None:
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")

@@ -63,6 +63,17 @@ def test_flags_may_stand_among_overrides(monkeypatch: pytest.MonkeyPatch) -> Non
         (["--mulitrun"], "--mulitrun: there is no such flag. Did you mean '--multirun'?\n"),
         (["--config-path", "nowhere"], "--config-path nowhere: there is no folder {main}/"),
         (["--config-dir", "nowhere"], "--config-dir nowhere: there is no folder {here}/no"),
+        (["--lr", "0.1"], "--lr: there is no such flag. Options are set without dashes: lr=0.1\n"),
+        (["--lr=0.1"], "--lr=0.1: there is no such flag. Options are set without dashes: lr=0.1\n"),
+        (["--lr"], "--lr: there is no such flag. --hydra-help lists them.\n"),
+        (
+            ["--cfg", "job", "--package", "model.hiden_dim"],
+            "--package model.hiden_dim: model has no 'hiden_dim'. Did you mean 'hidden_dim'?",
+        ),
+        (
+            ["--cfg", "job", "--package", "hydra.sweep"],
+            "--package hydra.sweep: Hydra's part is not the job's: --cfg hydra --package hydra.s",
+        ),
         (["--config-dir", "a" * 300], "--config-dir aaa"),
         (["--config-path", "a" * 300], "--config-path aaa"),
         (["--config-name", "a" * 300], f"--config-name {'a' * 300}: File name too long.\n"),

@@ -27,7 +27,7 @@ def test_a_typo_in_a_multirun_stops_it_before_the_first_job(run_main: Run, tmp_p
     assert done.returncode == 2
     assert "SimpleCNNFactory has no 'hidden_dim'" in done.stderr
     assert "Starting a run" not in done.stdout
-    assert not run_dirs(tmp_path, "multirun")
+    assert not (tmp_path / "multirun").exists()
 
 
 def test_jobs_that_cannot_be_built_stop_a_multirun_before_the_first(
@@ -40,7 +40,17 @@ def test_jobs_that_cannot_be_built_stop_a_multirun_before_the_first(
     assert "(and 1 like it)" in done.stderr
     assert "model.kernel_size=30 and model.pool_stride=2 leave no pixels" in done.stderr
     assert "Starting a run" not in done.stdout
-    assert not run_dirs(tmp_path, "multirun")
+    assert not (tmp_path / "multirun").exists()
+
+
+def test_a_refused_multirun_leaves_what_was_there(run_main: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    place = ("hydra.sweep.dir=mine/sweep", "seed=1,2", "opt.lr=-1")
+    assert run_main("--multirun", *place, *SMALL).returncode == 2
+    assert not list((tmp_path / "mine").iterdir())
+    (tmp_path / "mine" / "sweep").mkdir()
+    assert run_main("--multirun", *place, *SMALL).returncode == 2
+    assert (tmp_path / "mine" / "sweep").is_dir()
 
 
 def test_a_measure_that_only_some_jobs_misspell_stops_a_multirun_before_the_first(

@@ -44,6 +44,11 @@ def problem(*overrides: str) -> str:
         ("train_batch_size=3", "'dm.batch_size' (images per batch)"),
         ("wandb_project=x", "'wandb.project' (project that the run belongs to)"),
         ("dropout=0.1", "'model.dropout_prob'"),
+        ("opt.batchsize=4", "'dm.batch_size'"),
+        ("run_dir=x", "'hydra.run.dir'"),
+        ("sweep=x", "'hydra.sweep'"),
+        ("launcher=joblib", "'hydra/launcher=…'"),
+        ("verbose=true", "'hydra.verbose'"),
     ],
 )
 def test_the_option_that_was_meant_is_named_first_and_with_its_full_key(

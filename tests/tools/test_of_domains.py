@@ -11,6 +11,7 @@ import pytest
 
 from runwright import COMMANDS, Command, UserError, command, domains
 from runwright.__main__ import main
+from runwright.cli.flags import versions
 
 TONES = """\
 import runwright as rw
@@ -98,6 +99,11 @@ def test_an_unknown_command_is_answered_with_the_nearest(
     assert main(["simulate", "celbea"]) == 2
     error = capsys.readouterr().err
     assert "There is no command 'simulate celbea'. Did you mean 'simulate celeba'?" in error
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{versions()}\n"
 
 
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """The command line: Hydra's, made strict."""
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -80,6 +81,7 @@ def _command(conf: str | None, config_name: str, config: type[Config]) -> None:
     if args.shell_completion:
         args.config_path = typed_flag("--config-path", "-cp")
         args.config_dir = typed_flag("--config-dir", "-cd")
+        _leave_out_missing(args)
     if args.config_path:
         folder = _existing("--config-path", script.parent, args.config_path)
     name = args.config_name or config_name
@@ -106,7 +108,8 @@ def _command(conf: str | None, config_name: str, config: type[Config]) -> None:
         _show(hydra, name, args)
     elif args.shell_completion:
         hydra.config_loader = CompletionLoader(path)
-        hydra.shell_completion(config_name=name, overrides=args.overrides)
+        with contextlib.suppress(*USER_MISTAKES):  # a message would end up in the typed line
+            hydra.shell_completion(config_name=name, overrides=args.overrides)
     elif args.info:
         logging.raiseExceptions = False  # Hydra logs it all; after `| head`, in tracebacks
         hydra.show_info(args.info, config_name=name, overrides=args.overrides)
@@ -167,8 +170,7 @@ def _show(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
     if args.package not in (None, "_global_"):
         shown = OmegaConf.select(whole, args.package, default=_NOWHERE)
         if shown is _NOWHERE:
-            hint = did_you_mean(args.package, map(str, whole))
-            raise UserError(f"--package {args.package}: nothing has that name. {hint}")
+            raise UserError(f"--package {args.package}: {_nothing_there(args, whole)}")
         print(f"# @package {args.package}")
     if OmegaConf.is_config(shown):
         print(to_yaml(shown, resolve=args.resolve), end="")
@@ -178,12 +180,38 @@ def _show(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
         print(value if is_text else yaml.safe_dump(value).partition("\n")[0])  # null, not None
 
 
+def _nothing_there(args: argparse.Namespace, whole: DictConfig) -> str:
+    """Why nothing is shown of a package, and what there is instead."""
+    if args.package.partition(".")[0] == "hydra" and args.cfg == "job":
+        return f"Hydra's part is not the job's: --cfg hydra --package {args.package}"
+    above, _, name = args.package.rpartition(".")
+    parent = OmegaConf.select(whole, above) if above else whole
+    if not isinstance(parent, DictConfig):
+        above, name, parent = "", args.package, whole
+    said = f"{above} has no '{name}'." if above else "nothing has that name."
+    return f"{said} {did_you_mean(name, map(str, parent))}".strip()
+
+
 def _existing(flag: str, base: Path, folder: str) -> Path:
     # Not Path.resolve and Path.is_dir, which raise for a circular link and for a long name.
     path = Path(os.path.realpath(base / home_path(Path(folder))))
     if not os.path.isdir(path):  # noqa: PTH112
         raise UserError(f"{flag} {folder}: there is no folder {path}.")
     return path
+
+
+def _leave_out_missing(args: argparse.Namespace) -> None:
+    """Leave out folders of which only the beginning has been typed."""
+    script = Path(sys.argv[0]).resolve()
+    for name, flag, base in (
+        ("config_path", "--config-path", script.parent),
+        ("config_dir", "--config-dir", Path.cwd()),
+    ):
+        with contextlib.suppress(UserError):
+            if folder := getattr(args, name):
+                _existing(flag, base, folder)
+                continue
+        setattr(args, name, None)
 
 
 def _refuse_long_name(name: str) -> None:

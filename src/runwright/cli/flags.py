@@ -3,6 +3,7 @@
 import argparse
 import re
 import sys
+from collections.abc import Iterator, Sequence
 from typing import Final, NoReturn
 
 from hydra.types import RunMode
@@ -29,19 +30,24 @@ def read_flags() -> tuple[argparse.Namespace, argparse.ArgumentParser]:
     parser = arguments_parser()
     parser.error = _refuse
     if "--version" in sys.argv:
-        from importlib.metadata import version
-
-        print(f"runwright {version('runwright')} (Hydra {version('hydra-core')})")
+        print(versions())
         parser.exit()
     args, unknown = parser.parse_known_intermixed_args()
     if unknown:
-        raise ConfigError([_unknown(flag) for flag in unknown])
+        raise ConfigError(list(_unknown(unknown)))
     if tools := _tools_in(args.overrides):
         raise ConfigError([_NOT_A_RUN.format(tool=tool) for tool in tools])
     if args.multirun:
         for flag in (flag for flag in _SHOWING if getattr(args, flag)):
             _refuse_several(args.overrides, flag)
     return args, parser
+
+
+def versions() -> str:
+    """The versions of the package and of Hydra."""
+    from importlib.metadata import version
+
+    return f"runwright {version('runwright')} (Hydra {version('hydra-core')})"
 
 
 def _tools_in(overrides: list[str]) -> list[str]:
@@ -100,14 +106,19 @@ def _refuse(message: str) -> NoReturn:
     raise UserError(f"{message.removeprefix('argument ')}.")
 
 
-def _unknown(flag: str) -> str:
-    said = f"{flag}: there is no such flag."
-    bare = flag.lstrip("-")
-    if closest := nearest(bare.partition("=")[0], flag_names()):
-        return f"{said} Did you mean '--{closest}'?"
-    if "=" in bare:
-        return f"{said} Options are set without dashes: {bare}"
-    return f"{said} --hydra-help lists them."
+def _unknown(words: Sequence[str]) -> Iterator[str]:
+    """A text for each flag that there is not; what follows one without a dash is its value."""
+    for before, flag, following in zip(["", *words], words, [*words[1:], "-"], strict=False):
+        said = f"{flag}: there is no such flag."
+        bare, value = flag.lstrip("-"), "" if following.startswith("-") else f"={following}"
+        if not flag.startswith("-") and before.startswith("-"):
+            continue
+        if closest := nearest(bare.partition("=")[0], flag_names()):
+            yield f"{said} Did you mean '--{closest}'?"
+        elif "=" in bare + value:
+            yield f"{said} Options are set without dashes: {bare}{value}"
+        else:
+            yield f"{said} --hydra-help lists them."
 
 
 def _refuse_several(overrides: list[str], flag: str) -> None:

@@ -1,10 +1,12 @@
 """`--multirun`: launching the jobs, and what to say when not all can be launched."""
 
 import gc
+import itertools
 import logging
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from runwright.comparison.formats import terminal_width
 from runwright.compose._hydra import Hydra
 from runwright.compose.loader import StrictConfigLoader
 from runwright.errors import ConfigError, JobsGoOn, RunError, UserError
+from runwright.rundir.layout import MULTIRUN
 from runwright.rundir.overwritten import is_marked
 from runwright.rundir.sweep_layout import in_the_way_of_a_multirun
 
@@ -35,7 +38,13 @@ def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
     gc.enable()
     loader = hydra.config_loader
     assert isinstance(loader, StrictConfigLoader)
-    loader.check_multirun = _in_the_way
+    made: list[Path] = []
+
+    def check(composed: DictConfig) -> list[str]:
+        made.extend(_missing(Path(str(composed.hydra.sweep.dir))))
+        return _in_the_way(composed)
+
+    loader.check_multirun = check
     try:
         hydra.multirun(config_name=config_name, task_function=job, overrides=overrides)
         _show_results(loader)
@@ -58,6 +67,8 @@ def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
         raise
     finally:
         _remove_stray(loader)
+        if not loader.pending.has_launched:
+            _remove_unused(made)
 
 
 def _show_results(loader: StrictConfigLoader) -> None:
@@ -81,9 +92,27 @@ def _show_results(loader: StrictConfigLoader) -> None:
 
 
 def _in_the_way(composed: DictConfig) -> list[str]:
+    problems = list(_for_one_process(composed))
     if os.environ.get("RANK", "0") != "0":  # which has a directory of its own
-        return []
-    return in_the_way_of_a_multirun(Path(str(composed.hydra.sweep.dir)))
+        return problems
+    return problems + in_the_way_of_a_multirun(Path(str(composed.hydra.sweep.dir)))
+
+
+def _for_one_process(composed: DictConfig) -> Iterator[str]:
+    """A text for what each of several processes would do for itself."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return
+    chosen = composed.hydra.runtime.choices
+    if not str(composed.hydra.launcher.get("_target_")).endswith(".BasicLauncher"):
+        yield (
+            f"hydra/launcher={chosen['hydra/launcher']}: it starts processes of its own. Leave it "
+            "out, or torchrun."
+        )
+    if not is_basic_sweeper(composed):
+        yield (
+            f"hydra/sweeper={chosen['hydra/sweeper']}: a sweep is started by one process. Leave "
+            "out torchrun; hydra.sweeper.n_jobs runs several trials at a time."
+        )
 
 
 def _of_storage(error: OSError, loader: StrictConfigLoader) -> UserError | RunError | None:
@@ -111,6 +140,19 @@ def _command(loader: StrictConfigLoader) -> str | None:
 def _folder(loader: StrictConfigLoader) -> Path:
     assert loader.pending.composed is not None
     return Path(str(loader.pending.composed.hydra.sweep.dir))
+
+
+def _missing(folder: Path) -> list[Path]:
+    """The directories that have to be made for this one, itself first."""
+    return list(itertools.takewhile(lambda path: not path.exists(), [folder, *folder.parents]))
+
+
+def _remove_unused(made: list[Path]) -> None:
+    """Remove the directories that were made for a multirun without a job, if they hold nothing."""
+    if made and made[0].is_dir() and [path.name for path in made[0].iterdir()] == [MULTIRUN]:
+        (made[0] / MULTIRUN).unlink()
+    for folder in made:
+        remove_if_empty(folder)
 
 
 def _remove_stray(loader: StrictConfigLoader) -> None:

@@ -67,13 +67,14 @@ def _guesses(key: str, cls: type[Any], composed: DictConfig) -> Iterator[list[st
     names = [_last(one) for one in own] + ["experiment"] * (not above)
     if closest := nearest(name, names, cutoff=_SLIP):
         yield [f"'{full_key(above, closest)}'"]
-    below = [] if above else everywhere
-    if closest := nearest(_in_our_words(name), map(_last, below), cutoff=_SLIP):
-        yield [f"'{one}'" for one in below if _last(one) == closest]
+    if closest := nearest(_in_our_words(name), map(_last, everywhere), cutoff=_SLIP):
+        yield [f"'{one}'" for one in everywhere if _last(one) == closest]
     for keys in (own, everywhere):
         yield [_described(one, composed) for one in _sharing_most(words, keys)]
     if everywhere:
         yield [*_keys_of_dictionaries(name, composed)]
+    if not above:
+        yield [*_of_hydra(name, composed)]
     if closest := nearest(name, names):
         yield [f"'{full_key(above, closest)}'"]
 
@@ -120,6 +121,20 @@ def _keys_of_dictionaries(name: str, composed: DictConfig) -> Iterator[str]:
             if needed is not None:
                 with_it = f" (with {full_key(key, needed)})" if needed else ""
                 yield f"'{full_key(full_key(key, field.name), name)}'{with_it}"
+
+
+def _of_hydra(name: str, composed: DictConfig) -> Iterator[str]:
+    """Hydra's options of this name: `run` in `run.dir=…`, or `run_dir`."""
+    hydra = composed.get("hydra")
+    if not isinstance(hydra, DictConfig):
+        return
+    if name in ("launcher", "sweeper"):
+        yield f"'hydra/{name}=…'"
+        return
+    for node, key in typed_nodes(hydra, "hydra"):
+        for known in option_names(type_of(node)):
+            if name in (known, f"{_last(key)}_{known}"):
+                yield f"'{full_key(key, known)}'"
 
 
 def _described(key: str, composed: DictConfig) -> str:

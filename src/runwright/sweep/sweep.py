@@ -5,7 +5,6 @@ import copy
 import itertools
 import logging
 import math
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -154,11 +153,6 @@ class Sweep:
                     f"hydra.launcher.{name}={value}: a trial of hydra/sweeper=runwright is trained "
                     "by one process. Leave it out."
                 )
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise UserError(
-                "hydra/sweeper=runwright: a sweep is started by one process. Leave out torchrun; "
-                "hydra.sweeper.n_jobs runs several trials at a time."
-            )
 
     def _write_results(self) -> None:
         if not studies.trials(self.study, TrialState.COMPLETE):

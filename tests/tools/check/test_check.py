@@ -16,6 +16,33 @@ pytestmark = pytest.mark.usefixtures("only_own_factories")
 REPOSITORY = Path(__file__).parents[2]
 DIMS = ImageDims(channels=3, height=28, width=28, num_classes=10)
 
+AUGMENTED = '''
+from abc import ABC, abstractmethod
+from runwright import ModelFactory, Settings, factory, option, settings
+from runwright.domains.vision.dims import ImageDims
+
+@settings
+class Augmentation(Settings, ABC, group="aug"):
+    """An augmentation."""
+    @abstractmethod
+    def build(self): ...
+
+@factory("noise")
+class Noise(Augmentation):
+    """Noise."""
+    scale: float = option(default=0.5, ge=0, le=1, doc="standard deviation")
+    def build(self): return self.scale
+
+@factory("augmented")
+class AugmentedFactory(ModelFactory[ImageDims]):
+    """A linear model of augmented images."""
+    aug: Augmentation | None = option(default=None, doc="the augmentation")
+    def build(self, dims):
+        from torch import nn
+        size = dims.channels * dims.height * dims.width
+        return nn.Sequential(nn.Flatten(), nn.Linear(size, dims.num_classes))
+'''
+
 # A lab's own domain: tables of numbers.
 MY_LAB = '''
 from typing import ClassVar
@@ -238,6 +265,18 @@ def test_an_override_holds_where_there_is_such_an_option(sound: Path) -> None:
     assert ("line", "wide", "8", "32", "B", "128", "B") in cells(report)
     assert ("buggy", "wide") not in {row[:2] for row in cells(report)}
     assert "No faults:" in report.stdout
+
+
+def test_members_that_only_a_model_takes_are_checked_with_it(tmp_path: Path) -> None:
+    (tmp_path / "conf" / "aug").mkdir(parents=True)
+    default = "defaults: [config_schema, {dm: cmnist}, {model: fcn}, _self_]\n"
+    (tmp_path / "conf" / "config.yaml").write_text(default)
+    (tmp_path / "conf" / "aug" / "much.yaml").write_text("defaults: [noise]\nscale: 2\n")
+    (tmp_path / "augs.py").write_text(AUGMENTED)
+    report = run_check(tmp_path, "--import", "augs")
+    assert "1 fault" in report.stderr
+    assert "conf/aug/much.yaml: model.aug.scale must be ≥ 0, ≤ 1, got 2.0" in flat(report.stderr)
+    assert "2 aug" in report.stdout
 
 
 def test_the_repository_has_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,23 @@
 """Everything to compose: the default, each member of each group, each experiment."""
 
+import typing
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 import attrs
 
-from runwright.compose.typed_nodes import owners_of_usual
+from runwright.compose.typed_nodes import owners_of_usual, root_class
 from runwright.config import Config
 from runwright.dims import accepts
-from runwright.factory import CONFIG_GROUPS, Settings, choice, name_of, type_argument
+from runwright.factory import (
+    CONFIG_GROUPS,
+    Settings,
+    choice,
+    full_key,
+    group_of,
+    name_of,
+    type_argument,
+)
 from runwright.tools.check.findings import Findings, listed
 from runwright.tools.project import ConfFile, Project, included
 
@@ -116,7 +125,7 @@ def member_cases(
             )
             continue
         owned_by = None if group in in_defaults else _owner(group, given)
-        owner, chosen_by = owned_by or (dict[str, str](), group)
+        owner, chosen_by = owned_by or (dict[str, str](), f"+{group}")
         partners = _partners(project, {**given, **owner, group: name}, usual)
         if owned_by is None and group not in in_defaults:
             partners = None
@@ -124,22 +133,38 @@ def member_cases(
             alone.append(case.place)
             continue
         owned = [f"{above}={one}" for above, one in owner.items()]
-        sign = "" if group in in_defaults or owner else "+"
-        yield attrs.evolve(case, overrides=(*partners, *owned, f"{sign}{chosen_by}={name}"))
+        chosen_by = group if group in in_defaults else chosen_by
+        yield attrs.evolve(case, overrides=(*partners, *owned, f"{chosen_by}={name}"))
     if alone:
         findings.note(f"Left out because nothing fits them: {listed(alone)}.")
 
 
 def _owner(group: str, given: Mapping[str, str]) -> tuple[dict[str, str], str] | None:
-    """A factory that takes a member of a group unless told otherwise, and what tells it so.
+    """A factory that takes a member of a group, and what tells it which.
 
     None where there are such factories, and another than these is given.
     """
-    owners = list(owners_of_usual(group))
+    usual = list(owners_of_usual(group))
+    sign, owners = ("", usual) if usual else ("+", list(_takers(group)))
     for above, name, key in owners:
         if given.get(above, name) == name:
-            return {above: name}, choice(group, key)
-    return None if owners else ({}, group)
+            return {above: name}, sign + choice(group, key)
+    return None if owners else ({}, f"+{group}")
+
+
+def _takers(group: str) -> Iterator[tuple[str, str, str]]:
+    """The factories with an option for a member of a group that a run itself does not take.
+
+    Yields:
+        The factory's group and name, and the full key of the option.
+    """
+    if group in map(group_of, typing.get_type_hints(root_class()).values()):
+        return
+    for above, members in CONFIG_GROUPS.items():
+        for name, cls in members.items():
+            for option, hint in typing.get_type_hints(cls).items():
+                if group_of(hint) == group:
+                    yield above, name, full_key(above.replace("/", "."), option)
 
 
 def fits(dm: type[Settings], other: type[Settings]) -> bool:
