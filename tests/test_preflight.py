@@ -93,6 +93,14 @@ def test_a_path_that_no_file_system_takes_is_named(name: str, why: str) -> None:
     assert why in problem
 
 
+def test_a_circular_link_is_no_path(tmp_path: Path) -> None:
+    (circle := tmp_path / "circle").symlink_to(circle)
+    base = compose(["dm=toy_sets", "model=set_encoder", "gpu=-1"])
+    checkpoint = dataclasses.replace(base.checkpoint, load=circle / "run")
+    (problem,) = problems(dataclasses.replace(base, checkpoint=checkpoint))
+    assert problem == f"checkpoint.load='{circle / 'run'}': Too many levels of symbolic links."
+
+
 def test_an_optimiser_that_needs_a_gpu_is_refused_on_the_cpu() -> None:
     options = ["dm=toy_sets", "model=set_encoder", "opt.optimizer_cls=NAdam"]
     options.append("opt.optimizer_kwargs={capturable: true}")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -46,6 +47,11 @@ def leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
             yield from leaves(member, full_key(key, str(name)))
     else:
         yield key, node
+
+
+def real_path(path: Path | str) -> Path:
+    """The absolute path without links; one that is circular is left as it is."""
+    return Path(os.path.realpath(path))  # Path.resolve would raise
 
 
 def home_path(path: Path) -> Path:

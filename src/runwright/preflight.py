@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from runwright.config import CheckpointCfg, Config, TrainingCfg
 
 _WITH_PREFLIGHT: Final = ("dm", "model", "objective", "opt")
+_IMPOSSIBLE: Final = (errno.ENAMETOOLONG, errno.ELOOP)  # of a path
 
 
 def problems(config: "Config", *, here: bool = True, begins: bool = True) -> list[str]:
@@ -41,16 +42,16 @@ def problems(config: "Config", *, here: bool = True, begins: bool = True) -> lis
 
 
 def _impossible_paths(settings: Settings, key: str = "") -> Iterator[str]:
-    """The options whose path no file system accepts, e.g. because a name in it is too long."""
+    """The options whose path no file system accepts: a name is too long, or a link circular."""
     for field in dataclasses.fields(cast("Any", settings)):
         value, full = getattr(settings, field.name), full_key(key, field.name)
         for place, part in settings_in(value, full):
             yield from _impossible_paths(part, place)
         if isinstance(value, Path):
             try:
-                value.lstat()
+                value.stat()
             except (OSError, ValueError) as error:  # a zero byte is a ValueError
-                if isinstance(error, ValueError) or error.errno == errno.ENAMETOOLONG:
+                if isinstance(error, ValueError) or error.errno in _IMPOSSIBLE:
                     why = getattr(error, "strerror", None) or str(error)
                     yield f"{full}={str(value)!r}: {why}."
 

@@ -1,5 +1,6 @@
 """`main.py --multirun`: which jobs there are, and what stops them before the first."""
 
+import os
 import re
 import signal
 from pathlib import Path
@@ -41,6 +42,31 @@ def test_jobs_that_cannot_be_built_stop_a_multirun_before_the_first(
     assert "model.kernel_size=30 and model.pool_stride=2 leave no pixels" in done.stderr
     assert "Starting a run" not in done.stdout
     assert not (tmp_path / "multirun").exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("seed=range(0,1,1e-9)", "a multirun of 1,000,000,000 jobs; at most 100,000 are composed."),
+        ("seed=shuffle(range(1,1e9))", "a multirun of 999,999,999 jobs; at most 100,000 are"),
+        ("seed=range(1,4,0)", "the step of a range must not be 0."),
+    ],
+)
+def test_a_grid_that_never_ends_is_refused_at_once(run_main: Run, typed: str, said: str) -> None:
+    done = run_main("--multirun", typed, "opt.lr=-1", *SMALL, timeout=60)
+    assert done.returncode == 2
+    assert f"{typed}: {said}" in done.stderr
+    assert "opt.lr must be > 0" in done.stderr
+
+
+def test_a_pipe_where_an_earlier_job_would_have_its_record_is_not_waited_for(
+    run_main: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "sweep" / "0").mkdir(parents=True)
+    os.mkfifo(tmp_path / "sweep" / "0" / "config.yaml")
+    done = run_main("--multirun", "hydra.sweep.dir=sweep", "seed=1", *SMALL, timeout=60)
+    assert done.returncode == 2
+    assert "sweep/0/config.yaml is a pipe. A run writes there: move it out" in done.stderr
 
 
 def test_a_refused_multirun_leaves_what_was_there(run_main: Run, tmp_path: Path) -> None:

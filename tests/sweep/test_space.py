@@ -165,6 +165,13 @@ def test_what_cannot_be_searched_is_refused(
         SearchSpace.parse(params, when, [])
 
 
+def test_a_grid_that_no_memory_holds_is_refused() -> None:
+    space = SearchSpace.parse({"a": "range(1,1e9)", "b": "1,2"}, {}, [])
+    assert space.size() == 2 * 999_999_999
+    with pytest.raises(ConfigError, match="the grid has 1,999,999,998 points, and at most 1,000,0"):
+        space.grid()
+
+
 def test_a_grid_takes_no_continuous_option() -> None:
     with pytest.raises(ConfigError, match=r"params\.opt\.lr: a grid needs values"):
         SearchSpace.parse(PARAMS, {}, []).grid()

@@ -33,7 +33,7 @@ from runwright.config import Config
 from runwright.domains import register_domains
 from runwright.errors import ConfigError, RunError, UserError, did_you_mean
 from runwright.factory import CONFIG_GROUPS
-from runwright.plain import home_path, plain_values
+from runwright.plain import home_path, plain_values, real_path
 
 _NOWHERE: Final = object()
 _NO_FOLDER: Final = """\
@@ -193,8 +193,8 @@ def _nothing_there(args: argparse.Namespace, whole: DictConfig) -> str:
 
 
 def _existing(flag: str, base: Path, folder: str) -> Path:
-    # Not Path.resolve and Path.is_dir, which raise for a circular link and for a long name.
-    path = Path(os.path.realpath(base / home_path(Path(folder))))
+    # Path.is_dir would raise where the name is too long.
+    path = real_path(base / home_path(Path(folder)))
     if not os.path.isdir(path):  # noqa: PTH112
         raise UserError(f"{flag} {folder}: there is no folder {path}.")
     return path

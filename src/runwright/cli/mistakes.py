@@ -1,15 +1,17 @@
 """All the mistakes of a command line together, after composing it has found the first."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import RangeSweep
 from hydra.errors import HydraException
 from hydra.types import RunMode
 
 from runwright import preflight
 from runwright.compose.convert import without_hydra
 from runwright.compose.loader import StrictConfigLoader, to_config
+from runwright.compose.overrides import is_finite, number_of_values
 from runwright.compose.pending import parts_key
 from runwright.errors import ConfigError
 
@@ -65,7 +67,12 @@ def _values(loader: StrictConfigLoader, text: str) -> list[str]:
         return [text]  # composing says what is wrong with it
     if not one.is_sweep_override():
         return [text]
-    if not one.is_discrete_sweep() or getattr(one.value(), "step", None) == 0:
+    if not one.is_discrete_sweep():
         return []
-    values = [f"{one.get_key_element()}={value}" for value in one.sweep_string_iterator()]
-    return [values[0], values[-1]] if one.is_range_sweep() and values else values
+    key, value = one.get_key_element(), one.value()
+    if not isinstance(value, RangeSweep):
+        return [f"{key}={value}" for value in one.sweep_string_iterator()]
+    if value.step == 0 or not is_finite(value) or not (number := number_of_values(one)):
+        return []
+    start, step = cast("float", value.start), cast("float", value.step)
+    return [f"{key}={end}" for end in dict.fromkeys([start, start + (number - 1) * step])]

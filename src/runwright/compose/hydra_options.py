@@ -1,13 +1,12 @@
 """What is wrong with Hydra's part of a configuration: unknown keys, and values without jobs."""
 
-import math
 import re
 from collections.abc import Iterator
 from typing import Any, Final, cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import IntervalSweep, RangeSweep
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
@@ -16,6 +15,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from runwright.compose.logging_options import wrong_in_logging
 from runwright.compose.nested_values import misplaced
+from runwright.compose.overrides import is_finite, number_of_values
 from runwright.compose.typed_nodes import (
     containers_in,
     option_types,
@@ -100,7 +100,7 @@ def _without_values(composed: DictConfig, loader: ConfigLoader) -> list[str]:
         if not one.is_sweep_override():
             continue
         said, value = f"{one.input_line}: ", one.value()
-        if isinstance(value, RangeSweep | IntervalSweep) and not _is_finite(value):
+        if isinstance(value, RangeSweep | IntervalSweep) and not is_finite(value):
             problems.append(f"{said}both ends must be finite numbers.")
         elif isinstance(value, IntervalSweep):
             if is_grid:
@@ -109,7 +109,7 @@ def _without_values(composed: DictConfig, loader: ConfigLoader) -> list[str]:
                 )
         elif isinstance(value, RangeSweep) and value.step == 0:
             problems.append(f"{said}the step of a range must not be 0.")
-        elif (number := _number_of_values(one)) == 0:
+        elif (number := number_of_values(one)) == 0:
             problems.append(f"{said}it has no values, so there are no jobs to run.")
         else:
             number_of_jobs *= number
@@ -120,20 +120,6 @@ def _without_values(composed: DictConfig, loader: ConfigLoader) -> list[str]:
                 )
                 break
     return problems
-
-
-def _is_finite(value: RangeSweep | IntervalSweep) -> bool:
-    ends = (value.start, value.stop) if isinstance(value, RangeSweep) else (value.start, value.end)
-    return all(end is not None and math.isfinite(end) for end in ends)
-
-
-def _number_of_values(one: Override) -> int:
-    """How many values an override has in a multirun, without making those of a range."""
-    value = one.value()
-    if isinstance(value, RangeSweep):
-        start, stop, step = map(float, (value.start or 0, value.stop or 0, value.step))
-        return max(0, math.ceil((stop - start) / step))
-    return sum(1 for _ in one.sweep_string_iterator())
 
 
 def _wrong_plugins(composed: DictConfig) -> list[str]:

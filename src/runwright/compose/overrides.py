@@ -1,5 +1,6 @@
 """Overrides that Hydra's grammar does not read as they were meant, and how to write them."""
 
+import math
 import re
 import shlex
 import typing
@@ -8,7 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import (
+    IntervalSweep,
+    Override,
+    Quote,
+    QuotedString,
+    RangeSweep,
+)
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import GrammarParseError
@@ -101,6 +108,24 @@ def swept_keys(multirun: DictConfig) -> frozenset[str]:
     texts = [*multirun.hydra.overrides.task, *(f"{key}={value}" for key, value in params.items())]
     parsed = OverridesParser.create().parse_overrides(texts)
     return frozenset(one.key_or_group for one in parsed if one.is_sweep_override())
+
+
+def is_finite(value: RangeSweep | IntervalSweep) -> bool:
+    """Whether both ends are finite numbers."""
+    ends = (value.start, value.stop) if isinstance(value, RangeSweep) else (value.start, value.end)
+    return all(end is not None and math.isfinite(end) for end in ends)
+
+
+def number_of_values(one: Override) -> int:
+    """How many values an override has in a multirun, without making those of a range.
+
+    The ends and the step of a range are finite, and the step is not 0.
+    """
+    value = one.value()
+    if isinstance(value, RangeSweep):
+        start, stop, step = map(float, (value.start or 0, value.stop or 0, value.step))
+        return max(0, math.ceil((stop - start) / step))
+    return sum(1 for _ in one.sweep_string_iterator())
 
 
 def _key(text: str) -> str:

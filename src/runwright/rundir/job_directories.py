@@ -34,7 +34,7 @@ class JobDirectories:
         """
         self.folder = folder
         numbered = folder.iterdir() if folder.is_dir() else ()
-        begun = {path for path in numbered if path.name.isdecimal() and _record(path).exists()}
+        begun = {path for path in numbered if path.name.isdecimal() and _record(path).is_file()}
         self._waiting = {
             path: frozenset(overrides)
             for path, overrides in (submitted or {}).items()
@@ -77,7 +77,7 @@ class JobDirectories:
         if config.overwrite and own not in self._waiting:
             return own
         is_anothers = own in self._given
-        if not is_anothers and (own in self._waiting or _record(own).exists()):
+        if not is_anothers and (own in self._waiting or _record(own).is_file()):
             try:
                 changed = self._differing(own, config, overrides)
             except UserError:

@@ -170,6 +170,16 @@ def suggest(trial: "Trial", name: str, distribution: BaseDistribution) -> Any:
     return trial.suggest_float(name, low, high, step=distribution.step, log=distribution.log)
 
 
+def number_of_choices(distribution: BaseDistribution) -> int | None:
+    """How many values there are, without making them; None if there are infinitely many."""
+    if isinstance(distribution, CategoricalDistribution):
+        return len(distribution.choices)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    if distribution.step is None:
+        return None
+    return round((distribution.high - distribution.low) / distribution.step) + 1
+
+
 def choices(distribution: BaseDistribution) -> list[Any] | None:
     """Every value, or None if there are infinitely many."""
     if isinstance(distribution, CategoricalDistribution):

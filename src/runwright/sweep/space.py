@@ -24,6 +24,7 @@ from runwright.sweep.distributions import (
     ends,
     is_same,
     member,
+    number_of_choices,
     plain,
     read,
     suggest,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 Values: TypeAlias = dict[str, Any]
 
 _MOST_CORNERS: Final = 64
+_LARGEST_GRID: Final = 1_000_000  # Optuna makes every point before the first trial
 
 
 @attrs.frozen(kw_only=True)
@@ -149,19 +151,18 @@ class SearchSpace:
         """The number of different trials; None if it is infinite, or if there are conditions."""
         if self.when:
             return None
-        counts = [choices(distribution) for distribution in self.distributions.values()]
-        if any(values is None for values in counts):
-            return None
-        return math.prod(len(values or ()) for values in counts)
+        counts = [number_of_choices(distribution) for distribution in self.distributions.values()]
+        return None if None in counts else math.prod(count or 0 for count in counts)
 
     def grid(self) -> dict[str, list[Any]]:
         """Every value of every option, for a grid.
 
         Raises:
-            ConfigError: an option is continuous, or there are conditions.
+            ConfigError: an option is continuous, there are conditions, or too many values.
         """
-        listed = {name: choices(distribution) for name, distribution in self.distributions.items()}
-        endless = sorted(name for name, values in listed.items() if values is None)
+        endless = sorted(
+            name for name, one in self.distributions.items() if number_of_choices(one) is None
+        )
         problems = [
             f"hydra.sweeper.params.{name}: a grid needs values to choose from, such as "
             "choice(…), range(…), or an interval with a step."
@@ -169,9 +170,14 @@ class SearchSpace:
         ]
         if self.when:
             problems.append("hydra.sweeper.when: a grid has no conditions; take another sampler.")
+        if (size := self.size() or 0) > _LARGEST_GRID:
+            problems.append(
+                f"hydra/sweeper/sampler=grid: the grid has {size:,} points, and at most "
+                f"{_LARGEST_GRID:,} are made. Take larger steps, or another sampler."
+            )
         if problems:
             raise ConfigError(problems)
-        return {name: values for name, values in listed.items() if values is not None}
+        return {name: choices(one) or [] for name, one in self.distributions.items()}
 
     def corners(self) -> list[Values]:
         """The ends of every range and every choice, in all combinations if these are few.

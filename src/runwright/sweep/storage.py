@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 
 from runwright.errors import UserError
+from runwright.plain import real_path
 from runwright.sweep.journal import UNREADABLE, damaged, open_journal
 from runwright.sweep.sqlite_file import prepare_sqlite
 
@@ -32,7 +33,7 @@ def absolute(where: str) -> str:
         UserError: only the process that opens it would see it.
     """
     if "://" not in where:
-        return str(Path(where).resolve())
+        return str(real_path(where))
     if not where.startswith("sqlite"):
         return where
     url = _url(where)
@@ -43,7 +44,7 @@ def absolute(where: str) -> str:
         )
     if url.database.startswith("file:"):  # a URI of SQLite's own
         return where
-    path = str(Path(url.database).resolve())
+    path = str(real_path(url.database))
     return url.set(database=path).render_as_string(hide_password=False)
 
 

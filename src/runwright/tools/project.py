@@ -18,6 +18,7 @@ from runwright.config import Config
 from runwright.domains import conf_folders, register_domains
 from runwright.errors import UserError, did_you_mean
 from runwright.factory import CONFIG_GROUPS
+from runwright.plain import real_path
 from runwright.tools import entry_point
 
 # Groups of Hydra's own that are one folder deeper than all others.
@@ -190,7 +191,7 @@ def open_project(args: argparse.Namespace) -> Project:
     register_domains()
     folder = None if args.conf is None else _folder(f"--conf {args.conf}", Path(args.conf))
     start = Path.cwd() if folder is None else folder.parent
-    script = entry_point.nearest(start) if args.main is None else Path(args.main).resolve()
+    script = entry_point.nearest(start) if args.main is None else real_path(args.main)
     if script is not None and not script.is_file():
         raise UserError(f"--main {args.main}: there is no such file.")
     program = None
@@ -222,8 +223,8 @@ def open_project(args: argparse.Namespace) -> Project:
 
 
 def _folder(said: str, path: Path) -> Path:
-    path = Path(os.path.realpath(path))  # a circular link, unlike Path.resolve, raises nothing
-    if not os.path.isdir(path):  # noqa: PTH112  # nor does a name that is too long
+    path = real_path(path)
+    if not os.path.isdir(path):  # noqa: PTH112  # Path.is_dir would raise where the name is too long
         raise UserError(f"{said}: there is no folder {path}.")
     return path
 
