@@ -133,6 +133,19 @@ def test_an_interrupted_multirun_says_how_to_go_on(tmp_path: Path, repository: P
     assert "hydra.sweep.dir=sweep\nInterrupted.\n" in said
 
 
+def test_an_interrupted_search_that_is_lost_says_so(tmp_path: Path, repository: Path) -> None:
+    search = ("hydra/sweeper=optuna", "hydra.sweeper.n_jobs=1", "seed=1,2", "hydra.sweep.dir=sweep")
+    options = last_of_each(*search, *SMALL, "training.epochs=500")
+    process = start_python(repository / "main.py", "--multirun", *options, cwd=tmp_path)
+    assert process.stdout is not None
+    assert any("val_loss" in line for line in process.stdout)  # of the first trial
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "A checkpoint was saved." in said
+    assert "The search itself cannot be resumed: hydra/sweeper=optuna has kept its study in" in said
+
+
 def test_a_job_that_fails_does_not_stop_the_others(run_main: Run, tmp_path: Path) -> None:
     lr = next(one for one in SMALL if one.startswith("opt.lr="))
     others = [one for one in SMALL if one != lr]

@@ -345,3 +345,14 @@ def test_the_dims_of_a_factory_are_read_from_its_type_argument() -> None:
 
     assert type_argument(WideFcn) is ImageDims
     del CONFIG_GROUPS["model"]["wide_fcn_of_this_test"]
+
+
+def test_an_interface_that_was_not_decorated_is_told() -> None:
+    class Kind(Settings, group="kind_without_settings"):
+        """A kind."""
+
+    with pytest.raises(TypeError, match="Kind, which Some inherits from, is not decorated. Write"):
+
+        @factory("some")
+        class Some(Kind):  # pyright: ignore[reportUnusedClass]
+            """Some."""

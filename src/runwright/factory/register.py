@@ -35,8 +35,10 @@ _NO_CLASS_DOC = "{cls} has no docstring. `--help` shows the first line of it."
 _NO_BUILD = "{cls} is a factory but leaves {missing} abstract. Define it, or use @settings."
 _NO_GROUP = (
     "{cls} does not inherit from a group's interface. Derive it from DataModule, ModelFactory, "
-    "ObjectiveFactory, or from an interface of your own: `class MyKind(Settings, group='kind')`."
+    "ObjectiveFactory, or from an interface of your own: "
+    "`@settings class MyKind(Settings, group='kind')`."
 )
+_UNDECORATED = "{base}, which {cls} inherits from, is not decorated. Write @settings above it."
 _COLLISION = (
     "{cls}.build takes '{name}', which is also an option of {cls}. Arguments of `build` are "
     "known only at run time; read the option as `self.{name}` and drop the argument."
@@ -127,6 +129,9 @@ def factory(name: str) -> Callable[[type[SettingsT]], type[SettingsT]]:
             raise TypeError(_NO_GROUP.format(cls=cls.__name__))
         if not re.fullmatch(r"[A-Za-z0-9_.\-]+", name):
             raise TypeError(_BAD_NAME.format(name=name, cls=cls.__name__))
+        for base in made.__mro__[: made.__mro__.index(Settings)]:
+            if issubclass(base, Settings) and "__dataclass_fields__" not in vars(base):
+                raise TypeError(_UNDECORATED.format(base=base.__name__, cls=cls.__name__))
         missing = sorted(getattr(made, "__abstractmethods__", ()))
         if missing:
             raise TypeError(_NO_BUILD.format(cls=cls.__name__, missing=" and ".join(missing)))

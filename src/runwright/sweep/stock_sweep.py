@@ -1,6 +1,7 @@
 """A sweep with Hydra's own Optuna sweeper, checked before its first trial."""
 
-from typing import cast
+import sys
+from typing import Final, cast
 
 from hydra.types import HydraContext, TaskFunction
 from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper
@@ -14,6 +15,11 @@ from runwright.sweep.corners import check_corners, known_directions
 from runwright.sweep.space import SearchSpace
 from runwright.sweep.storage import refuse_foreign_file
 from runwright.sweep.sweeper_cfg import OptunaSweeperCfg
+
+_LOST: Final = (
+    "The search itself cannot be resumed: hydra/sweeper=optuna has kept its study in memory. "
+    "hydra/sweeper=runwright, with the same params, can be."
+)
 
 
 def run_stock_sweep(
@@ -48,4 +54,9 @@ def run_stock_sweep(
     )
     extend_search_space(sweeper, extend)
     sweeper.setup(hydra_context=hydra_context, task_function=task_function, config=config)
-    sweeper.sweep(arguments)
+    try:
+        sweeper.sweep(arguments)
+    except (KeyboardInterrupt, SystemExit):
+        if options.storage is None:
+            print(_LOST, file=sys.stderr)  # the logging is that of the trial
+        raise
