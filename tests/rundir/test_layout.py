@@ -1,6 +1,7 @@
 """A run writes to a directory of its own, and destroys nothing of another's."""
 
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from runwright.caller import Caller
 from runwright.config import CheckpointCfg
 from runwright.rundir.checkpoint import Checkpoints
 from runwright.rundir.directory import RunDir
+from runwright.rundir.layout import among_choices
 
 CONFIG = compose(["dm=cmnist", *SMALL, "training.max_steps=2"])
 NAMES = (
@@ -60,7 +62,10 @@ def test_no_stage_replaces_the_files_of_a_configuration_folder(
     flags = ("--config-dir", "conf", f"stage={stage}")
     done = run_main(*flags, *SMALL, "hydra.run.dir=conf")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"hydra.run.dir={tmp_path}/conf: it is not a run directory, and ")
+    assert done.stderr == (
+        f"hydra.run.dir: {tmp_path}/conf is in {tmp_path}/conf, where YAML files are looked for: "
+        "what a run writes there would be taken for choices. Use another directory.\n"
+    )
     assert contents(tmp_path) == {"conf/config.yaml": text.encode()}
 
 
@@ -184,3 +189,48 @@ def test_only_what_checkpoints_left_half_written_is_cleaned_up(tmp_path: Path) -
         (tmp_path / name).write_text("half")
     Checkpoints(tmp_path, CheckpointCfg()).clean()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
+
+
+@pytest.mark.parametrize("place", ["conf/hydra", "conf/new"])
+def test_nothing_runs_among_the_files_of_a_project(
+    run_main: Run, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "conf" / "hydra").mkdir(parents=True)
+    text = "defaults: [config_schema, {dm: cmnist}, {model: cnn}, _self_]\n"
+    (tmp_path / "conf" / "config.yaml").write_text(text)
+    for flags, option, named in (
+        ((f"hydra.run.dir={place}",), "hydra.run.dir", f"{tmp_path}/{place}"),
+        (("-m", "seed=1", f"hydra.sweep.dir={place}"), "hydra.sweep.dir", place),
+    ):
+        done = run_main("--config-dir", "conf", *SMALL, *flags)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == (
+            f"{option}: {named} is in {tmp_path}/conf, where YAML files are looked for: what a run "
+            "writes there would be taken for choices. Use another directory.\n"
+        )
+    assert contents(tmp_path) == {"conf/config.yaml": text.encode()}
+
+
+def test_a_run_resumes_in_its_own_directory_from_its_own_record(tmp_path: Path) -> None:
+    open_and_close(tmp_path)
+    assert among_choices(tmp_path, [tmp_path]) is None
+    assert among_choices(tmp_path / "again", [tmp_path]) is None
+    assert among_choices(tmp_path, [Path.cwd()]) is None  # main.py and its files in one folder
+
+
+@pytest.mark.parametrize("below", ["", "/below"])
+@pytest.mark.parametrize("kind", ["a pipe", "a link to .+, which cannot be reached", "a file"])
+def test_what_is_no_folder_where_a_directory_is_to_be_is_named(
+    run_main: Run, tmp_path: Path, kind: str, below: str
+) -> None:
+    place = tmp_path / "place"
+    KINDS.get(kind, Path.touch)(place)
+    for flags, named in (
+        ((f"hydra.run.dir=place{below}",), "hydra.run.dir"),
+        (("-m", "seed=1", f"hydra.sweep.dir=place{below}"), f"hydra.sweep.dir=place{below}"),
+    ):
+        done = run_main(*SMALL, *flags)
+        assert done.returncode == 2
+        assert re.fullmatch(f"{named}: {place} is {kind}. Use another directory.\n", done.stderr)
+    with pytest.raises(UserError, match=f"run_dir={place}{below}: {place} is {kind}."):
+        open_and_close(Path(f"{place}{below}"))

@@ -34,6 +34,7 @@ from runwright.domains import register_domains
 from runwright.errors import ConfigError, RunError, UserError, did_you_mean
 from runwright.factory import CONFIG_GROUPS
 from runwright.plain import home_path, plain_values, real_path
+from runwright.rundir.layout import no_folder
 
 _NOWHERE: Final = object()
 _NO_FOLDER: Final = """\
@@ -153,7 +154,9 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
             raise
         if str(error.filename).endswith(".yaml"):
             raise UserError(f"{error.filename}: {error.strerror}.") from error
-        raise UserError(f"hydra.run.dir: {error.filename}: {error.strerror}.") from error
+        found = no_folder(Path(str(error.filename)))
+        said = f"{found}. Use another directory" if found else f"{error.filename}: {error.strerror}"
+        raise UserError(f"hydra.run.dir: {said}.") from error
     if failure:
         remove_if_empty(started[0])
         raise failure[0]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hydra.conf import HydraConf
     from omegaconf import DictConfig
 
     from runwright.compose.pending import PendingJobs
@@ -45,11 +46,15 @@ def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False
     from runwright.caller import Caller, is_restarted
     from runwright.cli.commands_to_type import directory_option, resume_command
     from runwright.compose.loader import StrictConfigLoader, to_config
-    from runwright.errors import ConfigError, free_variables
+    from runwright.errors import ConfigError, UserError, free_variables
     from runwright.run import run
+    from runwright.rundir.layout import among_choices
 
     hydra = HydraConfig.get()
     run_dir = Path(hydra.runtime.output_dir)
+    if told := among_choices(run_dir, source_folders(hydra)):
+        remove_if_empty(run_dir)
+        raise UserError(f"{directory_option()}: {told}")
     config: Config | None = None
     if GlobalHydra.instance().is_initialized():  # not in a process of a launcher's own
         loader = GlobalHydra.instance().config_loader()
@@ -86,6 +91,13 @@ def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False
     finally:
         if not _is_main_process():  # only the main process writes, to its own directory
             remove_if_empty(run_dir)
+
+
+def source_folders(hydra: "DictConfig | HydraConf") -> list[Path]:
+    """The folders where the configurations of a composition were looked for."""
+    return [
+        Path(str(source.path)) for source in hydra.runtime.config_sources if source.schema == "file"
+    ]
 
 
 def _is_main_process() -> bool:

@@ -15,13 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from runwright.atomic_files import is_within
 from runwright.cli.basic_launcher import is_basic_sweeper
 from runwright.cli.commands_to_type import sweep_command
-from runwright.cli.job import JobsRefusedError, job, remove_if_empty
+from runwright.cli.job import JobsRefusedError, job, remove_if_empty, source_folders
 from runwright.cli.mistakes import mistakes_of_multirun
 from runwright.comparison.formats import terminal_width
 from runwright.compose._hydra import Hydra
 from runwright.compose.loader import StrictConfigLoader
 from runwright.errors import ConfigError, JobsGoOn, RunError, UserError
-from runwright.rundir.layout import MULTIRUN
+from runwright.rundir.layout import MULTIRUN, among_choices
 from runwright.rundir.overwritten import is_marked
 from runwright.rundir.sweep_layout import in_the_way_of_a_multirun
 
@@ -95,7 +95,9 @@ def _in_the_way(composed: DictConfig) -> list[str]:
     problems = list(_for_one_process(composed))
     if os.environ.get("RANK", "0") != "0":  # which has a directory of its own
         return problems
-    return problems + in_the_way_of_a_multirun(Path(str(composed.hydra.sweep.dir)))
+    folder = Path(str(composed.hydra.sweep.dir))
+    told = among_choices(folder, source_folders(composed.hydra))
+    return problems + ([f"hydra.sweep.dir: {told}"] if told else in_the_way_of_a_multirun(folder))
 
 
 def _for_one_process(composed: DictConfig) -> Iterator[str]:

@@ -34,7 +34,12 @@ from runwright.kept import KEPT
 from runwright.rundir.changes import changes
 from runwright.rundir.checkpoint import Checkpoints
 from runwright.rundir.emptying import empty, refuse_to_remove_sources
-from runwright.rundir.layout import BUILDING, is_run_directory, refuse_what_is_in_the_way
+from runwright.rundir.layout import (
+    BUILDING,
+    is_run_directory,
+    no_folder,
+    refuse_what_is_in_the_way,
+)
 from runwright.rundir.messages import FILE_ONLY, LogFile, log_to
 from runwright.rundir.overwritten import unmark
 from runwright.rundir.record import seconds_spent, write_environment, write_record
@@ -292,7 +297,7 @@ class RunDir:
             self._refuse_if_read_only()
             refuse_what_is_in_the_way(self.path, named)
         except OSError as error:
-            raise UserError(f"{named}: {error.strerror}.") from error
+            raise UserError(f"{named}: {no_folder(self.path) or error.strerror}.") from error
 
     def _refuse_if_read_only(self) -> None:
         if os.access(self.path, os.W_OK | os.X_OK):

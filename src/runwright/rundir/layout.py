@@ -7,10 +7,11 @@ directory, and no run destroys what it finds in a folder that is not a run direc
 
 import json
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from runwright.atomic_files import is_within
 from runwright.errors import UserError
 from runwright.kept import KEPT, KEPT_SUFFIXES
 from runwright.rundir.checkpoint import STATE_SUFFIX, WEIGHTS_SUFFIX
@@ -77,6 +78,34 @@ def refuse_what_is_in_the_way(path: Path, named: str) -> None:
             f"{named}: it is not a run directory, and a run would overwrite what is there: "
             f"{', '.join(taken)}. Use another directory, or move those away."
         )
+
+
+def no_folder(path: Path) -> str | None:
+    """What prevents a folder from being made: "/there is a file"; None if nothing does."""
+    for place in (*reversed(path.absolute().parents), path.absolute()):
+        if (found := unfit(place, stat.S_IFDIR)) is not None:
+            return f"{place} is {found}"
+    return None
+
+
+def among_choices(path: Path, sources: Iterable[Path]) -> str | None:
+    """Why nothing can run in a directory among a project's YAML files; None if it is elsewhere.
+
+    What a run writes there would be read as members of groups, and no later command would compose.
+
+    Args:
+        path: the directory.
+        sources: the folders where configurations are looked for.
+    """
+    here = Path.cwd()
+    for source in sources:
+        is_own = is_within(here, source) or is_run_directory(source) or is_run_directory(path)
+        if is_within(path, source) and not is_own:
+            return (
+                f"{path} is in {source}, where YAML files are looked for: what a run writes there "
+                "would be taken for choices. Use another directory."
+            )
+    return None
 
 
 def is_run_directory(path: Path) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from runwright.rundir.layout import MULTIRUN, unfit
+from runwright.rundir.layout import MULTIRUN, no_folder, unfit
 
 _PICTURES: Final = (
     *("history", "intermediate_values", "parallel_coordinates", "slices", "importances"),
@@ -22,7 +22,8 @@ _FOLDERS: Final = ("pictures", "submissions")
 def in_the_way_of_a_multirun(folder: Path) -> list[str]:
     """A text for everything that a multirun would destroy in a directory, or cannot write to."""
     if not folder.is_dir():
-        return []
+        found = no_folder(folder)
+        return [f"hydra.sweep.dir={folder}: {found}. Use another directory."] if found else []
     texts = [
         f"{place} is {found}. A multirun writes there: move it away."
         for place, wanted in _places(folder)
