@@ -146,10 +146,55 @@ def test_one_key_of_a_dictionary_is_set_by_its_name(conf: Path) -> None:
     assert vars(config.opt)["optimizer_kwargs"] == {"eps": 0.1, "foreach": False, "fused": True}
 
 
-@pytest.mark.parametrize("twice", [("opt.lr=1", "opt.lr=2"), ("seed=1", "+seed=2")], ids=" ".join)
-def test_an_option_that_is_given_twice_is_refused(twice: tuple[str, str]) -> None:
-    with pytest.raises(ConfigError, match=r"is set 2 times, also as .*Keep only one\."):
+@pytest.mark.parametrize(
+    ("twice", "key"),
+    [
+        (("opt.lr=1", "opt.lr=2"), "opt.lr"),
+        (("seed=1", "++seed=2"), "seed"),
+        (("opt.lr=1", "opt={lr:0.1}"), "opt.lr"),
+        (("opt={lr:0.1}", "opt.lr=1"), "opt.lr"),
+        (("opt={lr:0.1}", "opt={weight_decay:1}"), "opt"),
+        (("opt={optimizer_kwargs:{a:1}}", "opt.optimizer_kwargs.a=2"), "opt.optimizer_kwargs.a"),
+        (("dm.label_map={1:0,2:1}", "dm.label_map.2=0"), "dm.label_map.2"),
+    ],
+    ids=str,
+)
+def test_an_option_that_is_given_twice_is_refused(twice: tuple[str, str], key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
         compose([*CMNIST, *twice])
+    assert caught.value.problems[0] == (
+        f"{twice[0]}: {key} is set 2 times, also as {twice[1]}. Keep only one."
+    )
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "key"),
+    [
+        ("dm.label_map.5=0", "dm.label_map={1:0,7:1}", "dm.label_map"),
+        ("wandb.tags.0=b", "wandb.tags=[a]", "wandb.tags"),
+        ("+opt.optimizer_kwargs.a=0", "opt={optimizer_kwargs:{b:1}}", "opt.optimizer_kwargs"),
+    ],
+)
+def test_a_part_that_a_later_value_replaces_is_refused(part: str, whole: str, key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose([*CMNIST, part, whole])
+    assert caught.value.problems == (
+        f"{part} has no effect before {whole}, which gives all of {key}. Put it behind that.",
+    )
+
+
+def test_a_key_behind_a_whole_dictionary_is_set_in_it() -> None:
+    config = compose([*CMNIST, "dm.label_map={1:0,7:1}", "dm.label_map.3=1"])
+    assert isinstance(config.dm, ColoredMNISTDataModule)
+    assert config.dm.label_map == {1: 0, 7: 1, 3: 1}
+
+
+def test_a_plus_before_an_option_is_told_as_that() -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose([*CMNIST, "+seed=2"])
+    assert caught.value.problems == (
+        "+seed=2: seed has a value already, and + adds what is new. Write seed=2",
+    )
 
 
 @pytest.mark.parametrize("others", [("cmnist/cnn",), ("cmnist/cnn", "cmnist/cnn")])

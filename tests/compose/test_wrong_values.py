@@ -193,6 +193,8 @@ def test_a_wrong_value_in_a_multirun_or_a_search_is_told_in_the_same_words(
     [
         ("hydra.job.num=x", "hydra.job.num must be an integer, got 'x'"),
         ("hydra.run.dir=[1]", "hydra.run.dir must be text, got [1]"),
+        ("hydra.job.chdir=3", "hydra.job.chdir must be true or false, got 3"),
+        ("hydra.job.chdir='0'", "hydra.job.chdir must be true or false, got '0'"),
         ("hydra.mode=RUNN", "hydra.mode must be one of RUN, MULTIRUN, null, got 'RUNN'. Did you m"),
     ],
 )
@@ -206,3 +208,18 @@ def test_a_wrong_value_of_hydras_own_is_told_in_the_same_words(
         loader.load_configuration("config", [override], RunMode.RUN)
     (problem,) = caught.value.problems
     assert problem.startswith(said)
+
+
+@pytest.mark.parametrize("number", ["3", "0", "1", "-1", "'3'"])
+def test_a_number_is_neither_true_nor_false(conf: Path, number: str) -> None:
+    for overrides, key in (
+        ([f"pictures={number}"], "pictures"),
+        ([f"opt={{decay_bias_and_norm:{number}}}"], "opt.decay_bias_and_norm"),
+    ):
+        assert mistakes(*CMNIST, *overrides) == (f"{key} must be true or false, got {number}",)
+    if not number.startswith("'"):
+        chosen = in_file(["opt.decay_bias_and_norm"], number, conf)
+        (problem,) = mistakes(*CMNIST, chosen, conf=str(conf))
+        said = f": opt.decay_bias_and_norm must be true or false, got {number}"
+        assert problem.startswith(f"{conf}/experiment/wrong.yaml, line ")
+        assert problem.endswith(said)

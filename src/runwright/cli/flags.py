@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 from hydra.types import RunMode
 
 from runwright.compose._hydra import arguments_parser, flag_names
-from runwright.compose.overrides import parse_override
+from runwright.compose.overrides import keys_of, parse_override
 from runwright.errors import ConfigError, UserError, nearest
 
 # What only a multirun reads.
@@ -91,10 +91,10 @@ def refuse_without_effect(args: argparse.Namespace, mode: object, *, is_multirun
         problems.append("--multirun contradicts --run. Leave one of them out.")
     if not (args.cfg or args.info or args.help or args.hydra_help):
         for text in args.overrides:
-            key = text.lstrip("+").partition("=")[0]
-            if not is_multirun and _FOR_SEVERAL.match(key):
+            keys = keys_of(text)
+            if not is_multirun and any(map(_FOR_SEVERAL.match, keys)):
                 problems.append(f"{text} has no effect on a single run. Add --multirun (-m).")
-            elif is_multirun and key == "hydra.run.dir":
+            elif is_multirun and "hydra.run.dir" in keys:
                 problems.append(
                     f"{text} has no effect on a multirun, whose directory is hydra.sweep.dir."
                 )

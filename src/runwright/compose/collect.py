@@ -26,7 +26,7 @@ from runwright.compose.explain import (
     text_of,
 )
 from runwright.compose.file_shapes import not_in_utf8, wrong_suffixes
-from runwright.compose.hydra_options import wrong_in_hydra
+from runwright.compose.hydra_options import numbers_for_flags, wrong_in_hydra
 from runwright.compose.merged_files import MergedFiles
 from runwright.compose.nested_values import wrong_within
 from runwright.compose.overrides import parse_override, several_values
@@ -99,6 +99,7 @@ class Mistakes:
         wrong |= {one.key_or_group for one in defaults.config_overrides if one not in given}
         self.problems += without_reference(given, composed)
         self.problems += without_training(given, composed)
+        self.problems += numbers_for_flags(given, composed)
         _, conversion = check(composed, config_name, run_mode, composer.loader, choices.members)
         found = conversion.problems
         self.parts = conversion.parts

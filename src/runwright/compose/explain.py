@@ -65,6 +65,7 @@ Members: TypeAlias = Callable[[str], Collection[str]]
 
 _MERGING: Final = re.compile(r"^Error merging override (.*)\n")
 _INTERNAL: Final = re.compile(r"\s+(full_key:|reference_type=|object_type=)")  # of OmegaConf
+_APPENDED: Final = "Could not append to config. An item is already at"
 _NEW_KEY: Final = "is not in struct"  # of a dictionary that takes new keys with `+` only
 _CIRCLE: Final = (
     "The defaults lists form a cycle: a YAML file names itself, perhaps because it has the "
@@ -104,7 +105,9 @@ def explain_override(
     one: Override, error: Exception, composed: DictConfig, members: Members
 ) -> str:
     """Hydra's text for an override that does not fit, and the nearest name that would."""
-    key = one.key_or_group
+    key, typed = one.key_or_group, str(one.input_line)
+    if one.is_add() and str(error).startswith(_APPENDED):
+        return f"{typed}: {key} has a value already, and + adds what is new. Write {typed[1:]}"
     if (wrong_place := _no_such_place(key, composed)) is not None:
         return wrong_place
     above = _not_chosen(key, composed, members)

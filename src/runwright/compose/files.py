@@ -7,6 +7,7 @@ result makes it likely that something was lost.
 
 import contextlib
 import dataclasses
+import functools
 import re
 import typing
 from collections.abc import Iterator, Sequence
@@ -24,9 +25,16 @@ from runwright import hints
 from runwright.compose._hydra import Composer, Repository
 from runwright.compose._omegaconf import child, is_empty, raw_value, yaml_loader
 from runwright.compose.file_shapes import file_of
-from runwright.compose.typed_nodes import declared, is_interface, option_names, type_of
+from runwright.compose.typed_nodes import (
+    declared,
+    is_interface,
+    option_names,
+    option_types,
+    type_of,
+    typed_nodes,
+)
 from runwright.compose.values import replace, takes_text
-from runwright.compose.wrong_values import hint_at
+from runwright.compose.wrong_values import hint_at, is_number_for_flag, wrong_value
 from runwright.domains import conf_folders
 from runwright.factory import CONFIG_GROUPS, described, full_key
 
@@ -185,9 +193,16 @@ def _is_likely(composed: DictConfig, repository: Repository) -> bool:
     folders = [Path(one.path) for one in repository.sources if one.scheme() == "file"]
     unused = {one for one in conf_folders() if not _is_chosen_from(one, composed)}
     files = [path for one in folders if one not in unused for path in one.rglob("*.yaml")]
-    return any(
-        _SUSPICIOUS.search(path.read_text(errors="replace")) for path in files if path.is_file()
-    )
+    flags = {name for node, _ in typed_nodes(composed) for name in _flags_of(type_of(node))}
+    number = re.compile(rf"\b({'|'.join(sorted(flags))})['\"]?\s*:\s*[-+]?[0-9]")
+    texts = (path.read_text(errors="replace") for path in files if path.is_file())
+    return any(_SUSPICIOUS.search(text) or number.search(text) for text in texts)
+
+
+@functools.cache
+def _flags_of(cls: type[Any]) -> list[str]:
+    """The options of a class that take true or false."""
+    return [name for name, hint in option_types(cls).items() if is_number_for_flag(0, hint)]
 
 
 def _is_chosen_from(folder: Path, composed: DictConfig) -> bool:
@@ -266,7 +281,11 @@ def _misread(default: ResultDefault, repository: Repository, composed: DictConfi
         said = {"where": where, "key": one.key, "text": one.text, "value": one.value}
         if isinstance(one.value, int) and re.search(r"^0\d|:", one.text.lstrip("-+")):
             texts.append(_OTHER_BASE.format(**said))
-        elif str(one.value) != one.text and takes_text(one.value, _hint_at(one.key, composed)):
+            continue
+        hint = _hint_at(one.key, composed)
+        if is_number_for_flag(one.value, hint):
+            texts.append(f"{where}: {wrong_value(one.key, one.value, hint, None)}")
+        elif str(one.value) != one.text and takes_text(one.value, hint):
             texts.append(_NOT_AS_WRITTEN.format(**said))
     return texts
 

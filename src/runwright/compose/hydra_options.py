@@ -1,12 +1,12 @@
 """What is wrong with Hydra's part of a configuration: unknown keys, and values without jobs."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, RangeSweep
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
@@ -24,6 +24,7 @@ from runwright.compose.typed_nodes import (
     unknown_keys,
 )
 from runwright.compose.unknown_options import unknown_key
+from runwright.compose.wrong_values import hint_at, is_number_for_flag, wrong_value
 from runwright.errors import did_you_mean
 from runwright.factory import full_key
 
@@ -50,6 +51,17 @@ def wrong_in_hydra(composed: DictConfig, run_mode: RunMode, loader: ConfigLoader
     if run_mode is not RunMode.MULTIRUN:
         return wrong
     return wrong + _wrong_plugins(composed) + _without_values(composed, loader)
+
+
+def numbers_for_flags(parsed: Sequence[Override], composed: DictConfig) -> list[str]:
+    """A text for every number that was given to an option of Hydra's part that is true or false."""
+    given = {one.key_or_group: one.value() for one in parsed if one.is_hydra_override()}
+    hinted = [(key, value, hint_at(key, composed)) for key, value in given.items()]
+    return [
+        wrong_value(key, value, hint, None)
+        for key, value, hint in hinted
+        if is_number_for_flag(value, hint)
+    ]
 
 
 def _misplaced(node: DictConfig) -> Iterator[str]:

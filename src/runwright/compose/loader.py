@@ -26,9 +26,9 @@ from runwright.compose.convert import Conversion, convert
 from runwright.compose.delegating_loader import DelegatingLoader
 from runwright.compose.explain import USER_MISTAKES, text_of
 from runwright.compose.file_shapes import wrong_shape, wrong_shapes
-from runwright.compose.hydra_options import wrong_in_hydra
+from runwright.compose.hydra_options import numbers_for_flags, wrong_in_hydra
 from runwright.compose.other_member import with_other_members
-from runwright.compose.overrides import given_twice, structural
+from runwright.compose.overrides import given_twice, replaced_later, structural
 from runwright.compose.pending import PendingJobs
 from runwright.compose.references import without_reference, without_training
 from runwright.compose.texts import keep_texts, keep_texts_of_params
@@ -114,7 +114,9 @@ class StrictConfigLoader(DelegatingLoader):
                 self.pending.composed, self._of_file = other.composed, other.of_file
                 print(other.note, file=sys.stderr)
             return other.composed
-        told, problems = given_twice(overrides), list[str]()
+        replaced = replaced_later(overrides)
+        told, problems = [*given_twice(overrides), *replaced.values()], list[str]()
+        kept = [text for text in overrides if text not in replaced]
         config: Settings | None = None
         try:
             parsed = self.composer.parse(config_name, overrides)
@@ -131,7 +133,7 @@ class StrictConfigLoader(DelegatingLoader):
                 told += self.check_multirun(composed)
         # OmegaConf's, under a deleted key or at a place of a list that is no number
         except (*USER_MISTAKES, AttributeError, TypeError) as error:
-            collected = self._collect(config_name, overrides, run_mode, from_shell=from_shell)
+            collected = self._collect(config_name, kept, run_mode, from_shell=from_shell)
             if isinstance(error, AttributeError | TypeError) and not collected:
                 raise
             # What is given twice, Hydra may refuse in its own words.
@@ -139,7 +141,7 @@ class StrictConfigLoader(DelegatingLoader):
             raise ConfigError([*told, *found]) from None
         if told or problems:
             # There may be others that composing did not reach.
-            collected = self._collect(config_name, overrides, run_mode, from_shell=from_shell)
+            collected = self._collect(config_name, kept, run_mode, from_shell=from_shell)
             raise ConfigError([*told, *(collected or problems)])
         if isinstance(config, Config):
             self._converted[_task(composed)] = config
@@ -218,6 +220,7 @@ class StrictConfigLoader(DelegatingLoader):
         composed, problems, self._repository = self._base(config_name, parsed, run_mode, usual)
         self._give_values(parsed, composed, self._repository, run_mode)
         problems += [*without_reference(parsed, composed), *without_training(parsed, composed)]
+        problems += numbers_for_flags(parsed, composed)
         _expand_home(composed)
         keep_texts_of_params(composed)
         overrides = composed.hydra.overrides

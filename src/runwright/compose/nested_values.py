@@ -20,6 +20,7 @@ from runwright.compose.typed_nodes import node_at, option_names, options_class
 from runwright.compose.unknown_options import unknown_option
 from runwright.compose.wrong_values import (
     declaration_at,
+    is_number_for_flag,
     key_and_member,
     wrong_key,
     wrong_value,
@@ -75,7 +76,9 @@ def _wrong(
         below = child(typed, name) if typed else None
         within = [*_wrong(place, one, types[name], declared, below)]
         yield from within
-        if not within and issubclass(cls, Settings) and not _takes(schema_node(cls), {name: one}):
+        if within or not issubclass(cls, Settings):
+            continue
+        if not _takes(schema_node(cls), {name: one}, one, types[name]):
             yield wrong_value(place, one, types[name], declared)
 
 
@@ -97,7 +100,7 @@ def _wrong_in_list(
             yield f"{place} must be options, {{{option_names(cls)[0]}: …}}, got {shown(one)}"
         elif within := [*_wrong(place, one, member, option, None)]:
             yield from within
-        elif cls is None and not _takes(ListConfig([], element_type=member), [one]):
+        elif cls is None and not _takes(ListConfig([], element_type=member), [one], one, member):
             yield wrong_value(place, one, member, option)
 
 
@@ -114,7 +117,7 @@ def _wrong_in_dictionary(
         yield from within
         if not within and _class_in(member) is None:
             empty = DictConfig({}, key_type=kind, element_type=member)
-            if not _takes(empty, {name: one}):
+            if not _takes(empty, {name: one}, one, member):
                 yield wrong_value(place, one, member, option)
 
 
@@ -130,8 +133,10 @@ def misplaced(value: Any, hint: Any, key: str) -> Iterator[str]:
             yield from misplaced(one, key_and_member(hint)[1], full_key(key, str(name)))
 
 
-def _takes(node: ListConfig | DictConfig, content: Any) -> bool:
-    """Whether a list or dictionary takes this content."""
+def _takes(node: ListConfig | DictConfig, content: Any, value: Any, hint: Any) -> bool:
+    """Whether a list or dictionary takes this content, in which a value has this type."""
+    if is_number_for_flag(value, hint):
+        return False
     try:
         OmegaConf.merge(node, content)
     except OmegaConfBaseException:

@@ -4,9 +4,9 @@ import math
 import re
 import shlex
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import (
@@ -22,6 +22,7 @@ from omegaconf.errors import GrammarParseError
 
 from runwright import hints
 from runwright.compose._hydra import Repository
+from runwright.compose.typed_nodes import declared
 from runwright.errors import UserError
 from runwright.factory import CONFIG_GROUPS
 from runwright.plain import home_path
@@ -85,7 +86,7 @@ def _is_structural(one: Override, repository: Repository, dictionaries: set[str]
 
 
 def given_twice(overrides: Sequence[str]) -> list[str]:
-    """A text for every option that is set more than once."""
+    """A text for every option that is set more than once, also within a dictionary."""
     given: dict[tuple[str, str | None], list[str]] = {}
     for text in overrides:
         try:
@@ -93,13 +94,64 @@ def given_twice(overrides: Sequence[str]) -> list[str]:
         except HydraException:
             continue  # composing says what is wrong with it
         if not (one.is_delete() or one.is_list_extend()):
-            given.setdefault((one.key_or_group, one.package), []).append(text)
-    return [
-        f"{texts[0]}: {_key(texts[0])} is set {len(texts)} times, also as "
-        f"{' and '.join(texts[1:])}. Keep only one."
-        for texts in given.values()
-        if len(texts) > 1
+            for key, _ in _set_by(one):
+                given.setdefault((key, one.package), []).append(text)
+    told: dict[tuple[str, ...], str] = {}
+    for (key, _), texts in given.items():
+        named = next((typed for typed in map(_key, texts) if typed.startswith(f"{key}@")), key)
+        if len(texts) > 1:
+            told.setdefault(
+                tuple(texts),
+                f"{texts[0]}: {named} is set {len(texts)} times, also as "
+                f"{' and '.join(texts[1:])}. Keep only one.",
+            )
+    return [*told.values()]
+
+
+def replaced_later(overrides: Sequence[str]) -> dict[str, str]:
+    """A text for every override of a part of what a later one replaces as a whole."""
+    parsed = [_parsed(text) for text in overrides if is_read(text)]
+    whole = [
+        (place, key, str(one.input_line))
+        for place, one in enumerate(parsed)
+        for key, value in (() if one.is_list_extend() else _set_by(one))
+        if isinstance(value, list) or (isinstance(value, dict) and _takes_dictionary(key))
     ]
+    return {
+        typed: f"{typed} has no effect before {later}, which gives all of {key}. Put it behind "
+        "that."
+        for place, one in enumerate(parsed)
+        for behind, key, later in whole
+        if behind > place and one.key_or_group.startswith(f"{key}.")
+        for typed in [str(one.input_line)]
+    }
+
+
+def keys_of(text: str) -> list[str]:
+    """The full keys of all that an override sets: `a={b: 1}` sets `a` and `a.b`."""
+    try:
+        return [key for key, _ in _set_by(_parsed(text))]
+    except HydraException:  # composing says what is wrong with it
+        return [_key(text)]
+
+
+def _set_by(one: Override) -> Iterator[tuple[str, Any]]:
+    value: Any = one.value()
+    yield one.key_or_group, value
+    if isinstance(value, dict):
+        yield from _below(one.key_or_group, cast("dict[Any, Any]", value))
+
+
+def _below(key: str, values: dict[Any, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        yield f"{key}.{name}", value
+        if isinstance(value, dict):
+            yield from _below(f"{key}.{name}", cast("dict[Any, Any]", value))
+
+
+def _takes_dictionary(key: str) -> bool:
+    kinds = hints.alternatives(declared(key))
+    return any((typing.get_origin(kind) or kind) is dict for kind in kinds)
 
 
 def swept_keys(multirun: DictConfig) -> frozenset[str]:

@@ -21,7 +21,12 @@ from runwright import hints
 from runwright.compose._hydra import Composer
 from runwright.compose._omegaconf import Container, child, is_empty, split_key
 from runwright.compose.typed_nodes import classes_of, member, option_types
-from runwright.compose.wrong_values import hint_at, key_and_member, member_hint
+from runwright.compose.wrong_values import (
+    hint_at,
+    is_number_for_flag,
+    key_and_member,
+    member_hint,
+)
 from runwright.errors import did_you_mean
 from runwright.factory import full_key
 
@@ -44,6 +49,8 @@ def give(one: Override, composed: DictConfig, composer: Composer) -> None:
         return
     value: Any = one.value()
     typed = as_typed(value, _text(one), hint)
+    if _has_number_for_flag(value, hint):
+        raise ConfigCompositionException(f"{one.input_line}: a number is neither true nor false")
     if isinstance(value, dict) and _is_dictionary(key, composed):
         _replace(one, typed, composed, composer)
         return
@@ -125,6 +132,17 @@ def takes_text(value: Any, hint: Any) -> bool:
     kinds = set(hints.scalars_in(hint))
     number = {bool} if isinstance(value, bool) else {int, float}
     return isinstance(value, _NUMBERS) and bool(kinds & {str, Path}) and not kinds & {*number, Any}
+
+
+def _has_number_for_flag(value: Any, hint: Any) -> bool:
+    if isinstance(value, list):
+        member = member_hint(hint, list, tuple)
+        return any(_has_number_for_flag(one, member) for one in cast("list[Any]", value))
+    if isinstance(value, dict):
+        types = _types_within(hint)
+        items = cast("dict[Any, Any]", value).items()
+        return any(_has_number_for_flag(one, types[name]) for name, one in items)
+    return is_number_for_flag(value, hint)
 
 
 def _types_within(hint: Any) -> defaultdict[Any, Any]:

@@ -2,6 +2,7 @@
 
 import re
 import typing
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -52,6 +53,16 @@ def key_and_member(hint: Any) -> tuple[Any, Any]:
         if typing.get_origin(kind) is dict and typing.get_args(kind):
             return typing.get_args(kind)
     return Any, Any
+
+
+def is_number_for_flag(value: object, hint: Any) -> bool:
+    """Whether this is a number where only true or false fit: OmegaConf takes it for one of them."""
+    if isinstance(value, str):
+        is_number = re.fullmatch(r"\s*[-+]?\d+\s*", value) is not None
+    else:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    kinds = set(hints.scalars_in(hint))
+    return is_number and bool in kinds and not kinds & {int, float, str, Path, Any}
 
 
 def wrong_value(key: str, value: Any, hint: Any, option: Option | None, *, source: str = "") -> str:
