@@ -123,6 +123,16 @@ def test_an_experiment_without_its_first_line_is_explained(conf: Path, text: str
     assert "its file must begin with the line `# @package _global_`" in problem
 
 
+def test_a_first_line_with_another_package_is_told_with_the_right_one(conf: Path) -> None:
+    text = "# @package global\ndefaults: [override /model: cnn]\n"
+    (conf / "experiment" / "local.yaml").write_text(text)
+    (problem,) = mistakes("+experiment=local", conf=str(conf))
+    assert problem == (
+        "In experiment/local.yaml: `override /model: cnn`: no 'model' is chosen for "
+        "'global.model'. In an experiment, the first line must be `# @package _global_`."
+    )
+
+
 def test_an_unknown_name_in_a_defaults_list_gets_the_nearest(conf: Path) -> None:
     (conf / "model" / "wide.yaml").write_text("defaults:\n  - fnc\n")
     (problem,) = mistakes("model=wide", conf=str(conf))
@@ -135,6 +145,7 @@ def test_an_unknown_name_in_a_defaults_list_gets_the_nearest(conf: Path) -> None
     [
         ("override /modell: cnn", "there is no group 'modell'. Did you mean 'model'? Allowed: dm,"),
         ("override model: cnn", "Did you mean `override /model: cnn`?"),
+        ("model: cnn", "no group 'experiment/model'. Did you mean `override /model: cnn`?"),
         ("override /experiment: other", "no 'experiment' is chosen before it."),
         ("/modell: cnn", "there is no group 'modell'. Did you mean 'model'? Allowed: dm,"),
     ],

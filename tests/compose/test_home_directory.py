@@ -56,3 +56,11 @@ def test_a_home_directory_that_does_not_exist_is_named(home: Path) -> None:
         "dm.root: there is no home directory ~nobody7.",
         "opt.lr must be > 0, got -1.0",
     )
+
+
+def test_a_tilde_in_a_list_of_texts_stays_one() -> None:
+    for typed in ("[a,~x,b]", "[ ~x]", "[~x,~y/z]"):
+        config = compose([*CMNIST, f"wandb.tags={typed}"])
+        assert config.wandb.tags == [one.strip() for one in typed[1:-1].split(",")]
+    config = compose([*CMNIST, "finetune.checkpoint=a.pth", "finetune.rename={a:~b}"])
+    assert config.finetune.rename == {"a": "~b"}

@@ -75,3 +75,20 @@ def test_what_resembles_nothing_is_answered_with_what_there_is(typed: str) -> No
     text = problem(typed)
     assert "Did you mean" not in text
     assert " It has: " in text
+
+
+@pytest.mark.parametrize(
+    ("typed", "model", "meant"),
+    [
+        ("model.layers=3", "state_sm", "'model.n_encoder_layers' (layers that"),
+        ("model.layers=3", "fcn", "'finetune.lora.layers'"),
+        ("opt.epochs=3", "fcn", "'training.epochs'?"),
+    ],
+)
+def test_what_is_here_is_named_before_what_is_deep_in_another_branch(
+    typed: str, model: str, meant: str
+) -> None:
+    dm = "simulated_cells" if model == "state_sm" else "cmnist"
+    with pytest.raises(ConfigError) as caught:
+        compose([f"dm={dm}", f"model={model}", typed])
+    assert f"Did you mean {meant}" in caught.value.problems[0]

@@ -283,8 +283,46 @@ def test_a_group_that_a_defaults_list_chooses_twice_is_refused(conf: Path) -> No
     (conf / "config.yaml").write_text(
         "defaults: [config_schema, {dm: cmnist}, {model: cnn}, {model: cnn}, _self_]\n"
     )
-    with pytest.raises(ConfigError, match=r"'?model'? "):
+    with pytest.raises(ConfigError) as caught:
         compose([], conf=conf)
+    assert caught.value.problems == (
+        "In config.yaml: the defaults list has 'model' twice. Keep only one.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("entries", "twice"),
+    [
+        ("{model: fcn}, {model: cnn}, _self_", "model"),
+        ("{model: fcn}, {override model: cnn}, {override model: fcn}, _self_", "override model"),
+        ("{model: fcn}, {experiment: mine}, {experiment: mine}, _self_", "experiment"),
+        (
+            "{model: fcn}, {override hydra/launcher: joblib}, {override hydra/launcher: basic}",
+            "override hydra/launcher",
+        ),
+        ("{model: fcn}, _self_, _self_", "_self_"),
+        ("config_schema, {model: fcn}, _self_", "config_schema"),
+    ],
+)
+def test_an_entry_that_is_twice_in_a_defaults_list_is_told(
+    conf: Path, entries: str, twice: str
+) -> None:
+    experiment(conf, "seed: 3\n")
+    (conf / "config.yaml").write_text(f"defaults: [config_schema, {{dm: cmnist}}, {entries}]\n")
+    with pytest.raises(ConfigError) as caught:
+        compose([], conf=conf)
+    assert caught.value.problems == (
+        f"In config.yaml: the defaults list has '{twice}' twice. Keep only one.",
+    )
+
+
+def test_an_entry_that_is_twice_in_an_experiment_is_told(conf: Path) -> None:
+    experiment(conf, "defaults: [override /model: cnn, override /model: fcn]\n")
+    with pytest.raises(ConfigError) as caught:
+        compose(["+experiment=mine"], conf=conf)
+    assert caught.value.problems == (
+        "In experiment/mine.yaml: the defaults list has 'override /model' twice. Keep only one.",
+    )
 
 
 def test_a_package_is_named_without_a_colon(conf: Path) -> None:

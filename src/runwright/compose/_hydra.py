@@ -102,14 +102,18 @@ class Repository:
         """The groups in a group; "" is the top level."""
         return self._repository.get_group_options(group, ObjectType.GROUP)
 
-    def groups_chosen_in(self, path: str) -> list[str]:
-        """The groups that the defaults list of a configuration chooses for, in order."""
+    def entries_of(self, path: str) -> list[str]:
+        """What the defaults list of a configuration chooses for or names, in order.
+
+        E.g. `model`, `override /model`, `aug@train_aug`, `_self_`.
+        """
         loaded = self._repository.load_config(path)
         entries = [] if loaded is None else loaded.defaults_list or []
         return [
-            f"{entry.group}@{entry.package}" if entry.package else str(entry.group)
+            ("override " if entry.is_override() else "")
+            + str(entry.group if isinstance(entry, GroupDefault) else getattr(entry, "path", ""))
+            + (f"@{entry.package}" if entry.package else "")
             for entry in entries
-            if isinstance(entry, GroupDefault) and not entry.is_override()
         ]
 
     @property

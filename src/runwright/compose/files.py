@@ -130,12 +130,21 @@ def check(
     """
     texts = settle(composed, composer, repository, config_name, overrides)
     texts += in_place_of_factories(composed, repository).values()
-    chosen = [] if config_name is None else repository.groups_chosen_in(config_name)
-    texts += [
-        f"In {config_name}.yaml: the defaults list chooses '{group}' twice. Keep only one."
-        for group in dict.fromkeys(one for one in chosen if chosen.count(one) > 1)
+    choices: Any = OmegaConf.to_container(composed.hydra.runtime.choices, resolve=False)
+    chosen = [f"{group}/{name}" for group, name in choices.items() if "@" not in str(group)]
+    files = [one for one in chosen if file_of(one, repository) is not None]
+    return texts + entries_twice([config_name, *files], repository)
+
+
+def entries_twice(files: Iterable[str | None], repository: Repository) -> list[str]:
+    """A text for everything that is twice in the defaults list of one of these configurations."""
+    return [
+        f"In {file}.yaml: the defaults list has '{entry}' twice. Keep only one."
+        for file in files
+        if file is not None and repository.has_config(file)
+        for entries in [repository.entries_of(file)]
+        for entry in dict.fromkeys(one for one in entries if entries.count(one) > 1)
     ]
-    return texts
 
 
 def in_place_of_factories(composed: DictConfig, repository: Repository) -> dict[str, str]:

@@ -38,6 +38,9 @@ _KEYS: Final = (
     "have characters such as ^ and [: give such a dictionary in a YAML file."
 )
 _WRONG_ARGUMENT: Final = re.compile(r"\w+Error while evaluating '(\w+)\(")
+# What begins with `~`: the value, or an element of a list, a choice or a dictionary.
+_TILDE: Final = re.compile(r"(^|[\[(,]\s*)(~[^,\[\](){}]*)")
+_TILDE_IN_DICTIONARY: Final = re.compile(r"([:\[(,{]\s*)(~[^,\[\](){}]*)")
 _FORM: Final = "An override is written key=value, without spaces around the '='."
 
 
@@ -316,14 +319,13 @@ def with_home(override: str) -> str:
     if "~" not in value or set("'\"") & set(value):
         return override
     try:
-        values = [_with_home(key.lstrip("+"), one) for one in value.split(",")]
+        inside = _TILDE_IN_DICTIONARY if value.startswith("{") else _TILDE
+        expanded = inside.sub(lambda one: one[1] + _with_home(key.lstrip("+"), one[2]), value)
     except UserError as error:
         raise UserError(f"{override}: {error}") from error
-    return key + equals + ",".join(values)
+    return key + equals + expanded
 
 
 def _with_home(key: str, value: str) -> str:
-    if not value.startswith("~"):
-        return value
     text = str(home_path(Path(value))) if key in _PATHS_OF_HYDRA else value
     return QuotedString(text, Quote.single).with_quotes()

@@ -60,7 +60,12 @@ def _guesses(key: str, cls: type[Any], composed: DictConfig) -> Iterator[list[st
     words = _words(name)
     own = [full_key(above, known) for known in option_names(cls)]
     everywhere = [] if key.startswith("hydra.") else all_options(composed)
-    yield [f"'{_typed(one, composed)}'" for one in options_named(name, composed)]
+    named = options_named(name, composed)
+    near = [one for one in named if one.count(".") < 2 or _branch(one) == _branch(key)]
+    yield [f"'{_typed(one, composed)}'" for one in near]
+    if named and above:  # what is deep in another branch comes after what is like it here
+        yield [_described(one, composed) for one in _sharing_most(words, own)]
+    yield [f"'{_typed(one, composed)}'" for one in named]
     for keys in (own, everywhere):
         same = [one for one in keys if words in (_words(_last(one)), _words(one))]
         yield [_described(one, composed) for one in same]
@@ -153,6 +158,10 @@ def _typed(key: str, composed: DictConfig) -> str:
     *_, (_, node, name) = typed_steps(key, composed)
     group = group_of(typing.get_type_hints(type_of(node))[name])
     return key if group is None else f"{choice(group, key)}=…"
+
+
+def _branch(key: str) -> str:
+    return key.partition(".")[0]
 
 
 def _last(key: str) -> str:

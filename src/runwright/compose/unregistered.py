@@ -48,14 +48,18 @@ def explain_missing(
     candidates = [str(config_name), *chosen] if of_schema else [match["file"]]
     found = ((one, entry) for one in candidates for entry in _entries(repository, one, missing))
     where, entry = next(found, (match["file"], missing))
+    file = f"{_file_of(repository, where)}: `{entry}`"
+    top = group.removeprefix(f"{where.rpartition('/')[0]}/")
+    if top != group and ":" in entry and repository.has_group(top):
+        # Hydra looked for it next to the file.
+        return f"{file}: there is no group '{group}'. Did you mean `override /{entry}`?"
     if repository.has_group(group):
         said = f"there is no such {group}. {nearest_member(repository, missing)}"
     elif ":" not in entry:
         said = f"there is no such file. {nearest_member(repository, missing)}"
     else:
         said = f"there is no group '{group}'. {did_you_mean(group, groups(repository))}"
-    told = f"{_file_of(repository, where)}: `{entry}`: {said}"
-    return " ".join([told, *NOT_LOADED.values(), HOW_TO_IMPORT])
+    return " ".join([f"{file}: {said}", *NOT_LOADED.values(), HOW_TO_IMPORT])
 
 
 def _file_of(repository: Repository, config: str) -> str:

@@ -9,6 +9,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException
 
 from runwright.compose._hydra import Composer, Repository
 from runwright.compose.explain import text_of
+from runwright.compose.files import entries_twice
 from runwright.compose.members import groups, members
 from runwright.compose.overrides import parse_override
 from runwright.compose.typed_nodes import (
@@ -28,6 +29,9 @@ _UNUSED: Final = re.compile(
     r"In '(?P<file>.+)': Invalid Defaults List override '(?P<entry>.+)'\.\n"
     r"No earlier Group Default for '(?P<key>.+)' exists to override\."
 )
+
+
+_WHERE: Final = "In an experiment, the first line must be `# @package _global_`."
 
 
 class Choices:
@@ -84,7 +88,10 @@ class Choices:
                     hint += f" To choose none: ~{key}"
                 elif nearest(shown, known) is None:
                     hint += f" {HOW_TO_IMPORT}"
-                self.problems.append(f"{key}={shown}: there is no such {group}. {hint}")
+                typed = f"{key}={shown}"
+                if isinstance(value, list):
+                    typed = f"{str(one.input_line).lstrip('+')}: {shown}"
+                self.problems.append(f"{typed}: there is no such {group}. {hint}")
         return wrong
 
     def members(self, group: str) -> list[str]:
@@ -119,6 +126,9 @@ class Choices:
         """The text for a defaults list that cannot be resolved, with the nearest right name."""
         if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
             return explain_missing(error, self._repository, config_name, overrides)
+        chosen = [f"{one.key_or_group}/{one.value()}" for one in overrides]
+        if twice := entries_twice([config_name, *chosen], self._repository):
+            return "\n".join(twice)
         unused = _UNUSED.fullmatch(str(error))
         return self._explain_unused(unused) if unused else text_of(error)
 
@@ -130,6 +140,8 @@ class Choices:
         if package.startswith(f"{folder}.") and folder not in option_names(root_class()):
             return f"{text}{NOT_GLOBAL}"
         if self._repository.has_group(group):
+            if package and package != group.replace("/", "."):
+                return f"{text}no '{group}' is chosen for '{package}'. {_WHERE}"
             return f"{text}no '{group}' is chosen before it. To choose one, leave out `override`."
         top = entry.partition(":")[0].partition("@")[0]
         if self._repository.has_group(top):  # Hydra looked for it next to the file
