@@ -156,6 +156,14 @@ def test_the_key_of_hydras_part_is_no_option_further_down() -> None:
         composed("+model.hydra=1", mode=RunMode.RUN)
 
 
+@pytest.mark.filterwarnings("ignore:provider=hydra.searchpath")
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_folder_to_search_that_is_not_there_is_named(tmp_path: Path, scheme: str) -> None:
+    assert mistakes(f"hydra.searchpath=[{scheme}{tmp_path}/none,pkg://runwright]") == (
+        f"hydra.searchpath: there is no folder {tmp_path}/none.",
+    )
+
+
 class Fast(BasicLauncher):
     """A launcher of one's own."""
 

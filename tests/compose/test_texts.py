@@ -56,6 +56,27 @@ def test_a_list_of_hydras_keeps_the_characters_and_a_number_is_read_as_one() -> 
     assert launcher.mem_gb == 10
 
 
+@pytest.mark.parametrize("launcher", ["submitit_slurm", "runwright_slurm"])
+def test_other_options_of_sbatch_are_texts_and_flags(launcher: str, tmp_path: Path) -> None:
+    given = "additional_parameters={reservation:2024_01,nice:10,exclusive:true}"
+    key = "hydra.launcher.additional_parameters"
+    chosen = f"hydra/launcher={launcher}"
+    found = composed(chosen, f"hydra.launcher.{given}", f"+{key}.qos=1.10").hydra.launcher
+    texts = {"reservation": "2024_01", "nice": "10", "qos": "1.10"}
+    assert found.additional_parameters == {**texts, "exclusive": True}
+    (tmp_path / "hydra" / "launcher").mkdir(parents=True)
+    (tmp_path / "config.yaml").write_text(
+        "defaults: [config_schema, {dm: cmnist}, {model: fcn}, _self_]\n"
+    )
+    file = tmp_path / "hydra" / "launcher" / "mine.yaml"
+    file.write_text(f"defaults: [{launcher}]\nadditional_parameters: {{nice: 10, qos: 2024_01}}\n")
+    with pytest.raises(ConfigError) as caught:
+        loader(tmp_path).load_configuration("config", ["hydra/launcher=mine"], RunMode.RUN)
+    (problem,) = caught.value.problems
+    said = f"{key}.qos takes text, and YAML reads 2024_01 as 202401. Quote it: '2024_01'."
+    assert problem == f"{file}, line 2: {said}"
+
+
 @pytest.mark.filterwarnings("ignore:extend_list")
 @pytest.mark.parametrize(
     ("typed", "handed_on"),

@@ -18,6 +18,7 @@ from runwright import UserError
 from runwright.caller import REQUEUE
 from runwright.cli.exit_status import INTERRUPTED
 from runwright.sweep import storage
+from runwright.sweep.distributions import value_of
 from runwright.sweep.heartbeat import HEARTBEAT
 from runwright.sweep.study import ENQUEUED, open_storage
 from sweep.conftest import LRS, Sweep, at_every_line, result, study
@@ -190,6 +191,17 @@ def test_values_that_are_no_numbers_are_recorded_as_they_are(
         "training.monitor": None,
         "opt.optimizer_kwargs": {"betas": [0.9, 0.95]},
     }
+
+
+def test_measures_are_compared_across_trials_that_return_different_ones(sweep: Sweep) -> None:
+    measures = ("hydra/sweeper/pruner=none", "hydra.sweeper.measures=[val_loss,parameters]")
+    values = ("training.monitor=val_loss,val_largest", "training.max_steps=1")
+    assert sweep("hydra.sweeper.n_trials=1", *measures, *values) == 0
+
+
+def test_the_keys_of_a_dictionary_are_recorded_as_they_are() -> None:
+    assert value_of("{3: 0, 8: 1}") == {3: 0, 8: 1}
+    assert value_of("{a: {1: null}}") == {"a": {1: None}}
 
 
 def test_a_best_trial_that_is_not_searched_any_more_is_said_to_be_from_before(

@@ -42,7 +42,11 @@ class SetsButNotOf3(ToySets):
         ),
         (
             [LRS, "hydra.sweeper.direction=maximize"],
-            ["(val_loss): lower is better"],
+            ["(val_loss): lower is better. Leave it out, or give minimize."],
+        ),
+        (
+            [LRS, "training.monitor=val_loss,val_largest"],
+            ["The trials return different measures (val_loss, val_largest), whose values cannot"],
         ),
         ([LRS, "hydra.sweeper.direction=minimise"], ["Did you mean 'minimize'?"]),
         ([], ["There is nothing to search, so all 20 trials would be the same"]),

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final, cast
 
 from hydra.core.config_loader import ConfigLoader
@@ -48,6 +49,7 @@ def wrong_in_hydra(composed: DictConfig, run_mode: RunMode, loader: ConfigLoader
     wrong += _wrong_verbose(composed.hydra.get("verbose"))
     wrong += _wrong_subdir(composed.hydra.get("output_subdir"))
     wrong += _empty_directories(composed.hydra)
+    wrong += _wrong_searchpath(composed.hydra.get("searchpath"))
     if run_mode is not RunMode.MULTIRUN:
         return wrong
     return wrong + _wrong_plugins(composed) + _without_values(composed, loader)
@@ -89,6 +91,17 @@ def _wrong_subdir(name: str | None) -> list[str]:
         "is in the run directory."
     )
     return [text]
+
+
+def _wrong_searchpath(places: ListConfig | None) -> list[str]:
+    """A text for every folder that is to be searched and is not there: Hydra passes over it."""
+    files = [str(one) for one in places or () if "://" not in str(one) or one.startswith("file://")]
+    folders = [Path(one.removeprefix("file://")) for one in files]
+    return [
+        f"hydra.searchpath: there is no folder {folder.absolute()}."
+        for folder in folders
+        if not folder.is_dir()
+    ]
 
 
 def _empty_directories(node: DictConfig) -> list[str]:

@@ -21,6 +21,8 @@ from runwright.hints import is_optional
 # Hydra's part, including what a project keeps there for itself (`hydra/env=…`).
 _TYPO: Final = 0.93  # a key of one's own that is more similar to an option was mistyped
 
+# Of a launcher for Slurm: sbatch gets each as text, or as a flag.
+_OF_SBATCH: Final = "additional_parameters"
 _NOT_DECLARED: Final = frozenset({"hydra", "hydra.env"})
 
 
@@ -144,7 +146,10 @@ def option_names(cls: type[Any]) -> list[str]:
 def option_types(cls: type[Any]) -> dict[str, Any]:
     """The types of the options of a class."""
     types = typing.get_type_hints(cls)
-    return {field.name: types[field.name] for field in dataclasses.fields(cls)}
+    found = {field.name: types[field.name] for field in dataclasses.fields(cls)}
+    if found.get(_OF_SBATCH) == dict[str, Any]:
+        found[_OF_SBATCH] = dict[str, bool | str]
+    return found
 
 
 def is_required(group: str, key: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from runwright import hints
-from runwright.compose.typed_nodes import type_of, typed_steps
+from runwright.compose.typed_nodes import option_types, type_of, typed_steps
 from runwright.errors import nearest
 from runwright.factory import described, full_key
 from runwright.factory.option import Option, is_declared
@@ -29,7 +29,7 @@ def declaration_at(key: str, composed: DictConfig) -> tuple[Any, Option | None]:
         cls = type_of(node)
         if (field := cls.__dataclass_fields__.get(name)) is None:
             continue
-        hint = typing.get_type_hints(cls)[name]
+        hint = option_types(cls)[name]
         declared = described(field) if is_declared(field) else None
         if path == key:
             return hint, declared

@@ -289,7 +289,7 @@ def directions(
             better = "higher" if known[measure] == "maximize" else "lower"
             problems.append(
                 f"hydra.sweeper.direction={direction} contradicts {which}: {better} is better. "
-                "Leave it out."
+                f"Leave it out, or give {known[measure]}."
             )
         else:
             found.append(direction or known[measure])

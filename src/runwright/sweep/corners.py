@@ -21,7 +21,7 @@ def check_corners(
     loader: ConfigLoader,
     config: DictConfig,
     before_building: Callable[[], None] = lambda: None,
-) -> Config | None:
+) -> list[Config]:
     """Check the corners of a space, and the trials that the user enqueued.
 
     Args:
@@ -32,7 +32,7 @@ def check_corners(
         before_building: is called once all are composed without a mistake.
 
     Returns:
-        The configuration of one corner.
+        The configurations of the corners, as far as they are known before they run.
 
     Raises:
         ConfigError: with everything that is wrong.
@@ -60,12 +60,31 @@ def check_corners(
     log.info("%d corners of the search space are valid.", len(corners))
     configs = [composed for _, composed in loader.pending.waiting.values()]
     loader.pending.launch()
-    return configs[0] if configs else None
+    return configs
 
 
-def known_directions(config: Config | None) -> tuple[dict[str, str], str | None]:
-    """The direction of each measure of a run, and the name of what it returns; see `preflight`."""
-    return ({}, None) if config is None else preflight.directions(config)
+def known_directions(configs: Sequence[Config]) -> tuple[dict[str, str], str | None]:
+    """The direction of each measure of a run, and the name of what it returns; see `preflight`.
+
+    Args:
+        configs: those of all trials whose values are compared.
+
+    Raises:
+        ConfigError: they return different measures.
+    """
+    by_parts = {
+        (config.training.monitor, type(config.objective), type(config.dm)): config
+        for config in configs
+    }
+    found = [preflight.directions(config) for config in by_parts.values()]
+    monitors = dict.fromkeys(monitor for _, monitor in found if monitor is not None)
+    if len(monitors) > 1:
+        text = (
+            f"The trials return different measures ({', '.join(monitors)}), whose values cannot be "
+            "compared. Give one training.monitor for all."
+        )
+        raise ConfigError([text])
+    return found[0] if found else ({}, None)
 
 
 def _without_values(problem: str, values: Values) -> str:

@@ -92,7 +92,7 @@ def _unquoted(value: Any) -> Any:
     if isinstance(value, list):
         return [_unquoted(member) for member in cast("list[Any]", value)]
     if isinstance(value, dict):
-        return {str(k): _unquoted(v) for k, v in cast("dict[Any, Any]", value).items()}
+        return {_unquoted(k): _unquoted(v) for k, v in cast("dict[Any, Any]", value).items()}
     return value
 
 

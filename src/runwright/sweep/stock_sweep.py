@@ -39,8 +39,8 @@ def run_stock_sweep(
     space = SearchSpace.parse(options.params or {}, {}, arguments)
     extend = registered(options.custom_search_space)
     make_sampler(options.sampler, space)  # refuses what does not fit
-    corner = check_corners(space, (), hydra_context.config_loader, config)
-    known, monitor = known_directions(corner)
+    corners = check_corners(space, (), hydra_context.config_loader, config)
+    known, monitor = known_directions(corners)
     sweeper = OptunaSweeper(
         options.sampler,
         directions(options.direction, [""], known, monitor),

@@ -89,18 +89,18 @@ class Sweep:
         self.extend = registered(self.options.custom_search_space)
         self.sampler = make_sampler(self.options.sampler, self.space)
         self.pruner = make_pruner(self.options.pruner)
-        corner = check_corners(
+        corners = check_corners(
             self.space,
             self.enqueued,
             self.hydra_context.config_loader,
             self.config,
             prepare_processes if self._has_processes else lambda: None,
         )
-        self._draws = corner is None or corner.pictures
-        known, monitor = known_directions(corner)
+        self._draws = not corners or corners[0].pictures
+        measures = self.options.measures  # else the trials are compared by what they return
+        known, monitor = known_directions(corners[:1] if measures else corners)
         check_pruner(self.options, monitor)
         self.monitor = monitor or "value"
-        measures = self.options.measures
         ways = directions(self.options.direction, measures or [""], known, monitor)
         self.n_trials: int = self.options.n_trials
         if isinstance(self.sampler, GridSampler):
