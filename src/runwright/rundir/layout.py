@@ -5,6 +5,7 @@ could overwrite another program's file, so a run that is killed at any moment ca
 directory, and no run destroys what it finds in a folder that is not a run directory.
 """
 
+import contextlib
 import json
 import stat
 from collections.abc import Iterable, Iterator
@@ -82,9 +83,10 @@ def refuse_what_is_in_the_way(path: Path, named: str) -> None:
 
 def no_folder(path: Path) -> str | None:
     """What prevents a folder from being made: "/there is a file"; None if nothing does."""
-    for place in (*reversed(path.absolute().parents), path.absolute()):
-        if (found := unfit(place, stat.S_IFDIR)) is not None:
-            return f"{place} is {found}"
+    with contextlib.suppress(OSError):  # a name may be too long
+        for place in (*reversed(path.absolute().parents), path.absolute()):
+            if (found := unfit(place, stat.S_IFDIR)) is not None:
+                return f"{place} is {found}"
     return None
 
 
