@@ -126,9 +126,10 @@ class Choices:
         """The text for a defaults list that cannot be resolved, with the nearest right name."""
         if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
             return explain_missing(error, self._repository, config_name, overrides)
-        chosen = [f"{one.key_or_group}/{one.value()}" for one in overrides]
-        if twice := entries_twice([config_name, *chosen], self._repository):
-            return "\n".join(twice)
+        if isinstance(error, ConfigCompositionException):
+            chosen = [f"{one.key_or_group}/{one.value()}" for one in overrides]
+            if twice := entries_twice([config_name, *chosen], self._repository):
+                return "\n".join(twice)
         unused = _UNUSED.fullmatch(str(error))
         return self._explain_unused(unused) if unused else text_of(error)
 
