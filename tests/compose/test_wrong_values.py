@@ -157,7 +157,7 @@ def test_a_wrong_value_is_told_in_one_sentence_wherever_it_is(
     [
         (["then=[test]", "then.0.foo=1"], "then.0.foo: 'then.0' takes text, so there is nothing"),
         (["dm.label_map={1:0,2:1}", "dm.label_map.x=3"], "dm.label_map.x: the keys of dm.label_"),
-        (["dm.label_map={1:0,2:1}", "dm.label_map.2=x"], "dm.label_map.2 must be an integer, got"),
+        (["dm.label_map={1:0,2:1}", "dm.label_map.3=x"], "dm.label_map.3 must be an integer, got"),
         (["opt.lr=${training.precision}"], "opt.lr must be a number > 0, got 'fp32' from ${train"),
         (["training=3"], "training holds options, `training.epochs=…`, got 3."),
         (["opt.lr=interval(a,b)"], "opt.lr=interval(a,b): Hydra cannot read this: interval(…)"),
