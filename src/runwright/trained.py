@@ -165,6 +165,7 @@ def draw_results(training: Training[Any]) -> None:
         for name, split in training.validation.items():
             evaluation = evaluate(
                 *(model, built.objective, split),
+                after_batch=training.run_log.validating,
                 seed=built.runtime.seed,
                 device=built.runtime.device,
             )

@@ -188,3 +188,8 @@ def test_the_worst_group_is_named_above_the_confusion_matrix() -> None:
     ungrouped = attrs.evolve(batch, group=torch.zeros(4, dtype=torch.int64))
     evaluation.update(Pixels()(batch.image), ungrouped)
     assert evaluation.title() == "accuracy 0.750 of 4 images"
+    assert set(evaluation.compute()) == {"loss", "accuracy", "macro_f1"}
+    of_ungrouped = ClassificationFactory().build(without_groups, CPU)
+    assert set(of_ungrouped.higher_is_better) == {"loss", "accuracy", "macro_f1"}
+    table = of_ungrouped.predict(Pixels(), ungrouped)
+    assert set(of_ungrouped.measures_of(table)) == {"loss", "accuracy", "macro_f1"}

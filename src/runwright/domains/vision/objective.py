@@ -51,7 +51,7 @@ def check_fit(logits: Tensor, batch: ImageBatch, dims: ImageDims) -> None:
 def measures_of_counts(
     confusion: NDArray[np.int64], correct: NDArray[np.int64], count: NDArray[np.int64]
 ) -> dict[str, float]:
-    """Accuracy, macro-F1 and worst-group accuracy.
+    """Accuracy, macro-F1 and, where there are several groups, worst-group accuracy.
 
     Args:
         confusion: counts of shape (num_classes, num_classes), row the true class.
@@ -63,24 +63,17 @@ def measures_of_counts(
     # none and does not count.
     denominators = confusion.sum(axis=0) + confusion.sum(axis=1)
     f1 = 2 * hits[denominators > 0] / denominators[denominators > 0]
-    present = count > 0
-    return {
-        "accuracy": float(hits.sum() / confusion.sum()),
-        "macro_f1": float(f1.mean()),
-        "worst_group_accuracy": float((correct[present] / count[present]).min()),
-    }
+    measures = {"accuracy": float(hits.sum() / confusion.sum()), "macro_f1": float(f1.mean())}
+    if len(count) > 1:
+        present = count > 0
+        measures["worst_group_accuracy"] = float((correct[present] / count[present]).min())
+    return measures
 
 
 class Classification(OutputObjective[ImageBatch, Tensor]):
     """Cross-entropy of the model's logits (B, num_classes)."""
 
     monitor = "accuracy"
-    higher_is_better: Mapping[str, bool] = {
-        "loss": False,
-        "accuracy": True,
-        "macro_f1": True,
-        "worst_group_accuracy": True,
-    }
 
     proportions = ("accuracy",)
 
@@ -95,6 +88,12 @@ class Classification(OutputObjective[ImageBatch, Tensor]):
         """Build for these Dims; the class weights, one per class, are on `device`."""
         self.dims = dims
         self.device = device
+        self.higher_is_better: Mapping[str, bool] = {
+            "loss": False,
+            "accuracy": True,
+            "macro_f1": True,
+            **({"worst_group_accuracy": True} if dims.num_groups > 1 else {}),
+        }
         self.label_smoothing = label_smoothing
         self._has_checked = False
         self.class_weights = (
