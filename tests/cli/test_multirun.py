@@ -181,3 +181,23 @@ def test_what_hydra_sends_to_other_processes_can_be_pickled() -> None:
     compose(["dm=cmnist", "model=cnn"])
     state = cloudpickle.loads(cloudpickle.dumps(Singleton.get_state()))
     assert state
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_job_that_fails_stops_the_others_on_request(
+    run_main: Run, tmp_path: Path, stops: bool
+) -> None:
+    option = f"hydra.launcher.stop_at_failure={str(stops).lower()}"
+    done = run_main(
+        *("--multirun", option, "opt.lr=0.01,1e38,0.02", "opt.schedule=constant"),
+        *("hydra.sweep.dir=jobs", *TINY, "training.max_steps=20"),
+    )
+    assert done.returncode == 1
+    assert "Job #1 failed: The training loss is" in done.stderr
+    assert (tmp_path / "jobs" / "2").exists() is not stops
+    said = "The jobs after it are not launched. To resume all jobs: "
+    assert (said in done.stderr) is stops
+    # What was measured is shown in either case.
+    table = done.stdout[done.stdout.index("\nopt.lr  val_accuracy") :].splitlines()
+    assert len([line for line in table if " finished " in line]) == 2 - stops
+    assert len([line for line in table if " failed " in line]) == 1

@@ -73,7 +73,7 @@ def test_a_typo_after_a_plus_is_refused_with_the_nearest(
 
 def test_basic_launching_has_no_options() -> None:
     (problem,) = mistakes("+hydra.launcher.n_jobs=4")
-    assert problem.endswith("BasicLauncherConf has no 'n_jobs'. It has no options.")
+    assert problem.endswith("BasicLauncherConf has no 'n_jobs'. It has: stop_at_failure.")
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,21 @@ from runwright.compose.plugin_options import store_options
 
 @dataclass
 class BasicLauncherConf:
-    """It takes no options."""
+    """Its options."""
 
     _target_: str = "runwright.cli.basic_launcher.BasicLauncher"
+
+    # Whether the first job that fails stops those after it.
+    stop_at_failure: bool = False
 
 
 class BasicLauncher(_hydra.BasicLauncher):
     """`hydra/launcher=basic`: runs one job after the other, in this process."""
+
+    def __init__(self, *, stop_at_failure: bool = False) -> None:
+        """Run every job, or those up to the first that fails; `job.py` stops them."""
+        del stop_at_failure
+        super().__init__()
 
     @override
     def setup(

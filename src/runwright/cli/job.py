@@ -26,6 +26,18 @@ class JobsRefusedError(BaseException):
         super().__init__(problems)
 
 
+class JobsStoppedError(BaseException):
+    """A job of a multirun failed, and those after it are not wanted then.
+
+    Attributes:
+        error: what went wrong in the job.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        super().__init__(error)
+
+
 def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False) -> float:
     """Run one composed job; what Hydra's launchers call, here or on another machine.
 
@@ -36,6 +48,7 @@ def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False
     Raises:
         JobsRefusedError: this is the first job of a multirun in this process, and some of those
             that wait to be launched are bound to fail.
+        JobsStoppedError: it failed, and `hydra.launcher.stop_at_failure` is true.
     """
     gc.enable()
     from hydra.core.global_hydra import GlobalHydra
@@ -87,6 +100,8 @@ def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False
             text = _text(error, run_dir)
             print(f"Job #{hydra.job.num} failed: {text}", file=sys.stderr)
             free_variables(error)
+            if hydra.launcher.get("stop_at_failure"):
+                raise JobsStoppedError(error) from None
         raise
     finally:
         if not _is_main_process():  # only the main process writes, to its own directory

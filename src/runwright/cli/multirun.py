@@ -15,7 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from runwright.atomic_files import is_within
 from runwright.cli.basic_launcher import is_basic_sweeper
 from runwright.cli.commands_to_type import sweep_command
-from runwright.cli.job import JobsRefusedError, job, remove_if_empty, source_folders
+from runwright.cli.job import (
+    JobsRefusedError,
+    JobsStoppedError,
+    job,
+    remove_if_empty,
+    source_folders,
+)
 from runwright.cli.mistakes import mistakes_of_multirun
 from runwright.comparison.formats import terminal_width
 from runwright.compose._hydra import Hydra
@@ -46,10 +52,13 @@ def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
 
     loader.check_multirun = check
     try:
-        hydra.multirun(config_name=config_name, task_function=job, overrides=overrides)
-        _show_results(loader)
+        _launch(hydra, config_name, overrides, loader)
     except JobsRefusedError as refused:
         raise ConfigError(refused.problems) from None
+    except JobsStoppedError as stopped:
+        way = f" To resume all jobs: {command}" if (command := _command(loader)) else ""
+        print(f"The jobs after it are not launched.{way}", file=sys.stderr)
+        raise stopped.error from None
     except ConfigError as error:
         if loader.pending.has_launched:
             raise
@@ -71,14 +80,25 @@ def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
             _remove_unused(made)
 
 
+def _launch(
+    hydra: Hydra, config_name: str, overrides: list[str], loader: StrictConfigLoader
+) -> None:
+    """Launch the jobs; when they have ended, of which some may have failed, show their results."""
+    try:
+        hydra.multirun(config_name=config_name, task_function=job, overrides=overrides)
+    except JobsGoOn:
+        raise
+    except (Exception, JobsStoppedError):
+        if loader.pending.has_launched:
+            _show_results(loader)
+        raise
+    _show_results(loader)
+
+
 def _show_results(loader: StrictConfigLoader) -> None:
     """Print the table of the runs, if a sweeper does not sum them up in its own way."""
-    is_main = os.environ.get("RANK", "0") == "0"
-    if (
-        loader.pending.composed is None
-        or not is_basic_sweeper(loader.pending.composed)
-        or not is_main
-    ):
+    composed, is_main = loader.pending.composed, os.environ.get("RANK", "0") == "0"
+    if composed is None or not is_basic_sweeper(composed) or not is_main:
         return
     from runwright.comparison.report import Comparison, reports
     from runwright.comparison.run_record import find_runs, read_run
