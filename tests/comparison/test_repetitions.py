@@ -85,9 +85,12 @@ def test_runs_of_other_data_are_apart() -> None:
         record("a", {"dm": "mnist"}, {}),
         record("b", {"dm": "cells"}, {}),
         record("c", {"dm": "mnist"}, {}, monitor="val_loss"),
+        record("d", {"dm": "mnist"}, {}, monitor=None, state="failed"),
+        record("e", {"dm": "spirals"}, {}, monitor=None, state="failed"),
     ]
     assert {key: len(members) for key, members in apart(runs, ["dm"]).items()} == {
-        ("mnist", "val_accuracy"): 1,
+        ("mnist", "val_accuracy"): 2,
+        ("spirals", ""): 1,
         ("cells", "val_accuracy"): 1,
         ("mnist", "val_loss"): 1,
     }

@@ -229,10 +229,14 @@ def apart(runs: Iterable[RunRecord], keys: Sequence[str]) -> dict[tuple[str, ...
     """The runs of each table: by these options and by the measure that decides.
 
     Returns:
-        Their values and that measure, "" without one, → the runs; those without one are last.
+        Their values and that measure → the runs. Those without any measure are in the first table
+        of the same values, or if there is none, in one of their own, whose measure is "".
     """
     found: dict[tuple[str, ...], list[RunRecord]] = {}
     for run in sorted(runs, key=lambda run: (run.monitor is None, run.monitor)):
-        values = (*(run.options.get(key, "–") for key in keys), run.monitor or "")
-        found.setdefault(values, []).append(run)
+        values = tuple(run.options.get(key, "–") for key in keys)
+        place = (*values, run.monitor or "")
+        if run.monitor is None:
+            place = next((one for one in found if one[:-1] == values), place)
+        found.setdefault(place, []).append(run)
     return found
