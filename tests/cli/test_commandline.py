@@ -147,7 +147,7 @@ def test_the_home_directory_may_be_written_as_in_a_shell(run_main: Run, tmp_path
     assert f"root: {home}/data\n" in (home / "run" / "config.yaml").read_text()
     assert not (tmp_path / "~").exists()
     many = run_main("-m", *TINY, "gpu=-1", "checkpoint.load=~/a,~/b", HOME=str(home))
-    assert all(f"  {home}/{name}/checkpoints/best" in many.stderr for name in "ab")
+    assert f"  {home}/a/checkpoints/best" in many.stderr  # of the first job
 
 
 @pytest.mark.parametrize("deleted", ["~seed", "~model", "~dm"])

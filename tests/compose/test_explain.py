@@ -56,7 +56,7 @@ def test_an_option_of_a_stage_that_follows_is_refused_with_the_stages_that_have_
         ("~seed", "~seed: an option cannot be deleted. Give it a value, seed=…, or leave this out"),
         ("~opt", "~opt: one must be chosen. Leave this out, or choose another: opt="),
         ("~training", "~training: an option cannot be deleted. Leave this out, and set the opti"),
-        ("opt=[1]", "opt=[1]: 1: there is no such opt. Allowed: torch."),
+        ("opt=[1]", "opt=[1]: 1: there is no such opt. Allowed: "),
         ("opt=tortch", "opt=tortch: there is no such opt. Did you mean 'torch'?"),
         ("~model", "~model: one must be chosen. Leave this out, or choose another: model=cnn|"),
         ("~opt.lrr", "Did you mean 'opt.lr'?"),

@@ -107,10 +107,17 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _unknown(words: Sequence[str]) -> Iterator[str]:
-    """A text for each flag that there is not; what follows one without a dash is its value."""
-    for before, flag, following in zip(["", *words], words, [*words[1:], "-"], strict=False):
+    """A text for each flag that there is not; what follows one without a dash is its value.
+
+    Some versions of argparse take that value for an override.
+    """
+    typed = dict(zip(sys.argv, [*sys.argv[1:], "-"], strict=True))
+    for before, flag in zip(["", *words], words, strict=False):
         said = f"{flag}: there is no such flag."
-        bare, value = flag.lstrip("-"), "" if following.startswith("-") else f"={following}"
+        following = typed.get(flag, "-")
+        bare, value = flag.lstrip("-"), f"={following}"
+        if following.startswith("-") or "=" in following:
+            value = ""
         if not flag.startswith("-") and before.startswith("-"):
             continue
         if closest := nearest(bare.partition("=")[0], flag_names()):

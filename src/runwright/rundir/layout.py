@@ -101,8 +101,9 @@ def among_choices(path: Path, sources: Iterable[Path]) -> str | None:
     """
     here = Path.cwd()
     for source in sources:
-        is_own = is_within(here, source) or is_run_directory(source) or is_run_directory(path)
-        if is_within(path, source) and not is_own:
+        if not is_within(path, source) or is_within(here, source):
+            continue
+        if not (is_run_directory(source) or is_run_directory(path)):
             return (
                 f"{path} is in {source}, where YAML files are looked for: what a run writes there "
                 "would be taken for choices. Use another directory."
