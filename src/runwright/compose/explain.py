@@ -21,6 +21,7 @@ from runwright.compose._omegaconf import (
     is_none,
     split_key,
 )
+from runwright.compose.keys_twice import explained
 from runwright.compose.right_names import typed_names
 from runwright.compose.typed_nodes import (
     is_interface,
@@ -78,6 +79,8 @@ def text_of(error: BaseException) -> str:
     """The text of an error from Hydra, OmegaConf or YAML, with its cause and without internals."""
     if isinstance(error, RecursionError):
         return _CIRCLE
+    if (twice := explained(error)) is not None:
+        return twice
     cause = error.__cause__
     text = str(error).strip()
     if isinstance(cause, OmegaConfBaseException) and str(cause) not in text:

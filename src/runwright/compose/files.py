@@ -25,6 +25,7 @@ from runwright import hints
 from runwright.compose._hydra import Composer, Repository
 from runwright.compose._omegaconf import child, is_empty, raw_value, yaml_loader
 from runwright.compose.file_shapes import file_of
+from runwright.compose.keys_twice import in_file
 from runwright.compose.typed_nodes import (
     declared,
     is_interface,
@@ -38,10 +39,11 @@ from runwright.compose.wrong_values import hint_at, is_number_for_flag, wrong_va
 from runwright.domains import conf_folders
 from runwright.factory import CONFIG_GROUPS, described, full_key
 
-# A required, octal or sexagesimal value; it is alone after a key or in a list.
+# A required, octal or sexagesimal value, alone after a key or in a list; a key that is no text.
 _SUSPICIOUS: Final = re.compile(
-    r"^#\s*@package\s*:|[:,[{-]\s*(\?\?\?|[-+]?0[0-9_]*[0-9]|[-+]?[0-9][0-9_]*(:[0-9]+)+)\s*($|[#,}\]])",
-    re.MULTILINE,
+    r"^#\s*@package\s*:|[:,[{-]\s*(\?\?\?|[-+]?0[0-9_]*[0-9]|[-+]?[0-9][0-9_]*(:[0-9]+)+)\s*($|[#,}\]])"
+    r"|(^|[{,?])\s*([-+.]?[0-9][-+.:\w]*|true|false|null|~)\s*:",
+    re.MULTILINE | re.IGNORECASE,
 )
 _HEADER_WITH_COLON: Final = re.compile(r"^#\s*@package\s*:", re.MULTILINE)
 # Where people name runs, folders and accounts.
@@ -285,6 +287,7 @@ def _misread(default: ResultDefault, repository: Repository, composed: DictConfi
     if _HEADER_WITH_COLON.search(path.read_text()):
         texts.append(f"{path}: a package is written without a colon: `# @package _global_`.")
     package = default.package or ""
+    texts += in_file(path, "" if package == "_global_" else package)
     for one in _scalars(path, package):
         where = f"{path}, line {one.line}"
         said = {"where": where, "key": one.key, "text": one.text, "value": one.value}

@@ -14,9 +14,10 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from runwright.compose.keys_twice import in_override
 from runwright.compose.logging_options import wrong_in_logging
 from runwright.compose.nested_values import misplaced
-from runwright.compose.overrides import is_finite, number_of_values
+from runwright.compose.overrides import is_finite, is_read, number_of_values
 from runwright.compose.typed_nodes import (
     containers_in,
     option_types,
@@ -52,7 +53,8 @@ def wrong_in_hydra(composed: DictConfig, run_mode: RunMode, loader: ConfigLoader
     wrong += _wrong_searchpath(composed.hydra.get("searchpath"))
     if run_mode is not RunMode.MULTIRUN:
         return wrong
-    return wrong + _wrong_plugins(composed) + _without_values(composed, loader)
+    wrong += [*_wrong_plugins(composed), *_twice_in_params(composed)]
+    return wrong + _without_values(composed, loader)
 
 
 def numbers_for_flags(parsed: Sequence[Override], composed: DictConfig) -> list[str]:
@@ -112,6 +114,15 @@ def _empty_directories(node: DictConfig) -> list[str]:
         if OmegaConf.is_config(node.get(name))
         if cast("Any", OmegaConf.to_container(node[name], resolve=False)).get("dir") == ""
     ]
+
+
+def _twice_in_params(composed: DictConfig) -> Iterator[str]:
+    """A text for every key that is twice in a dictionary that a sweeper's params have as text."""
+    params = OmegaConf.select(composed, "hydra.sweeper.params")
+    plain = OmegaConf.to_container(params, resolve=False) if OmegaConf.is_config(params) else {}
+    for key, value in cast("dict[Any, Any]", plain).items():
+        if isinstance(value, str) and "{" in value and is_read(f"{key}={value}"):
+            yield from in_override(f"hydra.sweeper.params.{key}={value}")
 
 
 def _without_values(composed: DictConfig, loader: ConfigLoader) -> list[str]:

@@ -22,6 +22,7 @@ from omegaconf.errors import GrammarParseError
 
 from runwright import hints
 from runwright.compose._hydra import Repository
+from runwright.compose.keys_twice import in_override
 from runwright.compose.typed_nodes import declared
 from runwright.errors import UserError
 from runwright.factory import CONFIG_GROUPS
@@ -91,11 +92,13 @@ def _is_structural(one: Override, repository: Repository, dictionaries: set[str]
 def given_twice(overrides: Sequence[str]) -> list[str]:
     """A text for every option that is set more than once, also within a dictionary."""
     given: dict[tuple[str, str | None], list[str]] = {}
+    within: list[str] = []
     for text in overrides:
         try:
             one = _parsed(text)
         except HydraException:
             continue  # composing says what is wrong with it
+        within += in_override(text)
         if not (one.is_delete() or one.is_list_extend()):
             for key, _ in _set_by(one):
                 given.setdefault((key, one.package), []).append(text)
@@ -108,7 +111,7 @@ def given_twice(overrides: Sequence[str]) -> list[str]:
                 f"{texts[0]}: {named} is set {len(texts)} times, also as "
                 f"{' and '.join(texts[1:])}. Keep only one.",
             )
-    return [*told.values()]
+    return [*told.values(), *within]
 
 
 def replaced_later(overrides: Sequence[str]) -> dict[str, str]:
