@@ -11,7 +11,7 @@ import yaml
 from hydra.types import RunMode
 
 from compose.conftest import CMNIST, mistakes
-from runwright import Config, ConfigError, hints
+from runwright import Config, ConfigError, compose, hints
 from runwright.cli.mistakes import mistakes_of_multirun
 from runwright.compose._hydra import search_path
 from runwright.compose.loader import StrictConfigLoader
@@ -217,9 +217,30 @@ def test_a_number_is_neither_true_nor_false(conf: Path, number: str) -> None:
         ([f"opt={{decay_bias_and_norm:{number}}}"], "opt.decay_bias_and_norm"),
     ):
         assert mistakes(*CMNIST, *overrides) == (f"{key} must be true or false, got {number}",)
-    if not number.startswith("'"):
-        chosen = in_file(["opt.decay_bias_and_norm"], number, conf)
-        (problem,) = mistakes(*CMNIST, chosen, conf=str(conf))
-        said = f": opt.decay_bias_and_norm must be true or false, got {number}"
-        assert problem.startswith(f"{conf}/experiment/wrong.yaml, line ")
-        assert problem.endswith(said)
+    file = conf / "experiment" / "mine.yaml"
+    file.write_text(f"# @package _global_\nopt: {{decay_bias_and_norm: {number}}}\n")
+    said = f"{file}, line 2: opt.decay_bias_and_norm must be true or false, got {number}"
+    assert mistakes(*CMNIST, "+experiment=mine", conf=str(conf)) == (said,)
+
+
+@pytest.mark.parametrize(
+    ("reference", "value"),
+    [
+        ("${seed}", "42"),
+        ("${.seed}", "42"),
+        ("${opt.weight_decay}", "0.0"),
+        ("${wandb.name}", "'3'"),
+    ],
+)
+def test_what_is_true_or_false_does_not_refer_to_a_number(
+    conf: Path, reference: str, value: str
+) -> None:
+    said = f"pictures must be true or false, got {value} from {reference}"
+    name = "wandb.name='3'"
+    assert mistakes(*CMNIST, name, f"pictures={reference}") == (said,)
+    (conf / "experiment" / "mine.yaml").write_text(f"# @package _global_\npictures: {reference}\n")
+    assert mistakes(*CMNIST, name, "+experiment=mine", conf=str(conf)) == (said,)
+
+
+def test_what_is_true_or_false_refers_to_what_is() -> None:
+    assert not compose([*CMNIST, "print_model=false", "pictures=${print_model}"]).pictures

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from omegaconf import DictConfig, ListConfig, OmegaConf, ValueNode
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, ValidationError
 
 from runwright.compose._omegaconf import (
     child,
@@ -29,7 +29,7 @@ from runwright.compose.typed_nodes import (
     unknown_keys,
 )
 from runwright.compose.unknown_options import unknown_key
-from runwright.compose.wrong_references import explain_reference
+from runwright.compose.wrong_references import explain_reference, refers_to_number
 from runwright.errors import NotGiven, UserError
 from runwright.factory import (
     OptionError,
@@ -138,7 +138,10 @@ class Conversion:
             is_interpolation(value) or is_empty(value)
         ):
             return self._value(value, full_key(key, name))
-        return self._value(node[name], full_key(key, name))
+        found = self._value(node[name], full_key(key, name))
+        if isinstance(found, bool) and refers_to_number(full_key(key, name), node):
+            raise ValidationError("a number is neither true nor false")
+        return found
 
     def _note(self, node: DictConfig, name: str, key: str, error: Exception) -> None:
         below = child(node, name)

@@ -66,7 +66,7 @@ _NOT_AS_WRITTEN: Final = (
 
 @attrs.frozen(kw_only=True)
 class Scalar:
-    """A value in a YAML file that is not written as text.
+    """A value in a YAML file.
 
     Attributes:
         key: the full key of the option that it is for.
@@ -205,7 +205,7 @@ def _is_likely(composed: DictConfig, repository: Repository) -> bool:
     unused = {one for one in conf_folders() if not _is_chosen_from(one, composed)}
     files = [path for one in folders if one not in unused for path in one.rglob("*.yaml")]
     flags = {name for node, _ in typed_nodes(composed) for name in _flags_of(type_of(node))}
-    number = re.compile(rf"\b({'|'.join(sorted(flags))})['\"]?\s*:\s*[-+]?[0-9]")
+    number = re.compile(rf"\b({'|'.join(sorted(flags))})['\"]?\s*:\s*['\"]?\s*[-+]?[0-9]")
     texts = (path.read_text(errors="replace") for path in files if path.is_file())
     return any(_SUSPICIOUS.search(text) or number.search(text) for text in texts)
 
@@ -310,7 +310,7 @@ def _hint_at(key: str, composed: DictConfig) -> Any:
 
 
 def _scalars(path: Path, package: str) -> Iterator[Scalar]:
-    """The values in a file that YAML reads as numbers or booleans."""
+    """The values in a file, as YAML reads numbers and booleans, and all else as text."""
     loader = yaml_loader(path.read_text())
     try:
         root = loader.get_single_node()
@@ -328,10 +328,7 @@ def _below(loader: yaml.SafeLoader, node: yaml.Node, key: str) -> Iterator[Scala
     elif isinstance(node, yaml.SequenceNode):
         for place, value in enumerate(node.value):
             yield from _below(loader, value, full_key(key, str(place)))
-    elif isinstance(node, yaml.ScalarNode) and not node.style and _is_number(node):
-        value: Any = cast("Any", loader).construct_object(node)
+    elif isinstance(node, yaml.ScalarNode):
+        is_number = node.tag.rpartition(":")[2] in ("int", "float", "bool")
+        value: Any = cast("Any", loader).construct_object(node) if is_number else node.value
         yield Scalar(key=key, text=node.value, value=value, line=node.start_mark.line + 1)
-
-
-def _is_number(node: yaml.ScalarNode) -> bool:
-    return node.tag.rpartition(":")[2] in ("int", "float", "bool")
