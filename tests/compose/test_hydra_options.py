@@ -71,9 +71,11 @@ def test_a_typo_after_a_plus_is_refused_with_the_nearest(
     assert f"Did you mean '{nearest}'? It has: " in problem
 
 
-def test_basic_launching_has_no_options() -> None:
+def test_an_option_of_another_launcher_is_named_with_it() -> None:
     (problem,) = mistakes("+hydra.launcher.n_jobs=4")
-    assert problem.endswith("BasicLauncherConf has no 'n_jobs'. It has: stop_at_failure.")
+    assert problem.endswith(
+        "has no 'n_jobs', which hydra/launcher=joblib has. It has: stop_at_failure."
+    )
 
 
 @pytest.mark.parametrize(

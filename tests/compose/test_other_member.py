@@ -77,3 +77,52 @@ def test_a_file_of_ones_own_that_builds_on_another_is_no_exception(tmp_path: Pat
     chosen = composed("hydra/sweeper=mine", *typed, conf=tmp_path).hydra.sweeper
     assert set(chosen.sampler) == {"_target_", "seed"}
     assert "n_warmup_steps" not in chosen.pruner
+
+
+@pytest.mark.parametrize(
+    ("chosen", "typed", "said"),
+    [
+        (
+            "optuna",
+            "hydra/sweeper/pruner=none",
+            "optuna does not prune; hydra/sweeper=runwright does.",
+        ),
+        ("fcn_params", "hydra/sweeper/pruner=none", "fcn_params does not prune; hydra/sweeper=r"),
+        ("fcn_params", "+hydra/sweeper/pruner=none", "fcn_params does not prune; hydra/sweeper=r"),
+        (
+            "basic",
+            "+hydra/sweeper/sampler=tpe",
+            "basic has no sampler; hydra/sweeper=optuna and hydra/sweeper=runwright have.",
+        ),
+    ],
+)
+def test_what_the_chosen_sweeper_lacks_is_told_with_the_one_that_has_it(
+    chosen: str, typed: str, said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        composed(f"hydra/sweeper={chosen}", typed)
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{typed}: hydra/sweeper={said}")
+    with pytest.raises(ConfigError) as caught:
+        composed(f"hydra/sweeper={chosen}", "hydra.sweeper.heartbeat=3")
+    (problem,) = caught.value.problems
+    assert " has no 'heartbeat', which hydra/sweeper=runwright has. It has: " in problem
+
+
+@pytest.mark.parametrize("entry", ["override pruner: none", "pruner: none"])
+def test_a_file_is_told_what_its_sweeper_lacks(tmp_path: Path, entry: str) -> None:
+    (tmp_path / "hydra" / "sweeper").mkdir(parents=True)
+    (tmp_path / "config.yaml").write_text(
+        "defaults: [config_schema, dm: cmnist, model: fcn, _self_]\n"
+    )
+    (tmp_path / "hydra" / "sweeper" / "mine.yaml").write_text(f"defaults: [optuna, {entry}]\n")
+    with pytest.raises(ConfigError) as caught:
+        composed("hydra/sweeper=mine", conf=tmp_path)
+    (problem,) = caught.value.problems
+    if entry.startswith("override"):
+        assert problem == (
+            "In hydra/sweeper/mine.yaml: `override pruner: none`: hydra/sweeper=mine does not "
+            "prune; hydra/sweeper=runwright does."
+        )
+    else:
+        assert "OptunaSweeperCfg has no 'pruner', which hydra/sweeper=runwright has." in problem

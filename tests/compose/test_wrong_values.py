@@ -243,4 +243,4 @@ def test_what_is_true_or_false_does_not_refer_to_a_number(
 
 
 def test_what_is_true_or_false_refers_to_what_is() -> None:
-    assert not compose([*CMNIST, "print_model=false", "pictures=${print_model}"]).pictures
+    assert not compose([*CMNIST, "tensorboard=false", "pictures=${tensorboard}"]).pictures

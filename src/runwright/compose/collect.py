@@ -69,6 +69,7 @@ class Mistakes:
         choices = Choices(composer, self._repository, self.problems)
         try:
             wrong = choices.wrong(parsed)
+            wrong |= choices.without_owner(config_name, parsed)
         except USER_MISTAKES as error:
             self.problems.extend(wrong_suffixes(self._repository) or [text_of(error)])
             return

@@ -5,6 +5,7 @@ from typing import Any, Final
 from omegaconf import DictConfig
 
 from runwright.compose._omegaconf import root_of
+from runwright.compose.plugin_parts import plugins_with
 from runwright.compose.right_names import right_names, typed_names
 from runwright.compose.typed_nodes import (
     is_known,
@@ -59,7 +60,7 @@ def _others_with(name: str, cls: type[Any], place: str) -> str:
         f"{choice(group, place)}={one}"
         for one, other in CONFIG_GROUPS.get(group, {}).items()
         if name in option_names(other) and type_argument(other) is type_argument(cls)
-    ]
+    ] or plugins_with(place.replace(".", "/"), name)
     if not found:
         return ""
     return f", which {' and '.join(found)} {'has' if len(found) == 1 else 'have'}"

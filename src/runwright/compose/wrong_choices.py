@@ -8,10 +8,11 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, MissingConfigException
 
 from runwright.compose._hydra import Composer, Repository
-from runwright.compose.explain import text_of
+from runwright.compose.explain import USER_MISTAKES, text_of
 from runwright.compose.files import entries_twice
 from runwright.compose.members import groups, members
 from runwright.compose.overrides import parse_override
+from runwright.compose.plugin_parts import without_part
 from runwright.compose.typed_nodes import (
     is_required,
     option_names,
@@ -94,6 +95,24 @@ class Choices:
                 self.problems.append(f"{typed}: there is no such {group}. {hint}")
         return wrong
 
+    def without_owner(self, config_name: str | None, overrides: Sequence[Override]) -> set[str]:
+        """The options of plugins for which a member is chosen, and which those chosen lack."""
+        wrong: set[str] = set()
+        for one in overrides:
+            group, _, part = one.key_or_group.rpartition("/")
+            if "/" not in group or not self._repository.has_group(group):
+                continue
+            others = [other for other in overrides if other is not one]
+            try:
+                found = self._composer.defaults(self._repository, config_name, others)
+            except USER_MISTAKES:  # which is told of itself
+                continue
+            chosen = f"{group}/{found.overrides.known_choices.get(group)}"
+            if said := without_part(self._repository, chosen, part):
+                wrong.add(option_of(one))
+                self.problems.append(f"{one.input_line}: {said}")
+        return wrong
+
     def members(self, group: str) -> list[str]:
         """Everything that can be chosen in a group, including YAML files."""
         return members(self._repository, group)
@@ -140,6 +159,9 @@ class Choices:
         folder = unused["file"].rpartition("/")[0].replace("/", ".")
         if package.startswith(f"{folder}.") and folder not in option_names(root_class()):
             return f"{text}{NOT_GLOBAL}"
+        plugins, _, part = group.rpartition("/")
+        if plugins and (said := without_part(self._repository, unused["file"], part)):
+            return f"{text}{said}"
         if self._repository.has_group(group):
             if package and package != group.replace("/", "."):
                 return f"{text}no '{group}' is chosen for '{package}'. {_WHERE}"
