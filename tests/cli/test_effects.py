@@ -20,6 +20,14 @@ SMALLEST = ("training.max_steps=1", "gpu=-1", "pictures=false")
         (["hydra/sweeper=runwright"], "has no effect on a single run. Add --multirun (-m)."),
         (["hydra.sweep.dir=here"], "hydra.sweep.dir=here has no effect on a single run."),
         (["+hydra.sweeper.n_trials=3"], "has no effect on a single run."),
+        (
+            ["hydra.sweeper.params.opt.lr=0.1"],
+            "what a sweep varies stands by itself. Write --multirun opt.lr=0.1",
+        ),
+        (
+            ["-m", "+experiment=glob(cmnist/*)"],
+            "It does not look into folders. Name the members: +experiment=cmnist/cnn",
+        ),
         (["hydra={sweep:{dir:x}}"], "hydra={sweep:{dir:x}} has no effect on a single run. Add"),
         (["~hydra/launcher"], "~hydra/launcher has no effect on a single run. Add --multirun"),
         (["-m", "seed=1", "hydra={run:{dir:x}}"], "{dir:x}} has no effect on a multirun, whose"),

@@ -176,3 +176,32 @@ def test_a_wrong_value_of_an_option_without_a_default_is_not_called_unknown(tmp_
     problems = mistakes(conf=str(tmp_path))
     assert problems[0].startswith("In config.yaml: dm.toml_config_path")
     assert not any("is not an option" in problem for problem in problems)
+
+
+def test_what_an_experiment_may_give_is_not_demanded_where_its_name_is_wrong(conf: Path) -> None:
+    (conf / "config.yaml").write_text(
+        "defaults:\n- config_schema\n- dm: ???\n- model: ???\n- _self_\n"
+    )
+    (conf / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 1\n")
+    (problem,) = mistakes("+experiment=mien", conf=str(conf))
+    assert problem.startswith("experiment=mien: there is no such experiment. Did you mean 'mine'?")
+    two = mistakes("+experiment=mien", "opt.lr=high", conf=str(conf))
+    assert [text.partition(" ")[0] for text in two] == ["experiment=mien:", "opt.lr"]
+
+
+def test_a_factory_is_not_told_as_a_file() -> None:
+    (problem,) = mistakes("dm=cmnist", "model=fcn", "+model@modl=cnn")
+    assert problem.startswith("model=cnn: modl is not an option: Config has no 'modl'. Did you")
+
+
+@pytest.mark.parametrize("name", ["experiment/mine", "model/wide"])
+def test_an_entry_that_is_twice_is_told_wherever_the_file_is_chosen(conf: Path, name: str) -> None:
+    group, _, file = name.partition("/")
+    (conf / f"{name}.yaml").write_text("# @package _global_\ndefaults: [_self_, _self_]\n")
+    (conf / "experiment" / "over.yaml").write_text(
+        f"# @package _global_\ndefaults: [override /{group}: {file}]\n".replace(
+            "override /experiment: ", ""
+        )
+    )
+    said = f"In {name}.yaml: the defaults list has '_self_' twice. Keep only one."
+    assert mistakes("+experiment=over", conf=str(conf)) == (said,)

@@ -81,7 +81,10 @@ def test_what_resembles_nothing_is_answered_with_what_there_is(typed: str) -> No
     ("typed", "model", "meant"),
     [
         ("model.layers=3", "state_sm", "'model.n_encoder_layers' (layers that"),
-        ("model.layers=3", "fcn", "'finetune.lora.layers'"),
+        ("model.layers=3", "fcn", "'model.num_hidden' (number of hidden layers; 0 is a linear m"),
+        ("model.backbone.layer=3", "state_sm", "'model.backbone.num_hidden_layers' (number of"),
+        ("model.rank=3", "fcn", "'finetune.lora.rank'?"),
+        ("model.dtype=3", "fcn", ""),
         ("opt.epochs=3", "fcn", "'training.epochs'?"),
     ],
 )
@@ -91,4 +94,24 @@ def test_what_is_here_is_named_before_what_is_deep_in_another_branch(
     dm = "simulated_cells" if model == "state_sm" else "cmnist"
     with pytest.raises(ConfigError) as caught:
         compose([f"dm={dm}", f"model={model}", typed])
-    assert f"Did you mean {meant}" in caught.value.problems[0]
+    (problem,) = caught.value.problems
+    assert f"Did you mean {meant}" in problem if meant else "Did you mean" not in problem
+
+
+def test_an_option_of_a_member_that_is_not_chosen_is_named_with_it() -> None:
+    assert "Did you mean 'model.kernel_size' (with model=cnn)? It has: " in problem("kernel_size=3")
+    weights = "Did you mean 'model.weights' (with model=resnet or model=torchvision)? It has: "
+    assert weights in problem("weights=DEFAULT")
+
+
+@pytest.mark.parametrize("name", ["n_trials", "heartbeat", "storage"])
+def test_an_option_of_a_search_is_named_with_the_sweeper(name: str) -> None:
+    meant = f"'hydra.sweeper.{name}' (with --multirun hydra/sweeper=runwright)"
+    assert f"Did you mean {meant}? It has: " in problem(f"{name}=3")
+
+
+def test_the_name_of_a_class_is_given_to_the_option_that_takes_it() -> None:
+    assert (
+        "opt=SGD: there is no such opt. Allowed: torch. The name of a subclass of "
+        "torch.optim.Optimizer is given with opt.optimizer_cls=SGD. If a module of your own"
+    ) in problem("opt=SGD")

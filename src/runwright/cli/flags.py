@@ -14,6 +14,10 @@ from runwright.errors import ConfigError, UserError, nearest
 
 # What only a multirun reads.
 _FOR_SEVERAL: Final = re.compile(r"hydra[/.](launcher|sweeper|sweep)([/.@].*)?$")
+_PARAM: Final = re.compile(r"\+*hydra\.sweeper\.params\.(\w+\..*=.*)", re.DOTALL)
+_OF_COMMAND_LINE: Final = (
+    "{text}: on the command line, what a sweep varies stands by itself. Write --multirun {param}"
+)
 _SHOWING: Final = ("help", "cfg", "info")
 _NOT_A_RUN: Final = (
     "{tool}: this program starts runs. The command is `python -m runwright {tool}`; options are "
@@ -91,6 +95,9 @@ def refuse_without_effect(args: argparse.Namespace, mode: object, *, is_multirun
         problems.append("--multirun contradicts --run. Leave one of them out.")
     if not (args.cfg or args.info or args.help or args.hydra_help):
         for text in args.overrides:
+            if param := _PARAM.match(text):
+                problems.append(_OF_COMMAND_LINE.format(text=text, param=param[1]))
+                continue
             keys = keys_of(text)
             if not is_multirun and any(map(_FOR_SEVERAL.match, keys)):
                 problems.append(f"{text} has no effect on a single run. Add --multirun (-m).")

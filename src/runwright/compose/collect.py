@@ -40,7 +40,7 @@ from runwright.compose.unknown_options import unknown_part
 from runwright.compose.values import give
 from runwright.compose.wrong_choices import Choices, option_of
 from runwright.domains import register_commands
-from runwright.errors import UserError, nearest
+from runwright.errors import NotGiven, UserError, nearest
 from runwright.factory import Settings
 
 
@@ -106,6 +106,8 @@ class Mistakes:
         self.parts = conversion.parts
         if "dm" in wrong or any(text.startswith("dm must be chosen") for text in found):
             wrong.add("objective")  # it would follow from the data
+        if any(self._repository.has_group(key) and "." not in key for key in wrong - _of_run()):
+            found = [text for text in found if not isinstance(text, NotGiven)]  # it may give them
         answered = [f"{key} must be {said}" for key in wrong for said in ("chosen", "given")]
         # Where a file takes the place of a factory, renaming it comes first.
         in_place = files.in_place_of_factories(composed, self._repository)
@@ -166,6 +168,11 @@ class Mistakes:
             else:
                 parsed.append(one)
         return parsed
+
+
+def _of_run() -> set[str]:
+    """The options of a run; a group that is none of them, as experiments are, sets several."""
+    return {*option_names(root_class())}
 
 
 def check(

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Final, cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override, RangeSweep
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
@@ -146,7 +147,8 @@ def _without_values(composed: DictConfig, loader: ConfigLoader) -> list[str]:
         elif isinstance(value, RangeSweep) and value.step == 0:
             problems.append(f"{said}the step of a range must not be 0.")
         elif (number := number_of_values(one)) == 0:
-            problems.append(f"{said}it has no values, so there are no jobs to run.")
+            within = _in_folders(one, loader) if isinstance(value, Glob) else ""
+            problems.append(f"{said}it has no values, so there are no jobs to run.{within}")
         else:
             number_of_jobs *= number
             if is_grid and number_of_jobs > _MOST_JOBS:
@@ -156,6 +158,19 @@ def _without_values(composed: DictConfig, loader: ConfigLoader) -> list[str]:
                 )
                 break
     return problems
+
+
+def _in_folders(one: Override, loader: ConfigLoader) -> str:
+    """A sentence with the members in folders of a group, where a glob does not look."""
+    folders = loader.list_groups(one.key_or_group)
+    names = [
+        f"{f}/{m}" for f in folders for m in loader.get_group_options(f"{one.key_or_group}/{f}")
+    ]
+    value = one.value()
+    assert isinstance(value, Glob)
+    found = [name for name in names if any(fnmatch(name, include) for include in value.include)]
+    typed = f"{one.get_key_element()}={','.join(found)}"
+    return f" It does not look into folders. Name the members: {typed}" if found else ""
 
 
 def _wrong_plugins(composed: DictConfig) -> list[str]:

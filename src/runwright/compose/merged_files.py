@@ -13,11 +13,12 @@ from runwright import hints
 from runwright.compose._hydra import Composer, Repository
 from runwright.compose._omegaconf import drop_defaults_list
 from runwright.compose.explain import USER_MISTAKES, explain_key, text_of
-from runwright.compose.file_shapes import wrong_shape
+from runwright.compose.file_shapes import file_of, wrong_shape
 from runwright.compose.nested_values import wrong_within
 from runwright.compose.typed_nodes import node_at, typed_nodes, unknown_keys
 from runwright.compose.unknown_options import NOT_GLOBAL, unknown_key
 from runwright.compose.wrong_values import hint_at
+from runwright.factory import CONFIG_GROUPS
 
 
 class MergedFiles:
@@ -69,7 +70,10 @@ class MergedFiles:
         path = file.config_path
         if text == NOT_GLOBAL and not f"{path}".startswith("experiment/"):
             path = file.parent  # which chose this one
-        if (noted := f"In {path}.yaml: {text}") not in self.problems:
+        group, _, name = f"{path}".rpartition("/")
+        is_factory = file_of(f"{path}", self._repository) is None and group in CONFIG_GROUPS
+        where = f"{group}={name}" if is_factory else f"In {path}.yaml"
+        if (noted := f"{where}: {text}") not in self.problems:
             self.problems.append(noted)
 
     def _merge_leaves(self, composed: DictConfig, loaded: Any, file: ResultDefault) -> DictConfig:

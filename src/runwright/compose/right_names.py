@@ -3,21 +3,28 @@
 import dataclasses
 import re
 import typing
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
 from omegaconf import DictConfig, OmegaConf
 
+from runwright.compose.plugin_parts import plugins_with
 from runwright.compose.typed_nodes import (
     all_options,
     option_names,
-    options_named,
     type_of,
     typed_nodes,
     typed_steps,
 )
 from runwright.errors import nearest
-from runwright.factory import choice, described, full_key, group_of
+from runwright.factory import (
+    CONFIG_GROUPS,
+    choice,
+    described,
+    full_key,
+    group_of,
+    type_argument,
+)
 
 # What other libraries call what is here called otherwise. Of the words of a name, the first ones
 # in this table are replaced first.
@@ -59,29 +66,46 @@ def _guesses(key: str, cls: type[Any], composed: DictConfig) -> Iterator[list[st
     above, _, name = key.rpartition(".")
     words = _words(name)
     own = [full_key(above, known) for known in option_names(cls)]
-    everywhere = [] if key.startswith("hydra.") else all_options(composed)
-    named = options_named(name, composed)
-    near = [one for one in named if one.count(".") < 2 or _branch(one) == _branch(key)]
-    yield [f"'{_typed(one, composed)}'" for one in near]
-    if named and above:  # what is deep in another branch comes after what is like it here
-        yield [_described(one, composed) for one in _sharing_most(words, own)]
-    yield [f"'{_typed(one, composed)}'" for one in named]
-    for keys in (own, everywhere):
-        same = [one for one in keys if words in (_words(_last(one)), _words(one))]
-        yield [_described(one, composed) for one in same]
     names = [_last(one) for one in own] + ["experiment"] * (not above)
+    everywhere = [] if key.startswith("hydra.") else all_options(composed)
+    named = [one for one in everywhere if _last(one) == name]
+    near = [one for one in named if _is_near(one, key)]
+    yield [f"'{_typed(one, composed)}'" for one in near]
+    if above:  # what is deep in another branch comes after what is like it here
+        yield from _like(words, own, composed)
+        yield [_described(one, composed) for one in _sharing_most(words, own)]
+        if closest := nearest(name, names, cutoff=_SLIP):
+            yield [f"'{full_key(above, closest)}'"]
+        docs = {one: _words_of_doc(one, composed) for one in own}
+        yield [_described(one, composed) for one in _most(words, docs)]
+    yield [f"'{_typed(one, composed)}'" for one in named]
+    everywhere = [one for one in everywhere if not above or _is_near(one, key)]
+    yield from _like(words, own, composed)
+    yield from _like(words, everywhere, composed)
+    if not above:
+        yield [*_of_hydra(name, composed)]
     if closest := nearest(name, names, cutoff=_SLIP):
         yield [f"'{full_key(above, closest)}'"]
     if closest := nearest(_in_our_words(name), map(_last, everywhere), cutoff=_SLIP):
         yield [f"'{one}'" for one in everywhere if _last(one) == closest]
+    if everywhere:
+        yield [*_of_other_members(name, composed)]
     for keys in (own, everywhere):
         yield [_described(one, composed) for one in _sharing_most(words, keys)]
     if everywhere:
         yield [*_keys_of_dictionaries(name, composed)]
-    if not above:
-        yield [*_of_hydra(name, composed)]
     if closest := nearest(name, names):
         yield [f"'{full_key(above, closest)}'"]
+
+
+def _is_near(option: str, key: str) -> bool:
+    """Whether an option is in the same branch as a key, or not deep in another."""
+    return option.count(".") < 2 or _branch(option) == _branch(key)
+
+
+def _like(words: frozenset[str], keys: Iterable[str], composed: DictConfig) -> Iterator[list[str]]:
+    same = [one for one in keys if words in (_words(_last(one)), _words(one))]
+    yield [_described(one, composed) for one in same]
 
 
 def typed_names(names: Collection[str]) -> str:
@@ -104,13 +128,30 @@ def _in_our_words(name: str) -> str:
 
 def _sharing_most(words: frozenset[str], keys: Iterable[str]) -> list[str]:
     """The keys whose names have all words and few others, or few words less."""
+    return _most(words, {key: _words(_last(key)) for key in keys})
+
+
+def _most(words: frozenset[str], known: Mapping[str, frozenset[str]]) -> list[str]:
     shares: dict[str, float] = {}
-    for key in keys:
-        known = _words(_last(key))
-        is_part = known > words or (known < words and len(known) > 1)
-        shares[key] = len(known & words) / len(known | words) if is_part and words else 0
+    for key, others in known.items():
+        is_part = others > words or (others < words and len(others) > 1)
+        shares[key] = len(others & words) / len(others | words) if is_part and words else 0
     most = max(shares.values(), default=0)
     return [key for key, share in shares.items() if share == most] if most >= _LEAST_SHARED else []
+
+
+def _of_other_members(name: str, composed: DictConfig) -> Iterator[str]:
+    """The options of this name that members of a group have in place of those that are chosen."""
+    for node, key in typed_nodes(composed):
+        cls = type_of(node)
+        group: str = getattr(cls, "config_group", None) or ""
+        found = [
+            f"{choice(group, key)}={one}"
+            for one, other in CONFIG_GROUPS.get(group, {}).items()
+            if name in option_names(other) and type_argument(other) is type_argument(cls)
+        ]
+        if found:
+            yield f"'{full_key(key, name)}' (with {' or '.join(found)})"
 
 
 def _keys_of_dictionaries(name: str, composed: DictConfig) -> Iterator[str]:
@@ -140,17 +181,28 @@ def _of_hydra(name: str, composed: DictConfig) -> Iterator[str]:
         for known in option_names(type_of(node)):
             if name in (known, f"{_last(key)}_{known}"):
                 yield f"'{full_key(key, known)}'"
+                return
+    for plugin in plugins_with("hydra/sweeper", name)[-1:] + plugins_with("hydra/launcher", name):
+        yield f"'{plugin.partition('=')[0].replace('/', '.')}.{name}' (with --multirun {plugin})"
 
 
 def _described(key: str, composed: DictConfig) -> str:
     """A key that is not spelled like the name: with what it is."""
+    doc = _doc(key, composed)
+    doc = doc if len(doc) <= _LONGEST else doc.partition(";")[0]
+    return f"'{_typed(key, composed)}' ({doc})" if doc else f"'{key}'"
+
+
+def _doc(key: str, composed: DictConfig) -> str:
     for path, node, name in typed_steps(key, composed):
         field = type_of(node).__dataclass_fields__.get(name)
         if path == key and field is not None and hasattr(type_of(node), "config_group"):
-            doc = described(field).doc
-            doc = doc if len(doc) <= _LONGEST else doc.partition(";")[0]
-            return f"'{_typed(key, composed)}' ({doc})"
-    return f"'{key}'"
+            return described(field).doc
+    return ""
+
+
+def _words_of_doc(key: str, composed: DictConfig) -> frozenset[str]:
+    return _words(_doc(key, composed).partition(";")[0].replace(" ", "_"))
 
 
 def _typed(key: str, composed: DictConfig) -> str:

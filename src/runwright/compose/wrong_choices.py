@@ -1,7 +1,8 @@
 """Wrong choices of members of groups, and what was most likely meant by each."""
 
+import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, cast
 
 from hydra.core.override_parser.types import Override
@@ -24,7 +25,7 @@ from runwright.compose.unknown_options import NOT_GLOBAL
 from runwright.compose.unregistered import HOW_TO_IMPORT, explain_missing
 from runwright.domains import NOT_LOADED
 from runwright.errors import did_you_mean, nearest
-from runwright.factory import choice
+from runwright.factory import CONFIG_GROUPS, choice, described
 
 _UNUSED: Final = re.compile(
     r"In '(?P<file>.+)': Invalid Defaults List override '(?P<entry>.+)'\.\n"
@@ -32,6 +33,7 @@ _UNUSED: Final = re.compile(
 )
 
 
+_DUPLICATE: Final = re.compile(r"Duplicate _self_ defined in (\S+)")
 _WHERE: Final = "In an experiment, the first line must be `# @package _global_`."
 
 
@@ -88,7 +90,7 @@ class Choices:
                 if name is None:
                     hint += f" To choose none: ~{key}"
                 elif nearest(shown, known) is None:
-                    hint += f" {HOW_TO_IMPORT}"
+                    hint = " ".join([hint, *_classes_named(group, shown), HOW_TO_IMPORT])
                 typed = f"{key}={shown}"
                 if isinstance(value, list):
                     typed = f"{str(one.input_line).lstrip('+')}: {shown}"
@@ -147,7 +149,8 @@ class Choices:
             return explain_missing(error, self._repository, config_name, overrides)
         if isinstance(error, ConfigCompositionException):
             chosen = [f"{one.key_or_group}/{one.value()}" for one in overrides]
-            if twice := entries_twice([config_name, *chosen], self._repository):
+            named = _DUPLICATE.findall(text_of(error))  # in what another file chooses
+            if twice := entries_twice([config_name, *chosen, *named], self._repository):
                 return "\n".join(twice)
         unused = _UNUSED.fullmatch(str(error))
         return self._explain_unused(unused) if unused else text_of(error)
@@ -209,6 +212,15 @@ def _with_place(one: Override) -> tuple[str, str]:
     value = typed.partition("=")[2]
     ways = [f"+{choice(group, place)}={value}" for place in places]
     return ways[0], f"{typed}: nothing chooses '{group}' by default. Write {' or '.join(ways)}."
+
+
+def _classes_named(group: str, name: str) -> Iterator[str]:
+    """Sentences on the options of a group's members that take the name of a class."""
+    for cls in CONFIG_GROUPS.get(group, {}).values():
+        for field in dataclasses.fields(cast("Any", cls)):
+            if field.name.endswith("_cls"):
+                key = f"{group.replace('/', '.')}.{field.name}"
+                yield f"The {described(field).doc} is given with {key}={name}."
 
 
 def option_of(one: Override) -> str:
