@@ -62,6 +62,11 @@ BY_NAME: Final = {
     "tools.of_domains": "the modules of a user's project",
 }
 
+# Where the whole configuration is read; whatever is built gets plain values.
+READING: Final = {
+    *("compose", "rundir", "training", "run", "cli", "sweep", "slurm", "tools", "app", "front"),
+}
+
 
 @pytest.fixture(scope="module")
 def modules() -> dict[str, Module]:
@@ -109,6 +114,15 @@ def test_a_domain_imports_the_front_only(modules: dict[str, Module], imports: Im
 
 def test_no_modules_import_each_other_in_a_circle(imports: Imports) -> None:
     assert not circles(imports)
+
+
+def test_what_is_built_knows_no_configuration(modules: dict[str, Module]) -> None:
+    for module in modules.values():
+        takes = {
+            name for whence, name in module.imported if whence in ("runwright", "runwright.config")
+        }
+        if "Config" in takes:
+            assert floors_of(module)[0] in READING, f"{module.path} imports Config"
 
 
 def test_no_domain_imports_another(imports: Imports) -> None:
