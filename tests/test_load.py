@@ -1,6 +1,7 @@
 """A finished run can be loaded to work with."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -37,3 +38,20 @@ def test_a_run_is_loaded_as_it_was(tmp_path: Path) -> None:
 def test_what_is_no_run_directory_is_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not a run directory: it has no config.yaml"):
         runwright.load(tmp_path)
+
+
+def test_what_is_no_path_is_said_to_be_none() -> None:
+    wrong: Any = 3
+    said = "takes the path of a folder, as text or a Path, got 3."
+    config = runwright.compose(["dm=toy_sets", "model=set_encoder"])
+    for call, name in (
+        (lambda: config.run(wrong), "run"),
+        (lambda: runwright.load(wrong), "load"),
+        (lambda: runwright.compose(conf=wrong), "compose"),
+    ):
+        with pytest.raises(UserError) as caught:
+            call()
+        assert str(caught.value) == f"{name} {said}"
+    with pytest.raises(UserError) as caught:
+        runwright.run(wrong)
+    assert str(caught.value) == "run takes a configuration, such as compose([…]) makes, got 3."

@@ -10,6 +10,7 @@ from typing_extensions import override
 from runwright.config import chosen_name
 from runwright.errors import UserError
 from runwright.metrics_table import MetricsTable
+from runwright.plain import given_path
 
 if TYPE_CHECKING:
     from torch import nn
@@ -77,7 +78,7 @@ def load(run_dir: Path | str, overrides: Sequence[str] = ()) -> LoadedRun:
     from runwright.runtime import Runtime, choose_device, global_state_kept, seed_everything
     from runwright.trained import load_weights, training_dir
 
-    path = Path(run_dir)
+    path = given_path(run_dir, "load")
     if not (path / "config.yaml").is_file():
         raise UserError(f"{path} is not a run directory: it has no config.yaml.")
     config = compose(overrides, conf=path)

@@ -64,3 +64,18 @@ def home_path(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError as error:
         raise UserError(f"there is no home directory {path.parts[0]}.") from error
+
+
+def given_path(path: object, function: str) -> Path:
+    """A path that was given to a function of the package.
+
+    Args:
+        path: what was given.
+        function: the function, as it is called, for the message.
+
+    Raises:
+        UserError: it is no path.
+    """
+    if not isinstance(path, str | Path):
+        raise UserError(f"{function} takes the path of a folder, as text or a Path, got {path!r}.")
+    return Path(path)

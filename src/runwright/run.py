@@ -13,6 +13,7 @@ from runwright.errors import ConfigError, Interrupted, RunError, UserError, free
 from runwright.factory import Settings
 from runwright.model import FittedModel
 from runwright.model_size import does_not_fit
+from runwright.plain import given_path
 from runwright.training.memory import explaining_out_of_memory, explaining_small_memory
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
     """
     from runwright.runtime import global_state_kept
 
+    if run_dir is not None:
+        run_dir = given_path(run_dir, "run")
+    if not isinstance(config, Config):  # pyright: ignore[reportUnnecessaryIsInstance]  # Python does not check it
+        raise UserError(f"run takes a configuration, such as compose([…]) makes, got {config!r}.")
     try:
         with global_state_kept():
             return _run(config, run_dir, caller)

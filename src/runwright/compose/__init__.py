@@ -61,10 +61,11 @@ def compose(
     from runwright.compose.overrides import as_meant
     from runwright.config import Config
     from runwright.domains import register_domains
+    from runwright.plain import given_path
 
     register_domains()
     schema.store(config or Config)
-    folder = nearest_conf(config_name) if conf is None else Path(conf).resolve()
+    folder = nearest_conf(config_name) if conf is None else given_path(conf, "compose").resolve()
     is_open = conf is None and config_name == CONFIG_NAME
     record = recorded_config(overrides) if is_open else None
     if record is not None:
