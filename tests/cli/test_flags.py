@@ -25,6 +25,10 @@ from runwright.cli.flags import read_flags
         (["gpu=-1", "results"], "results: this program starts runs. The command is `python -m ru"),
         (["--xyz"], "--xyz: there is no such flag. --hydra-help lists them."),
         (["-m", "seed=1,2", "--cfg", "job"], "seed=1,2 with --cfg: these are several values, but"),
+        *(
+            (["-m", "seed=1", *flag], f"--multirun has no effect with {flag[0]}, which shows one c")
+            for flag in (["--help"], ["--info"], ["--cfg", "job"], ["--hydra-help"])
+        ),
         (["-m", "model=cnn,fcn", "--help"], "model=cnn,fcn with --help: these are several values"),
     ],
     ids=str,

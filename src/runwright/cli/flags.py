@@ -18,7 +18,10 @@ _PARAM: Final = re.compile(r"\+*hydra\.sweeper\.params\.(\w+\..*=.*)", re.DOTALL
 _OF_COMMAND_LINE: Final = (
     "{text}: on the command line, what a sweep varies stands by itself. Write --multirun {param}"
 )
-_SHOWING: Final = ("help", "cfg", "info")
+_SHOWING: Final = ("help", "cfg", "info", "hydra_help")
+_NOT_SEVERAL: Final = (
+    "--multirun has no effect with --{flag}, which shows one configuration. Leave it out."
+)
 _NOT_A_RUN: Final = (
     "{tool}: this program starts runs. The command is `python -m runwright {tool}`; options are "
     "set as name=value."
@@ -43,7 +46,9 @@ def read_flags() -> tuple[argparse.Namespace, argparse.ArgumentParser]:
         raise ConfigError([_NOT_A_RUN.format(tool=tool) for tool in tools])
     if args.multirun:
         for flag in (flag for flag in _SHOWING if getattr(args, flag)):
-            _refuse_several(args.overrides, flag)
+            name = flag.replace("_", "-")
+            several = [*_several(args.overrides, name)]
+            raise ConfigError(several or [_NOT_SEVERAL.format(flag=name)])
     return args, parser
 
 
@@ -116,35 +121,33 @@ def _refuse(message: str) -> NoReturn:
 def _unknown(words: Sequence[str]) -> Iterator[str]:
     """A text for each flag that there is not; what follows one without a dash is its value.
 
-    Some versions of argparse take that value for an override.
+    Args:
+        words: what argparse does not know: the flags, and in some versions of Python the values.
     """
-    typed = dict(zip(sys.argv, [*sys.argv[1:], "-"], strict=True))
     for before, flag in zip(["", *words], words, strict=False):
-        said = f"{flag}: there is no such flag."
-        following = typed.get(flag, "-")
-        bare, value = flag.lstrip("-"), f"={following}"
-        if following.startswith("-") or "=" in following:
-            value = ""
         if not flag.startswith("-") and before.startswith("-"):
             continue
+        said = f"{flag}: there is no such flag."
+        typed = [*sys.argv, flag, "-"]
+        following = typed[typed.index(flag) + 1]
+        bare, value = flag.lstrip("-"), "" if following.startswith("-") else f"={following}"
         if closest := nearest(bare.partition("=")[0], flag_names()):
             yield f"{said} Did you mean '--{closest}'?"
-        elif "=" in bare + value:
-            yield f"{said} Options are set without dashes: {bare}{value}"
+        elif "=" in bare or (value and "=" not in following):
+            yield f"{said} Options are set without dashes: {bare}{value if '=' not in bare else ''}"
         else:
             yield f"{said} --hydra-help lists them."
 
 
-def _refuse_several(overrides: list[str], flag: str) -> None:
-    """Refuse several values for an option where only one configuration is shown."""
-    problems: list[str] = []
+def _several(overrides: list[str], flag: str) -> Iterator[str]:
+    """A text for several values of an option where only one configuration is shown."""
     for text in overrides:
         try:
             is_several = parse_override(text).is_sweep_override()
         except UserError:
             continue  # composing says what is wrong with it
         if is_several:
-            said = "these are several values, but only one configuration is shown. Choose one"
-            problems.append(f"{text} with --{flag}: {said}.")
-    if problems:
-        raise ConfigError(problems)
+            yield (
+                f"{text} with --{flag}: these are several values, but only one configuration is "
+                "shown. Choose one, and leave out --multirun."
+            )
