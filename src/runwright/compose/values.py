@@ -229,12 +229,19 @@ def replace(composed: DictConfig, key: str, value: Any) -> None:
     """Give a dictionary this content in place of its own; its members get their declared type.
 
     Raises:
-        OmegaConfBaseException: it does not take this content.
+        OmegaConfBaseException: it does not take this content, and keeps its own.
     """
+    above, _, name = key.rpartition(".")
+    before = child(OmegaConf.select(composed, above) if above else composed, name)
+    own = OmegaConf.to_container(before, resolve=False) if OmegaConf.is_config(before) else None
     OmegaConf.update(composed, key, {}, merge=False)
     node = OmegaConf.select(composed, key)
     OmegaConf.set_struct(node, False)
-    node.merge_with(value)
+    try:
+        node.merge_with(value)
+    except OmegaConfBaseException:
+        OmegaConf.update(composed, key, own, merge=False)
+        raise
 
 
 def _empty_dictionaries(block: Any, given: dict[Any, Any]) -> None:

@@ -150,7 +150,8 @@ class Choices:
         if isinstance(error, ConfigCompositionException):
             chosen = [f"{one.key_or_group}/{one.value()}" for one in overrides]
             named = _DUPLICATE.findall(text_of(error))  # in what another file chooses
-            if twice := entries_twice([config_name, *chosen, *named], self._repository):
+            files = dict.fromkeys([config_name, *chosen, *named])
+            if twice := entries_twice(files, self._repository):
                 return "\n".join(twice)
         unused = _UNUSED.fullmatch(str(error))
         return self._explain_unused(unused) if unused else text_of(error)
