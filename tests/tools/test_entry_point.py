@@ -40,7 +40,9 @@ def schema(folder: Path, *arguments: str) -> CompletedProcess[str]:
 
 def models(folder: Path) -> set[str]:
     """The factories of models that the schemas in a folder know."""
-    content = json.loads((folder / ".vscode" / "schemas" / "experiment.json").read_text())
+    content = json.loads(
+        (folder / ".vscode" / "schemas" / "runwright" / "experiment.json").read_text()
+    )
     known = (name.partition(".") for name in content["definitions"])
     return {name for group, _, name in known if group == "model"}
 
@@ -135,7 +137,7 @@ def test_the_folder_the_name_and_the_class_are_those_of_main(tmp_path: Path) -> 
     (tmp_path / "settings" / "ours" / "base.yaml").write_text(CONF)
     assert schema(tmp_path).returncode == 0
     folder = tmp_path / ".vscode"
-    assert "note" in (folder / "schemas" / "config.json").read_text()
+    assert "note" in (folder / "schemas" / "runwright" / "config.json").read_text()
     assert '"settings/ours/base.yaml"' in (folder / "settings.json").read_text()
 
 

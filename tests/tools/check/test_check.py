@@ -345,7 +345,7 @@ def test_schemas_out_of_date_are_a_note(tmp_path: Path, capsys: pytest.CaptureFi
     schema.main([])
     check.main(["dm=cmnist", "model=cnn"])
     assert "out of date" not in capsys.readouterr().out
-    (tmp_path / ".vscode" / "schemas" / "model.json").write_text("{}")
+    (tmp_path / ".vscode" / "schemas" / "runwright" / "model.json").write_text("{}")
     check.main(["dm=cmnist", "model=cnn"])
     assert ".vscode/schemas is out of date: run `python -m runwright schema`" in flat(
         capsys.readouterr().out

@@ -28,8 +28,6 @@ _Members: TypeAlias = Mapping[str, list[str]]
 
 _EXPERIMENT: Final = "experiment"
 _PLUGINS: Final = ("hydra/launcher", "hydra/sweeper")
-# Where runs leave their config.yaml.
-_RUN_DIRECTORIES: Final = ("outputs/**/config.yaml", "multirun/**/config.yaml")
 _SPECIAL: Final = re.compile(r"([.*+?^$|\\(){}\[\]])")
 _ESCAPED: Final = r"\\\1"
 _ONE_KEY: Final = {"type": "object", "minProperties": 1, "additionalProperties": False}
@@ -40,9 +38,9 @@ def schemas(project: Project) -> dict[str, tuple[JsonSchema, list[str]]]:
 
     Returns:
         kind → (schema, patterns of paths below the project's folder). The kinds are `config` (the
-        primary configurations, and the `config.yaml` in run directories), `experiment` (what is
-        composed over it), each group of factories, launchers, sweepers, and each other part of the
-        configuration that has a folder of YAML files, such as `training`.
+        primary configurations), `experiment` (what is composed over it), each group of factories,
+        launchers, sweepers, and each other part of the configuration that has a folder of YAML
+        files, such as `training`.
     """
     folder = project.root / "conf" if project.conf is None else project.conf
     conf = folder.relative_to(project.root).as_posix()
@@ -59,7 +57,7 @@ def schemas(project: Project) -> dict[str, tuple[JsonSchema, list[str]]]:
     kinds = {
         "config": (
             _whole(project, members, "", [SCHEMA_NAME, *primary]),
-            [*(f"{conf}/{name}.yaml" for name in primary), *_RUN_DIRECTORIES],
+            [f"{conf}/{name}.yaml" for name in primary],
         ),
         _EXPERIMENT: (
             _whole(project, members, _EXPERIMENT, experiments),
