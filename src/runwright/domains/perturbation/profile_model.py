@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from typing_extensions import override
 
 from runwright import FittedModel
@@ -21,7 +22,8 @@ class ProfileModel(nn.Module, FittedModel):
     those that perturbed cells were compared with, which are drawn at random.
 
     What it predicts of a cell is its control plus the effect: the predicted mean profile minus the
-    mean of the controls. An effect of zero is predicted before anything has been observed.
+    mean of the controls. An effect of zero is predicted before anything has been observed. Cell
+    types and perturbations that it was not shown, or that are new, are pairs without a profile.
     """
 
     total: Tensor  # (C, P, G), float64, the sum of the cells
@@ -45,6 +47,7 @@ class ProfileModel(nn.Module, FittedModel):
         self._control = dims.control
         self._predict = predict
         self._effects: Tensor | None = None
+        self._met: tuple[int, Tensor] | None = None  # cell types, and the vectors (P', F)
         sizes = {
             "total": (cell_types, perturbations, dims.features),
             "count": (cell_types, perturbations),
@@ -57,7 +60,7 @@ class ProfileModel(nn.Module, FittedModel):
 
     @override
     def observe(self, batch: CellSets) -> None:
-        self._effects = None
+        self._effects = self._met = None
         of = batch.cell_type, batch.perturbation_index
         weights = torch.ones_like(batch.cell, dtype=batch.cells.dtype)
         if batch.mask is not None:
@@ -72,30 +75,49 @@ class ProfileModel(nn.Module, FittedModel):
     @override
     def forward(self, batch: CellSets) -> Prediction:
         """The control cells of each set, shifted by the effect of its perturbation."""
+        met = self._take_in(batch)
         if self._effects is None:
-            self._effects = self._fitted().to(batch.basal)
+            self._effects = self._fitted(*met).to(batch.basal)
         effect = self._effects[batch.cell_type, batch.perturbation_index]
         return Prediction(batch.basal + effect[:, None])
 
     @override
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-        self._effects = None
+        self._effects = self._met = None
         return super().load_state_dict(state_dict, *args, **kwargs)
 
-    def _fitted(self) -> Tensor:
+    def _take_in(self, batch: CellSets) -> tuple[int, Tensor]:
+        """How many cell types there are with those of a batch, and the vectors of perturbations.
+
+        Those that are not trained on are known from the batches that they are predicted in.
+        """
+        cell_types, vectors = self._met or (len(self.total), self.vectors)
+        of, wanted = batch.perturbation_index, batch.perturbation.to(vectors)
+        most_types, most = int(batch.cell_type.max()) + 1, int(of.max()) + 1
+        is_larger = most_types > cell_types or most > len(vectors)
+        if is_larger or not torch.equal(vectors[of], wanted):
+            self._effects, cell_types = None, max(cell_types, most_types)
+            # `pad` returns a copy.
+            vectors = functional.pad(vectors, (0, 0, 0, max(0, most - len(vectors))))
+            vectors[of] = wanted
+        self._met = cell_types, vectors
+        return self._met
+
+    def _fitted(self, cell_types: int, of_perturbations: Tensor) -> Tensor:
         """(C, P, G), the effect of every perturbation in every cell type; none of the control."""
+        new_types, new = cell_types - len(self.total), len(of_perturbations) - len(self.vectors)
         total, count, control_total, control_count, vectors = (
             tensor.cpu().numpy()
             for tensor in (
-                self.total,
-                self.count,
-                self.control_total,
-                self.control_count,
-                self.vectors,
+                functional.pad(self.total, (0, 0, 0, new, 0, new_types)),
+                functional.pad(self.count, (0, new, 0, new_types)),
+                functional.pad(self.control_total, (0, 0, 0, new_types)),
+                functional.pad(self.control_count, (0, new_types)),
+                of_perturbations,
             )
         )
         if not count.any():
-            return torch.zeros(self.total.shape, dtype=torch.float64)
+            return torch.zeros(total.shape, dtype=torch.float64)
         with np.errstate(invalid="ignore"):
             training = total / count[:, :, None]  # NaN where nothing was trained on
         # With a control of zero, what is predicted for a new cell type is the effect itself.
