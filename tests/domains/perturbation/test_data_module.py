@@ -135,6 +135,34 @@ def test_a_perturbation_that_the_training_did_not_know_is_refused(
         built(new, tmp_path / "run", trains=False)
 
 
+def test_an_embedding_of_another_length_than_that_of_the_training_is_refused(
+    tmp_path: Path, toml: Path
+) -> None:
+    chosen: dict[str, Any] = {"embed_key": "X_pca", "output_space": "embedding"}
+    built(toml, tmp_path / "run", **chosen)
+    other = random_cells(seed=2)
+    other.obsm["X_pca"] = other.obsm["X_pca"][:, :3]
+    new = write_project(tmp_path / "new", a=other)
+    message = r"a.h5ad: the embedding obsm/X_pca has 3 values a cell; that of the training had 5"
+    with pytest.raises(UserError, match=message):
+        built(new, tmp_path / "run", trains=False, **chosen)
+
+
+def test_vectors_of_another_length_than_those_of_the_training_are_refused(
+    tmp_path: Path, toml: Path
+) -> None:
+    file = tmp_path / "v.safetensors"
+    save_file({name: torch.ones(6) for name in ("A", "B", "C")}, file)
+    built(toml, tmp_path / "run", perturbation_features_file=file)
+    cells = random_cells(seed=2)
+    cells.obs["target_gene"] = cells.obs["target_gene"].cat.rename_categories({"C": "D"})
+    new = write_project(tmp_path / "new", a=cells)
+    save_file({name: torch.ones(7) for name in ("A", "B", "D")}, file)
+    message = r"v.safetensors have 7 values; those of the training had 6. Name its file by dm.per"
+    with pytest.raises(UserError, match=message):
+        built(new, tmp_path / "run", trains=False, perturbation_features_file=file)
+
+
 def test_files_need_the_same_genes(tmp_path: Path) -> None:
     other = random_cells(seed=1)[:, 1:].copy()
     toml = write_project(tmp_path, a=random_cells(seed=0), b=other)

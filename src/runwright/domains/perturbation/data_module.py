@@ -189,6 +189,11 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
         )
         cells = self._cells(table, kept, plan, runtime)
         sizes: dict[str, Any] = runtime.kept("sizes", lambda: _sizes(cells))
+        if (width := cells.rows[0].width) != sizes["features"]:
+            raise UserError(
+                f"{table.files[0]}: the embedding {cells.embedding} has {width} values a cell; "
+                f"that of the training had {sizes['features']}. Compute it as for the training."
+            )
         groups = group_cells(
             table,
             plan,
@@ -372,7 +377,14 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
 
         known = runtime.kept_tensors("perturbation_vectors", lambda: read(names))
         if new := [name for name in names if name not in known]:
-            known |= read(new)
+            added = read(new)
+            of_training, length = (len(next(iter(one.values()))) for one in (known, added))
+            if length != of_training:
+                raise UserError(
+                    f"The vectors in {file} have {length} values; those of the training had "
+                    f"{of_training}. Name its file by dm.perturbation_features_file."
+                )
+            known |= added
         return torch.stack([known[name] for name in names])
 
     def _refuse_different_widths(self, table: "CellTable", embedding: "list[Rows]") -> None:
