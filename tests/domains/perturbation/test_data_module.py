@@ -1,5 +1,6 @@
 """The data module: what it publishes, what later stages read, and what it refuses."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +281,20 @@ def test_fewer_cells_can_be_taken(tmp_path: Path) -> None:
     assert len(seen) <= 4 * 3
     masks = [batch.mask for batch in data.val.batches(0)]
     assert sum(int(mask.sum()) for mask in masks if mask is not None) == 4 * 4
+
+
+def test_so_many_cells_at_most_are_those_of_all_batches_and_files_together(tmp_path: Path) -> None:
+    files = {name: random_cells(seed=seed, per_group=9) for seed, name in enumerate("ab")}
+    toml = write_project(tmp_path, **files)
+    chosen: dict[str, Any] = {"basal_mapping_strategy": "batch", "downsample_cells": 5}
+    data = built(toml, tmp_path, batch_size=1, cell_set_len=1, **chosen)
+    of_cells = {
+        cell: (int(batch.cell_type), int(batch.perturbation_index))
+        for batch in data.train.batches(0)
+        for cell in batch.cell.flatten().tolist()
+    }
+    assert set(Counter(of_cells.values()).values()) == {5}
+    assert len({cell < 72 for cell in of_cells}) == 2  # of both files, 72 cells each
 
 
 @pytest.mark.parametrize(

@@ -88,8 +88,18 @@ class Groups:
         return which | ((self.perturbation == control) & is_beside)
 
     def at_most(self, count: int, seed: int) -> "Groups":
-        """The same groups with at most `count` cells each, drawn at random."""
-        return self._drawn(np.minimum(self.sizes, count), seed)
+        """The same groups with at most `count` cells of a cell type and perturbation.
+
+        They are drawn at random from all of its groups: it may be in several files or batches.
+        """
+        pairs, of = np.unique(self.keys[:, 1:3], axis=0, return_inverse=True)
+        together = np.split(np.argsort(of, kind="stable"), np.cumsum(np.bincount(of))[:-1])
+        sizes = np.minimum(self.sizes, count)
+        for pair, groups in enumerate(together):
+            if len(groups) > 1 and self.sizes[groups].sum() > count:
+                rng = np.random.default_rng([seed, *pairs[pair].tolist()])
+                sizes[groups] = rng.multivariate_hypergeometric(self.sizes[groups], count)
+        return self._drawn(sizes, seed)
 
     def sampled(self, fraction: float, seed: int) -> "Groups":
         """The same groups with a fraction of the cells of each, at least one, drawn at random."""
