@@ -64,6 +64,16 @@ class Trained(Generic[B]):
 
         return each_seeded(split.batches(epoch=0), self.runtime.seed, self.runtime.device)
 
+    def splits(self, name: str) -> Mapping[str, Split[B]]:
+        """What `val` or `test` stands for, by name: `val` is every validation split.
+
+        Raises:
+            UserError: the data have no such split.
+        """
+        if name == "val" and self.validation:
+            return self.validation
+        return {name: split_of(self.data, name)}
+
 
 def split_of(data: Data[Any, B], name: str) -> Split[B]:
     """One part of the data: `val` or `test`.

@@ -148,7 +148,7 @@ class Validate(MeasureStage):
 
     @override
     def splits(self, trained: Trained[Any]) -> Mapping[str, Split[Any]]:
-        return trained.validation or {"val": split_of(trained.data, "val")}
+        return trained.splits("val")
 
 
 @factory("test")
@@ -159,4 +159,4 @@ class Test(MeasureStage):
 
     @override
     def splits(self, trained: Trained[Any]) -> Mapping[str, Split[Any]]:
-        return {"test": split_of(trained.data, "test")}
+        return trained.splits("test")

@@ -19,7 +19,9 @@ class Predict(Stage):
     """Write the predictions for the examples of a split."""
 
     split: Literal["val", "test"] | None = option(
-        default=None, doc="the split to predict; by default test if there is one, or else val"
+        default=None,
+        doc="the split to predict; by default test if there is one, or else val, all of which are "
+        "predicted if there are several",
     )
     format: TableFormat = option(default="csv", doc="file format of a table of predictions")
 
@@ -36,12 +38,11 @@ class Predict(Stage):
 
     @override
     def run(self, trained: Trained[Any]) -> float:
-        split = self._split(trained.data)
-        batches = trained.batches(split_of(trained.data, split))
-        written = trained.objective.predictions(
-            trained.runtime.run_dir, split, table_format=self.format
-        )
-        with trained.applying(), written as write:
-            for batch in batches:
-                write(trained.model, batch)
+        for name, split in trained.splits(self._split(trained.data)).items():
+            written = trained.objective.predictions(
+                trained.runtime.run_dir, name, table_format=self.format
+            )
+            with trained.applying(), written as write:
+                for batch in trained.batches(split):
+                    write(trained.model, batch)
         return math.nan

@@ -81,8 +81,9 @@ class Compare(Stage):
         objective: Any = trained.objective
         measures = EffectMeasures(trained.data.dims, trained.runtime.device)
         with trained.applying():
-            for batch in trained.batches(split_of(trained.data, split)):
-                measures.update(objective.outputs(model, batch), batch)
+            for part in trained.splits(split).values():
+                for batch in trained.batches(part):
+                    measures.update(objective.outputs(model, batch), batch)
         return measures
 
     def _record(
