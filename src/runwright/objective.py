@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic
 
 from typing_extensions import TypeVar, override
 
@@ -251,6 +251,10 @@ class MeanLosses(Evaluation[B_contra]):
 @settings
 class ObjectiveFactory(Settings, ABC, Generic[D_contra, B_contra], group="objective"):
     """Interface of the factories of objectives; the group `objective`."""
+
+    writes: ClassVar[tuple[str, ...]] = ()
+    """The names of the files that its measures and predictions write to a run directory, as regular
+    expressions: they are a run's, so `overwrite=true` removes them."""
 
     def for_model(self, dims: D_contra) -> Dims:
         """The Dims that model and objective are built from: the data's, and what losses add.

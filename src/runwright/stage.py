@@ -101,6 +101,10 @@ class Stage(Settings, ABC, group="stage"):
     """Whether the stage reads the data of the training; else there need be nothing but its run
     directory, and `Trained.data` is what `DataModule.without_examples` gives."""
 
+    writes: ClassVar[tuple[str, ...]] = ()
+    """The names of the files that it writes to a run directory, as regular expressions: they are
+    a run's, so `overwrite=true` removes them."""
+
     def check(self, data: Data[Any, Any]) -> None:
         """Check that the data have what the stage needs.
 

@@ -8,17 +8,18 @@ is killed, and says what happened.
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 from runwright.config import Config
 from runwright.errors import UserError
+from runwright.factory import CONFIG_GROUPS
 from runwright.figures import is_own_figure
 from runwright.kept import KEPT, KEPT_SUFFIXES
 from runwright.plain import leaves, plain_values
 from runwright.rundir.layout import BUILDING, ENVIRONMENT, FILES, LOCK, LOG
 
 _KEPT_FILES: Final = frozenset({ENVIRONMENT, LOG})
-_OF_STAGES: Final = re.compile(r"\w+_intervals\.csv|predictions_\w+\.(csv|parquet)")
+_WRITING: Final = ("stage", "objective")  # groups whose members name what they write
 _CHECKPOINT: Final = re.compile(
     r"(step-\d{8,}|best-step-\d{8,}|best|last)(?P<state>\.state)?\.safetensors"
 )
@@ -78,13 +79,20 @@ def _own_files(path: Path) -> Iterator[Path]:
     yield from (file for file, match in own.items() if match["state"])
     yield from (file for file, match in own.items() if not match["state"])
     for file in _files(path):
-        if file.name in {*FILES} - _KEPT_FILES or _OF_STAGES.fullmatch(file.name):
+        if file.name in {*FILES} - _KEPT_FILES or _is_of_a_stage(file.name):
             yield file
     for folder in (path / "pictures", *_pictures_of_steps(path)):
         yield from (file for file in _files(folder) if is_own_figure(file))
     yield from (file for file in _files(path / "tensorboard") if _EVENTS.fullmatch(file.name))
     yield from (file for file in _files(path / KEPT) if file.suffix in KEPT_SUFFIXES)
     yield from (file for file in _files(path / "adapter") if file.name in _ADAPTER)
+
+
+def _is_of_a_stage(name: str) -> bool:
+    """Whether a stage, or what an objective measures or predicts, writes a file of this name."""
+    members = (one for group in _WRITING for one in CONFIG_GROUPS.get(group, {}).values())
+    patterns = {pattern for one in members for pattern in cast("Any", one).writes}
+    return any(re.fullmatch(pattern, name) for pattern in patterns)
 
 
 def _pictures_of_steps(path: Path) -> list[Path]:

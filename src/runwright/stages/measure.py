@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 class MeasureStage(Stage):
     """Measure a split, optionally with confidence intervals."""
 
+    writes = (r"\w+_intervals\.csv",)
     split: ClassVar[str]
 
     num_bootstrap_runs: int = option(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class Predict(Stage):
     """Write the predictions for the examples of a split."""
 
+    writes = (r"predictions_\w+\.(csv|parquet)",)
+
     split: Literal["val", "test"] | None = option(
         default=None,
         doc="the split to predict; by default test if there is one, or else val, all of which are "

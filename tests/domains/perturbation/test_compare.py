@@ -8,6 +8,7 @@ import pytest
 
 from domains.perturbation.cells import CONTROL, random_cells, write_project
 from runwright import compose
+from runwright.rundir.emptying import empty
 
 HELD_OUT = '[zeroshot]\n"a.U" = "val"\n[fewshot."a.T"]\nval = ["A"]\n'
 
@@ -42,3 +43,14 @@ def test_every_validation_split_is_predicted(run: list[str], tmp_path: Path) -> 
             cells = anndata.read_h5ad(tmp_path / f"adata_{kind}_{split}.h5ad")
             assert set(cells.obs["cell_type"]) == {cell_type}
             assert set(cells.obs["target_gene"]) == {*perturbed, CONTROL}
+
+
+def test_what_stages_write_is_known_as_a_run_s(run: list[str], tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    for stage in ("compare", "predict", "validate", "infer"):
+        more = [f"stage.file={tmp_path / 'data' / 'a.h5ad'}"] if stage == "infer" else []
+        compose([*run, f"stage={stage}", *more]).run(run_dir)
+    written = {"compare_val.csv", "effects_val.csv", "adata_pred_zeroshot.h5ad", "inferred.h5ad"}
+    assert written <= {path.name for path in run_dir.iterdir()}
+    (run_dir / "compare.csv").touch()
+    assert empty(run_dir) == ["compare.csv"]

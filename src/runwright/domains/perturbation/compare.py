@@ -33,6 +33,8 @@ _PARTS: Final = {"fewshot": "few-shot", "zeroshot": "zero-shot"}
 class Compare(Stage):
     """Measure the predicted effects beside those of the baselines."""
 
+    writes = (r"compare_\w+\.(csv|json)",)
+
     split: Literal["val", "test"] | None = option(
         default=None, doc="the split to measure; by default test if there is one, or else val"
     )

@@ -14,6 +14,7 @@ class Infer(Stage):
     """Predict the cells of a new h5ad file from its own control cells."""
 
     needs_data = False
+    writes = (r"inferred\.h5ad",)
 
     file: Path = option(
         doc="h5ad file with control cells of every cell type; what else is in its column of "

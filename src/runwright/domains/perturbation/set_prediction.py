@@ -23,6 +23,8 @@ _CONFIDENCE_WEIGHT: Final = 0.01
 class SetPredictionFactory(ObjectiveFactory[PerturbationDims, CellSets]):
     """How far the predicted set of cells is from the set of perturbed ones."""
 
+    writes = (r"effects_\w+\.csv", r"adata_(pred|real)_\w+\.h5ad")
+
     loss: Literal["energy", "sinkhorn", "gaussian", "laplacian", "mse", "se"] = option(
         default="energy",
         doc="distance of two sets: energy distance; Sinkhorn divergence; MMD with a Gaussian or "
