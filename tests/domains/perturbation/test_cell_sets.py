@@ -10,6 +10,7 @@ import torch
 
 from domains.perturbation.cells import CONTROL, options, random_cells, write_project
 from runwright import Data, Runtime, UserError
+from runwright.data import workers
 from runwright.domains.perturbation import cell_sets
 from runwright.domains.perturbation.batch import CellSets
 from runwright.domains.perturbation.cell_sets import CellSetSplit
@@ -146,6 +147,14 @@ def test_a_split_that_is_measured_has_each_cell_once_and_never_changes(
     masked = [batch.cell[batch.mask] for batch in without.batches(0) if batch.mask is not None]
     assert sorted(torch.cat(masked).tolist()) == [i for i in wanted if labels[i][2] != CONTROL]
     assert as_lists(split.batches(0)) == as_lists(again.also["zeroshot"].batches(3))
+
+
+def test_batches_are_the_same_where_workers_are_not_forked(
+    tmp_path: Path, toml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = as_lists(built(toml, tmp_path).train.batches(0))
+    monkeypatch.setattr(workers, "_CONTEXT", torch.multiprocessing.get_context("spawn"))  # macOS
+    assert as_lists(built(toml, tmp_path, num_workers=1).train.batches(0)) == wanted
 
 
 def test_batches_are_the_same_for_any_number_of_workers_and_wherever_they_start(

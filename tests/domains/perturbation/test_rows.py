@@ -1,6 +1,7 @@
 """Rows out of a memory map equal those of the anndata package, however the file is written."""
 
 import logging
+import pickle
 import re
 import signal
 import sys
@@ -56,6 +57,19 @@ def test_rows_are_those_of_anndata(
     np.testing.assert_array_equal(dense(found), wanted)
     assert rows.width == wanted.shape[1]
     assert dense(found).dtype == np.float32
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_to_another_process_goes_where_rows_are_and_not_what_is_in_them(
+    tmp_path: Path, way: str
+) -> None:
+    expected = written(tmp_path / "a.h5ad", way)
+    rows = open_rows(tmp_path / "a.h5ad", "X", None, tmp_path / "copies")
+    sent = pickle.dumps(rows)
+    offsets = rows.offsets.nbytes if isinstance(rows, CsrRows) else 0
+    assert len(sent) < offsets + 1500
+    assert expected.nbytes > 2000
+    np.testing.assert_array_equal(dense(pickle.loads(sent).read(WANTED)), expected[WANTED])
 
 
 def test_what_is_not_compressed_is_mapped_where_it_is(tmp_path: Path) -> None:

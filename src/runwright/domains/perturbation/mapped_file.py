@@ -16,13 +16,19 @@ class MappedFile:
     """The bytes of a file, read-only; one map, however many arrays lie in it.
 
     A map for each array would be tens of thousands of a large file, and each holds a file open.
+    To another process goes the path alone, and it maps the file itself.
     """
 
     def __init__(self, path: Path) -> None:
         """Map a file, which must not be empty."""
+        self._path = path.absolute()
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._bytes = np.frombuffer(self._map, dtype=np.uint8)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it is pickled: by its path."""
+        return type(self), (self._path,)
 
     def array(self, dtype: DTypeLike, offset: int, shape: tuple[int, ...]) -> NDArray[Any]:
         """An array that lies in the file, from a byte on."""

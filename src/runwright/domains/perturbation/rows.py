@@ -38,28 +38,31 @@ class DenseRows:
     Attributes:
         file: the file that it is in.
         offset: where it begins in the file, in bytes.
-        values: (N, columns), memory-mapped.
+        dtype: the type of the values.
+        shape: (N, columns).
         asks: whether to ask for all rows before they are copied; see `MappedFile`.
         columns: which columns are read; None for all.
     """
 
     file: MappedFile
     offset: int
-    values: NDArray[Any]
+    dtype: np.dtype[Any]
+    shape: tuple[int, int]
     asks: bool
     columns: NDArray[np.int64] | None = None
 
     @property
     def width(self) -> int:
         """The number of columns that are read."""
-        return self.values.shape[1] if self.columns is None else len(self.columns)
+        return self.shape[1] if self.columns is None else len(self.columns)
 
     def read(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """Rows of the matrix, float32, (len(rows), width)."""
+        values = self.file.array(self.dtype, self.offset, self.shape)
         if self.asks:
-            first = self.offset + rows * self.values.strides[0]
-            self.file.ask_for(first, first + self.values.strides[0])
-        taken = np.take(self.values, rows, axis=0, mode="clip")
+            first = self.offset + rows * values.strides[0]
+            self.file.ask_for(first, first + values.strides[0])
+        taken = np.take(values, rows, axis=0, mode="clip")
         if self.columns is not None:
             taken = taken[:, self.columns]
         return torch.from_numpy(np.ascontiguousarray(taken, dtype=np.float32))
@@ -141,8 +144,14 @@ def open_rows(
             _refuse_other_length(path, key, len(node), h5ad.num_cells(file))
             _refuse_other_values(path, key, node.dtype)
             place, offset = _contiguous(path, node, copies, mapped)
-            values = place.array(node.dtype, offset, node.shape)
-            return DenseRows(file=place, offset=offset, values=values, asks=asks, columns=columns)
+            return DenseRows(
+                file=place,
+                offset=offset,
+                dtype=node.dtype,
+                shape=node.shape,
+                asks=asks,
+                columns=columns,
+            )
         kind = str(node.attrs.get("encoding-type", node.attrs.get("h5sparse_format", "")))
         if kind not in (_CSR, "csr"):
             raise UserError(_other_kind(path, key, kind))

@@ -54,6 +54,10 @@ class Stretches:
         starts = np.append(first[is_new], len(node))
         return cls.at(file, node.dtype, starts, at[is_new])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it is pickled: by where its parts are."""
+        return type(self).at, (self.file, self.dtype, self.starts, self.offsets)
+
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of the values."""
