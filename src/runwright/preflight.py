@@ -38,7 +38,22 @@ def problems(config: "Config", *, here: bool = True, begins: bool = True) -> lis
     above = {key.partition(".")[0] for key in [*wrong, *impossible]}
     right = {name: part for name, part in vars(config).items() if name not in above}
     of_parts = problems_of_parts(right, here=here, begins=begins)
-    return [*wrong.values(), *impossible, *of_parts]
+    of_files = _missing_sources(right, begins=begins) if here else []
+    return [*wrong.values(), *impossible, *of_parts, *of_files]
+
+
+def _missing_sources(parts: Mapping[str, Any], *, begins: bool) -> list[str]:
+    """What is said of the data's files where they are not there and will be read."""
+    if not {"dm", "stage"} <= parts.keys():
+        return []
+    stage = parts["stage"]
+    if not stage.needs_data or (stage.trains and not begins):  # what resumes may have finished
+        return []
+    try:
+        parts["dm"].check_sources()
+    except UserError as error:
+        return [str(error)]
+    return []
 
 
 def _impossible_paths(settings: Settings, key: str = "") -> Iterator[str]:

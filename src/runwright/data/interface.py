@@ -239,6 +239,15 @@ class DataModule(Settings, ABC, Generic[D_co, B_co], group="dm"):
     smaller_examples: ClassVar[str] = "smaller examples"
     """What to suggest when memory runs out; names the option, if there is one."""
 
+    def check_sources(self) -> None:
+        """Check that the files to read are there, before a run directory is made.
+
+        It is called where they are read, so it must take no time: `build` reads them.
+
+        Raises:
+            UserError: they are not; says where they should be.
+        """
+
     @abstractmethod
     def build(self, runtime: "Runtime") -> Data[D_co, B_co]:
         """Read the data.

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from scipy import sparse
 
 from domains.perturbation.cells import CONTROL, GENES, options, random_cells, write_project
-from runwright import Data, Runtime, UserError
+from runwright import Data, Runtime, UserError, compose
 from runwright.domains.perturbation import data_module
 from runwright.domains.perturbation.batch import CellSets
 from runwright.domains.perturbation.data_module import PerturbationDataModule
@@ -162,6 +162,26 @@ def test_vectors_of_another_length_than_those_of_the_training_are_refused(
     message = r"v.safetensors have 7 values; those of the training had 6. Name its file by dm.per"
     with pytest.raises(UserError, match=message):
         built(new, tmp_path / "run", trains=False, perturbation_features_file=file)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("dm.toml_config_path=no.toml", r"dm.toml_config_path=no.toml does not exist. It says whi"),
+        ("dm.perturbation_features_file=no.pt", r"dm.perturbation_features_file=no.pt does not e"),
+    ],
+)
+def test_files_that_are_not_there_are_told_before_a_run_directory_is_made(
+    tmp_path: Path, toml: Path, option: str, said: str
+) -> None:
+    named = [] if option.startswith("dm.toml") else [f"dm.toml_config_path={toml}"]
+    columns = ["dm.pert_col=target_gene", "dm.batch_col=batch_var", f"dm.control_pert={CONTROL}"]
+    chosen = ["dm=perturbation", "model=perturb_mean", "gpu=-1", *columns, *named, option]
+    for stage in ("fit", "test"):
+        weights = [f"checkpoint.load={tmp_path}"] if stage == "test" else []
+        with pytest.raises(UserError, match=said):
+            compose([*chosen, f"stage={stage}", *weights]).run(tmp_path / "run")
+        assert not (tmp_path / "run").exists()
 
 
 def test_files_need_the_same_genes(tmp_path: Path) -> None:

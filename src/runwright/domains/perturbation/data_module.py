@@ -116,6 +116,15 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
             yield "`allow_missing_features` is for a `perturbation_features_file`"
 
     @override
+    def check_sources(self) -> None:
+        from runwright.domains.perturbation.data_plan import read_plan
+        from runwright.domains.perturbation.perturbation_vectors import refuse_missing
+
+        read_plan(self.toml_config_path.expanduser())
+        if self.perturbation_features_file is not None:
+            refuse_missing(self.perturbation_features_file.expanduser())
+
+    @override
     def build(self, runtime: "Runtime") -> Data[PerturbationDims, CellSets]:
         """Read what the cells are, group them, and map their expression into memory."""
         require_extra("anndata", "perturbation", "dm=perturbation")

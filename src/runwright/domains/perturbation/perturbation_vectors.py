@@ -17,6 +17,16 @@ def one_hot(count: int) -> torch.Tensor:
     return torch.eye(count)
 
 
+def refuse_missing(file: Path) -> None:
+    """Make sure that the file with the vectors is there.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not file.exists():
+        raise UserError(f"dm.perturbation_features_file={file} does not exist.")
+
+
 def from_file(
     path: Path, names: Sequence[str], *, control: str, allows_missing: bool
 ) -> torch.Tensor:
@@ -68,8 +78,7 @@ def from_file(
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
-    if not path.exists():
-        raise UserError(f"dm.perturbation_features_file={path} does not exist.")
+    refuse_missing(path)
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError, safe_open
 
