@@ -13,7 +13,7 @@ from scipy import sparse
 
 from domains.perturbation.cells import CONTROL, GENES, options, random_cells, write_project
 from runwright import Data, Runtime, UserError, compose
-from runwright.domains.perturbation import data_module
+from runwright.domains.perturbation import cell_files
 from runwright.domains.perturbation.batch import CellSets
 from runwright.domains.perturbation.data_module import PerturbationDataModule
 from runwright.domains.perturbation.dims import PerturbationDims
@@ -227,7 +227,7 @@ def test_cells_that_are_used_for_nothing_are_told(
 def test_only_files_that_do_not_stay_in_memory_are_asked_for_ahead(
     tmp_path: Path, toml: Path, monkeypatch: pytest.MonkeyPatch, share: float, asks: bool
 ) -> None:
-    monkeypatch.setattr(data_module, "_KEPT_IN_MEMORY", share)
+    monkeypatch.setattr(cell_files, "_KEPT_IN_MEMORY", share)
     split: Any = built(toml, tmp_path).train
     assert [rows.asks for rows in split.source.rows] == [asks, asks]
 

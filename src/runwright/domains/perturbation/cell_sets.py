@@ -1,91 +1,24 @@
 """Splits of sets of cells, gathered from the files ahead of the training."""
 
-import itertools
 from collections import OrderedDict
 from typing import Any, Final, Self
 
-import attrs
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from runwright import Batch, Index, Part, SparseRows, Streamed
+from runwright import SparseRows, Streamed
 from runwright.domains.perturbation.batch import CellSets
-from runwright.domains.perturbation.cell_table import CellTable
 from runwright.domains.perturbation.cell_values import refuse_values
+from runwright.domains.perturbation.cells import Cells
+from runwright.domains.perturbation.gathered_sets import GatheredSets, RowSets
 from runwright.domains.perturbation.groups import Groups
 from runwright.domains.perturbation.rows import Rows
 
 # Of groups with how many cells the order is kept (128 MiB): sets of a large group come again and
 # again.
 _ORDERED_CELLS: Final = 2**24
-
-
-@attrs.frozen(kw_only=True)
-class RowSets(Part):
-    """Sets of rows of a matrix, as they are gathered: sparse rows travel sparse.
-
-    Attributes:
-        rows: (B · S, width).
-        size: S, the rows of a set.
-    """
-
-    rows: "torch.Tensor | SparseRows"
-    size: int
-
-    @override
-    def __len__(self) -> int:
-        return len(self.rows) // self.size
-
-    @override
-    def select(self, index: Index) -> "RowSets":
-        sets = torch.arange(len(self))[index] if isinstance(index, slice) else index
-        rows = (sets[:, None] * self.size + torch.arange(self.size)).flatten()
-        chosen = self.rows.select(rows) if isinstance(self.rows, SparseRows) else self.rows[rows]
-        return RowSets(rows=chosen, size=self.size)
-
-    def dense(self) -> torch.Tensor:
-        """(B, S, width)."""
-        dense = self.rows.dense() if isinstance(self.rows, SparseRows) else self.rows
-        return dense.view(-1, self.size, dense.shape[-1])
-
-
-@attrs.frozen(kw_only=True)
-class GatheredSets(Batch):
-    """A batch of sets as it is gathered; see `CellSets` for the attributes."""
-
-    basal: RowSets
-    cells: RowSets
-    genes: RowSets | None
-    basal_genes: RowSets | None
-    perturbation_index: torch.Tensor
-    cell_type: torch.Tensor
-    batch: torch.Tensor
-    cell: torch.Tensor
-    mask: torch.Tensor | None
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Cells:
-    """The cells that sets are gathered from.
-
-    Attributes:
-        table: what they are.
-        rows: of each file, what a model gets and predicts of a cell.
-        genes: of each file, the genes that are decoded; None if none are.
-        embedding: where the rows are in the files, if they are an embedding: `obsm/X_pca`; None if
-            they are expression.
-        vectors: (perturbations, P), on the training device.
-        control: the number of the control among the perturbations.
-    """
-
-    table: CellTable
-    rows: tuple[Rows, ...]
-    genes: tuple[Rows, ...] | None
-    embedding: str | None
-    vectors: torch.Tensor
-    control: int
 
 
 class CellSetSplit(Streamed[Any]):  # what is gathered is of another class than the batches
@@ -174,10 +107,10 @@ class CellSetSplit(Streamed[Any]):  # what is gathered is of another class than 
             basal[place] = self._controls_of(int(groups[place]), cells[place], rng)
         table, source = self.source.table, self.source
         flat = cells.reshape(-1)
-        genes = None if source.genes is None else self._read(source.genes, flat)
+        genes = None if source.genes is None else source.read(source.genes, flat)
         return GatheredSets(
             basal=self._read_controls(source.rows, basal),
-            cells=RowSets(rows=self._read(source.rows, flat), size=size),
+            cells=RowSets(rows=source.read(source.rows, flat), size=size),
             genes=None if genes is None else RowSets(rows=genes, size=size),
             basal_genes=self._read_controls(source.genes, basal)
             if self._reads_basal_genes and source.genes is not None
@@ -281,43 +214,10 @@ class CellSetSplit(Streamed[Any]):  # what is gathered is of another class than 
 
     def _read_controls(self, files: tuple[Rows, ...], controls: NDArray[np.int64]) -> RowSets:
         """The means of controls (B, S, num_controls)."""
-        rows = self._read(files, controls.reshape(-1))
+        rows = self.source.read(files, controls.reshape(-1))
         if self.num_controls > 1:
             rows = _means(rows, self.num_controls)
         return RowSets(rows=rows, size=self.set_size)
-
-    def _read(
-        self, files: tuple[Rows, ...], cells: NDArray[np.int64]
-    ) -> "torch.Tensor | SparseRows":
-        """Rows of the cells, from the files that they are in."""
-        table = self.source.table
-        of = table.file_of(cells)
-        if len(files) == 1 or (of == of[0]).all():
-            file = int(of[0])
-            return files[file].read(cells - table.starts[file])
-        # Cells come in runs of one file: those of a set are from the same.
-        cuts = [0, *(np.flatnonzero(np.diff(of)) + 1).tolist(), len(cells)]
-        parts = [
-            files[int(of[begin])].read(cells[begin:end] - table.starts[int(of[begin])])
-            for begin, end in itertools.pairwise(cuts)
-        ]
-        return _joined(parts)
-
-
-def _joined(parts: "list[torch.Tensor | SparseRows]") -> "torch.Tensor | SparseRows":
-    """Rows one after another; files may differ in whether they are sparse."""
-    sparse = [part for part in parts if isinstance(part, SparseRows)]
-    if len(sparse) < len(parts):
-        return torch.cat([part.dense() if isinstance(part, SparseRows) else part for part in parts])
-    lengths = torch.cat([part.offsets.diff() for part in sparse])
-    offsets = torch.zeros(len(lengths) + 1, dtype=torch.int64)
-    torch.cumsum(lengths, 0, out=offsets[1:])
-    return SparseRows(
-        values=torch.cat([part.values for part in sparse]),
-        columns=torch.cat([part.columns for part in sparse]),
-        offsets=offsets,
-        width=sparse[0].width,
-    )
 
 
 def _means(rows: "torch.Tensor | SparseRows", count: int) -> torch.Tensor:

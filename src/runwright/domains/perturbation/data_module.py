@@ -1,10 +1,9 @@
 """Perturbed cells from h5ad files."""
 
 import logging
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from typing_extensions import override
 
@@ -18,16 +17,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from runwright import Runtime
-    from runwright.domains.perturbation.cell_sets import Cells, CellSetSplit
+    from runwright.domains.perturbation.cell_sets import CellSetSplit
     from runwright.domains.perturbation.cell_table import CellTable
+    from runwright.domains.perturbation.cells import Cells
     from runwright.domains.perturbation.data_plan import DataPlan
     from runwright.domains.perturbation.groups import Groups
-    from runwright.domains.perturbation.rows import Rows
 
 log = logging.getLogger(__name__)
-
-# Files that take more than this share of the memory are read from disk again and again.
-_KEPT_IN_MEMORY: Final = 0.5
 
 
 @factory("perturbation")
@@ -179,6 +175,7 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
         self, plan: "DataPlan", runtime: "Runtime", *, allows_new_batches: bool = False
     ) -> "tuple[PerturbationDims, Cells, Groups]":
         """Number the cells, map their expression into memory, and group them."""
+        from runwright.domains.perturbation.cell_files import open_cells
         from runwright.domains.perturbation.cell_table import Columns, read_cells, renumbered
         from runwright.domains.perturbation.groups import group_cells
 
@@ -196,7 +193,15 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
             allows_new_perturbations=self.perturbation_features_file is not None,
             allows_new_batches=allows_new_batches,
         )
-        cells = self._cells(table, kept, plan, runtime)
+        cells = open_cells(
+            table,
+            kept["genes"],
+            self._vectors(table.perturbations, runtime).to(runtime.device),
+            output_space=self.output_space,
+            embed_key=self.embed_key,
+            control=self.control_pert,
+            copies=self.cache_dir or plan.path.parent / "cache",
+        )
         sizes: dict[str, Any] = runtime.kept("sizes", lambda: _sizes(cells))
         if (width := cells.rows[0].width) != sizes["features"]:
             raise UserError(
@@ -306,64 +311,14 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
 
     def _to_keep(self, table: "CellTable") -> dict[str, list[str]]:
         """What the training numbers, in order."""
+        from runwright.domains.perturbation.cell_files import predicted_genes
+
         return {
             "cell_types": list(table.cell_types),
             "perturbations": list(table.perturbations),
             "batches": list(table.batches),
-            "genes": self._genes(table.files[0]),
+            "genes": predicted_genes(table.files[0], self.output_space),
         }
-
-    def _genes(self, path: Path) -> list[str]:
-        """The genes that are predicted, or decoded."""
-        from runwright.domains.perturbation import h5ad
-
-        with h5ad.opened(path) as file:
-            if self.output_space == "embedding":
-                return []
-            names = h5ad.gene_names(file)
-            chosen = names[h5ad.highly_variable(file)] if self.output_space == "gene" else names
-            return [str(name) for name in chosen]
-
-    def _cells(
-        self,
-        table: "CellTable",
-        kept: Mapping[str, list[str]],
-        plan: "DataPlan",
-        runtime: "Runtime",
-    ) -> "Cells":
-        from runwright.domains.perturbation import h5ad
-        from runwright.domains.perturbation.cell_sets import Cells
-        from runwright.domains.perturbation.cell_table import aligned_genes
-        from runwright.domains.perturbation.rows import open_rows
-
-        copies = self.cache_dir or plan.path.parent / "cache"
-        asks = sum(path.stat().st_size for path in table.files) > _KEPT_IN_MEMORY * _memory()
-        genes: list[Rows] = []
-        embedding: list[Rows] = []
-        for path in table.files:
-            if self.embed_key is not None:
-                embedding.append(open_rows(path, f"obsm/{self.embed_key}", None, copies, asks=asks))
-            if self.output_space != "embedding":
-                with h5ad.opened(path) as file:
-                    places = aligned_genes(file, kept["genes"])
-                    extra = len(h5ad.gene_names(file)) - len(kept["genes"])
-                if extra > 0 and self.output_space == "all":
-                    log.warning(
-                        "%s has %d genes that the first file of the training lacks; they are left "
-                        "out.",
-                        path,
-                        extra,
-                    )
-                genes.append(open_rows(path, "X", places, copies, asks=asks))
-        self._refuse_different_widths(table, embedding)
-        return Cells(
-            table=table,
-            rows=tuple(embedding or genes),
-            genes=tuple(genes) if embedding and genes else None,
-            embedding=f"obsm/{self.embed_key}" if embedding else None,
-            vectors=self._vectors(table.perturbations, runtime).to(runtime.device),
-            control=table.perturbations.index(self.control_pert),
-        )
 
     def _vectors(self, names: Sequence[str], runtime: "Runtime") -> "torch.Tensor":
         """(perturbations, P), those of the training as it kept them, others from the file."""
@@ -395,23 +350,6 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
                 )
             known |= added
         return torch.stack([known[name] for name in names])
-
-    def _refuse_different_widths(self, table: "CellTable", embedding: "list[Rows]") -> None:
-        widths = {rows.width for rows in embedding}
-        if len(widths) > 1:
-            shown = ", ".join(
-                f"{path.name} {rows.width}"
-                for path, rows in zip(table.files, embedding, strict=True)
-            )
-            raise UserError(
-                f"The embeddings obsm/{self.embed_key} differ in length: {shown}. All files need "
-                "the same one."
-            )
-
-
-def _memory() -> int:
-    """The memory of this machine, in bytes."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _sizes(cells: "Cells") -> dict[str, int | None]:
