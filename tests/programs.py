@@ -33,6 +33,10 @@ _READ_AT_START: Final = (
 )
 _BEFORE: Final = dict(os.environ)
 
+# Seconds for a command that a page shows. The longest takes two minutes by itself, and six where
+# each core has several tests.
+_PATIENCE: Final = 900.0
+
 
 def start_python(
     *arguments: str | Path,
@@ -87,7 +91,8 @@ def run_shown(
     """Run a command as a page or a program shows it, in a shell if it has anything for a shell."""
     is_for_a_shell = re.search(r"[^\w\s=./,:+@%-]", re.sub(r"'[^']*'", "", command))
     if command.startswith("python ") and not is_for_a_shell:
-        return run_python(*shlex.split(command)[1:], cwd=cwd, env=env, stderr=stderr)
+        words = shlex.split(command)[1:]
+        return run_python(*words, cwd=cwd, env=env, stderr=stderr, timeout=_PATIENCE)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.run(
         command,
@@ -96,7 +101,7 @@ def run_shown(
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
-        timeout=300,
+        timeout=_PATIENCE,
         check=False,
         env={**os.environ, "PATH": path, **(env or {})},
     )
