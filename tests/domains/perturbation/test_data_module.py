@@ -184,6 +184,14 @@ def test_files_that_are_not_there_are_told_before_a_run_directory_is_made(
         assert not (tmp_path / "run").exists()
 
 
+def test_a_file_that_a_data_set_has_by_two_names_is_refused(tmp_path: Path) -> None:
+    toml = write_project(tmp_path / "data", a=random_cells(seed=0))
+    (tmp_path / "data" / "again.h5ad").symlink_to("a.h5ad")
+    toml.write_text('[datasets]\na = "*.h5ad"\n[training]\na = "train"\n')
+    with pytest.raises(UserError, match=r"again.h5ad is the same file as .*a.h5ad, so its cells w"):
+        built(toml, tmp_path / "run")
+
+
 def test_files_need_the_same_genes(tmp_path: Path) -> None:
     other = random_cells(seed=1)[:, 1:].copy()
     toml = write_project(tmp_path, a=random_cells(seed=0), b=other)

@@ -188,11 +188,16 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _refuse_repeated(files: Sequence[tuple[str, Path]]) -> None:
-    seen: dict[Path, str] = {}
+    seen: dict[Path, tuple[str, Path]] = {}
     for data_set, path in files:
-        other = seen.setdefault(path.resolve(), data_set)
+        other, same = seen.setdefault(path.resolve(), (data_set, path))
         if other != data_set:
             raise UserError(f"{path} is in two data sets, '{other}' and '{data_set}'.")
+        if same != path:
+            raise UserError(
+                f"{path} is the same file as {same}, so its cells would be in data set "
+                f"'{data_set}' twice. Remove the link."
+            )
 
 
 def _joined(parts: Sequence[Column]) -> Column:
