@@ -136,7 +136,8 @@ def renumbered(
     ):
         known = list(names[kind])
         mine: tuple[str, ...] = getattr(table, kind)
-        new = [name for name in mine if name not in set(known)]
+        among = set(known)
+        new = [name for name in mine if name not in among]
         if new and kind == "perturbations" and not allows_new_perturbations:
             raise UserError(
                 f"The model was trained without {len(new)} of the perturbations: "
