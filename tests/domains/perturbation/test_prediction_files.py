@@ -1,5 +1,7 @@
 """Predicted cells as h5ad files: what the anndata package reads is what was predicted."""
 
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import torch
 
 from runwright.domains.perturbation.batch import CellSets, Prediction
 from runwright.domains.perturbation.dims import PerturbationDims
-from runwright.domains.perturbation.prediction_files import barcodes_of, cell_files
+from runwright.domains.perturbation.prediction_files import barcodes_of, cell_file, cell_files
 
 DIMS = PerturbationDims(
     features=4,
@@ -65,6 +67,30 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found["real"].X.toarray(), real)
     np.testing.assert_array_equal(found["pred"].X.toarray()[~is_control], predicted[~is_control])
     np.testing.assert_array_equal(found["pred"].X.toarray()[is_control], real[is_control])
+
+
+def memory() -> int:
+    """The bytes that this process holds for itself."""
+    (line,) = re.findall(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return 1024 * int(line)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
+def test_the_cells_that_are_written_are_not_kept(tmp_path: Path) -> None:
+    dims = attrs.evolve(DIMS, features=400, gene_names=())
+    cells = np.random.default_rng(0).random((512, 400), dtype=np.float32)  # 0.8 MB; 1.6 as CSR
+    with cell_file(tmp_path / "a.h5ad", dims) as file:
+        before = 0
+        for number in range(120):
+            of = np.zeros(512, dtype=np.int64)
+            cell = np.arange(512) + 512 * number
+            file.append(cells, cell_type=of, perturbation=of, batch=of, cell=cell)
+            if number == 20:
+                before = memory()
+        grown = memory() - before
+    assert grown < 40e6  # of 160 MB that were written since
+    written = read(tmp_path / "a.h5ad")
+    np.testing.assert_array_equal(written.X[-512:].toarray(), cells)
 
 
 def test_decoded_genes_are_written_where_there_are_some(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from runwright.domains.perturbation.dims import PerturbationDims
 
 log = logging.getLogger(__name__)
 
+_CHUNK: Final = 2**18  # values of X
+
 _IO: Final[Any] = _anndata_io  # its types name more kinds of values than pyright can follow
 
 
@@ -38,15 +40,24 @@ class CellFile:
         width = dims.features if dims.decoded_genes is None else dims.decoded_genes
         self._file = h5py.File(path, "w")
         self._file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
-        _IO.write_elem(self._file, "X", csr_matrix((0, width), dtype=np.float32))
-        self._x: Any = _IO.sparse_dataset(self._file["X"])
+        # As anndata would write it. Appending with anndata reads all rows before, each time.
+        self._x: Any = self._file.create_group("X")
+        self._x.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0"})
+        for name, kind in (("data", np.float32), ("indices", np.int32)):
+            self._x.create_dataset(name, (0,), kind, maxshape=(None,), chunks=(_CHUNK,))
+        self._offsets: list[NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
         self._dims = dims
         self._width = width
         self._columns: dict[str, list[NDArray[np.int64]]] = {}
 
     def append(self, cells: NDArray[np.float32], **columns: NDArray[np.int64]) -> None:
         """Append cells, (N, width), with the numbers of what they are, (N,) each."""
-        self._x.append(csr_matrix(cells))
+        rows: Any = csr_matrix(cells)
+        before = len(self._x["data"])
+        for name in ("data", "indices"):
+            self._x[name].resize((before + rows.nnz,))
+            self._x[name][before:] = getattr(rows, name)
+        self._offsets.append(before + rows.indptr[1:].astype(np.int64))
         for name, values in columns.items():
             self._columns.setdefault(name, []).append(values)
 
@@ -54,6 +65,9 @@ class CellFile:
         """Write what the cells are; returns their number."""
         columns = {name: np.concatenate(parts) for name, parts in self._columns.items()}
         dims = self._dims
+        offsets = np.concatenate(self._offsets)
+        self._x.create_dataset("indptr", data=offsets)
+        self._x.attrs["shape"] = np.array([len(offsets) - 1, self._width])
         categories = {
             "cell_type": dims.cell_type_names,
             "perturbation": dims.perturbation_names,
