@@ -8,6 +8,9 @@ CMNIST = ("dm=cmnist", "model=fcn")
 EPOCHS = "'training.epochs' (passes over the training data)"
 GPU = "'gpu' (index of the CUDA device; -1 is the CPU)"
 
+# Hints name what is registered.
+pytestmark = pytest.mark.usefixtures("only_own_factories")
+
 
 def problem(*overrides: str) -> str:
     with pytest.raises(ConfigError) as caught:

@@ -8,7 +8,6 @@ from pathlib import Path
 import optuna
 import pytest
 import yaml
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from optuna.trial import TrialState
@@ -16,6 +15,7 @@ from typing_extensions import override
 
 from runwright import UserError
 from runwright.caller import REQUEUE
+from runwright.cli.basic_launcher import BasicLauncher
 from runwright.cli.exit_status import INTERRUPTED
 from runwright.sweep import storage
 from runwright.sweep.distributions import value_of
