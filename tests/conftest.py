@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from programs import run_python
+from runwright.domains import register_domains
 from runwright.factory import CONFIG_GROUPS
 
 # What a script starts with "&" ignores Ctrl-C, and so would the programs that the tests start.
@@ -74,6 +75,7 @@ def run_main(tmp_path: Path) -> Run:
 @pytest.fixture
 def only_own_factories(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what runwright registers itself: what other tests register stays for a whole process."""
+    register_domains()  # once for the process, and not into what is undone after this test
     for group, members in CONFIG_GROUPS.items():
         is_own = {name: cls.__module__.startswith("runwright.") for name, cls in members.items()}
         own = {name: cls for name, cls in members.items() if is_own[name]}

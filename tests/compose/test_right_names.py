@@ -114,7 +114,9 @@ def test_an_option_of_a_search_is_named_with_the_sweeper(name: str) -> None:
 
 
 def test_the_name_of_a_class_is_given_to_the_option_that_takes_it() -> None:
+    said = problem("opt=SGD")
+    assert said.startswith("opt=SGD: there is no such opt. Allowed: ")
     assert (
-        "opt=SGD: there is no such opt. Allowed: torch. The name of a subclass of "
-        "torch.optim.Optimizer is given with opt.optimizer_cls=SGD. If a module of your own"
-    ) in problem("opt=SGD")
+        "The name of a subclass of torch.optim.Optimizer is given with opt.optimizer_cls=SGD. If a "
+        "module of your own"
+    ) in said

@@ -74,6 +74,12 @@ class Classification(OutputObjective[ImageBatch, Tensor]):
     """Cross-entropy of the model's logits (B, num_classes)."""
 
     monitor = "accuracy"
+    higher_is_better: Mapping[str, bool] = {
+        "loss": False,
+        "accuracy": True,
+        "macro_f1": True,
+        "worst_group_accuracy": True,
+    }
 
     proportions = ("accuracy",)
 
@@ -88,12 +94,9 @@ class Classification(OutputObjective[ImageBatch, Tensor]):
         """Build for these Dims; the class weights, one per class, are on `device`."""
         self.dims = dims
         self.device = device
-        self.higher_is_better: Mapping[str, bool] = {
-            "loss": False,
-            "accuracy": True,
-            "macro_f1": True,
-            **({"worst_group_accuracy": True} if dims.num_groups > 1 else {}),
-        }
+        if dims.num_groups == 1:  # none is the worst
+            known = self.higher_is_better.items()
+            self.higher_is_better = {n: way for n, way in known if n != "worst_group_accuracy"}
         self.label_smoothing = label_smoothing
         self._has_checked = False
         self.class_weights = (
