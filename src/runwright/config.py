@@ -89,7 +89,7 @@ class TrainingCfg(Settings):
         harmless=True,
         default=[],
         doc="what to record beside the training loss: the norm of the gradients before clipping, "
-        "the speed, the largest memory of the GPU in GiB",
+        "the speed, validations included, the largest memory of the GPU in GiB",
     )
     measure_train: int | float | None = option(
         harmless=True,

@@ -2,13 +2,17 @@
 
 import os
 import re
+import shlex
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from conftest import SMALL, TINY, Run, last_of_each, run_dirs
+from conftest import REPOSITORY, SMALL, TINY, Run, last_of_each, run_dirs
 from programs import run_shown, start_python
+from runwright.rundir.result import read_result
 
 
 def test_multirun_makes_a_job_for_every_combination(run_main: Run, tmp_path: Path) -> None:
@@ -201,3 +205,14 @@ def test_a_job_that_fails_stops_the_others_on_request(
     table = done.stdout[done.stdout.index("\nopt.lr  val_accuracy") :].splitlines()
     assert len([line for line in table if " finished " in line]) == 2 - stops
     assert len([line for line in table if " failed " in line]) == 1
+
+
+def test_a_table_that_nobody_reads_is_no_fault_of_the_directory(tmp_path: Path) -> None:
+    options = [*TINY, "gpu=-1", "training.max_steps=2", "hydra.sweep.dir=jobs", "seed=1,2"]
+    command = shlex.join([sys.executable, str(REPOSITORY / "main.py"), "--multirun", *options])
+    done = subprocess.run(
+        f"{command} | head -1", shell=True, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "Launching 2 jobs" in done.stdout
+    assert done.stderr == ""
+    assert all(read_result(tmp_path / "jobs" / name) is not None for name in "01")

@@ -67,6 +67,9 @@ def test_another_measure_can_decide_and_order() -> None:
     assert order(Comparison(best_by="test_loss")) == ["2", "3", "1"]
     assert order(Comparison(order="test_loss")) == ["2", "3", "1"]
     assert order(Comparison(order="lr")) == ["1", "2", "3"]
+    runs[0] = record("a", {"lr": "1"}, {"val_accuracy": 0.9})  # the best was not tested
+    assert order(Comparison(order="test_loss")) == ["2", "3", "1"]
+    runs[0] = record("a", {"lr": "1"}, {"val_accuracy": 0.9, "test_loss": 3.0})
     (report,) = reports(runs, Comparison(best_by="test_loss", order="lr"))
     assert report.notes[0].startswith("Best: test_loss 1, seed 1. To run it again:")
 

@@ -63,6 +63,8 @@ def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:
         if loader.pending.has_launched:
             raise
         raise mistakes_of_multirun(error, loader, config_name, overrides) from None
+    except BrokenPipeError:  # nobody reads the table, as after `| head`
+        raise
     except OSError as error:
         told = _of_storage(error, loader)
         if told is None:

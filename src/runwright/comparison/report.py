@@ -123,7 +123,8 @@ def _formatted(table: list[Column], groups: Sequence[Group], comparison: Compari
 def _in_order(groups: list[Group], order: str | None) -> list[Group]:
     if order is None:
         return groups
-    is_measure = any(order in run.values or order == run.monitor for run in groups[0].runs)
+    every = [run for group in groups for run in group.runs]
+    is_measure = any(order in run.values or order == run.monitor for run in every)
     return best_first(groups, order) if is_measure else by_option(groups, order)
 
 
