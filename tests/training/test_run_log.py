@@ -1,76 +1,19 @@
 """What a run records."""
 
-import fcntl
 import json
-import os
-import re
-import struct
-import subprocess
 import sys
-import termios
-import time
 from pathlib import Path
 
 import pytest
 
 from conftest import SMALL, last_of_each
-from runwright import UserError, compose
+from runwright import compose
 from runwright.training import run_log
-from runwright.training.run_log import MetricsCsv, RunLog, duration
+from runwright.training.run_log import RunLog, duration
 from training.test_loop import SETS, rows
 
 DIGITS = last_of_each("dm=cmnist", *SMALL, "training.epochs=1")
 EIGHT_BATCHES = [one for one in SETS if not one.startswith("training.log_every")]
-
-
-def test_a_new_measure_adds_a_column(tmp_path: Path) -> None:
-    table = MetricsCsv(tmp_path / "metrics.csv")
-    table.append({"step": 1, "loss": 0.5})
-    table.append({"step": 2, "val": 1.0})
-    table.append({"step": 3, "loss": 0.25, "val": 2.0})
-    text = (tmp_path / "metrics.csv").read_text().splitlines()
-    assert text == ["step,loss,val", "1,0.5,", "2,,1.0", "3,0.25,2.0"]
-
-
-def test_the_columns_do_not_depend_on_what_is_measured_first(tmp_path: Path) -> None:
-    first, second = {"lr": 0.1, "train_loss": 1.0}, {"val_accuracy": 0.5, "epoch": 1.0}
-    headers: list[str] = []
-    for name, order in (("a.csv", (first, second)), ("b.csv", (second, first))):
-        table = MetricsCsv(tmp_path / name)
-        for step, measures in enumerate(order):
-            table.append({"step": step, **measures})
-        headers.append((tmp_path / name).read_text().splitlines()[0])
-    assert headers == ["step,epoch,lr,train_loss,val_accuracy"] * 2
-
-
-def test_a_resumed_table_loses_the_rows_after_the_checkpoint(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.csv"
-    first = MetricsCsv(path)
-    for step in (5, 10, 15):
-        first.append({"step": step, "loss": step / 10})
-    with path.open("a") as file:
-        file.write("2")  # a crash in the middle of writing the row of step 20
-    again = MetricsCsv(path)
-    again.truncate(10)
-    again.append({"step": 15, "loss": 1.5})
-    assert path.read_text().splitlines() == ["step,loss", "5,0.5", "10,1.0", "15,1.5"]
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        pytest.param(b"step,loss\n5,0.5\n\xff\n", id="no text"),
-        pytest.param(b"step,lo", id="half a header"),
-        pytest.param(bytes(400), id="zeros"),
-        pytest.param(b"loss\n0.5\n", id="no step"),
-    ],
-)
-def test_a_damaged_table_is_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "metrics.csv"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match="metrics.csv is not as this run wrote it: "):
-        MetricsCsv(path)
-    assert path.read_bytes() == content
 
 
 def test_rows_that_are_missing_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -156,47 +99,6 @@ def test_tensorboard_gets_every_measure_when_asked(tmp_path: Path) -> None:
     events.Reload()
     for measure in ("train_loss", "val_accuracy", "lr"):
         assert len(events.Scalars(measure)) >= 1
-
-
-def test_a_terminal_gets_a_progress_bar(tmp_path: Path, repository: Path) -> None:
-    command = " ".join([sys.executable, str(repository / "main.py"), *DIGITS])
-    done = subprocess.run(
-        ["script", "--quiet", "--return", "--command", command, "/dev/null"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "TERM": "xterm"},
-    )
-    assert "62/62" in done.stdout
-    assert "loss=" in done.stdout
-    assert re.search(r"\d\d:\d\d<\d\d:\d\d, .*step/s", done.stdout)  # the time, and what is left
-
-
-def test_the_progress_bar_keeps_to_a_terminal_that_gets_narrower(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reader, writer = os.openpty()
-
-    def resize(columns: int) -> None:
-        fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
-
-    def shown() -> list[str]:
-        return [text for text in os.read(reader, 65536).decode().split("\r") if text.strip()]
-
-    with os.fdopen(writer, "w") as terminal:
-        monkeypatch.setattr(sys, "stderr", terminal)
-        resize(100)
-        log = RunLog(tmp_path)
-        log.begin(step=0, total_steps=1000, log_every=5)
-        assert {len(text) for text in shown()} == {100}
-        resize(40)
-        for _ in range(3):
-            time.sleep(0.15)  # tqdm draws ten times a second
-            log.advance(0.5)
-        assert {len(text) for text in shown()} <= set(range(1, 41))
-        log.close()
-    os.close(reader)
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,18 @@
 """How a run reports its progress: lines or a bar, `metrics.csv`, W&B, TensorBoard."""
 
-import csv
-import io
 import logging
 import math
-import os
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from runwright.atomic_files import write_bytes
-from runwright.errors import UserError
+from runwright.training.metrics_csv import MetricsCsv
 from runwright.training.notebook import NotebookView, is_notebook
+from runwright.training.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -24,92 +21,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_FIRST_COLUMNS: Final = ("step", "epoch", "lr")
-
 # Without a terminal, a line of progress appears at least this often.
 _SECONDS_BETWEEN_LINES = 30.0
-
-
-class MetricsCsv:
-    """`metrics.csv`: one row per step at which something was measured, one column per measure."""
-
-    def __init__(self, path: Path) -> None:
-        """Continue the table at `path`, or begin one."""
-        self.path = path
-        self.columns = list(csv.DictReader(io.StringIO(self._text())).fieldnames or [])
-
-    def truncate(self, step: int, columns: Iterable[str] = ()) -> int:
-        """Drop the rows after a step: a resumed run will write them again.
-
-        Args:
-            step: the last step to keep.
-            columns: those that a new table begins with, after that of the step.
-
-        Returns:
-            The step of the last row that is left, or 0.
-
-        Raises:
-            UserError: the table was changed by someone else.
-        """
-        try:
-            kept = [row for row in self.rows() if int(row["step"]) <= step]
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._damaged("every row must have an integer in 'step'") from error
-        self.columns = self.columns or ["step", *columns]
-        self._rewrite(kept)
-        return max((int(row["step"]) for row in kept), default=0)
-
-    def rows(self) -> list[dict[str, str]]:
-        """All rows so far, except one that a crash cut short."""
-        whole, _, _ = self._text().rpartition("\n")
-        return list(csv.DictReader(io.StringIO(whole, newline="")))
-
-    def _text(self) -> str:
-        content = self.path.read_bytes() if self.path.exists() else b""
-        try:
-            text = content.decode()
-        except UnicodeDecodeError as error:
-            raise self._damaged("it is not text") from error
-        header, newline, _ = text.partition("\n")
-        if text and (header.split(",")[0] != "step" or not newline or "\0" in text):
-            raise self._damaged("its first line must name the columns, 'step' first")
-        return text
-
-    def _damaged(self, why: str) -> UserError:
-        return UserError(
-            f"{self.path} is not as this run wrote it: {why}. Fix it, or delete it to continue "
-            "with a new table."
-        )
-
-    def append(self, row: Mapping[str, float]) -> None:
-        """Add a row; a measure that is new adds a column."""
-        if new := [name for name in row if name not in self.columns]:
-            rows = self.rows()
-            self.columns = sorted([*self.columns, *new], key=_column_rank)
-            self._rewrite(rows)
-        with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
-
-    def _rewrite(self, rows: Sequence[Mapping[str, str]]) -> None:
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, self.columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_bytes(self.path, text.getvalue().encode())
 
 
 def lr_column(optimizer: str) -> str:
     """The column of an optimiser's learning rate; one that is alone has no name."""
     return f"lr_{optimizer}" if optimizer else "lr"
-
-
-def _column_rank(name: str) -> int:
-    """The position of a column: the same order, whatever was measured first."""
-    if name.startswith("lr_"):
-        name = "lr"
-    if name in _FIRST_COLUMNS:
-        return _FIRST_COLUMNS.index(name)
-    return len(_FIRST_COLUMNS) + (not name.startswith("train_"))
 
 
 class RunLog:
@@ -181,7 +99,7 @@ class RunLog:
             curves = validation if self._draws else None
             self._notebook = NotebookView(self.metrics.path, total=total_steps, curves=curves)
         elif sys.stderr is not None and sys.stderr.isatty():
-            self._bar = _bar(total=total_steps, initial=step)
+            self._bar = progress_bar(total=total_steps, initial=step)
 
     def record(self, step: int, measures: Mapping[str, float]) -> None:
         """Record what was measured at a step."""
@@ -278,39 +196,6 @@ class RunLog:
             self._tensorboard.close()
         if self._wandb is not None:
             self._wandb.close(failed=failed)
-
-
-def _bar(*, total: int, initial: int) -> "tqdm[Any]":
-    """A bar on the terminal that keeps to its width, even when that changes."""
-    from tqdm import tqdm
-
-    class Bar(tqdm):  # pyright: ignore[reportMissingTypeArgument]  # only its stubs take one
-        @property
-        @override
-        def format_dict(self) -> Any:
-            self.ncols, self.nrows = _terminal_size()
-            return super().format_dict
-
-        @staticmethod
-        @override
-        def status_printer(file: Any) -> Callable[[str], None]:
-            def show(text: str) -> None:  # tqdm would pad it to the previous width
-                file.write("\r" + text.ljust(_terminal_size()[0]))
-                file.flush()
-
-            return show
-
-    columns, rows = _terminal_size()
-    return Bar(total=total, initial=initial, unit="step", ncols=columns, nrows=rows)
-
-
-def _terminal_size() -> tuple[int, int]:
-    """Columns and rows of the terminal that the bar is on; 80 × 24 if unknown."""
-    try:
-        columns, rows = os.get_terminal_size(sys.stderr.fileno())
-    except (OSError, ValueError, AttributeError):
-        columns, rows = 0, 0
-    return columns or 80, rows or 24
 
 
 class NoLog(RunLog):
