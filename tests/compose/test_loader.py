@@ -78,7 +78,7 @@ def test_a_job_is_what_hydra_composes_whatever_was_composed_before() -> None:
         except HydraException:
             continue
         parsed = [*_parsed_once(tuple(shared)), *strict.composer.parse("config", overrides)]
-        composed, problems = strict._compose_job("config", parsed, master)
+        composed, problems = strict._composing.compose_job("config", parsed, master)
         assert not problems
         assert as_it_is(composed) == as_it_is(expected), overrides
         compared += 1
@@ -94,7 +94,7 @@ def test_a_single_run_is_what_hydra_composes() -> None:
         except HydraException:
             continue
         parsed = strict.composer.parse("config", overrides)
-        composed, _ = strict._compose("config", parsed, RunMode.RUN)
+        composed, _ = strict._composing.compose("config", parsed, RunMode.RUN)
         assert as_it_is(composed) == as_it_is(expected), overrides
 
 
