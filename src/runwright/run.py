@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -209,11 +210,17 @@ def _weights(config: Config, run_dir: Path, world: "World") -> Path:
 
 def _apply(built: "Built[Any]", weights: Path) -> float:
     from runwright.trained import trained
+    from runwright.training.signs_of_life import SignsOfLife, duration
 
     stage = built.config.stage
     stage.check(built.data)
     stage.check_objective(built.objective)
-    with explaining_small_memory(f"stage={chosen_name(stage)}", built.config):
+    named, began = f"stage={chosen_name(stage)}", time.monotonic()
+
+    def say() -> None:
+        log.info("%s (%s so far)", named, duration(time.monotonic() - began))
+
+    with explaining_small_memory(named, built.config), contextlib.closing(SignsOfLife(say)):
         return stage.run(trained(built, weights))
 
 

@@ -92,6 +92,7 @@ def _finish(training: Training[Any], fitted: FitResult, directory: RunDir) -> No
     if built.config.pictures and is_main:
         draw_results(training)
     log.info("%s", fitted)
+    training.run_log.doing("finishing")
     training.run_log.finish(_options(built.config), fitted.value, training.checkpoints.best)
     if is_main:
         training.checkpoints.finish()
@@ -165,6 +166,7 @@ def _follow(training: Training[Any], directory: RunDir) -> None:
         if trained is None:
             log.warning("then=[%s]: the model is sharded; take stage=%s by itself.", name, name)
             continue
+        training.run_log.doing(f"stage={name}")
         with explaining_small_memory(f"stage={name}", config):
             stage.run(trained)
         directory.record_stage(name)

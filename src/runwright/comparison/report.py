@@ -22,7 +22,7 @@ from runwright.comparison.repetitions import (
 )
 from runwright.comparison.run_record import RunRecord
 from runwright.comparison.table import Column, about, columns, mean_and_sd
-from runwright.training.run_log import duration
+from runwright.training.signs_of_life import duration
 
 _NO_END: Final = (
     "In brackets: the best so far of runs that have not finished. It is left out of means "

@@ -8,7 +8,7 @@ import attrs
 
 from runwright.comparison.repetitions import Group, Summary
 from runwright.comparison.run_record import RunRecord
-from runwright.training.run_log import duration
+from runwright.training.signs_of_life import duration
 
 _NOTHING: Final = "–"
 

@@ -54,12 +54,13 @@ def evaluate(
         objective: what measures it.
         split: the split.
         world: the processes.
-        after_batch: called after every batch.
+        after_batch: called after every batch, and before the first.
         seed: seeds what is drawn at random; see `each_seeded`.
         device: where the model is.
     """
     model.eval()
     world.broadcast_buffers(model)
+    after_batch()
     evaluation = objective.evaluation()
     first = split.num_batches * world.rank // world.size
     end = split.num_batches * (world.rank + 1) // world.size

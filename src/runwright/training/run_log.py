@@ -1,7 +1,6 @@
 """How a run reports its progress: lines or a bar, `metrics.csv`, W&B, TensorBoard."""
 
 import logging
-import math
 import sys
 import time
 from collections.abc import Collection, Iterable, Mapping
@@ -13,6 +12,7 @@ from typing_extensions import override
 from runwright.training.metrics_csv import MetricsCsv
 from runwright.training.notebook import NotebookView, is_notebook
 from runwright.training.progress_bar import progress_bar
+from runwright.training.signs_of_life import SignsOfLife, duration
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from runwright.training.wandb_log import WandbLog
 
 log = logging.getLogger(__name__)
-
-# Without a terminal, a line of progress appears at least this often.
-_SECONDS_BETWEEN_LINES = 30.0
 
 
 def lr_column(optimizer: str) -> str:
@@ -56,10 +53,11 @@ class RunLog:
         self._draws = draws
         self._bar: tqdm[Any] | None = None
         self._notebook: NotebookView | None = None
-        self._step = self._total_steps = 0
+        self._signs: SignsOfLife | None = None
+        self._first_step = self._step = self._said_step = self._total_steps = 0
         self._loss: float | None = None
-        self._started = self._last_line = time.monotonic()
-        self._first_step = 0
+        self._doing: str | None = None
+        self._started = self._since = time.monotonic()
 
     @property
     def wandb_id(self) -> str | None:
@@ -93,13 +91,15 @@ class RunLog:
         if step - last > log_every:
             log.warning("%s has no rows between step %d and %d.", self.metrics.path, last, step)
         self._total_steps = total_steps
-        self._first_step = self._step = step
-        self._started = self._last_line = time.monotonic()
+        self._first_step = self._step = self._said_step = step
+        self._started = self._since = time.monotonic()
         if is_notebook():
             curves = validation if self._draws else None
             self._notebook = NotebookView(self.metrics.path, total=total_steps, curves=curves)
-        elif sys.stderr is not None and sys.stderr.isatty():
+            return
+        if sys.stderr is not None and sys.stderr.isatty():
             self._bar = progress_bar(total=total_steps, initial=step)
+        self._signs = SignsOfLife(self._give_sign)
 
     def record(self, step: int, measures: Mapping[str, float]) -> None:
         """Record what was measured at a step."""
@@ -141,12 +141,13 @@ class RunLog:
             self._wandb.finish(weights)
 
     def advance(self, loss: float | None = None) -> None:
-        """A step is done: advance the bar, or print a line if there was none for a while.
+        """A step is done.
 
         Args:
             loss: the training loss, if it was read.
         """
         self._step += 1
+        self._doing, self._since = None, time.monotonic()
         self._loss = self._loss if loss is None else loss
         if self._bar is not None:
             if loss is not None:
@@ -154,22 +155,35 @@ class RunLog:
             self._bar.update()
         elif self._notebook is not None:
             self._notebook.advance(self._step, self._so_far)
-        elif self._is_silent():
-            self.line(self._step, self._latest())
+
+    def doing(self, what: str) -> None:
+        """Something other than a step has begun, or still goes on."""
+        if what != self._doing:
+            self._doing, self._since = what, time.monotonic()
 
     def validating(self) -> None:
-        """A validation batch is done: print a line if there was none for a while."""
-        if self._bar is None and self._notebook is None and self._is_silent():
-            self._last_line = time.monotonic()
-            log.info("step %d/%d  validating", self._step, self._total_steps)
-
-    def _is_silent(self) -> bool:
-        return time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES
+        """A validation has begun, or a batch of it is done."""
+        self.doing("validating")
 
     def line(self, step: int, measures: Mapping[str, float]) -> None:
         """Print a line with the step, some measures, the rate and the time left."""
-        self._last_line = time.monotonic()
+        self._said_step, self._doing, self._since = step, None, time.monotonic()
+        if self._signs is not None:
+            self._signs.said()
         log.info("%s", self._described(step, measures))
+
+    def _give_sign(self) -> None:
+        """Show that the run is alive; called in another thread, while a step takes its time."""
+        if self._bar is not None:
+            self._bar.refresh()  # its clock
+        elif self._doing is None and self._step > self._said_step:
+            self._said_step = self._step
+            log.info("%s", self._so_far())
+        else:
+            step, total = self._step, self._total_steps
+            doing = self._doing or (f"in step {step + 1}" if step < total else "finishing")
+            for_now = duration(time.monotonic() - self._since)
+            log.info("step %d/%d  %s (%s so far)", step, total, doing, for_now)
 
     def _latest(self) -> dict[str, float]:
         return {} if self._loss is None else {"train_loss": self._loss}
@@ -186,6 +200,9 @@ class RunLog:
 
     def close(self, *, failed: bool = False) -> None:
         """Close the records."""
+        if self._signs is not None:
+            self._signs.close()
+            self._signs = None
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -226,26 +243,5 @@ class NoLog(RunLog):
         pass
 
     @override
-    def advance(self, loss: float | None = None) -> None:
-        pass
-
-    @override
-    def validating(self) -> None:
-        pass
-
-    @override
     def line(self, step: int, measures: Mapping[str, float]) -> None:
         pass
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it: "45 s", "3 min 20 s", "5 h 12 min", "2 d 3 h"."""
-    if not math.isfinite(seconds):
-        return "unknown time"
-    whole = round(seconds)
-    days, hours, minutes = whole // 86400, whole // 3600 % 24, whole // 60 % 60
-    if days:
-        return f"{days} d {hours} h"
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
