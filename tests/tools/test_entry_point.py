@@ -43,8 +43,8 @@ def models(folder: Path) -> set[str]:
     content = json.loads(
         (folder / ".vscode" / "schemas" / "runwright" / "experiment.json").read_text()
     )
-    known = (name.partition(".") for name in content["definitions"])
-    return {name for group, _, name in known if group == "model"}
+    choices = content["properties"]["defaults"]["items"]["anyOf"][1]["properties"]
+    return set(choices["override /model"]["anyOf"][0]["enum"])
 
 
 MAINS = {

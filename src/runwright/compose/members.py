@@ -1,14 +1,17 @@
 """The groups along a search path, and their members, including those in subfolders."""
 
-from collections.abc import Iterator
-from typing import Final
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.object_type import ObjectType
+from omegaconf import OmegaConf
 
 from runwright.compose._hydra import Repository
 from runwright.compose.schema import SCHEMA_NAME
 from runwright.errors import did_you_mean
+from runwright.factory import CONFIG_GROUPS
 
 _NO_CHOICES: Final = frozenset({SCHEMA_NAME, "_dummy_empty_config_"})
 
@@ -34,6 +37,18 @@ def groups(repository: Repository, above: str = "") -> Iterator[str]:
         path = f"{above}/{folder}".lstrip("/")
         yield path
         yield from groups(repository, path)
+
+
+def classes_in(group: str) -> Mapping[str, type[Any]]:
+    """The options of each member of a group that declares them: factories, and Hydra's plugins."""
+    if group in CONFIG_GROUPS:
+        return CONFIG_GROUPS[group]
+    store = ConfigStore.instance()
+    names = store.list(group) if store.get_type(group) is ObjectType.GROUP else []
+    files = [name for name in names if name.endswith(".yaml")]  # others are groups within it
+    types = {name: OmegaConf.get_type(store.load(f"{group}/{name}").node) for name in files}
+    plugins = {name: cls for name, cls in types.items() if dataclasses.is_dataclass(cls)}
+    return {name.removesuffix(".yaml"): cls for name, cls in plugins.items()}
 
 
 def nearest_member(repository: Repository, path: str) -> str:

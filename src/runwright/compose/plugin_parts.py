@@ -3,11 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from hydra.core.config_store import ConfigStore
-from hydra.core.object_type import ObjectType
-from omegaconf import OmegaConf
-
 from runwright.compose._hydra import Repository
+from runwright.compose.members import classes_in
 from runwright.compose.typed_nodes import option_names
 
 _DOES: Final = {"pruner": "prune"}
@@ -15,11 +12,9 @@ _DOES: Final = {"pruner": "prune"}
 
 def plugins_with(group: str, option: str) -> list[str]:
     """The plugins of a group that have an option, `hydra/sweeper=runwright`."""
-    store = ConfigStore.instance()
-    names = store.list(group) if store.get_type(group) is ObjectType.GROUP else []
-    plugins = [name.removesuffix(".yaml") for name in names if name.endswith(".yaml")]
-    found = [name for name in plugins if option in _options(_class_of(f"{group}/{name}"))]
-    return [f"{group}={name}" for name in found]
+    return [
+        f"{group}={name}" for name, cls in classes_in(group).items() if option in option_names(cls)
+    ]
 
 
 def without_part(repository: Repository, chosen: str, part: str) -> str | None:
@@ -33,7 +28,7 @@ def without_part(repository: Repository, chosen: str, part: str) -> str | None:
     group, _, name = chosen.rpartition("/")
     others = plugins_with(group, part)
     plugin = next(_followed(repository, chosen), None)
-    if plugin is None or not others or part in _options(_class_of(plugin)):
+    if plugin is None or not others or part in option_names(plugin):
         return None
     lacks, have, has = f"has no {part}", "have", "has"
     if part in _DOES:
@@ -41,25 +36,13 @@ def without_part(repository: Repository, chosen: str, part: str) -> str | None:
     return f"{group}={name} {lacks}; {' and '.join(others)} {have if others[1:] else has}."
 
 
-def _followed(repository: Repository, chosen: str) -> Iterator[str]:
-    """The plugin that a file builds on, or a plugin itself."""
-    if _class_of(chosen) is not None:
-        yield chosen
+def _followed(repository: Repository, chosen: str) -> Iterator[type[Any]]:
+    """The options of the plugin that a file builds on, or of a plugin itself."""
+    group, _, name = chosen.rpartition("/")
+    if name in (plugins := classes_in(group)):
+        yield plugins[name]
         return
-    group = chosen.rpartition("/")[0]
     for entry in repository.entries_of(chosen) if repository.has_config(chosen) else ():
         below = entry.lstrip("/") if entry.startswith("/") else f"{group}/{entry}"
         if below != chosen and repository.has_config(below):
             yield from _followed(repository, below)
-
-
-def _class_of(config: str) -> type[Any] | None:
-    """The class of a plugin's options; None of what is none."""
-    store = ConfigStore.instance()
-    if store.get_type(f"{config}.yaml") is not ObjectType.CONFIG:
-        return None
-    return OmegaConf.get_type(store.load(f"{config}.yaml").node)
-
-
-def _options(cls: type[Any] | None) -> list[str]:
-    return option_names(cls) if hasattr(cls, "__dataclass_fields__") and cls else []

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
-from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig, ListConfig, Node, OmegaConf
 
 from runwright import hints
 from runwright.compose._omegaconf import Container, child, is_empty, split_key
+from runwright.compose.members import classes_in
 from runwright.compose.schema import SCHEMA_NAME
 from runwright.factory import CONFIG_GROUPS, full_key, group_of, name_of, usual_members
 from runwright.hints import is_optional
@@ -218,19 +218,10 @@ def classes_of(kind: Any, place: str = "") -> list[type[Any]]:
     """
     group = group_of(kind)
     if group is not None and name_of(kind) is None:
-        return [*CONFIG_GROUPS.get(group, {}).values()]
+        return [*classes_in(group).values()]
     if inspect.isclass(kind) and dataclasses.is_dataclass(kind):
         return [kind]
-    repository = ConfigStore.instance()
-    if kind is not Any or repository.get_type(place) is not ObjectType.GROUP:
-        return []
-    stored = (
-        repository.load(f"{place}/{name}").node
-        for name in repository.list(place)
-        if name.endswith(".yaml")
-    )
-    types = (OmegaConf.get_type(node) for node in stored)
-    return [cls for cls in types if cls is not None and dataclasses.is_dataclass(cls)]
+    return [*classes_in(place).values()] if kind is Any else []
 
 
 def places_of(group: str, cls: type[Any], above: str = "", depth: int = 4) -> list[str]:

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from runwright.compose import CONFIG_NAME, nearest_conf, schema
 from runwright.compose._hydra import search_path
 from runwright.compose.loader import StrictConfigLoader
+from runwright.compose.members import groups, members
 from runwright.config import Config
 from runwright.domains import conf_folders, register_domains
 from runwright.errors import UserError, did_you_mean
@@ -91,10 +92,13 @@ class Project:
         """A path, relative to the project's folder."""
         return str(path.relative_to(self.root))
 
+    def groups(self) -> list[str]:
+        """All groups, Hydra's and subfolders included: `model`, `hydra/launcher/slurm`."""
+        return [one for one in groups(self.loader.composer.usual_repository) if one != _HYDRA]
+
     def members(self, group: str) -> list[str]:
         """Everything that can be chosen in a group: YAML files, factories, and plugins' members."""
-        own = {file.name for file in self.files if file.group == group}
-        return sorted({*own, *CONFIG_GROUPS.get(group, {}), *self.loader.get_group_options(group)})
+        return members(self.loader.composer.usual_repository, group)
 
     def leads_to(self, group: str, name: str) -> set[str]:
         """The names that a member ultimately builds on, none of which is a YAML file of the group.

@@ -206,7 +206,8 @@ def test_what_does_not_compose_is_flagged_where_it_stands(
 
 
 def test_an_option_explains_itself(schemas: Schemas) -> None:
-    shown = schemas["experiment"]["definitions"]["model.cnn"]["properties"]["kernel_size"]
+    cnn = "runwright.domains.vision.cnn.SimpleCNNFactory"
+    shown = schemas["experiment"]["definitions"][cnn]["properties"]["kernel_size"]
     assert (
         shown["description"] == "width and height of the kernels, in pixels\n\nint ≥ 1; default 5"
     )
@@ -224,10 +225,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_part_without_factories_gets_a_schema_when_it_has_files(project: Path) -> None:
-    (project / "conf" / "training").mkdir()
-    (project / "conf" / "training" / "long.yaml").write_text("epochs: 99\n")
+def test_a_part_without_factories_has_a_schema(project: Path) -> None:
     schema.main([])
+    assert associated(project)["training"] == ["conf/training/*.yaml"]
     content = written(project)["training"]
     check(content, "epochs: 99")
     with pytest.raises(ValidationError):
@@ -242,6 +242,14 @@ def test_the_schemas_are_none_of_gits_business(project: Path) -> None:
     new = subprocess.run(status, cwd=project, check=True, capture_output=True, text=True).stdout
     assert "settings.json" in new
     assert "schemas" not in new
+
+
+def test_files_of_a_group_within_another_have_the_schema_of_that_group(project: Path) -> None:
+    (project / "conf/model/backbone").mkdir()
+    (project / "conf/model/backbone/small.yaml").write_text("defaults: [llama]\n")
+    schema.main([])
+    assert associated(project)["model"] == ["conf/model/*.yaml"]
+    assert associated(project)["model.backbone"] == ["conf/model/backbone/*.yaml"]
 
 
 def test_files_below_hydra_get_the_schema_of_their_plugin(project: Path) -> None:
@@ -275,21 +283,17 @@ def test_the_users_own_settings_and_schemas_stay(project: Path) -> None:
     settings = json.loads(path.read_text())
     assert settings["editor.rulers"] == [100]
     assert ci.items() <= settings["yaml.schemas"].items()
-    assert settings["yaml.schemas"][".vscode/schemas/runwright/model.json"] == [
-        "conf/model/**/*.yaml"
-    ]
+    assert settings["yaml.schemas"][".vscode/schemas/runwright/model.json"] == ["conf/model/*.yaml"]
     assert other.read_text() == "{}"
     assert (other.parent / ".gitignore").read_text() == "!ci.json\n"
 
 
 def test_what_is_told_of_a_schema_goes_with_it(project: Path) -> None:
-    (project / "conf" / "training").mkdir()
-    (project / "conf" / "training" / "long.yaml").write_text("epochs: 99\n")
+    (project / ".vscode").mkdir()
+    former = {".vscode/schemas/runwright/former.json": ["conf/former/*.yaml"]}
+    (project / ".vscode" / "settings.json").write_text(json.dumps({"yaml.schemas": former}))
     schema.main([])
-    assert "training" in associated(project)
-    (project / "conf" / "training" / "long.yaml").unlink()
-    schema.main([])
-    assert "training" not in associated(project)
+    assert associated(project).keys() == written(project).keys()
 
 
 def test_settings_with_comments_are_left_alone_and_told_what_to_add(
