@@ -4,6 +4,7 @@ import shlex
 
 import pytest
 
+from conftest import REPOSITORY
 from runwright import ConfigError, compose
 from runwright.compose.overrides import several_values
 
@@ -82,6 +83,27 @@ def test_several_values_of_one_run_are_explained() -> None:
         "for each of them. As a list, write 'wandb.tags=[a,b]'."
     )
     assert refused("model=cnn,fcn").endswith("call it once for each of them.")
+
+
+@pytest.mark.parametrize("models", ["cnn,resnet", "glob(c*)", "choice(fnn,cnn)"])
+def test_the_first_of_several_members_has_the_options_that_are_given(models: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose(["dm=cmnist", f"model={models}", "model.kernel_size=3"])
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"model={models}: these are several values. ")
+
+
+def test_several_members_of_a_group_that_needs_a_plus_are_told_both() -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose(["dm=cmnist", "experiment=glob(*)"], conf=REPOSITORY / "conf")
+    several, plus = caught.value.problems
+    assert several.startswith("experiment=glob(*): these are several values. ")
+    assert plus.endswith("Write +experiment=good_run")
+
+
+def test_a_glob_in_a_group_that_does_not_exist_gets_the_nearest() -> None:
+    said = "modl=glob(*): there is no group 'modl'. Did you mean 'model'? Allowed: "
+    assert refused("modl=glob(*)").startswith(said)
 
 
 @pytest.mark.parametrize(

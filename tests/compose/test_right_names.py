@@ -115,6 +115,6 @@ def test_the_name_of_a_class_is_given_to_the_option_that_takes_it() -> None:
     said = problem("opt=SGD")
     assert said.startswith("opt=SGD: there is no such opt. Allowed: ")
     assert (
-        "The name of a subclass of torch.optim.Optimizer is given with opt.optimizer_cls=SGD. If a "
-        "module of your own"
+        "If it is the name of a subclass of torch.optim.Optimizer, write opt.optimizer_cls=SGD. If "
+        "a module of your own"
     ) in said

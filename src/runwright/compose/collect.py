@@ -6,11 +6,11 @@ leaving out what does not fit.
 
 import contextlib
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.types import Override, ValueType
+from hydra.core.override_parser.types import Glob, Override, ValueType
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -151,8 +151,10 @@ class Mistakes:
             try:
                 one = parse_override(text, before=before)
                 has_commas = one.value_type is ValueType.SIMPLE_CHOICE_SWEEP
-                if one.is_sweep_override() and run_mode is RunMode.RUN:
-                    is_choice = not has_commas or self._repository.has_group(one.key_or_group)
+                is_group = self._repository.has_group(one.key_or_group)
+                is_lost = isinstance(one.value(), Glob) and not is_group
+                if one.is_sweep_override() and run_mode is RunMode.RUN and not is_lost:
+                    is_choice = not has_commas or is_group
                     self.problems.append(
                         several_values(
                             text,
@@ -161,13 +163,27 @@ class Mistakes:
                             hint=declared(one.key_or_group),
                         )
                     )
+                    parsed += self._first_choice(one) if is_group else ()
                     continue
-                self._composer.check_sweeps([one], run_mode)
+                if not is_lost:
+                    self._composer.check_sweeps([one], run_mode)
             except (*USER_MISTAKES, UserError) as error:
                 self.problems.append(text_of(error) + _nearest_word(text))
             else:
                 parsed.append(one)
         return parsed
+
+    def _first_choice(self, one: Override) -> Iterator[Override]:
+        """The first member that is chosen, of several: what else is given may need one of them."""
+        group, value = one.key_or_group, one.value()
+        if isinstance(value, Glob):
+            names = value.filter(self._repository.configs_in(group))
+        else:
+            names = [*one.sweep_string_iterator()]
+        for name in names:
+            if self._repository.has_config(f"{group}/{name}"):
+                yield parse_override(f"{one.get_key_element()}={name}")
+                return
 
 
 def _of_run() -> set[str]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, cast
 
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import ConfigCompositionException, MissingConfigException
 
 from runwright.compose._hydra import Composer, Repository
@@ -56,13 +56,14 @@ class Choices:
         wrong: set[str] = set()
         for one in overrides:
             group = one.key_or_group
-            if "/" in group and not self._repository.has_group(group):
+            is_group = self._repository.has_group(group)
+            if ("/" in group or isinstance(one.value(), Glob)) and not is_group:
                 wrong.add(option_of(one))
                 hint = did_you_mean(group, groups(self._repository))
                 self.problems.append(f"{one.input_line}: there is no group '{group}'. {hint}")
                 continue
             sets_options = isinstance(one.value(), dict)
-            if one.is_sweep_override() or sets_options or not self._repository.has_group(group):
+            if one.is_sweep_override() or sets_options or not is_group:
                 continue
             if one.is_delete():
                 if is_required(group, option_of(one)):
@@ -221,7 +222,7 @@ def _classes_named(group: str, name: str) -> Iterator[str]:
         for field in dataclasses.fields(cast("Any", cls)):
             if field.name.endswith("_cls"):
                 key = f"{group.replace('/', '.')}.{field.name}"
-                yield f"The {described(field).doc} is given with {key}={name}."
+                yield f"If it is the {described(field).doc}, write {key}={name}."
 
 
 def option_of(one: Override) -> str:
