@@ -12,7 +12,8 @@ and the highest; the bare loop against itself shows how precise they are.
 `fcn` has a hidden layer of 256, so that a step is short and its overhead shows. The bare loop and
 Lightning are run with AdamW as in torch's documentation, and again with what runwright chooses by
 itself, the fused AdamW ("tuned"). On a GPU the images of runwright and of the bare loop are on the
-device, while Lightning's data loader copies them, as it always does.
+device, while Lightning's data loader copies them, as it always does; and there is one loop more,
+the tuned bare one with its whole step as a CUDA graph, which is what runwright makes of it too.
 """
 
 # Lightning is installed for this benchmark alone, so the type checker may not find it.
@@ -171,6 +172,57 @@ def bare_loop(task: Task, clock: Clock, *, tuned: bool) -> None:
     clock.stop()
 
 
+def bare_graph(task: Task, clock: Clock) -> None:
+    """The tuned bare loop, with its whole step captured as a CUDA graph."""
+    with tempfile.TemporaryDirectory() as name:
+        data, model, _ = task.build(Path(name))
+    train: ImageBatch = data.train.examples
+    val: ImageBatch = data.val.examples
+    in_precision = partial(autocast, task.device, task.config.training.precision)
+    lr = torch.zeros((), device=task.device)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=lr, weight_decay=0, fused=True, capturable=True
+    )
+    factor = task.config.opt.lr_factor(task.epochs * STEPS_PER_EPOCH, STEPS_PER_EPOCH)
+    opt = task.config.opt
+    assert isinstance(opt, TorchOptimizer)
+    index = torch.zeros(BATCH, dtype=torch.int64, device=task.device)
+
+    def step() -> None:
+        with in_precision():
+            loss = functional.cross_entropy(model(train.image[index]), train.label[index])
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    side = torch.cuda.Stream(task.device)
+    side.wait_stream(torch.cuda.current_stream(task.device))
+    with torch.cuda.stream(side):
+        for _ in range(3):  # with a learning rate of 0
+            step()
+    torch.cuda.current_stream(task.device).wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    generator = torch.Generator(task.device).manual_seed(0)
+    clock.start()
+    for epoch in range(task.epochs):
+        order = torch.randperm(len(train), generator=generator, device=task.device)
+        for i in range(STEPS_PER_EPOCH):
+            index.copy_(order[BATCH * i : BATCH * (i + 1)])
+            lr.fill_(opt.lr * factor(epoch * STEPS_PER_EPOCH + i))
+            clock.step()
+            graph.replay()
+        model.eval()
+        with torch.no_grad(), in_precision():
+            correct = 0
+            for i in range(0, len(val), VAL_BATCH):
+                logits = model(val.image[i : i + VAL_BATCH])
+                correct += int((logits.argmax(dim=-1) == val.label[i : i + VAL_BATCH]).sum())
+        model.train()
+    clock.stop()
+
+
 def lightning_loop(task: Task, clock: Clock, *, tuned: bool) -> None:
     """Lightning's Trainer."""
     import lightning as lt
@@ -313,6 +365,8 @@ def main() -> None:
         ]
         config = compose(["dm=cmnist", *MODELS[model], *options])
         task = Task(config, choose_device(args.gpu))
+        if task.device.type == "cuda":
+            SIDES["bare graph"] = bare_graph
         seconds = compare(task, args.rounds)
         ours, again = seconds.pop("runwright"), seconds.pop("the same once more")
         print(f"{model}: runwright {steps / statistics.median(ours):.0f} steps/s; it is this many")

@@ -75,6 +75,11 @@ class TrainingCfg(Settings):
         "which are then looked for in every step",
     )
     compile: bool = option(default=False, doc="whether to compile the model with torch.compile")
+    cuda_graph: bool | None = option(
+        default=None,
+        doc="whether to replay the steps as one CUDA graph, which keeps a GPU busy; by default, "
+        "where a step can be captured",
+    )
     ema_decay: float | None = option(
         default=None,
         gt=0,
@@ -307,6 +312,8 @@ class Config(Settings):
             )
         if self.training.monitor == LAST and self.checkpoint.keep_best > 1:
             yield "`checkpoint.keep_best` must be 1 with `training.monitor`=last: there is one last"
+        if self.stage.trains and self.training.cuda_graph and self.gpu < 0:
+            yield f"`training.cuda_graph` must not be true with `gpu`={self.gpu}, which is the CPU"
         if self.draw_every is not None and not self.pictures:
             yield "`draw_every` has no effect with `pictures`=false"
         if self.overwrite and not self.stage.trains:

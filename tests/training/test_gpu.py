@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,12 @@ def test_a_cnn_learns_in_every_precision_compiled_or_not(
     [CNN, DROPOUT, [*CNN, "training.precision=fp16"], [*CNN, "training.precision=bf16"]],
     ids=["cnn", "dropout", "fp16", "bf16"],
 )
+@pytest.mark.parametrize("captured", [False, True], ids=["by Python", "captured"])
 def test_a_run_in_two_parts_ends_with_the_same_weights_to_the_byte(
-    run_main: Run, tmp_path: Path, options: list[str]
+    run_main: Run, tmp_path: Path, options: list[str], captured: bool
 ) -> None:
     same = ["deterministic=true", "training.ema_decay=0.9", "opt.schedule=constant"]
+    same += [f"training.cuda_graph={str(captured).lower()}"]
     for name, steps in (("whole", 60), ("halves", 25), ("halves", 60)):
         directory = [f"hydra.run.dir={name}", "checkpoint.allow_changes=true"]
         done = run_main(*options, *same, f"training.max_steps={steps}", *directory)
@@ -90,7 +93,10 @@ IT_IS_A_PROTOTYPE = "ignore:Synchronization debug mode is a prototype feature"
 
 
 class WithoutWaiting(Split[ImageBatch]):
-    """Makes whatever waits for the device an error, from the second batch to the last but one."""
+    """Makes whatever waits for the device an error, from the fifth batch to the last but one.
+
+    By then the steps have been captured, and compared with those that Python takes.
+    """
 
     def __init__(self, split: Split[ImageBatch]) -> None:
         self.split = split
@@ -104,8 +110,8 @@ class WithoutWaiting(Split[ImageBatch]):
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[ImageBatch]:
         batches = self.split.batches(epoch, start)
-        yield next(batches)
-        for _ in range(self.num_batches - 2):
+        yield from islice(batches, 4)
+        for _ in range(self.num_batches - 5):
             torch.cuda.set_sync_debug_mode("error")
             yield next(batches)
         torch.cuda.set_sync_debug_mode("default")
@@ -113,11 +119,13 @@ class WithoutWaiting(Split[ImageBatch]):
 
 
 @pytest.mark.filterwarnings(IT_IS_A_PROTOTYPE)
+@pytest.mark.parametrize("captured", [False, True], ids=["by Python", "captured"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_only_reading_the_losses_validating_and_saving_wait_for_the_device(
-    tmp_path: Path, precision: str
+    tmp_path: Path, precision: str, captured: bool
 ) -> None:
     options = ["training.clip_grad=1", "training.ema_decay=0.9", f"training.precision={precision}"]
+    options += [f"training.cuda_graph={str(captured).lower()}"]
     rarely = ["training.log_every=62", "checkpoint.save_every=62"]
     config = compose(last_of_each(*CNN, *options, *rarely, "training.epochs=2"))
     build = config.dm.build
@@ -155,6 +163,61 @@ def test_images_from_a_map_are_the_same_there(num_workers: int) -> None:
         assert moved.device == torch.device("cuda:0")
         assert torch.allclose(moved.image.cpu(), expected.image, atol=1e-6)
         assert torch.equal(moved.label.cpu(), expected.label)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("training.clip_grad=0.1", "training.track=[grad_norm]", "training.ema_decay=0.9"),
+        ("training.accumulate_grad_batches=2", "opt.schedule=plateau"),
+        ("training.precision=bf16",),
+        ("training.precision=fp16", "training.clip_grad=1"),
+        ("training.compile=true",),
+        ("opt.optimizer_cls=SGD", "opt.optimizer_kwargs={momentum: 0.9, nesterov: true}"),
+        ("opt.optimizer_cls=SGD",),
+        *((f"opt.optimizer_cls={name}",) for name in ("Adam", "NAdam", "RAdam", "Adamax", "ASGD")),
+    ],
+    ids=lambda options: " ".join(options) or "usual",
+)
+def test_captured_steps_train_as_steps_by_python(tmp_path: Path, options: tuple[str, ...]) -> None:
+    same = [*DROPOUT, "deterministic=true", "training.max_steps=30", *options]
+    for name in ("true", "false"):
+        compose([*same, f"training.cuda_graph={name}"]).run(tmp_path / name)
+    captured, taken = (weights(tmp_path / name) for name in ("true", "false"))
+    for name, value in taken.items():
+        torch.testing.assert_close(captured[name], value, rtol=0.02, atol=2e-4)
+
+
+def test_statistics_of_batch_normalisation_are_counted_once_a_captured_step(tmp_path: Path) -> None:
+    large = ["dm=cmnist", "model=resnet", "gpu=0", "pictures=false", "training.max_steps=9"]
+    compose([*large, "training.cuda_graph=true"]).run(tmp_path / "run")
+    counted = {int(v) for n, v in weights(tmp_path / "run").items() if "num_batches" in n}
+    assert counted == {9}
+
+
+def test_a_step_that_waits_for_the_device_is_not_captured_and_says_where(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    config = compose([*CNN, "training.max_steps=5"])
+    real = config.objective.build
+
+    def build(*args: Any) -> Any:
+        objective = real(*args)
+        losses = objective.losses
+
+        def waiting(*of: Any) -> Any:
+            found = losses(*of)
+            return {**found, "loss": found["loss"] * (1 + 0 * found["loss"].item())}
+
+        object.__setattr__(objective, "losses", waiting)
+        return objective
+
+    object.__setattr__(config.objective, "build", build)
+    config.run(tmp_path / "run")
+    said = f"The steps are not captured as a CUDA graph: it waits for the device ({__file__}, line "
+    assert [one for one in caplog.messages if one.startswith(said)]
 
 
 GAN = ("dm=toy_sets", "model=pair", "objective=adversarial", "opt=pair_of_adams", "gpu=0")

@@ -102,5 +102,9 @@ class InMemory(Batched[B], Generic[B]):
         if self.shuffle_seed is None:
             yield from (self.examples.select(cut) for cut in self.cuts(start))
             return
+        yield from map(self.examples.select, self.positions(epoch, start))
+
+    def positions(self, epoch: int, start: int = 0) -> Iterator[torch.Tensor]:
+        """Which examples are in each batch of an epoch, (B,), int64, on their device."""
         order = self.order(epoch).to(self.examples.device)
-        yield from (self.examples.select(order[cut]) for cut in self.cuts(start))
+        yield from (order[cut] for cut in self.cuts(start))

@@ -21,6 +21,9 @@ Gather: TypeAlias = Callable[[torch.Tensor, int], B]
 # How many batches a thread, or each process, gathers in advance.
 _AHEAD: Final = 2
 
+# How many batches may be on a GPU, or on the way there, before it has used the first of them.
+_IN_FLIGHT: Final = 4
+
 # Seconds that workers get to finish batches that are no longer needed.
 _PATIENCE: Final = 10.0
 
@@ -93,8 +96,8 @@ class Streamed(Batched[B], ABC, Generic[B]):
         order = self.order(epoch)
         requests = (order[cut] for cut in self.cuts(start))
         gathered = self._in_turns if self.in_turns and not self.num_workers else self._ahead
-        for batch in gathered(requests, epoch):
-            yield self.on_device(batch.to(self.device))
+        there = self._copied if self._pins else self._moved
+        yield from map(self.on_device, there(gathered(requests, epoch)))
 
     @override
     def each_once(self) -> Self:
@@ -116,6 +119,25 @@ class Streamed(Batched[B], ABC, Generic[B]):
         """
         del epoch, gather
         batch.check_lengths(len(positions))
+
+    def _moved(self, batches: Iterable[B]) -> Iterator[B]:
+        return (batch.to(self.device) for batch in batches)
+
+    def _copied(self, batches: Iterable[B]) -> Iterator[B]:
+        """Copy batches to a GPU while it computes with those before."""
+        copying, current = torch.cuda.Stream(self.device), torch.cuda.current_stream(self.device)
+        used: deque[torch.cuda.Event] = deque()
+        for batch in batches:
+            with torch.cuda.stream(copying):
+                there = batch.to(self.device)
+            current.wait_stream(copying)
+            for tensor in there.tensors():
+                tensor.record_stream(current)  # until then its memory is not used for another
+            yield there
+            used.append(torch.cuda.Event())
+            used[-1].record(current)
+            if len(used) > _IN_FLIGHT:  # else Python would run ahead until the memory is full
+                used.popleft().synchronize()
 
     def _in_turns(self, requests: Iterable[torch.Tensor], epoch: int) -> Iterator[B]:
         """Gather each batch when it is needed."""

@@ -144,7 +144,7 @@ class Training(Generic[B]):
         self._train_mode()
         while state.step < self.total_steps and not state.finished:
             epoch, done = divmod(state.step, self.steps_per_epoch)
-            batches = self.train.batches(epoch, start=done * self.batches_per_step)
+            batches = self.step.batches(self.train, epoch, done * self.batches_per_step)
             for _ in range(min(self.steps_per_epoch - done, self.total_steps - state.step)):
                 # Forward, backward, clip, update: one step.
                 self.losses.add(self.step(state.step, batches))

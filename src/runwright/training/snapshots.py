@@ -89,6 +89,7 @@ class Snapshots:
             "schedule_name": self._opt.schedule_described,
             "schedule_of": self._schedule_of,
             "scaler": step.scaler.state_dict(),
+            "not_captured": step.not_captured,
             "total_steps": step.total_steps,
             "processes": world.size,
             "wandb_id": wandb_id,
@@ -127,6 +128,7 @@ class Snapshots:
         if step.ema is not None:
             average = _below(tensors, "ema/") or dict(checkpoint.weights)
             load_into(step.ema.model, average, checkpoint.path)
+        step.resume_capture(info.get("not_captured"))
         self._restore_random(tensors, info)
         state = TrainState(**info["progress"])
         if state.best is not None and not state.leaders:  # of a run before there were any

@@ -1,5 +1,7 @@
 """A training step: what it takes to get from one state of the weights to the next."""
 
+import logging
+import time
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
@@ -12,12 +14,19 @@ from runwright.errors import UserError
 from runwright.model import FittedModel
 from runwright.optimizers.optimizer_factory import FactorSchedule, Schedule
 from runwright.optimizers.own_step import StepObjective
+from runwright.optimizers.schedules import Plateau
 from runwright.training.built import Built
+from runwright.training.capture import possible
+from runwright.training.capture.captured_step import CapturedStep
+from runwright.training.capture.cuda import CudaRecorder
+from runwright.training.capture.inputs import batches_to_gather
 from runwright.training.ema import MovingAverage
 from runwright.training.fitting import Fitting, check_fitting
 from runwright.training.own_steps import OwnSteps, check_own_step
 from runwright.training.parallel import data_parallel
 from runwright.training.updates import ONE_VALUE, Updater
+
+log = logging.getLogger(__name__)
 
 B = TypeVar("B", bound=Batch)
 
@@ -71,6 +80,28 @@ class TrainStep(Generic[B]):
             check_own_step(objective, cfg, self.optimizers, f"opt={chosen_name(opt)}")
             self._own = OwnSteps(objective, self._updater)
             self.num_losses = 1
+        self._captured = self._capturing(built, world)
+        self._compiles = cfg.compile
+
+    def _capturing(self, built: Built[B], world: World) -> CapturedStep[B] | None:
+        cfg, device = built.config.training, built.runtime.device
+        if cfg.cuda_graph is False:
+            return None
+        reason = possible.why_not(device, world, self.model, built.objective, self._all)
+        if reason is not None:
+            if cfg.cuda_graph or device.type == "cuda":
+                possible.say(reason, is_required=bool(cfg.cuda_graph))
+            return None
+        return CapturedStep(
+            self.take,
+            self._updater,
+            {"the model": self.model, "the objective": built.objective, "the average": self.ema},
+            CudaRecorder(device),
+            device=device,
+            precision=cfg.precision,
+            is_required=bool(cfg.cuda_graph),
+            keeps_hyperparameters=isinstance(self.schedule, FactorSchedule | Plateau),
+        )
 
     def __call__(self, number: int, batches: Iterator[B]) -> list[dict[str, Tensor]]:
         """Do this step, counted from 0, with the next batches.
@@ -79,6 +110,16 @@ class TrainStep(Generic[B]):
             The losses of each batch, or their means over a step of one's own, still on the device.
         """
         self.schedule.set_lr(number)
+        take = self._captured or self.take
+        if not self._compiles:
+            return take(number, batches)
+        self._compiles, started = False, time.monotonic()
+        losses = take(number, batches)
+        log.info("The first step took %.1f s, compiling included.", time.monotonic() - started)
+        return losses
+
+    def take(self, number: int, batches: Iterator[B]) -> list[dict[str, Tensor]]:
+        """The same by Python, once the learning rates are set; a graph may repeat it."""
         if self._fitting is not None:
             return self._fitting(batches)
         if self._own is not None:
@@ -88,6 +129,22 @@ class TrainStep(Generic[B]):
         if self.ema is not None:
             self.ema.update(self.model)
         return losses
+
+    def batches(self, split: Split[B], epoch: int, start: int) -> Iterator[Any]:
+        """The batches of an epoch, as this step takes them."""
+        if self._captured and self._captured.given_up is None:
+            return batches_to_gather(split, epoch, start)
+        return split.batches(epoch, start)
+
+    @property
+    def not_captured(self) -> str | None:
+        """Why the steps turned out not to be what a CUDA graph can repeat, if they did."""
+        return self._captured.given_up if self._captured else None
+
+    def resume_capture(self, not_captured: str | None) -> None:
+        """Continue from what `not_captured` was."""
+        if self._captured and not_captured is not None:
+            self._captured.give_up(not_captured)
 
     @property
     def grad_norm(self) -> Tensor | None:
