@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from conftest import last_of_each
-from runwright import Config, Split, UserError, compose
+from runwright import Config, ConfigError, Split, UserError, compose
 from runwright.data import Data
 from runwright.runtime import Runtime
 from runwright.training.capture import possible
@@ -22,6 +22,7 @@ from training.test_loop import DIGITS, SETS, rows, weights
 
 REPLAYED = "The steps are replayed as a CUDA graph."
 NOT_CAPTURED = "The steps are not captured as a CUDA graph: "
+ASKED = ("training.cuda_graph=true", "gpu=0")  # which is the CPU where there is no GPU
 SHORT = (*SETS, "training.max_steps=20", "opt.lr=0.01")
 
 
@@ -196,7 +197,7 @@ def test_what_python_does_in_every_step_is_found_out(
     run_with(objective(), tmp_path / "found")
     assert said() == [f"{NOT_CAPTURED}{reason}."]
     with pytest.raises(UserError, match=f"training.cuda_graph=true, but .*: {reason}. With null,"):
-        run_with(objective(), tmp_path / "required", "training.cuda_graph=true")
+        run_with(objective(), tmp_path / "required", *ASKED)
 
 
 def test_what_the_device_does_in_every_step_is_repeated(
@@ -367,4 +368,11 @@ def test_an_optimiser_that_cannot_be_captured_is_named(
     compose(last_of_each(*SHORT, *options)).run(tmp_path / "run")
     assert not said()  # on a CPU nobody expects a graph
     with pytest.raises(UserError, match=reason):
-        compose(last_of_each(*SHORT, *options, "training.cuda_graph=true")).run(tmp_path / "asked")
+        compose(last_of_each(*SHORT, *options, "training.cuda_graph=true", "gpu=0")).run(
+            tmp_path / "asked"
+        )
+
+
+def test_a_graph_that_is_asked_for_on_the_cpu_is_a_mistake() -> None:
+    with pytest.raises(ConfigError, match="training.cuda_graph must not be true with gpu=-1"):
+        compose([*SETS, "training.cuda_graph=true"]).run()
