@@ -306,6 +306,7 @@ class Training(Generic[B]):
             generators_kept(runtime.device),  # how often one validates changes no training
             autocast(runtime.device, self.cfg.precision),
             self._explaining_out_of_memory(_OUT_OF_MEMORY_VALIDATING),
+            self.step.evaluating(),
         ):
             for split, examples in self.validation.items():
                 evaluation = evaluate(

@@ -1,5 +1,6 @@
 """A training step: what it takes to get from one state of the weights to the next."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from runwright.optimizers.own_step import StepObjective
 from runwright.optimizers.schedules import Plateau
 from runwright.training.built import Built
 from runwright.training.capture import possible
+from runwright.training.capture.captured_forward import CapturedForward
 from runwright.training.capture.captured_step import CapturedStep
 from runwright.training.capture.cuda import CudaRecorder
 from runwright.training.capture.inputs import batches_to_gather
@@ -82,6 +84,9 @@ class TrainStep(Generic[B]):
             self.num_losses = 1
         self._captured = self._capturing(built, world)
         self._compiles = cfg.compile
+        self._forward: CapturedForward | None = None
+        if self._captured and not cfg.compile:  # a compiled model is launched in few pieces anyway
+            self._forward = CapturedForward(self._captured.recorder, built.runtime.device)
 
     def _capturing(self, built: Built[B], world: World) -> CapturedStep[B] | None:
         cfg, device = built.config.training, built.runtime.device
@@ -135,6 +140,12 @@ class TrainStep(Generic[B]):
         if self._captured and self._captured.given_up is None:
             return batches_to_gather(split, epoch, start)
         return split.batches(epoch, start)
+
+    def evaluating(self) -> contextlib.AbstractContextManager[None]:
+        """Within this context, forward passes of the evaluated model may be replayed."""
+        if self._forward is None or self.not_captured is not None:
+            return contextlib.nullcontext()
+        return self._forward.used_by(self.evaluated_model)
 
     @property
     def not_captured(self) -> str | None:

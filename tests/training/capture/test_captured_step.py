@@ -368,9 +368,7 @@ def test_an_optimiser_that_cannot_be_captured_is_named(
     compose(last_of_each(*SHORT, *options)).run(tmp_path / "run")
     assert not said()  # on a CPU nobody expects a graph
     with pytest.raises(UserError, match=reason):
-        compose(last_of_each(*SHORT, *options, "training.cuda_graph=true", "gpu=0")).run(
-            tmp_path / "asked"
-        )
+        compose(last_of_each(*SHORT, *options, *ASKED)).run(tmp_path / "asked")
 
 
 def test_a_graph_that_is_asked_for_on_the_cpu_is_a_mistake() -> None:

@@ -48,6 +48,7 @@ class CapturedStep(Generic[B]):
 
     Attributes:
         given_up: why the steps are no longer captured; None if they are.
+        recorder: records on the device.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class CapturedStep(Generic[B]):
         """
         self.given_up: str | None = None
         self._take, self._updater = take, updater
-        self._objects, self._recorder, self._device = objects, recorder, device
+        self._objects, self.recorder, self._device = objects, recorder, device
         self._tolerance = _LOSS_TOLERANCE[precision]
         self._is_required = is_required
         self._keeps_hyperparameters = keeps_hyperparameters
@@ -163,7 +164,7 @@ class CapturedStep(Generic[B]):
         except _CannotError as error:
             reason = str(error)
         except RuntimeError as error:
-            reason = _explained(error)
+            reason = explained(error)
         finally:
             for one in self._optimizers:
                 one.zero_grad(set_to_none=True)
@@ -181,12 +182,12 @@ class CapturedStep(Generic[B]):
             group["lr"] = rate
 
         def rehearse() -> None:
-            with self._recorder.rehearsing():
+            with self.recorder.rehearsing():
                 self._take(number, inputs.watched())
 
         rehearse()  # makes what is made once
         before = self._held()
-        with self._recorder.refusing_to_wait():
+        with self.recorder.refusing_to_wait():
             rehearse()
         if (moved := next(before.moved(self._held()), None)) is not None:
             raise _CannotError(moved)
@@ -197,7 +198,7 @@ class CapturedStep(Generic[B]):
             values = [value.float() for losses in found for value in losses.values()]
             self._losses, self._grad_norm = torch.stack(values), self._updater.grad_norm
 
-        self._replay = self._recorder.record(take)
+        self._replay = self.recorder.record(take)
         self._inputs, self._fixed = inputs, self._others()
 
     def _compare(self, number: int, taken: "Sequence[Taken[B]]", held: Held) -> None:
@@ -262,7 +263,7 @@ def _norm(tensors: Any) -> float:
     return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
 
 
-def _explained(error: RuntimeError) -> str:
+def explained(error: RuntimeError) -> str:
     """What a step did that cannot be captured, and where."""
     own = [
         frame

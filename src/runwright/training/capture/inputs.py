@@ -112,21 +112,22 @@ def _kind(taken: Batch | Picked[Any], read: set[str]) -> object:
         if isinstance(value, Tensor):
             kinds.append((value.shape, value.dtype, value.stride()))
         elif name in read or any(True for _ in tensors_in(value)):
-            kinds.append(_kind_of_value(value))
+            kinds.append(kind_of(value))
     return kinds
 
 
-def _kind_of_value(value: Any) -> object:
+def kind_of(value: Any) -> object:
+    """What of a value must be the same in every replay: of tensors all but their values."""
     if isinstance(value, Tensor):
         return value.shape, value.dtype, value.stride()
     if isinstance(value, Part):
         names = fields_of(type(value))
-        return type(value), [_kind_of_value(getattr(value, name)) for name, _, _ in names]
+        return type(value), [kind_of(getattr(value, name)) for name, _, _ in names]
     if isinstance(value, dict):
         members = cast("dict[object, Any]", value)
-        return {key: _kind_of_value(member) for key, member in members.items()}
+        return {key: kind_of(member) for key, member in members.items()}
     if isinstance(value, list | tuple):
-        return [_kind_of_value(member) for member in cast("list[Any]", value)]
+        return [kind_of(member) for member in cast("list[Any]", value)]
     if isinstance(value, np.ndarray):
         array = cast("np.ndarray[Any, Any]", value)
         return array.shape, array.dtype, array.tolist()
