@@ -356,5 +356,5 @@ Runner: TypeAlias = Callable[[Config, Path | str | None], float]
 
 
 def chosen_name(factory: Settings) -> str:
-    """What a factory is called on the command line, or the name of its class."""
-    return name_of(type(factory)) or type(factory).__name__
+    """What a factory was chosen by, or could be on the command line, or the name of its class."""
+    return factory.chosen_as or name_of(type(factory)) or type(factory).__name__

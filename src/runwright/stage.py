@@ -31,6 +31,7 @@ class Trained(Generic[B]):
         runtime: the device, the seed, the directory to write to, and that of the training.
         data: the data; `data.val` is as the training validated it.
         validation: all validation splits, as the training validated them, by name.
+        model_name: what the model was chosen by in the training.
         model: the model with its best weights, on the device, in evaluation mode.
         objective: the objective.
         weights: the file of the weights.
@@ -46,6 +47,7 @@ class Trained(Generic[B]):
     runtime: "Runtime"
     data: Data[Any, B]
     validation: Mapping[str, Split[B]]
+    model_name: str
     model: "nn.Module"
     objective: "Objective[B]"
     weights: Path

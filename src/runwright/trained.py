@@ -1,6 +1,7 @@
 """What stages get, made from the weights of a run; and the pictures of its results."""
 
 import contextlib
+import json
 import logging
 from collections.abc import Generator
 from pathlib import Path
@@ -10,10 +11,11 @@ import attrs
 import torch
 from torch import nn
 
-from runwright.config import Config
+from runwright.config import Config, chosen_name
 from runwright.errors import UserError
 from runwright.rundir.changes import changes, is_record
 from runwright.rundir.checkpoint import find_weights
+from runwright.rundir.layout import ENVIRONMENT
 from runwright.rundir.learning_curves import draw_learning_curves
 from runwright.rundir.safetensors_header import read_metadata
 from runwright.rundir.tensor_files import read_weights
@@ -85,6 +87,7 @@ def _with_best_weights(built: Built[Any], model: nn.Module, weights: Path) -> Tr
         runtime=built.runtime,
         data=attrs.evolve(built.data, val=validation.get("val")),
         validation=validation,
+        model_name=_name_in(training_dir(weights)) or chosen_name(config.model),
         model=model.eval(),
         objective=built.objective,
         weights=weights,
@@ -93,6 +96,15 @@ def _with_best_weights(built: Built[Any], model: nn.Module, weights: Path) -> Tr
         monitored_split=split,
         applying=applying,
     )
+
+
+def _name_in(run_dir: Path) -> str | None:
+    """The name of the file that the model of a run was chosen by; None if none was."""
+    try:
+        chosen: dict[str, str] = json.loads((run_dir / ENVIRONMENT).read_text())["chosen"]
+        return chosen.get("model")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # of an older version
+        return None
 
 
 def _refuse_other_data_or_model(config: Config, weights: Path) -> None:

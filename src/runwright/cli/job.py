@@ -85,7 +85,7 @@ def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False
             run_dir = _place(run_dir, hydra.job.num, config, loader.pending)
     try:
         return run(
-            to_config(composed) if config is None else config,
+            to_config(composed, hydra.runtime.choices) if config is None else config,
             run_dir,
             Caller(
                 resume_command=resume_command,

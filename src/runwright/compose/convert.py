@@ -18,6 +18,7 @@ from runwright.compose._omegaconf import (
     raw_value,
     without_key,
 )
+from runwright.compose.chosen_names import choices_in, note_names
 from runwright.compose.explain import Members, in_defaults, ways_to_choose
 from runwright.compose.nested_values import misplaced
 from runwright.compose.schema import SCHEMA_NAME
@@ -201,8 +202,12 @@ def convert(
     if OmegaConf.get_type(composed) in (dict, None):
         conversion.problems.append(NO_SCHEMA)
         return None, conversion
+    choices = choices_in(composed)
     with without_key(composed, "hydra"):
-        return conversion.settings(composed), conversion
+        config = conversion.settings(composed)
+    if config is not None:
+        note_names(config, choices)
+    return config, conversion
 
 
 def without_hydra(composed: DictConfig) -> DictConfig:

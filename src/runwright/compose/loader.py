@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from typing_extensions import override
 
 from runwright.compose.base_and_values import BaseAndValues
+from runwright.compose.chosen_names import note_names
 from runwright.compose.collect import Mistakes, check
 from runwright.compose.convert import Conversion, convert
 from runwright.compose.delegating_loader import DelegatingLoader
@@ -213,8 +214,12 @@ class StrictConfigLoader(DelegatingLoader):
         return [*found.problems, *self.check_parts(found.parts)] if found.problems else []
 
 
-def to_config(composed: DictConfig) -> Config:
+def to_config(composed: DictConfig, choices: Mapping[str, Any] | None = None) -> Config:
     """The frozen configuration of a composed node.
+
+    Args:
+        composed: the node.
+        choices: by which names the members of groups were chosen, if it is known.
 
     Raises:
         ConfigError: with everything that is wrong.
@@ -225,6 +230,7 @@ def to_config(composed: DictConfig) -> Config:
         deferred = [f"{key}: only a running job knows this." for key in conversion.deferred]
         raise ConfigError(conversion.problems or deferred)
     assert isinstance(config, Config)
+    note_names(config, choices or {})
     return config
 
 

@@ -167,7 +167,8 @@ def with_own_keys(cls: type[SettingsT], names: tuple[str, ...]) -> type[Settings
 
 def _reduced(self: Any) -> tuple[Any, ...]:
     """How such a member is pickled, whose class no module holds."""
-    return _restored, (*type(self).of_member, vars(self))
+    options: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+    return _restored, (*type(self).of_member, options)
 
 
 def _restored(cls: type[Settings], names: tuple[str, ...], values: dict[str, Any]) -> Settings:

@@ -56,6 +56,8 @@ class Settings:
 
     config_group: ClassVar[str | None] = None
     config_choice: ClassVar[str | None] = None
+    chosen_as: ClassVar[str | None] = None
+    """On an instance: the name of the file that it was chosen by, if not by the factory's."""
     defined_at: ClassVar[str | None] = None
     """File and line, for factories and for the interface of each group."""
     is_whole: ClassVar[bool] = False

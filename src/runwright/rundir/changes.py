@@ -135,6 +135,19 @@ def group_members(settings: Settings, key: str = "") -> dict[str, str]:
     return members
 
 
+def chosen_files(settings: Settings, key: str = "") -> dict[str, str]:
+    """The names of the files that members were chosen by, by what chooses them: `model`."""
+    names: dict[str, str] = {}
+    for field in dataclasses.fields(cast("Any", settings)):
+        value, full = getattr(settings, field.name), full_key(key, field.name)
+        if not isinstance(value, Settings):
+            continue
+        if value.config_group is not None and value.chosen_as is not None:
+            names[choice(value.config_group, full)] = value.chosen_as
+        names |= chosen_files(value, full)
+    return names
+
+
 def usual_choices(settings: Settings, key: str = "") -> Iterator[str]:
     """What chooses a member where one is usual, by what chooses it: `model/backbone`."""
     for field in dataclasses.fields(cast("Any", settings)):

@@ -205,7 +205,7 @@ class RunDir:
         if self.config.stage.trains and (self.path / BUILDING).exists():  # of one that was killed
             shutil.rmtree(self.path / BUILDING)
         if self._is_begun:
-            write_environment(self.path)
+            write_environment(self.path, self.config)
         with log_to(self.path) as self._log:
             try:
                 yield
@@ -286,7 +286,7 @@ class RunDir:
         self._is_recorded = True
         write_record(self.path, self.config, resume_command=self.caller.resume_command)
         if not self._is_begun:
-            write_environment(self.path, seconds_before=self._seconds_before)
+            write_environment(self.path, self.config, seconds_before=self._seconds_before)
         self._is_begun = False
 
     def _make(self) -> None:

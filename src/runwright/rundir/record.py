@@ -13,7 +13,7 @@ from runwright.compose import schema
 from runwright.compose.yaml_text import escaped, to_yaml
 from runwright.config import Config
 from runwright.plain import plain_values
-from runwright.rundir.changes import group_members, usual_choices
+from runwright.rundir.changes import chosen_files, group_members, usual_choices
 from runwright.rundir.layout import ENVIRONMENT, HEADER
 from runwright.rundir.provenance import environment, program, this_process, uncommitted
 from runwright.rundir.result import RESULT
@@ -31,10 +31,10 @@ def write_record(path: Path, config: Config, *, resume_command: Callable[[Path],
         (path / "git.diff").unlink(missing_ok=True)
 
 
-def write_environment(path: Path, *, seconds_before: float = 0.0) -> None:
+def write_environment(path: Path, config: Config, *, seconds_before: float = 0.0) -> None:
     """Record the versions, the machine and this process, which makes it a run directory."""
-    before = {"seconds_before": round(seconds_before, 3)}
-    text = json.dumps(environment() | this_process() | before, indent=2) + "\n"
+    rest = {"chosen": chosen_files(config), "seconds_before": round(seconds_before, 3)}
+    text = json.dumps(environment() | this_process() | rest, indent=2) + "\n"
     write_bytes(path / ENVIRONMENT, text.encode())
 
 

@@ -75,7 +75,7 @@ class TrialJob:
         trial.set_user_attr(studies.DIRECTORY, str(run_dir.resolve()))
         try:
             with heartbeats(study, self.number, self.heartbeat):
-                config = to_config(composed)
+                config = to_config(composed, HydraConfig.get().runtime.choices)
                 values, pruned = self._run(config, run_dir, trial, caller)
         except Exception as error:
             studies.fail(study, self.number, f"{type(error).__name__}: {error}")

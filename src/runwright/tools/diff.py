@@ -19,7 +19,9 @@ measured with their best weights.
 _ABSENT: Final = "–"
 _NO_MEASURE: Final = frozenset({"step", "epoch"})
 # Of the environment, what differs between any two runs.
-_INCIDENTAL: Final = frozenset({"started", "process", "argv", "seconds_before", "environment"})
+_INCIDENTAL: Final = frozenset(
+    {"started", "process", "argv", "seconds_before", "environment", "chosen"}
+)
 
 
 def main(argv: list[str]) -> int:

@@ -36,6 +36,20 @@ def test_the_validation_is_few_shot_and_zero_shot(run: list[str], tmp_path: Path
         assert means["pert_ridge"] == pytest.approx(measured[f"{split}_mse"], rel=1e-6)
 
 
+def test_a_model_is_told_by_the_name_of_the_file_that_it_was_chosen_by(
+    run: list[str], tmp_path: Path
+) -> None:
+    options = [one for one in run if not one.startswith(("model=", "checkpoint.load="))]
+    options += ["model=state_xs", "dm.cell_set_len=4", "training.max_steps=1"]
+    options = list(dict.fromkeys(options))
+    trained = tmp_path / "named"
+    compose([*options, "then=[compare]"]).run(trained)
+    compose(["stage=compare", f"checkpoint.load={trained}", "gpu=-1"]).run(tmp_path / "later")
+    for folder in (trained, tmp_path / "later"):
+        compared = json.loads((folder / "compare_val.json").read_text())["fewshot"]
+        assert list(compared) == ["state_xs", "perturb_mean", "context_mean", "pert_ridge"]
+
+
 def test_every_validation_split_is_predicted(run: list[str], tmp_path: Path) -> None:
     compose([*run, "stage=predict", "stage.split=val"]).run(tmp_path)
     for split, cell_type, perturbed in (("val", "T", {"A"}), ("zeroshot", "U", {"A", "B", "C"})):

@@ -35,7 +35,7 @@ def simulated(run_main: Run, tmp_path: Path) -> Path:
 
 def is_a_comparison(run: Path, lines: list[str]) -> None:
     """Whether the files say what is printed, and what must be true of it is."""
-    names = ["state_sm", "perturb_mean", "context_mean", "pert_ridge", "oracle"]
+    names = ["state_xs", "perturb_mean", "context_mean", "pert_ridge", "oracle"]
     recorded = json.loads((run / "compare_test.json").read_text())
     assert list(recorded) == ["fewshot", "zeroshot"]
     with (run / "compare_test.csv").open() as file:

@@ -60,9 +60,7 @@ class Compare(Stage):
             NaN, as what a run returns is measured by `stage=test`.
         """
         split = self._split(trained.data)
-        config: Any = trained.config
-        model: ModelFactory[Any] = config.model
-        name = str(model.config_choice)
+        name = trained.model_name
         measured = self._measured(trained, trained.model, split)
         tables = {name: measured.table()}
         for baseline in _BASELINES:
