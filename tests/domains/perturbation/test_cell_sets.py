@@ -71,7 +71,8 @@ def test_every_set_is_of_one_group_and_its_controls_are_of_the_same_cells(
                 of = {labels[cell][:3] for cell in batch.cell[place].tolist()}
                 assert len(of) == 1
                 file, cell_type, perturbation = of.pop()
-                assert data.dims.cell_type_names[batch.cell_type[place]] == cell_type
+                named = data.dims.cell_type_names[batch.cell_type[place]]
+                assert named == f"{file}.{cell_type}"  # both files have it
                 assert data.dims.perturbation_names[batch.perturbation_index[place]] == perturbation
                 mask = torch.ones(4, dtype=torch.bool) if batch.mask is None else batch.mask[place]
                 read = batch.cells[place][mask]

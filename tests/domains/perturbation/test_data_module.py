@@ -109,8 +109,9 @@ def test_missing_vectors_can_be_allowed(
     assert "B, C. They get zeros." in caplog.text
 
 
-def test_another_stage_numbers_as_the_training_did(tmp_path: Path, toml: Path) -> None:
-    built(toml, tmp_path / "run")
+def test_another_stage_numbers_as_the_training_did(tmp_path: Path) -> None:
+    trained = write_project(tmp_path / "data", a=random_cells(seed=0))
+    built(trained, tmp_path / "run")
     fewer = random_cells(seed=2, cell_types=("U", "V"))
     fewer = fewer[fewer.obs["target_gene"] != "A"].copy()
     new = write_project(tmp_path / "new", c=fewer[:, ::-1].copy())

@@ -1,5 +1,6 @@
 """All cells of all files: what they are, and where they are."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,8 @@ from runwright import UserError, did_you_mean
 from runwright.domains.perturbation import h5ad
 from runwright.domains.perturbation.data_plan import DataPlan
 from runwright.domains.perturbation.h5ad import Column
+
+log = logging.getLogger(__name__)
 
 ONE_BATCH: Final = "all"
 """The name of the only batch, where no column tells the cells' batches."""
@@ -44,8 +47,9 @@ class CellTable:
         data_sets: the data set of each file.
         starts: (files + 1,), int64, the number of the first cell of each file.
         cell_type, perturbation, batch: (N,), int32, numbers into the names.
-        cell_types, perturbations, batches: the names.
-        genes: the genes of the first file, by which those of the others are aligned.
+        cell_types, perturbations, batches: the names. A cell type that several data sets have is a
+            cell type of each: `data set.cell type`, as in the TOML file.
+        in_files: what these are called in the files, by name.
     """
 
     files: tuple[Path, ...]
@@ -57,9 +61,15 @@ class CellTable:
     cell_types: tuple[str, ...]
     perturbations: tuple[str, ...]
     batches: tuple[str, ...]
+    in_files: Mapping[str, str]
 
     def __len__(self) -> int:
         return int(self.starts[-1])
+
+    def cell_type_in_files(self, number: int) -> str:
+        """What a cell type is called in the files."""
+        name = self.cell_types[number]
+        return self.in_files.get(name, name)
 
     def file_of(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
         """The file that each cell is in."""
@@ -93,11 +103,13 @@ def read_cells(plan: DataPlan, columns: Columns) -> CellTable:
                 f"'{columns.control}' (dm.control_pert), and each file needs its own. "
                 f"{did_you_mean(columns.control, found.names)}"
             )
+    data_sets = [data_set for data_set, _ in files]
+    read["cell_type"], in_files = _apart(read["cell_type"], data_sets)
     joined = {kind: _joined(parts) for kind, parts in read.items()}
     counts = [len(part.codes) for part in read["cell_type"]]
     table = CellTable(
         files=tuple(path for _, path in files),
-        data_sets=tuple(data_set for data_set, _ in files),
+        data_sets=tuple(data_sets),
         starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         cell_type=joined["cell_type"].codes,
         perturbation=joined["perturbation"].codes,
@@ -105,6 +117,7 @@ def read_cells(plan: DataPlan, columns: Columns) -> CellTable:
         cell_types=joined["cell_type"].names,
         perturbations=joined["perturbation"].names,
         batches=joined["batch"].names,
+        in_files=in_files,
     )
     _check_plan(plan, table, columns.control)
     return table
@@ -128,6 +141,7 @@ def renumbered(
     Raises:
         UserError: names are new that may not be.
     """
+    table = _apart_as_in_training(table, names["cell_types"])
     changed: dict[str, Any] = {}
     for kind, one in (
         ("cell_types", "cell_type"),
@@ -155,6 +169,22 @@ def renumbered(
         changed[kind] = tuple(known)
         changed[one] = to[getattr(table, one)]
     return attrs.evolve(table, **changed)
+
+
+def _apart_as_in_training(table: CellTable, trained: Sequence[str]) -> CellTable:
+    """The same cells, of cell types that the training had apart for each data set."""
+    known = set(trained)
+    found: list[str] = []
+    for number, name in enumerate(table.cell_types):
+        if name not in known:
+            first = np.flatnonzero(table.cell_type == number)[:1]
+            full = f"{table.data_sets[int(table.file_of(first)[0])]}.{name}"
+            found.append(full if full in known else name)
+        else:
+            found.append(name)
+    pairs = zip(found, table.cell_types, strict=True)
+    in_files = {full: name for full, name in pairs if full != name}
+    return attrs.evolve(table, cell_types=tuple(found), in_files={**table.in_files, **in_files})
 
 
 def aligned_genes(file: Any, wanted: Sequence[str]) -> NDArray[np.int64] | None:
@@ -201,6 +231,38 @@ def _refuse_repeated(files: Sequence[tuple[str, Path]]) -> None:
             )
 
 
+def _apart(
+    parts: Sequence[Column], data_sets: Sequence[str]
+) -> tuple[list[Column], dict[str, str]]:
+    """The cell types of each file, with the data set in the name of those that several have.
+
+    Effects are measured against the controls of the same data set: between two laboratories the
+    same cells differ by more than most perturbations do.
+
+    Returns:
+        The columns, and what the cell types are called in the files, by their new names.
+    """
+    having: dict[str, set[str]] = {}
+    for data_set, part in zip(data_sets, parts, strict=True):
+        for name in part.names:
+            having.setdefault(name, set()).add(data_set)
+    shared = [name for name, those in having.items() if len(those) > 1]
+    full = {(one, name): f"{one}.{name}" for name in shared for one in having[name]}
+    # Of a cell type that is called as one of these, it is said whose it is, too.
+    same = having.keys() & set(full.values())
+    full |= {(one, name): f"{one}.{name}" for name in same for one in having[name]}
+    if shared:
+        log.info(
+            "Cell types of several data sets are trained on and measured in each by itself: %s.",
+            _some(sorted(full.values())),
+        )
+    renamed = [
+        Column(names=tuple(full.get((one, name), name) for name in part.names), codes=part.codes)
+        for one, part in zip(data_sets, parts, strict=True)
+    ]
+    return renamed, {found: name for (_, name), found in full.items()}
+
+
 def _joined(parts: Sequence[Column]) -> Column:
     """A column of the cells of all files."""
     names = sorted({name for part in parts for name in part.names})
@@ -222,7 +284,7 @@ def _check_plan(plan: DataPlan, table: CellTable, control: str) -> None:
         both += table.perturbation[cells]
         pairs: list[int] = np.unique(both).tolist()
         for pair in pairs:
-            cell_type = table.cell_types[pair // num_perturbations]
+            cell_type = table.cell_type_in_files(pair // num_perturbations)
             cell_types.setdefault(data_set, set()).add(cell_type)
             known = perturbations.setdefault((data_set, cell_type), set())
             known.add(table.perturbations[pair % num_perturbations])

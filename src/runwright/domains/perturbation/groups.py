@@ -237,7 +237,7 @@ def _pool_of_each(table: CellTable, keys: Ints, pools: _Pools, control: str) -> 
             pool = pools.get((file, cell_type, _ALL_BATCHES))
             num_mixed += 1
         if pool is None:
-            without[f"'{table.cell_types[cell_type]}' in {table.files[file]}"] = None
+            without[f"'{table.cell_type_in_files(cell_type)}' in {table.files[file]}"] = None
         else:
             found.append(pool)
     if without:
@@ -260,7 +260,7 @@ def _splits(
     is_zeroshot: list[bool] = []
     rows: list[list[int]] = keys.tolist()
     for file, cell_type, number, _ in rows:
-        pair = table.data_sets[file], table.cell_types[cell_type]
+        pair = table.data_sets[file], table.cell_type_in_files(cell_type)
         perturbation = table.perturbations[number]
         is_held_out = plan.zeroshot.get(pair, "train") != "train"
         name = plan.split_of(*pair, perturbation)
