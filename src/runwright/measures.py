@@ -50,6 +50,9 @@ class Measure(ABC, Generic[B, O]):
         """
         refuse_several_processes(self, world)
 
+    def gather_drawn(self, world: "World") -> None:  # optional
+        """Exchange what only pictures need; called after `all_reduce`, where they are drawn."""
+
     def draw(self, folder: Path, split: str) -> None:  # optional
         """Write pictures of the measures of a split, if there are any."""
 
@@ -179,6 +182,11 @@ class _OutputEvaluation(Evaluation[B], Generic[B, O]):
     def all_reduce(self, world: "World") -> None:
         for measure in self._measures:
             measure.all_reduce(world)
+
+    @override
+    def gather_drawn(self, world: "World") -> None:
+        for measure in self._measures:
+            measure.gather_drawn(world)
 
     @override
     def draw(self, folder: Path, split: str) -> None:

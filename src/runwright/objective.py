@@ -54,6 +54,9 @@ class Evaluation(ABC, Generic[B_contra]):
         """
         refuse_several_processes(self, world)
 
+    def gather_drawn(self, world: "World") -> None:  # optional
+        """Exchange what only pictures need; called after `all_reduce`, where they are drawn."""
+
     def draw(self, folder: Path, split: str) -> None:  # optional
         """Write the pictures of these measures of a split, if there are any."""
 

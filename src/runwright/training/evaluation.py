@@ -43,6 +43,7 @@ def evaluate(
     *,
     seed: int = 0,
     device: torch.device = _CPU,
+    draws: bool = False,
 ) -> Evaluation[B]:
     """Measure a model on a split; leaves the model in evaluation mode, and the generators seeded.
 
@@ -57,6 +58,7 @@ def evaluate(
         after_batch: called after every batch, and before the first.
         seed: seeds what is drawn at random; see `each_seeded`.
         device: where the model is.
+        draws: whether pictures of it are drawn, for which processes may exchange more.
     """
     model.eval()
     world.broadcast_buffers(model)
@@ -73,4 +75,6 @@ def evaluate(
         objective.evaluation().update(model, next(iter(split.batches(epoch=0))))
     seed_for_evaluation(seed, split.num_batches, device)  # alike in every process
     evaluation.all_reduce(world)
+    if draws:
+        evaluation.gather_drawn(world)
     return evaluation

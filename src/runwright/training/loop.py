@@ -317,11 +317,12 @@ class Training(Generic[B]):
                     after_batch=self.run_log.validating,
                     seed=runtime.seed,
                     device=runtime.device,
+                    draws=pictures is not None,
                 )
                 measures |= {f"{split}_{name}": v for name, v in evaluation.compute().items()}
-                if pictures is not None:
+                if pictures is not None and self.world.is_main:
                     evaluation.draw(pictures, split)
-        if pictures is not None:
+        if pictures is not None and self.world.is_main:
             self.run_log.show(self.state.step, pictures)
         self._train_mode()
         if not math.isfinite(measures["val_loss"]):
@@ -332,7 +333,7 @@ class Training(Generic[B]):
     def _pictures_due(self) -> Path | None:
         """Where the pictures of this validation go; None if it is not drawn."""
         step, draw_every = self.state.step, self.built.config.draw_every
-        if draw_every is None or step % (self.val_every * draw_every) or not self.world.is_main:
+        if draw_every is None or step % (self.val_every * draw_every):
             return None
         return self.built.runtime.run_dir / "pictures" / f"step-{step:08d}"
 

@@ -42,12 +42,20 @@ def test_they_stay_few_and_are_of_the_whole_split(monkeypatch: pytest.MonkeyPatc
 def test_several_processes_draw_what_all_of_them_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     given = batches(8)
     monkeypatch.setattr(Process, "given", [])
-    sample(given[6:]).all_reduce(Process(size=2))
+    sample(given[6:]).gather_drawn(Process(size=2))
     monkeypatch.setattr(Process, "given", [Process.sent.pop()])
     both = sample(given[:6])
-    both.all_reduce(Process(size=2))
+    both.gather_drawn(Process(size=2))
     for mine, one in zip(both.cells(), sample(given).cells(), strict=True):
         np.testing.assert_array_equal(mine.real, one.real)
+
+
+def test_several_processes_exchange_nothing_where_nothing_is_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Process, "sent", [])
+    sample(batches(8)).all_reduce(Process(size=2))
+    assert Process.sent == []
 
 
 def test_they_are_drawn_where_there_are_some(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_two_processes_share_the_sets_and_measure_what_one_does(
         *(f"dm.basal_mapping_strategy={mapping}", "model=state_sm", "model.cell_set_len=8"),
         *("model.hidden_dim=16", "model.backbone.head_dim=2", "model.backbone.num_hidden_layers=2"),
         # Dropout, which is between layers only, is drawn in each process.
-        *("model.n_encoder_layers=1", "model.n_decoder_layers=1", "gpu=-1", "pictures=false"),
+        *("model.n_encoder_layers=1", "model.n_decoder_layers=1", "gpu=-1", "draw_every=2"),
         *("opt.lr=0.003", "training.max_steps=12", "training.val_every=6", "then=[test]"),
     )
     script = Path("main.py")
@@ -74,6 +74,10 @@ def test_two_processes_share_the_sets_and_measure_what_one_does(
     alone = run_python(script, *options, "hydra.run.dir=one", env=dict(os.environ))
     assert alone.returncode == 0, alone.stderr
 
+    drawn = {run: {path.name for path in Path(run, "pictures").iterdir()} for run in ("one", "two")}
+    assert drawn["one"] == drawn["two"] >= {"step-00000012", "cells_val.png"}
+    for run in ("one", "two"):
+        assert Path(run, "pictures", "step-00000012", "cells_zeroshot.png").exists()
     whole, first, second = sets("one"), sets("0"), sets("1")
     assert len(whole) == 12
     assert [a + b for a, b in zip(first, second, strict=True)] == whole

@@ -64,6 +64,10 @@ class CellSample(Measure[CellSets, Prediction]):
 
     @override
     def all_reduce(self, world: World) -> None:
+        """Nothing is measured; of what is drawn, see `gather_drawn`."""
+
+    @override
+    def gather_drawn(self, world: World) -> None:
         if world.size > 1:
             mine = [{name: one.cpu() for name, one in part.items()} for part in self._parts]
             self._parts = [part for share in world.all_gather(mine) for part in share]
