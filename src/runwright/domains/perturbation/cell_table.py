@@ -1,7 +1,7 @@
 """All cells of all files: what they are, and where they are."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -154,14 +154,17 @@ def renumbered(
         new = [name for name in mine if name not in among]
         if new and kind == "perturbations" and not allows_new_perturbations:
             raise UserError(
-                f"The model was trained without {len(new)} of the perturbations: "
-                f"{_some(new)}. One-hot vectors know only those of the training; train with "
-                "dm.perturbation_features_file to predict others."
+                f"The model was trained without {len(new)} of the perturbations of "
+                f"{_first_with(table, kind, one, new)}: {_some(new)}. One-hot vectors know only "
+                f"those of the training. {did_you_mean(new[0], known)} Leave the cells of others "
+                "out of the file, or train with dm.perturbation_features_file, whose vectors say "
+                "what a new perturbation has in common with known ones."
             )
         if new and kind == "batches" and not allows_new_batches:
             raise UserError(
-                f"The model was trained without {len(new)} of the batches: {_some(new)}. Train "
-                "with dm.batch_col=null to apply it to others."
+                f"The model was trained without {len(new)} of the batches of "
+                f"{_first_with(table, kind, one, new)}: {_some(new)}. Train with "
+                "dm.batch_col=null to apply it to others."
             )
         known += new
         places = {name: place for place, name in enumerate(known)}
@@ -169,6 +172,14 @@ def renumbered(
         changed[kind] = tuple(known)
         changed[one] = to[getattr(table, one)]
     return attrs.evolve(table, **changed)
+
+
+def _first_with(table: CellTable, kind: str, one: str, names: Collection[str]) -> Path:
+    """The first file with one of some names, `cell_types` say, of the cells' `cell_type`."""
+    known: tuple[str, ...] = getattr(table, kind)
+    numbers = [number for number, name in enumerate(known) if name in names]
+    first = np.flatnonzero(np.isin(getattr(table, one), numbers))[:1]
+    return table.files[int(table.file_of(first)[0])]
 
 
 def _apart_as_in_training(table: CellTable, trained: Sequence[str]) -> CellTable:
