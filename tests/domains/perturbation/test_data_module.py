@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from scipy import sparse
 
 from domains.perturbation.cells import CONTROL, GENES, options, random_cells, write_project
 from runwright import Data, Runtime, UserError, compose
@@ -251,31 +250,6 @@ def test_something_must_be_left_to_train_on(tmp_path: Path) -> None:
     toml = write_project(tmp_path / "none", a=cells[:0].copy())
     with pytest.raises(UserError, match=r"a.h5ad has no cells. Leave it out of \[datasets\] in .*"):
         built(toml, tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("value", "is_sparse", "said"),
-    [
-        (-0.5, True, r"X has the value -0.5 in row 5 \(from 0\), and no expression is below 0"),
-        (-0.5, False, r"X has the value -0.5 in row 5 \(from 0\), and no expression is below 0"),
-        (np.nan, True, r"X has the value nan in row 5 \(from 0\). Replace such values, or"),
-        (np.inf, False, r"X has the value inf in row 5 \(from 0\). Replace such values, or"),
-    ],
-)
-def test_values_that_cannot_be_expression_are_refused_with_their_place(
-    tmp_path: Path, value: float, is_sparse: bool, said: str
-) -> None:
-    cells = random_cells(seed=0)
-    x = cells.X.toarray()
-    x[5, 7] = value
-    cells.X = sparse.csr_matrix(x) if is_sparse else x
-    cells.obsm["X_same"] = np.nan_to_num(x, nan=-9, posinf=-9)
-    toml = write_project(tmp_path, a=cells)
-    data = built(toml, tmp_path, batch_size=16)
-    with pytest.raises(UserError, match=f"a.h5ad: {said}"):
-        list(data.train.batches(0))
-    data = built(toml, tmp_path, output_space="embedding", embed_key="X_same", batch_size=16)
-    assert list(data.train.batches(0))
 
 
 @pytest.mark.parametrize("are_used", [False, True])

@@ -5,6 +5,7 @@ import pickle
 import re
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,60 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         file["X"] = np.zeros((3, 12))
     with pytest.raises(UserError, match=r"X has 3 rows, and obs has 56 cells. Write the file with"):
         open_rows(path, "X", None, copies)
+
+
+def cut(values: Any) -> Any:
+    return values[:-3]
+
+
+def turned_round(values: Any) -> Any:
+    return values[::-1]
+
+
+def too_large(values: Any) -> Any:
+    return np.where(values == values[0], 12, values)
+
+
+def negative(values: Any) -> Any:
+    return np.where(values == values[0], -1, values)
+
+
+@pytest.mark.parametrize(
+    ("key", "edit", "said"),
+    [
+        ("indptr", cut, r"X is damaged: where its rows begin \(indptr\) does not fit its 56 rows"),
+        ("indptr", turned_round, r"\(indptr\) does not fit its 56 rows and"),
+        ("data", cut, r"\(indptr\) does not fit its 56 rows and"),
+        ("indices", too_large, r"12 columns has a value in a column that there is not"),
+        ("indices", negative, r"12 columns has a value in a column that there is not"),
+    ],
+)
+def test_a_sparse_matrix_that_contradicts_itself_is_refused(
+    tmp_path: Path, key: str, edit: Callable[[Any], Any], said: str
+) -> None:
+    path = tmp_path / "a.h5ad"
+    random_cells(seed=3).write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        x: Any = file["X"]
+        values = edit(x[key][:])
+        del x[key]
+        x[key] = values
+    with pytest.raises(UserError, match=f"a.h5ad: .*{said}"):
+        open_rows(path, "X", None, tmp_path).read(np.arange(56))
+
+
+@pytest.mark.parametrize("is_sparse", [True, False])
+def test_there_are_as_many_columns_as_genes(tmp_path: Path, is_sparse: bool) -> None:
+    path, cells = tmp_path / "a.h5ad", random_cells(seed=3)
+    cells.X = cells.X if is_sparse else cells.X.toarray()
+    cells.write_h5ad(path)
+    fewer = random_cells(seed=3)[:, :11].copy()
+    fewer.write_h5ad(tmp_path / "b.h5ad")
+    with h5py.File(path, "r+") as file, h5py.File(tmp_path / "b.h5ad") as other:
+        del file["var"]
+        other.copy("var", file)
+    with pytest.raises(UserError, match=r"a.h5ad: X has 12 columns, and var has 11 genes. Write"):
+        open_rows(path, "X", None, tmp_path)
 
 
 def test_a_compressed_file_that_is_damaged_is_named(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from runwright import SparseRows, Streamed
 from runwright.domains.perturbation.batch import CellSets
-from runwright.domains.perturbation.cell_values import refuse_values
+from runwright.domains.perturbation.cell_values import refuse_repeated, refuse_values, tell_counts
 from runwright.domains.perturbation.cells import Cells
 from runwright.domains.perturbation.gathered_sets import GatheredSets, RowSets
 from runwright.domains.perturbation.groups import Groups
@@ -90,6 +90,7 @@ class CellSetSplit(Streamed[Any]):  # what is gathered is of another class than 
         )
         self.orders: OrderedDict[tuple[int, int], NDArray[np.int64]] = OrderedDict()
         self.num_ordered = 0
+        self._has_told_counts = False
 
     @override
     def gather(self, positions: torch.Tensor, epoch: int) -> GatheredSets:
@@ -107,10 +108,10 @@ class CellSetSplit(Streamed[Any]):  # what is gathered is of another class than 
             basal[place] = self._controls_of(int(groups[place]), cells[place], rng)
         table, source = self.source.table, self.source
         flat = cells.reshape(-1)
-        genes = None if source.genes is None else source.read(source.genes, flat)
+        genes = None if source.genes is None else self._read(source.genes, flat)
         return GatheredSets(
             basal=self._read_controls(source.rows, basal),
-            cells=RowSets(rows=source.read(source.rows, flat), size=size),
+            cells=RowSets(rows=self._read(source.rows, flat), size=size),
             genes=None if genes is None else RowSets(rows=genes, size=size),
             basal_genes=self._read_controls(source.genes, basal)
             if self._reads_basal_genes and source.genes is not None
@@ -153,19 +154,42 @@ class CellSetSplit(Streamed[Any]):  # what is gathered is of another class than 
         epoch: int,
         gather: Any,
     ) -> None:
-        """Check the first batch of a pass, and its values: a whole pass would take too long.
+        """Check the first batch of a pass; in the training its values too, as of no other one.
+
+        There a value that is not finite ends the training, and checking all would take too long.
+        Where cells are measured or predicted, it would be one perturbation less in a mean: all are
+        checked when they are read.
 
         Raises:
-            UserError: a value is not finite, or an expression is negative.
+            UserError: a value is not finite, or there twice, or an expression is negative.
         """
         super().look_at(batch, positions, epoch, gather)
-        cells, table, embedding = batch.cell.numpy(), self.source.table, self.source.embedding
-        if embedding is None:
-            refuse_values("X", batch.cells.rows, cells, table, is_expression=True)
+        if not self.is_training:
             return
-        refuse_values(embedding, batch.cells.rows, cells, table, is_expression=False)
-        if batch.genes is not None:
-            refuse_values("X", batch.genes.rows, cells, table, is_expression=True)
+        cells = batch.cell.numpy().reshape(-1)
+        self._refuse_wrong(self.source.rows, batch.cells.rows, cells)
+        refuse_repeated("X", batch.cells.rows, cells, self.source.table)
+        if batch.genes is not None and self.source.genes is not None:
+            self._refuse_wrong(self.source.genes, batch.genes.rows, cells)
+        of_genes = batch.cells if self.source.embedding is None else batch.genes
+        if of_genes is not None and not self._has_told_counts:
+            self._has_told_counts = tell_counts(of_genes.rows, cells, self.source.table)
+
+    def _read(
+        self, files: tuple[Rows, ...], cells: NDArray[np.int64]
+    ) -> "torch.Tensor | SparseRows":
+        """Rows of cells (N,), checked where they are measured or predicted."""
+        rows = self.source.read(files, cells)
+        if not self.is_training:
+            self._refuse_wrong(files, rows, cells)
+        return rows
+
+    def _refuse_wrong(
+        self, files: tuple[Rows, ...], rows: "torch.Tensor | SparseRows", cells: NDArray[np.int64]
+    ) -> None:
+        embedding = self.source.embedding if files is self.source.rows else None
+        is_expression = embedding is None
+        refuse_values(embedding or "X", rows, cells, self.source.table, is_expression=is_expression)
 
     def _cells_of(
         self, position: int, epoch: int, rng: np.random.Generator
@@ -214,7 +238,7 @@ class CellSetSplit(Streamed[Any]):  # what is gathered is of another class than 
 
     def _read_controls(self, files: tuple[Rows, ...], controls: NDArray[np.int64]) -> RowSets:
         """The means of controls (B, S, num_controls)."""
-        rows = self.source.read(files, controls.reshape(-1))
+        rows = self._read(files, controls.reshape(-1))
         if self.num_controls > 1:
             rows = _means(rows, self.num_controls)
         return RowSets(rows=rows, size=self.set_size)

@@ -26,6 +26,11 @@ class MappedFile:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._bytes = np.frombuffer(self._map, dtype=np.uint8)
 
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
     def __reduce__(self) -> tuple[Any, ...]:
         """How it is pickled: by its path."""
         return type(self), (self._path,)

@@ -77,6 +77,7 @@ class CsrRows:
         indices: (nonzero,), the column of each value.
         offsets: (N + 1,), where each row begins.
         width: the number of columns that are read.
+        num_columns: the number of columns of the matrix.
         asks: whether to ask for all rows before they are copied; see `MappedFile`.
         places: (columns,), the place of each column among those that are read, or −1; None if all
             are.
@@ -86,11 +87,16 @@ class CsrRows:
     indices: Stretches
     offsets: NDArray[np.int64]
     width: int
+    num_columns: int
     asks: bool
     places: NDArray[np.int32] | None = None
 
     def read(self, rows: NDArray[np.int64]) -> SparseRows:
-        """Rows of the matrix, float32, (len(rows), width)."""
+        """Rows of the matrix, float32, (len(rows), width).
+
+        Raises:
+            UserError: a value is in a column that there is not.
+        """
         begin, end = self.offsets[rows], self.offsets[rows + 1]
         if self.asks:
             self.values.ask_for(begin, end)
@@ -101,6 +107,13 @@ class CsrRows:
         columns = np.empty(offsets[-1], dtype=self.indices.dtype)
         self.values.copy_spans(begin, end, offsets, values)
         self.indices.copy_spans(begin, end, offsets, columns)
+        # As what is made dense is written without a check. A column below 0 is a very large one.
+        last = int(columns.view(f"u{columns.itemsize}").max(initial=0))
+        if last >= self.num_columns:
+            raise UserError(
+                f"{self.values.file.path}: a sparse matrix of {self.num_columns:,} columns has a "
+                "value in a column that there is not. The file is damaged; write it anew."
+            )
         if self.places is not None:
             columns = self.places[columns]
             is_read = columns >= 0
@@ -142,6 +155,7 @@ def open_rows(
             if node.ndim != 2:
                 raise UserError(f"{path}: {key} has shape {node.shape}, not (cells, columns).")
             _refuse_other_length(path, key, len(node), h5ad.num_cells(file))
+            _refuse_other_width(path, key, node.shape[1], file)
             _refuse_other_values(path, key, node.dtype)
             place, offset = _contiguous(path, node, copies, mapped)
             return DenseRows(
@@ -159,6 +173,9 @@ def open_rows(
         _refuse_other_length(path, key, int(shape[0]), h5ad.num_cells(file))
         _refuse_other_values(path, key, node["data"].dtype)
         total = int(shape[1])
+        _refuse_other_width(path, key, total, file)
+        offsets = np.asarray(node["indptr"][:], dtype=np.int64)
+        _refuse_wrong_offsets(path, key, offsets, int(shape[0]), node)
         places = None
         if columns is not None:
             places = np.full(total, -1, dtype=np.int32)
@@ -166,8 +183,9 @@ def open_rows(
         return CsrRows(
             values=_stretches(path, node["data"], copies, mapped),
             indices=_stretches(path, node["indices"], copies, mapped),
-            offsets=np.asarray(node["indptr"][:], dtype=np.int64),
+            offsets=offsets,
             width=total if columns is None else len(columns),
+            num_columns=total,
             asks=asks,
             places=places,
         )
@@ -202,6 +220,28 @@ def _refuse_other_length(path: Path, key: str, found: int, wanted: int) -> None:
         raise UserError(
             f"{path}: {key} has {found:,} rows, and obs has {wanted:,} cells. Write the file with "
             "the anndata package, which keeps them together."
+        )
+
+
+def _refuse_other_width(path: Path, key: str, found: int, file: Any) -> None:
+    wanted = len(h5ad.gene_names(file)) if key == "X" else found
+    if found != wanted:
+        raise UserError(
+            f"{path}: {key} has {found:,} columns, and var has {wanted:,} genes. Write the file "
+            "with the anndata package, which keeps them together."
+        )
+
+
+def _refuse_wrong_offsets(
+    path: Path, key: str, offsets: NDArray[np.int64], num_rows: int, node: Any
+) -> None:
+    """Refuse a sparse matrix whose parts contradict each other."""
+    ends = len(node["data"]), len(node["indices"])
+    is_right = len(offsets) == num_rows + 1 and {int(offsets[-1])} == set(ends)
+    if not is_right or offsets[0] != 0 or (np.diff(offsets) < 0).any():
+        raise UserError(
+            f"{path}: {key} is damaged: where its rows begin (indptr) does not fit its "
+            f"{num_rows:,} rows and {ends[0]:,} values. Write the file anew."
         )
 
 
