@@ -210,6 +210,20 @@ def test_genes_that_only_another_file_has_are_left_out_and_that_is_said(
     assert "b.h5ad has 2 genes that the first file of the training lacks; they are" in caplog.text
 
 
+def test_other_genes_that_are_highly_variable_in_another_file_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = random_cells(seed=1)
+    other.var["highly_variable"] = [name in GENES[:6] for name in GENES]
+    silent = random_cells(seed=2)
+    del silent.var["highly_variable"]
+    toml = write_project(tmp_path, a=random_cells(seed=0), b=other, c=silent)
+    assert built(toml, tmp_path, output_space="gene").dims.gene_names == tuple(GENES[::3])
+    assert "b.h5ad marks other genes as highly variable (6) than the first" in caplog.text
+    assert "(4, of which 2 are the same); those of the first file are used" in caplog.text
+    assert "c.h5ad" not in caplog.text
+
+
 def test_genes_of_the_same_name_are_refused_only_where_one_of_them_is_wanted(
     tmp_path: Path,
 ) -> None:

@@ -286,6 +286,18 @@ def test_the_target_gene_does_not_tell_a_perturbation() -> None:
     assert untold["pearson_delta"].tolist() == told["pearson_delta"].tolist()
 
 
+def test_predictions_that_are_in_no_mean_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    means = measured(batches(32)).means()
+    predicted = means[1].predicted.clone()
+    predicted[0, 2] = math.inf
+    table_of_means([means[0], means[1].predicted_as(predicted)], DIMS)
+    (said,) = caplog.messages
+    assert said == (
+        f"What is predicted of 1 of {len(predicted)} perturbations of {DIMS.cell_type_names[1]} is "
+        "not finite: they are in no mean."
+    )
+
+
 def test_a_prediction_that_is_not_finite_has_no_score() -> None:
     real = means([1, 0], [0, 1], [-1, -2])
     predicted = real.clone()

@@ -24,7 +24,8 @@ from runwright import SparseRows, UserError
 from runwright.domains.perturbation.rows import CsrRows, open_rows
 
 WANTED = np.array([5, 0, 5, 55, 17])
-WAYS = ["csr", "dense", "float64", "integers", "gzip", "dense gzip"]
+WAYS = ["csr", "dense", "float64", "integers", "gzip", "dense gzip", "big-endian", "unsigned"]
+KINDS = {"big-endian": (">f4", ">i4"), "unsigned": ("<f2", "<u2")}
 
 
 def written(path: Path, way: str) -> NDArray[np.float32]:
@@ -36,6 +37,14 @@ def written(path: Path, way: str) -> NDArray[np.float32]:
     if way.startswith("dense"):
         cells.X = cells.X.toarray()
     cells.write_h5ad(path, compression="gzip" if way.endswith("gzip") else None)
+    if way in KINDS:  # other programs than anndata write them
+        cells.X.data = cells.X.data.astype(KINDS[way][0]).astype(np.float32)
+        with h5py.File(path, "r+") as file:
+            x: Any = file["X"]
+            for name, kind in zip(("data", "indices"), KINDS[way], strict=True):
+                values = x[name][:]
+                del x[name]
+                x[name] = values.astype(kind)
     return np.asarray(cells.X.todense() if sparse.issparse(cells.X) else cells.X, dtype=np.float32)
 
 

@@ -71,6 +71,8 @@ def open_cells(
                     path,
                     extra,
                 )
+            if output_space == "gene":
+                _tell_other_variable_genes(path, genes)
             of_genes.append(open_rows(path, "X", places, copies, asks=asks))
     _refuse_different_widths(table, embedding, embed_key)
     return Cells(
@@ -81,6 +83,23 @@ def open_cells(
         vectors=vectors,
         control=table.perturbations.index(control),
     )
+
+
+def _tell_other_variable_genes(path: Path, genes: Sequence[str]) -> None:
+    """Warn if a file marks other genes as highly variable than those that are predicted."""
+    with h5ad.opened(path) as file:
+        if not h5ad.says_highly_variable(file):
+            return
+        marked = set(h5ad.gene_names(file)[h5ad.highly_variable(file)].tolist())
+    if marked != set(genes):
+        log.warning(
+            "%s marks other genes as highly variable (%d) than the first file of the training "
+            "(%d, of which %d are the same); those of the first file are used.",
+            path,
+            len(marked),
+            len(genes),
+            len(marked & set(genes)),
+        )
 
 
 def _refuse_different_widths(

@@ -139,6 +139,7 @@ def table_of_means(
     columns = {name: [np.empty(0, np.float64)] for name in HIGHER_IS_BETTER}
     for one in means:
         numbers = one.perturbation.cpu().numpy()
+        _tell_not_finite(one, dims)
         found = measure(one, dims)
         cell_types.append(np.full(len(numbers), one.cell_type))
         perturbations.append(numbers)
@@ -149,6 +150,19 @@ def table_of_means(
         perturbation=np.concatenate(perturbations),
         measures={name: np.concatenate(parts) for name, parts in columns.items()},
     )
+
+
+def _tell_not_finite(one: MeanProfiles, dims: PerturbationDims) -> None:
+    """Warn of predictions of which nothing can be measured: a mean over the others hides them."""
+    is_lost = ~one.predicted.isfinite().all(dim=1)
+    if count := int(is_lost.sum()):
+        names = dict(enumerate(dims.cell_type_names))
+        log.warning(
+            "What is predicted of %d of %d perturbations of %s is not finite: they are in no mean.",
+            count,
+            len(is_lost),
+            names.get(one.cell_type, f"cell type {one.cell_type}"),
+        )
 
 
 def _measures(one: MeanProfiles, dims: PerturbationDims) -> dict[str, NDArray[np.float64]]:
@@ -184,7 +198,7 @@ def _targets(dims: PerturbationDims, perturbations: Sequence[int], num_genes: in
     """The genes that have the names of these perturbations; −1 for those that none has."""
     genes = {name: number for number, name in enumerate(dims.gene_names)}
     # Features are not the genes, or no names are known.
-    if len(genes) != num_genes or not dims.perturbation_names:
+    if len(dims.gene_names) != num_genes or not dims.perturbation_names:
         return [-1] * len(perturbations)
     return [genes.get(dims.perturbation_names[number], -1) for number in perturbations]
 

@@ -164,6 +164,11 @@ def gene_names(file: Any) -> NDArray[Any]:
     return _index(file["var"])
 
 
+def says_highly_variable(file: Any) -> bool:
+    """Whether a file says which genes are highly variable; see `highly_variable`."""
+    return "highly_variable" in file["var"] or ("uns" in file and "hvg_names" in file["uns"])
+
+
 def highly_variable(file: Any) -> NDArray[np.int64]:
     """Which genes are highly variable: by `var/highly_variable`, or by `uns/hvg_names`.
 

@@ -104,7 +104,8 @@ class CsrRows:
         offsets = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum(end - begin, out=offsets[1:])
         values = np.empty(offsets[-1], dtype=np.float32)
-        columns = np.empty(offsets[-1], dtype=self.indices.dtype)
+        kind = np.int64 if self.indices.dtype.itemsize > 4 else np.int32  # whatever the file has
+        columns = np.empty(offsets[-1], dtype=kind)
         self.values.copy_spans(begin, end, offsets, values)
         self.indices.copy_spans(begin, end, offsets, columns)
         # As what is made dense is written without a check. A column below 0 is a very large one.
