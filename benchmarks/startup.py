@@ -6,6 +6,8 @@ Both are run in turn, each in its own process; the ratios are medians over the p
 which depends less than the time that passes on what else the machine does. They are taken again
 with a domain of 60 factories more, a package of its own with an entry point and YAML files.
 
+Last, how long it takes to be told of a typo, as a ratio to `--cfg job` of the same program.
+
 The empty application does not load runwright's plugins, which Hydra would load into every program
 of an environment where runwright is installed.
 """
@@ -20,6 +22,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent
 ROUNDS = 15
+MISTAKE = 2  # the exit status of a program that was told a wrong option
 
 EMPTY = """
 import importlib.metadata as metadata
@@ -96,9 +99,11 @@ def seconds(script: Path, *flags: str, on_path: Path | None = None) -> float:
     if on_path is not None:
         found = (str(on_path), environment.get("PYTHONPATH", ""))
         environment["PYTHONPATH"] = os.pathsep.join(one for one in found if one)
-    subprocess.run(
-        command, cwd=script.parent, env=environment, stdout=subprocess.DEVNULL, check=True
+    done = subprocess.run(
+        command, check=False, cwd=script.parent, env=environment, capture_output=True
     )
+    if done.returncode not in (0, MISTAKE):
+        raise RuntimeError(done.stderr.decode())
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -121,6 +126,15 @@ def compare(empty: Path, flags: list[str], on_path: Path | None) -> None:
     )
 
 
+def compare_typo() -> None:
+    """Print how long a typo takes, beside showing what was composed."""
+    script = REPOSITORY / "main.py"
+    pairs = [(seconds(script, "--cfg", "job"), seconds(script, "opt.lrr=1")) for _ in range(ROUNDS)]
+    ratio = statistics.median(typo / shown for shown, typo in pairs)
+    typo = statistics.median(typo for _, typo in pairs)
+    print(f"a typo     runwright {typo:.3f} s, ratio to --cfg job {ratio:.2f}", flush=True)
+
+
 def main() -> None:
     """Print the ratios."""
     with tempfile.TemporaryDirectory() as folder:
@@ -131,6 +145,7 @@ def main() -> None:
         for on_path in (None, domain):
             for flags in (["--help"], ["--cfg", "job"]):
                 compare(empty, flags, on_path)
+        compare_typo()
 
 
 if __name__ == "__main__":

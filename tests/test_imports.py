@@ -18,7 +18,7 @@ FLOORS: Final = {
     "base": "plain dims model objective measures runtime distributed caller config "
     "custom_search_space meta_device model_size predictions stage "
     "finetune_options added_commands machine ",
-    "run": "run train trained preflight load migration",
+    "run": "run train trained preflight light_checks load migration",
     "front": "__init__",
     "app": "app",
     "tools": "__main__",

@@ -12,10 +12,21 @@ HEAVY = ("torch", "torchvision", "wandb", "pandas", "matplotlib", "optuna", "sub
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["model=cnn", "--help"], ["--cfg", "job"], ["--shell-completion", "query=bash"]],
+    [
+        ["--help"],
+        ["model=cnn", "--help"],
+        ["--cfg", "job"],
+        ["--shell-completion", "query=bash"],
+        ["opt.lrr=1", "opt.lr=0.1"],
+        ["model=cn", "seed=x", "+trainig.epochs=3"],
+        ["model=cnn", "model.hidden_dim=10"],
+        ["-m", "model=cnn,fcn", "seed=1,x"],
+        ["dm=celeba", "dm.root=nowhere"],
+        ["checkpoint.load=nowhere"],
+    ],
     ids=" ".join,
 )
-def test_asking_for_help_or_the_configuration_imports_nothing_heavy(
+def test_help_and_mistakes_that_need_no_building_import_nothing_heavy(
     repository: Path, arguments: list[str]
 ) -> None:
     script = (
@@ -35,6 +46,7 @@ def test_asking_for_help_or_the_configuration_imports_nothing_heavy(
         check=True,
         env={**os.environ, "COMP_LINE": "python main.py model="},
     )
+    assert done.stderr or "=" not in arguments[-1] or arguments[-1].startswith("query")
     assert done.stdout.splitlines()[-1] == "HEAVY: []"
 
 

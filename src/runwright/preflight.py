@@ -1,29 +1,30 @@
 """Mistakes that only the heavy libraries can detect, found before anything is launched."""
 
-import dataclasses
-import errno
 import os
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from runwright.compose.pending import PendingJobs
 from runwright.config import chosen_name
 from runwright.dims import Dims, accepts
 from runwright.errors import ConfigError, UserError
-from runwright.extras import require_extra
-from runwright.factory import Settings, all_settings, full_key, mistyped, settings_in, type_argument
+from runwright.factory import Settings, all_settings, mistyped, type_argument
 from runwright.finetune_options import FinetuneCfg
+from runwright.light_checks import (
+    impossible_paths,
+    missing_sources,
+    missing_weights,
+    problems_of_logging,
+)
 from runwright.meta_device import on_meta_device, was_refused
 from runwright.model_size import bounded, refuse_without_memory
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from runwright.config import CheckpointCfg, Config, TrainingCfg
+    from runwright.config import Config, TrainingCfg
 
 _WITH_PREFLIGHT: Final = ("dm", "model", "objective", "opt")
-_IMPOSSIBLE: Final = (errno.ENAMETOOLONG, errno.ELOOP)  # of a path
 
 
 def problems(config: "Config", *, here: bool = True, begins: bool = True) -> list[str]:
@@ -34,41 +35,12 @@ def problems(config: "Config", *, here: bool = True, begins: bool = True) -> lis
         here: whether it runs on this machine, whose memory then has to suffice.
         begins: whether a training begins, so that what it starts from must be there.
     """
-    wrong, impossible = mistyped(config), list(_impossible_paths(config))
+    wrong, impossible = mistyped(config), list(impossible_paths(config))
     above = {key.partition(".")[0] for key in [*wrong, *impossible]}
     right = {name: part for name, part in vars(config).items() if name not in above}
     of_parts = problems_of_parts(right, here=here, begins=begins)
-    of_files = _missing_sources(right, begins=begins) if here else []
+    of_files = missing_sources(right, begins=begins) if here else []
     return [*wrong.values(), *impossible, *of_parts, *of_files]
-
-
-def _missing_sources(parts: Mapping[str, Any], *, begins: bool) -> list[str]:
-    """What is said of the data's files where they are not there and will be read."""
-    if not {"dm", "stage"} <= parts.keys():
-        return []
-    stage = parts["stage"]
-    if not stage.needs_data or (stage.trains and not begins):  # what resumes may have finished
-        return []
-    try:
-        parts["dm"].check_sources()
-    except UserError as error:
-        return [str(error)]
-    return []
-
-
-def _impossible_paths(settings: Settings, key: str = "") -> Iterator[str]:
-    """The options whose path no file system accepts: a name is too long, or a link circular."""
-    for field in dataclasses.fields(cast("Any", settings)):
-        value, full = getattr(settings, field.name), full_key(key, field.name)
-        for place, part in settings_in(value, full):
-            yield from _impossible_paths(part, place)
-        if isinstance(value, Path):
-            try:
-                value.stat()
-            except (OSError, ValueError) as error:  # a zero byte is a ValueError
-                if isinstance(error, ValueError) or error.errno in _IMPOSSIBLE:
-                    why = getattr(error, "strerror", None) or str(error)
-                    yield f"{full}={str(value)!r}: {why}."
 
 
 def problems_of_parts(
@@ -81,7 +53,6 @@ def problems_of_parts(
     """
     import torch
 
-    from runwright.training import wandb_log
     from runwright.training.finetune.start import prepare
 
     found: list[str] = []
@@ -101,10 +72,7 @@ def problems_of_parts(
             right[name] = parts[name]
     if "opt" in right and parts.get("gpu") == -1:
         is_right(lambda: right["opt"].check_on(torch.device("cpu")))
-    if "wandb" in parts:
-        is_right(lambda: wandb_log.check(parts["wandb"]))
-    if parts.get("tensorboard"):
-        is_right(lambda: require_extra("tensorboard", "tensorboard", "tensorboard=true"))
+    found += problems_of_logging(parts)
     dims: Dims | None = None
     try:
         dims = _known_dims(right)
@@ -198,30 +166,13 @@ def _problems_of_start(
     trains = "stage" not in parts or parts["stage"].trains
     if trains and not begins:
         return []
-    found: list[str] = []
-    if "checkpoint" in parts:
-        found += _missing(parts["checkpoint"], trains=trains)
+    found = missing_weights(parts, begins=begins)
     finetune: FinetuneCfg | None = parts.get("finetune")
     if finetune is None or not trains:
         return found
     if not built:
         return [*found, *unreadable(finetune)]
     return [*found, *Start(built[0], finetune, is_early=True).problems]
-
-
-def _missing(checkpoint: "CheckpointCfg", *, trains: bool) -> Iterator[str]:
-    """What is said of weights or a checkpoint that should be there and are not."""
-    from runwright.rundir.branch import find_checkpoint
-    from runwright.rundir.checkpoint import find_weights
-
-    try:
-        if checkpoint.load is not None:
-            find_weights(checkpoint.load)
-        origin = checkpoint.resume_from if trains else None
-        if origin is not None and not origin.exists():  # reading one that does takes time
-            find_checkpoint(origin)
-    except UserError as error:
-        yield str(error)
 
 
 def _problems_of_building(check: Callable[[], None]) -> list[str]:

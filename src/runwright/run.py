@@ -84,7 +84,7 @@ def _run(config: Config, run_dir: Path | str | None, caller: Caller) -> float:
     from runwright.trained import training_dir
     from runwright.training.stop import StopRequest
 
-    if problems := preflight.problems(config, begins=_begins(config, run_dir)):
+    if problems := preflight.problems(config, begins=begins(config, run_dir)):
         raise ConfigError(problems)
     with (
         joined(config.gpu) as world,
@@ -123,7 +123,7 @@ def _run(config: Config, run_dir: Path | str | None, caller: Caller) -> float:
 Config.runner = staticmethod(run)
 
 
-def _begins(config: Config, run_dir: Path | str | None) -> bool:
+def begins(config: Config, run_dir: Path | str | None) -> bool:
     """Whether a training begins in this directory, rather than resumes."""
     from runwright.rundir.checkpoint import Checkpoints
 
@@ -156,7 +156,7 @@ def _take_over_vocabulary(
             *(origin, directory.path, caller.directory_option),
             resumes=not directory.overwrites,
         )
-    elif config.checkpoint.load is not None and _begins(config, directory.path):
+    elif config.checkpoint.load is not None and begins(config, directory.path):
         origin = training_dir(find_weights(config.checkpoint.load))
     if origin is not None:
         with world.main_first():

@@ -1,13 +1,15 @@
 """All mistakes are reported together: of all parts, all values of a multirun, all rules."""
 
+import functools
 from pathlib import Path
 
 import pytest
 from hydra.types import RunMode
 
 from conftest import Run
-from runwright import Config, ConfigError, preflight
+from runwright import Config, ConfigError
 from runwright.cli.mistakes import mistakes_of_multirun
+from runwright.cli.needs_building import problems_beside
 from runwright.compose._hydra import search_path
 from runwright.compose.loader import StrictConfigLoader
 from runwright.compose.schema import store
@@ -59,7 +61,7 @@ def test_a_multirun_is_told_what_is_wrong_with_any_of_its_values(
 def test_what_is_right_is_built_beside_what_is_wrong(
     loader: StrictConfigLoader, overrides: list[str], expected: list[str]
 ) -> None:
-    loader.check_parts = preflight.problems_of_parts
+    loader.check_parts = functools.partial(problems_beside, overrides=overrides)
     with pytest.raises(ConfigError) as caught:
         loader.load_configuration("config", overrides, RunMode.RUN)
     found = caught.value.problems

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import logging
 import os
 import sys
@@ -16,11 +17,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from runwright import preflight
 from runwright.cli import basic_launcher
 from runwright.cli.completion import CompletionLoader, typed_flag
 from runwright.cli.flags import read_flags, refuse_without_effect
 from runwright.cli.job import job, remove_if_empty
+from runwright.cli.needs_building import problems_beside
 from runwright.compose import schema
 from runwright.compose._hydra import Hydra, search_path
 from runwright.compose.explain import USER_MISTAKES
@@ -146,7 +147,7 @@ def _launch(hydra: Hydra, config_name: str, args: argparse.Namespace) -> None:
             return None
 
     assert isinstance(hydra.config_loader, StrictConfigLoader)
-    hydra.config_loader.check_parts = preflight.problems_of_parts
+    hydra.config_loader.check_parts = functools.partial(problems_beside, overrides=overrides)
     try:
         hydra.run(config_name=config_name, task_function=single_job, overrides=overrides)
     except OSError as error:

@@ -79,7 +79,9 @@ def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False
                 remove_if_empty(run_dir)
                 raise JobsRefusedError(error.problems) from None
         config = loader.take_config(hydra.overrides.task, composed)
-        if hydra.mode is RunMode.MULTIRUN and _is_main_process():
+        if hydra.mode is RunMode.RUN:
+            _refuse_early(config, run_dir, hydra.overrides.task)
+        elif _is_main_process():
             if config.overwrite and not is_restarted():
                 _mark_earlier(Path(hydra.sweep.dir), loader.pending.began)
             run_dir = _place(run_dir, hydra.job.num, config, loader.pending)
@@ -106,6 +108,23 @@ def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False
     finally:
         if not _is_main_process():  # only the main process writes, to its own directory
             remove_if_empty(run_dir)
+
+
+def _refuse_early(config: "Config", run_dir: Path, overrides: Sequence[str]) -> None:
+    """Tell what can be told of a run before torch is imported.
+
+    Raises:
+        ConfigError: with everything that is wrong, if more is not to be looked for by building.
+    """
+    from runwright import light_checks
+    from runwright.cli.needs_building import needs_building
+    from runwright.errors import ConfigError
+    from runwright.run import begins
+
+    if not needs_building(vars(config), overrides) and (
+        found := light_checks.problems(config, begins=begins(config, run_dir))
+    ):
+        raise ConfigError(found)
 
 
 def source_folders(hydra: "DictConfig | HydraConf") -> list[Path]:

@@ -8,7 +8,7 @@ from hydra.core.override_parser.types import RangeSweep
 from hydra.errors import HydraException
 from hydra.types import RunMode
 
-from runwright import preflight
+from runwright.cli.needs_building import problems_beside
 from runwright.compose.convert import without_hydra
 from runwright.compose.loader import StrictConfigLoader, to_config
 from runwright.compose.overrides import is_finite, number_of_values
@@ -31,7 +31,7 @@ def mistakes_of_multirun(
         if (key := parts_key(parts)) in built:
             return []
         built.add(key)
-        return preflight.problems_of_parts(parts)
+        return problems_beside(parts, overrides)
 
     loader.check_parts = check
     once = {text.lstrip("+").partition("=")[0]: text for text in reversed(overrides)}

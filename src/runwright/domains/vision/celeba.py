@@ -89,6 +89,13 @@ class CelebADataModule(DataModule[ImageDims, ImageBatch]):
         )
 
     @override
+    def check_sources(self) -> None:
+        from runwright.domains.vision import celeba_files
+
+        if not self.download:
+            celeba_files.require_files(self.root / "celeba", self.root)
+
+    @override
     def build(self, runtime: "Runtime") -> Data[ImageDims, ImageBatch]:
         """Read the attributes, decode the images unless they are cached, and split them."""
         import numpy as np
