@@ -216,3 +216,50 @@ def test_a_table_that_nobody_reads_is_no_fault_of_the_directory(tmp_path: Path) 
     assert "Launching 2 jobs" in done.stdout
     assert done.stderr == ""
     assert all(read_result(tmp_path / "jobs" / name) is not None for name in "01")
+
+
+SHORT = ("training.max_steps=1", "gpu=-1", "pictures=false")
+TOGETHER = """# @package _global_
+defaults:
+  - override /model: {model}
+opt:
+  lr: {lr}
+"""
+
+
+def test_values_that_belong_together_are_swept_as_experiments(
+    run_main: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "more" / "experiment"
+    folder.mkdir(parents=True)
+    for model, lr in (("fcn", 0.25), ("cnn", 0.5)):
+        (folder / f"tried_{model}.yaml").write_text(TOGETHER.format(model=model, lr=lr))
+    done = run_main("-m", "--config-dir", "more", "+experiment=glob(tried_*)", "seed=1,2", *SHORT)
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^(\w+) +(\S+) .* 2 finished", done.stdout, re.MULTILINE) in (
+        [("fcn", "0.25"), ("cnn", "0.5")],
+        [("cnn", "0.5"), ("fcn", "0.25")],
+    )
+
+
+@pytest.mark.parametrize("chosen", [(), ("hydra/sweeper=runwright",)], ids=["own", "both"])
+def test_experiments_that_each_bring_a_search_are_told_what_to_do(
+    run_main: Run, tmp_path: Path, chosen: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "more" / "experiment"
+    folder.mkdir(parents=True)
+    for name, space in (("one", "opt.lr: 0.1,0.2"), ("other", "seed: 1,2")):
+        (folder / f"{name}.yaml").write_text(
+            "# @package _global_\ndefaults:\n  - override /hydra/sweeper: runwright\n"
+            f"hydra:\n  sweeper:\n    params:\n      {space}\n"
+        )
+    done = run_main("-m", "--config-dir", "more", "+experiment=one,other", *chosen, *TINY)
+    assert done.returncode == 2
+    assert "hydra/sweeper: a multirun has one for all of its jobs" in done.stderr
+    assert not run_dirs(tmp_path, "multirun")
+    if not chosen:  # each alone has the search that it brings
+        done = run_main(
+            *("-m", "--config-dir", "more", "+experiment=other", "hydra.sweeper.n_trials=2", *SHORT)
+        )
+        assert done.returncode == 0, done.stderr
+        assert len(run_dirs(tmp_path, "multirun")) == 2

@@ -18,6 +18,13 @@ def refused(*overrides: str) -> str:
 
 
 @pytest.mark.parametrize(
+    "typed", ["pair=zip(model=choice(cnn,fcn),opt.lr=choice(0.1,0.2))", "model=zip(cnn,fcn)"]
+)
+def test_a_zip_is_answered_with_what_sweeps_values_together(typed: str) -> None:
+    assert refused(typed).startswith(f"{typed}: Hydra has no zip(…). What is to change together is")
+
+
+@pytest.mark.parametrize(
     ("word", "meant"),
     [
         ("chek", "the command `python -m runwright check`"),

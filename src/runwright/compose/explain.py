@@ -68,6 +68,13 @@ _MERGING: Final = re.compile(r"^Error merging override (.*)\n")
 _INTERNAL: Final = re.compile(r"\s+(full_key:|reference_type=|object_type=)")  # of OmegaConf
 _APPENDED: Final = "Could not append to config. An item is already at"
 _NEW_KEY: Final = "is not in struct"  # of a dictionary that takes new keys with `+` only
+_SWEPT_CONTROLLER: Final = re.compile(r"'hydra[./](\w+)' must be .* before the sweep starts")
+_ONE_CONTROLLER: Final = (
+    "hydra/{0}: a multirun has one for all of its jobs, and a file that it varies sets options of "
+    "its own for it. Start a multirun for each such file, each with a hydra.sweep.dir of its own. "
+    "Or search them in one study: hydra.sweeper.params for all, and under hydra.sweeper.when what "
+    "belongs to one of them (docs/cookbook.md)."
+)
 _CIRCLE: Final = (
     "The defaults lists form a cycle: a YAML file names itself, perhaps because it has the "
     "same name as what it starts from. A file conf/model/cnn.yaml that begins with `- cnn` needs "
@@ -83,6 +90,8 @@ def text_of(error: BaseException) -> str:
         return twice
     cause = error.__cause__
     text = str(error).strip()
+    if (swept := _SWEPT_CONTROLLER.match(text)) is not None:
+        return _ONE_CONTROLLER.format(swept[1])
     if isinstance(cause, OmegaConfBaseException) and str(cause) not in text:
         text = f"{text}\n{cause}".strip()
     text = _MERGING.sub(r"\1: ", text)

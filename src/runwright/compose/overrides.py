@@ -38,6 +38,10 @@ _KEYS: Final = (
     "A dictionary is written {key: value, …}. On the command line its keys cannot be quoted, nor "
     "have characters such as ^ and [: give such a dictionary in a YAML file."
 )
+_TOGETHER: Final = (
+    "What is to change together is an experiment for each combination, a file in conf/experiment/, "
+    "and these are swept as one: +experiment=one,other. docs/cookbook.md shows it."
+)
 _WRONG_ARGUMENT: Final = re.compile(r"\w+Error while evaluating '(\w+)\(")
 # What begins with `~`: the value, or an element of a list, a choice or a dictionary.
 _TILDE: Final = re.compile(r"(^|[\[(,]\s*)(~[^,\[\](){}]*)")
@@ -60,6 +64,8 @@ def parse_override(text: str, *, before: str | None = None) -> Override:
     try:
         parsed = _parsed(text)
     except HydraException as error:
+        if "=zip(" in text:
+            raise UserError(f"{text}: Hydra has no zip(…). {_TOGETHER}") from error
         said = f"{text}: Hydra cannot read this: {_of_function(str(error)) or error}."
         raise UserError(f"{said}\n{_next_step(text, before)}") from error
     if not parsed.key_or_group:
