@@ -175,6 +175,7 @@ def check_study(study: "optuna.Study", space: SearchSpace, options: SweeperCfg) 
     Raises:
         ConfigError: with everything that cannot be compared.
     """
+    from runwright.sweep.growing import may_take_over
     from runwright.sweep.study import has_begun
 
     asked: dict[str, Any] = {
@@ -189,9 +190,14 @@ def check_study(study: "optuna.Study", space: SearchSpace, options: SweeperCfg) 
         for name in ("measures", "seeds")
         if before[name] != asked[name]
     ]
-    problems += _changed_ranges(study, space)
-    if problems:
+    changed = [*_changed_ranges(study, space)]
+    if problems or changed:
         way = f"Use a hydra.sweeper.study_name other than {study.study_name}."
+        if not problems and may_take_over(study, space):
+            way += (
+                f" With hydra.sweeper.from_study={study.study_name}, it begins with these trials."
+            )
+        problems += changed
         raise ConfigError([f"{problem} {way}" for problem in problems])
     fixed: dict[str, str] = before["fixed"]
     had = {name for trial in study.get_trials(deepcopy=False) for name in trial.params}

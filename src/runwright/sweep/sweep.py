@@ -26,6 +26,7 @@ from runwright.sweep.algorithms import make_pruner, make_sampler
 from runwright.sweep.checks import check, check_pruner, check_space, check_study, directions
 from runwright.sweep.corners import check_corners, known_directions
 from runwright.sweep.gpus import chosen_gpus
+from runwright.sweep.growing import take_over
 from runwright.sweep.heartbeat import heartbeats_of_waiting, is_dead, send_heartbeat
 from runwright.sweep.optimization_results import write_results
 from runwright.sweep.slots import (
@@ -107,6 +108,7 @@ class Sweep:
             self.n_trials = min(self.n_trials, self.space.size() or self.n_trials)
         self._save_composed()
         self.study = studies.create(self.storage, self.study_name, ways, self.sampler, self.pruner)
+        self._take_over()
         check_study(self.study, self.space, self.options)
         if before := studies.sweepers_before(self.study):
             self.study.sampler = make_sampler(self.options.sampler, self.space, before)
@@ -168,6 +170,15 @@ class Sweep:
     def _save_composed(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, self.folder / "multirun.yaml")
+
+    def _take_over(self) -> None:
+        """Begin with the trials of another study, if one is named."""
+        name = self.options.from_study
+        if name is None:
+            return
+        number = take_over(self.study, self.storage, name, self.space, self.options.heartbeat)
+        if number:
+            log.info("Study '%s' begins with the %d trials of '%s'.", self.study_name, number, name)
 
     def _enqueue(self) -> None:
         """Enqueue what to try first, except what the study has already had."""

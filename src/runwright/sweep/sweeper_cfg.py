@@ -34,6 +34,8 @@ class SweeperCfg:
     # in the sweep directory.
     storage: str | None = None
     study_name: str | None = None
+    # A study in the same storage, with whose trials this one begins; choices may have been added.
+    from_study: str | None = None
 
     # Trials of the study in all, including those of earlier sweeps.
     n_trials: int = 20
