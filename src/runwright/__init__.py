@@ -114,7 +114,7 @@ _HOME: Final = {
     "errors": ("ConfigError", "Interrupted", "RunError", "UserError", "did_you_mean"),
     "extras": ("require_extra",),
     "factory": ("CONFIG_GROUPS", "Settings", "option", "settings"),
-    "figures": ("new_figure", "save_figure"),
+    "figures": ("COLORS", "line_style", "new_figure", "save_figure"),
     "load": ("LoadedRun", "merge_adapters"),
     "machine": ("Machine",),
     "measures": ("Measure", "OutputObjective", "WholeSplit"),

@@ -10,7 +10,7 @@ import torch
 from conftest import last_of_each
 from runwright import Caller, Data, InMemory, Runtime, UserError, compose, factory, run
 from runwright.preflight import directions
-from runwright.rundir.learning_curves import draw_learning_curves
+from runwright.rundir.learning_curves import draw_learning_curves, learning_curves
 from runwright.rundir.result import read_result
 from toy_domain import SetBatch, SetDims, ToySets
 from training.test_loop import SETS, column, rows
@@ -115,6 +115,22 @@ def test_the_learning_curves_of_every_split_share_axes(
     assert (loss.get_title(), rate.get_title()) == ("loss", "learning rate")
     labels = [text.get_text() for text in loss.get_legend().get_texts()]
     assert labels == ["training", "validation", "far_out"]
+
+
+def test_the_learning_curves_show_what_is_tracked_and_not_the_steps(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "metrics.csv").write_text(
+        "step,epoch,lr,train_loss,grad_norm\n1,0,0.1,30,2\n2,0,0.1,1,1\n"
+    )
+    figure = learning_curves(tmp_path / "metrics.csv", ["val"])
+    assert figure is not None
+    assert [axes.get_title() for axes in figure.axes] == [
+        "loss",
+        "norm of the gradients",
+        "learning rate",
+    ]
+    assert figure.axes[0].get_yscale() == "log"
 
 
 def test_the_last_weights_are_kept_when_no_measure_is_to_decide(

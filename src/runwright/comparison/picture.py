@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from runwright.comparison.report import Comparison
 from runwright.comparison.run_record import RunRecord
 from runwright.comparison.table import short, short_names
 from runwright.errors import UserError
-from runwright.figures import new_figure, save_figure
+from runwright.figures import COLORS, line_style, new_figure, save_figure
 from runwright.metrics_table import MetricsTable
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def draw_curves(path: Path, runs: Sequence[RunRecord], comparison: Comparison) -
     rows = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     for axes, (measure, groups) in zip(rows, panels, strict=True):
         for number, (group, name) in enumerate(zip(groups, _labels(groups), strict=True)):
-            _draw_curve(axes, group, measure, name, f"C{number % 10}")
+            _draw_curve(axes, group, measure, name, line_style(number))
         axes.set_ylabel(measure)
         axes.set_xlabel("step")
         axes.grid(alpha=0.3)
@@ -93,9 +93,11 @@ def _draw_groups(axes: "Axes", measure: str, groups: Sequence[Group], names: Seq
         summary = group.summary(measure)
         fill = "full" if group.finished else "none"
         xs, ys = summary.values, [height] * len(summary.values)
-        axes.plot(xs, ys, "o", color="C0", alpha=0.5, fillstyle=fill)
+        axes.plot(xs, ys, "o", color=COLORS[0], alpha=0.7, fillstyle=fill)
         if group.finished and len(xs) > 1:
-            axes.errorbar(summary.mean, height, xerr=summary.sd, fmt="|", color="C1", capsize=3)
+            axes.errorbar(
+                summary.mean, height, xerr=summary.sd, fmt="|", color=COLORS[1], capsize=3
+            )
     axes.set_yticks(range(len(groups)), names)
     axes.set_ylim(-0.5, len(groups) - 0.5)
     said = [measure]
@@ -111,12 +113,12 @@ def _repeated(group: Group) -> str:
     return " and ".join("seeds" if key == "seed" else key for key in group.over)
 
 
-def _draw_curve(axes: "Axes", group: Group, measure: str, name: str, color: str) -> None:
+def _draw_curve(axes: "Axes", group: Group, measure: str, name: str, style: dict[str, Any]) -> None:
     curves = [curve for run in group.runs if len((curve := _curve(run, measure))[0])]
     if not curves:
         return
     if len(curves) == 1:
-        axes.plot(*curves[0], color=color, label=name)
+        axes.plot(*curves[0], **style, label=name)
         return
     # Where all runs were measured: a mean over fewer would jump where one ends.
     steps, values = curves[0]
@@ -124,8 +126,8 @@ def _draw_curve(axes: "Axes", group: Group, measure: str, name: str, color: str)
         steps = np.intersect1d(steps, other)
     values = np.array([value[np.isin(step, steps)] for step, value in curves])
     mean, sd = values.mean(axis=0), values.std(axis=0, ddof=1)
-    axes.plot(steps, mean, color=color, label=f"{name} ({len(curves)} runs)")
-    axes.fill_between(steps, mean - sd, mean + sd, color=color, alpha=0.2, linewidth=0)
+    axes.plot(steps, mean, **style, label=f"{name} ({len(curves)} runs)")
+    axes.fill_between(steps, mean - sd, mean + sd, color=style["color"], alpha=0.2, linewidth=0)
 
 
 def _curve(run: RunRecord, measure: str) -> "tuple[NDArray[np.int64], NDArray[np.float64]]":

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runwright.atomic_files import write_bytes
-from runwright.figures import new_figure, save_figure
+from runwright.figures import COLORS, new_figure, save_figure
 from runwright.objective import Objective
 
 Table = Mapping[str, NDArray[Any]]
@@ -162,10 +162,12 @@ def draw(path: Path, measures: Mapping[str, float], intervals: Mapping[str, Inte
     figure = new_figure(7, 1 + 0.4 * max(1, len(shown)))
     axes = figure.add_subplot()
     for row, (name, one) in enumerate(shown.items()):
-        axes.plot([one.low, one.high], [row, row], color="C0", solid_capstyle="butt", linewidth=3)
+        axes.plot(
+            [one.low, one.high], [row, row], color=COLORS[0], solid_capstyle="butt", linewidth=3
+        )
         axes.plot(measures.get(name, one.mean), row, "o", color="black", markersize=5)
     axes.set_yticks(range(len(shown)), list(shown))
-    axes.invert_yaxis()
+    axes.set_ylim(len(shown) - 0.5, -0.5)  # from top to bottom
     axes.set_xlabel("value and 95 % confidence interval")
     axes.grid(axis="x", alpha=0.3)
     save_figure(figure, path)

@@ -180,7 +180,7 @@ def test_the_worst_group_is_named_above_the_confusion_matrix() -> None:
     evaluation = ClassificationMeasures(dims, CPU)
     evaluation.update(Pixels()(batch.image), batch)
     assert evaluation.title() == (
-        "accuracy 0.750 of 4 images\nworst group, 0.500 of 2: dog, outside"
+        "accuracy 0.750 of 4 images\nworst group: dog, outside, 0.500 of 2"
     )
     assert evaluation.compute()["worst_group_accuracy"] == 0.5
     without_groups = attrs.evolve(dims, num_groups=1, group_names=("all",))

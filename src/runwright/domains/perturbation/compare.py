@@ -107,7 +107,7 @@ class Compare(Stage):
             draw_measures(
                 shown,
                 oracle,
-                f"{_PARTS[part]}, {split}",
+                f"{_PARTS[part]}, {split}: means and 95 % intervals",
                 run_dir / "pictures" / f"compare_{split}_{part}.png",
             )
 

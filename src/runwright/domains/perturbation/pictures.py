@@ -8,13 +8,13 @@ from typing import Any, Final, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from runwright import Interval, new_figure, save_figure
+from runwright import COLORS, Interval, new_figure, save_figure
 
 Floats = NDArray[np.floating[Any]]
 
 _MOST_PANELS: Final = 12
 _MOST_CELLS: Final = 2000  # of each kind, in an embedding
-_COLORS: Final = {"control": "0.55", "real": "C0", "predicted": "C1"}
+_COLORS: Final = {"control": "0.55", "real": COLORS[0], "predicted": COLORS[1]}
 
 
 class Effects(NamedTuple):
@@ -168,7 +168,7 @@ def draw_measures(
         for number, one in enumerate(models.values()):
             found = one.get(measure, Interval(mean=np.nan, low=np.nan, high=np.nan))
             mean, low, high = found.mean, found.low, found.high
-            axes.bar(number, mean, color=f"C{number % 10}", width=0.7)
+            axes.bar(number, mean, color=COLORS[number % len(COLORS)], width=0.7)
             axes.plot([number, number], [low, high], color="black", linewidth=1.5)
         if np.isfinite(oracle.get(measure, np.nan)):
             axes.axhline(oracle[measure], color="black", linestyle="--", label="oracle")

@@ -237,4 +237,4 @@ class ClassificationMeasures(Measure[ImageBatch, Tensor]):
         if self._dims.num_groups == 1:
             return title
         accuracy, group, size = self._worst_group()
-        return f"{title}\nworst group, {accuracy:.3f} of {size}: {self._dims.group_name(group)}"
+        return f"{title}\nworst group: {self._dims.group_name(group)}, {accuracy:.3f} of {size}"
