@@ -3,9 +3,10 @@
 import contextlib
 import json
 import logging
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import torch
@@ -29,6 +30,8 @@ from runwright.training.splits import limited_validation
 from runwright.training.weights import load_into
 
 log = logging.getLogger(__name__)
+
+_MOMENT: Final = 2  # seconds
 
 
 def weights_for(config: Config, run_dir: Path) -> Path:
@@ -173,13 +176,27 @@ def draw_results(training: Training[Any]) -> None:
         return
     last = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(weights)
+    say_if_long = _saying_if_long()
     with autocast(built.runtime.device, training.cfg.precision):
         for name, split in training.validation.items():
             evaluation = evaluate(
                 *(model, built.objective, split),
-                after_batch=training.run_log.validating,
+                after_batch=say_if_long,
                 seed=built.runtime.seed,
                 device=built.runtime.device,
             )
             evaluation.draw(run_dir / "pictures", name)
     model.load_state_dict(last)
+
+
+def _saying_if_long() -> Callable[[], None]:
+    """What says, once, what goes on after the last step, if it takes longer than a moment."""
+    began, is_said = time.monotonic(), False
+
+    def after_batch() -> None:
+        nonlocal is_said
+        if not is_said and time.monotonic() - began > _MOMENT:
+            is_said = True
+            log.info("Validating the best weights once more, to draw it; pictures=false does not.")
+
+    return after_batch

@@ -49,6 +49,20 @@ def test_pictures_change_no_training(tmp_path: Path) -> None:
     assert rows(tmp_path / "true") == rows(tmp_path / "false")
 
 
+@pytest.mark.parametrize("moment", [-1, 60])
+def test_a_long_validation_after_the_last_step_is_said_once(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    moment: float,
+) -> None:
+    monkeypatch.setattr("runwright.trained._MOMENT", moment)
+    cmnist = ("dm=cmnist", "model=fcn", "gpu=-1", "model.hidden_dim=9", "training.max_steps=3")
+    compose(cmnist).run(tmp_path / "run")
+    said = "Validating the best weights once more, to draw it; pictures=false does not."
+    assert capsys.readouterr().out.count(said) == (moment < 0)
+
+
 @pytest.mark.slow
 def test_two_processes_draw_for_a_batch_what_one_does(tmp_path: Path) -> None:
     script = Path(drawing_model.__file__)
