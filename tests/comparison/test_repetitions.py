@@ -25,6 +25,15 @@ def test_what_follows_from_the_chosen_member_is_no_column() -> None:
     assert differing(runs) == ["model", "opt.lr"]
 
 
+def test_a_group_within_a_member_that_others_lack_is_no_column() -> None:
+    nested = {"model": "state_sm", "model/backbone": "llama", "model.backbone.depth": "2"}
+    runs = [record("a", nested, {}), record("b", {"model": "mean"}, {})]
+    assert differing(runs) == ["model"]
+    other = {"model": "state_sm", "model/backbone": "gpt2", "model.backbone.width": "3"}
+    runs = [record("a", nested, {}), record("b", other, {})]
+    assert differing(runs) == ["model/backbone"]
+
+
 def test_an_option_that_a_run_of_the_same_member_lacks_is_a_column() -> None:
     """As a run of an older version of the code does."""
     runs = [

@@ -34,9 +34,9 @@ def test_a_row_shows_the_measures_that_were_asked_for() -> None:
     assert [(one.name, one.cells) for one in found] == [
         ("lr", ["1", "2"]),
         ("val_accuracy", ["0.60 ± 0.14", "0.6"]),
-        ("95 % interval", ["[-0.6706, 1.871]", "–"]),
+        ("95 % interval", ["[-0.67, 1.87]", "–"]),
         ("test_loss", ["2.50 ± 0.71", "–"]),
-        ("95 % interval", ["[-3.853, 8.853]", "–"]),
+        ("95 % interval", ["[-3.85, 8.85]", "–"]),
         ("runs", ["2", "1"]),
     ]
 

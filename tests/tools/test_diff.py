@@ -35,6 +35,25 @@ def test_options_environment_and_measures_are_compared(
     assert "Options: no difference.\nEnvironment: no difference." in capsys.readouterr().out
 
 
+def test_what_only_the_chosen_member_has_stands_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, options in (
+        ("one", ["model=cnn", "training.max_steps=1"]),
+        ("other", ["model=fcn", "training.max_steps=2", "deterministic=true"]),
+    ):
+        compose(["dm=cmnist", "gpu=-1", "pictures=false", *options]).run(Path(name))
+    capsys.readouterr()
+    assert main(["diff", "one", "other"]) == 0
+    options, _, _ = capsys.readouterr().out.partition("\n\n")
+    lines = [line.split() for line in options.splitlines()]
+    assert lines[1] == ["model", "cnn", "fcn"]
+    assert ["deterministic", "false", "true"] in lines  # as they are typed
+    assert "Only one: model.kernel_size=5 model.pool_stride=2" in options
+    assert "Only other: model.num_hidden=1 model.hidden_dim=null" in options
+
+
 def test_what_is_no_run_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diff", str(tmp_path), str(tmp_path)]) == 2
     assert f"{tmp_path} is not the directory of a run" in capsys.readouterr().err

@@ -145,7 +145,7 @@ def differing(runs: Sequence[RunRecord], over: Sequence[str] = (SEED,)) -> list[
         and len({run.options.get(key) for run in runs}) > 1
         and not (SEED in over and len({_without_seed(run, key) for run in runs}) == 1)
         and not any(key.startswith(f"{group}.") for group in over)
-        and not any(_follows(key, group, runs) for group in _above(key))
+        and not any(_follows(key, group, runs) for group in above(key))
     ]
 
 
@@ -170,10 +170,10 @@ def _without_seed(run: RunRecord, key: str) -> str | None:
     return re.sub(rf"(?<!\w){re.escape(run.options.get(SEED, '?'))}(?!\w)", "${seed}", value)
 
 
-def _above(key: str) -> list[str]:
-    """The groups that an option may belong to, by its key."""
-    parts = key.split(".")
-    return [".".join(parts[:end]) for end in range(1, len(parts))]
+def above(key: str) -> list[str]:
+    """The groups that an option, or a group within another, may belong to, by its key."""
+    parts = re.split(r"[./]", key)
+    return ["/".join(parts[:end]) for end in range(1, len(parts))]
 
 
 def _follows(key: str, group: str, runs: Sequence[RunRecord]) -> bool:

@@ -15,6 +15,7 @@ import yaml
 
 from runwright.comparison.liveness import state_without_end
 from runwright.comparison.stage_record import StageRecord, read_stages
+from runwright.plain import shown
 from runwright.rundir.changes import recorded_options
 from runwright.rundir.safetensors_header import read_metadata
 
@@ -204,7 +205,7 @@ def _options(path: Path) -> dict[str, str]:
     if not isinstance(loaded, dict):
         return {}
     found = recorded_options(cast("dict[str, Any]", loaded))
-    return {key: str(value) for key, value in found.items()}
+    return {key: value if isinstance(value, str) else shown(value) for key, value in found.items()}
 
 
 def _measures(path: Path) -> Iterator[dict[str, float]]:
@@ -233,10 +234,10 @@ def _monitor(
     usual. The training loss is measured before the first validation, and decides only if there is
     none.
     """
-    asked = options.get("training.monitor", "None")
+    asked = options.get("training.monitor", "null")
     of_validation = [name for name in measured if name.startswith("val_") and name != "val_loss"]
     usual = [*of_validation, *(name for name in measured if name == "val_loss")]
-    guessed = asked if asked != "None" else next(iter(usual), None)
+    guessed = asked if asked != "null" else next(iter(usual), None)
     monitor: str | None = told.get("monitor") or guessed
     mode = told.get("monitor_mode") or options.get("training.monitor_mode")
     if mode in ("max", "min"):

@@ -79,10 +79,18 @@ def mean_and_sd(summary: Summary) -> str:
     mean, sd = summary.mean, summary.sd
     if math.isnan(sd) or sd == 0:
         return number(mean) if math.isnan(sd) else f"{number(mean)} ± 0"
-    decimals = 1 - math.floor(math.log10(sd))
-    if not 0 <= decimals <= 6:
+    decimals = _decimals(sd)
+    if decimals is None:
         return f"{mean:.4g} ± {sd:.2g}"
     return f"{mean:.{decimals}f} ± {sd:.{decimals}f}"
+
+
+def _decimals(spread: float) -> int | None:
+    """How many digits after the point leave two of a spread; None where that is no good form."""
+    if not (math.isfinite(spread) and spread > 0):
+        return None
+    decimals = 1 - math.floor(math.log10(spread))
+    return decimals if 0 <= decimals <= 6 else None
 
 
 def short(value: str) -> str:
@@ -115,7 +123,12 @@ def _bounds(summary: Summary) -> str:
     if summary.bounds is None:
         return _NOTHING
     low, high = summary.bounds
-    return f"[{number(low)}, {number(high)}]"
+    # Beside a mean, with its digits: of the deviation, or of the interval where there is none.
+    spread = high - low if math.isnan(summary.sd) else summary.sd
+    decimals = _decimals(spread)
+    if decimals is None:
+        return f"[{number(low)}, {number(high)}]"
+    return f"[{low:.{decimals}f}, {high:.{decimals}f}]"
 
 
 def _states(runs: Sequence[RunRecord]) -> str:

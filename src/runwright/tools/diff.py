@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from runwright.comparison.formats import aligned
+from runwright.comparison.repetitions import above
 from runwright.comparison.run_record import RunRecord, find_runs, read_run
 from runwright.comparison.table import number
 from runwright.errors import UserError
@@ -32,8 +33,9 @@ def main(argv: list[str]) -> int:
     """
     args = _parser().parse_args(argv)
     one, other = (_run(path) for path in (args.run, args.other))
+    options, of_members = _options(one.options, other.options)
     sections = {
-        "Options": _differences(one.options, other.options),
+        "Options": options,
         "Environment": _differences(_environment(one.path), _environment(other.path)),
         "Measures": _measures(one, other),
     }
@@ -44,6 +46,10 @@ def main(argv: list[str]) -> int:
             continue
         more = ["difference"] if title == "Measures" else []
         print(aligned([[title, *header, *more], *rows]))
+        if title == "Options":
+            for run, own in zip(header, of_members, strict=True):
+                if own:
+                    print(f"Only {run}: {' '.join(own)}")
         print()
     return 0
 
@@ -63,6 +69,22 @@ def _differences(one: Mapping[str, str], other: Mapping[str, str]) -> list[list[
         for key in keys
         if one.get(key) != other.get(key)
     ]
+
+
+def _options(
+    one: Mapping[str, str], other: Mapping[str, str]
+) -> tuple[list[list[str]], tuple[list[str], list[str]]]:
+    """The options that differ; and apart from them, those that only the chosen member has."""
+    differing = _differences(one, other)
+    chosen = {key for key, *values in differing if _ABSENT not in values}
+    rows: list[list[str]] = []
+    own: tuple[list[str], list[str]] = ([], [])
+    for key, before, after in differing:
+        if _ABSENT in (before, after) and chosen.intersection(above(key)):
+            own[before == _ABSENT].append(f"{key}={after if before == _ABSENT else before}")
+        else:
+            rows.append([key, before, after])
+    return rows, own
 
 
 def _environment(run_dir: Path) -> dict[str, str]:
