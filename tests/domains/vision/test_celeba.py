@@ -19,7 +19,7 @@ from runwright.__main__ import main
 from runwright.domains.vision.celeba import CelebADataModule
 from runwright.domains.vision.celeba_attributes import CelebAttr
 from runwright.domains.vision.celeba_layout import ATTRIBUTES, HOMEPAGE, IMAGES, PARTITION
-from runwright.domains.vision.decoding import decode_image
+from runwright.domains.vision.decoding import pixels_of
 from runwright.domains.vision.dims import ImageDims
 from runwright.domains.vision.mapped import MappedImages
 from runwright.domains.vision.simulated_celeba import simulate_celeba
@@ -62,7 +62,9 @@ def test_labels_and_groups_are_what_the_attribute_file_says(
         assert batch.label.tolist() == [int(label) for label, _ in expected]
         assert batch.group.tolist() == [2 * label + group for label, group in expected]
         for image, name in zip(batch.image, names, strict=True):
-            assert np.array_equal(image.numpy(), decode_image(images_folder(root) / name, RES))
+            assert np.array_equal(
+                image.numpy(), pixels_of(Image.open(images_folder(root) / name), (3, RES, RES))
+            )
 
 
 def test_the_random_split_has_the_official_sizes_and_follows_its_seed(root: Path) -> None:

@@ -17,7 +17,7 @@ from domains.vision.faces import NUM_IMAGES, RES, build, images_folder, mapped
 from programs import Program, start_python
 from runwright import UserError
 from runwright.domains.vision.celeba_attributes import CelebAttr
-from runwright.domains.vision.decoding import decode_image
+from runwright.domains.vision.decoding import pixels_of
 from runwright.factory import OptionError
 
 
@@ -125,7 +125,7 @@ def test_a_kill_while_decoding_leaves_nothing_that_is_taken_for_whole(root: Path
     data = build(root, default_res=448)
     name = sorted(path.name for path in images_folder(root).iterdir())
     for row in (0, 77, NUM_IMAGES - 1):
-        expected = decode_image(images_folder(root) / name[row], 448)
+        expected = pixels_of(Image.open(images_folder(root) / name[row]), (3, 448, 448))
         assert np.array_equal(mapped(data.train).images[row], expected)
     assert not list(cache.glob("*.partial"))
 

@@ -123,7 +123,8 @@ class CelebADataModule(DataModule[ImageDims, ImageBatch]):
         superclass, subclass = values.astype(np.int64).T
         partition = self._partition(read_partition(folder, names))
         files = celeba_files.image_files(folder, names)
-        images = decoded_images(files, self.default_res, self.cache_dir or folder / "cache")
+        shape = (3, self.default_res, self.default_res)
+        images = decoded_images(files, shape, self.cache_dir or folder / "cache")
 
         def split(part: int, batch_size: int, shuffle_seed: int | None) -> MappedImages:
             rows = np.flatnonzero(partition == part)
