@@ -14,7 +14,7 @@ Imports = dict[str, set[str]]  # by the name of the module
 # The floors of the house: its folders, and these of the modules that lie in none.
 FLOORS: Final = {
     "ground": "argument_types errors extras hints name_patterns figures array_files atomic_files "
-    "generators kept metrics_table migration_rules",
+    "draws generators kept metrics_table migration_rules",
     "base": "plain dims model objective measures runtime distributed caller config "
     "custom_search_space meta_device model_size predictions stage "
     "finetune_options added_commands machine ",

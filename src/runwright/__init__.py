@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from runwright.dims import Dims as Dims
     from runwright.distributed import World as World
     from runwright.distributed import mean_weight as mean_weight
+    from runwright.draws import Draws as Draws
     from runwright.errors import ConfigError as ConfigError
     from runwright.errors import Interrupted as Interrupted
     from runwright.errors import RunError as RunError
@@ -111,6 +112,7 @@ _HOME: Final = {
     "data": ("Batch", "Data", "DataModule", "NoExamples", "Split"),
     "dims": ("Dims",),
     "distributed": ("World", "mean_weight"),
+    "draws": ("Draws",),
     "errors": ("ConfigError", "Interrupted", "RunError", "UserError", "did_you_mean"),
     "extras": ("require_extra",),
     "factory": ("CONFIG_GROUPS", "Settings", "option", "settings"),
