@@ -167,6 +167,10 @@ class Split(ABC, Generic[B_co]):
         """
         return self
 
+    def as_measured(self) -> Self:
+        """The same batches as they are measured: without augmentation. By default, this split."""
+        return self
+
 
 class NoExamples(Split[B_co]):
     """A split in the place of one that is not read."""

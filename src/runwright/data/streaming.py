@@ -105,6 +105,12 @@ class Streamed(Batched[B], ABC, Generic[B]):
         one.workers = None  # those of this split gather its batches
         return one
 
+    @override
+    def as_measured(self) -> Self:
+        one = copy.copy(self)
+        one.workers = None  # as above
+        return one
+
     def look_at(self, batch: B, positions: torch.Tensor, epoch: int, gather: Gather[B]) -> None:
         """Check the first batch of a pass; the others are made in the same way.
 

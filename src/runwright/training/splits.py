@@ -28,8 +28,10 @@ def limited(data: Data[Any, B], cfg: TrainingCfg) -> tuple[Split[B], dict[str, S
         UserError: a limit leaves no batch.
     """
     if cfg.overfit_batches is not None:
-        few = FirstBatches(data.train, cfg.overfit_batches, same_every_epoch=True)
-        return few, dict.fromkeys(("val", *data.also), few)
+        count = cfg.overfit_batches
+        few = FirstBatches(data.train, count, same_every_epoch=True)
+        measured = FirstBatches(data.train.as_measured(), count, same_every_epoch=True)
+        return few, dict.fromkeys(("val", *data.also), measured)
     train = _limit(data.train, cfg.limit_train_batches, "training.limit_train_batches")
     validation = {
         name: _limit(split, cfg.limit_val_batches, _LIMIT_VAL)
@@ -39,7 +41,10 @@ def limited(data: Data[Any, B], cfg: TrainingCfg) -> tuple[Split[B], dict[str, S
         if not validation or _TRAINSET in validation:
             why = "no validation split" if not validation else f"one called {_TRAINSET}"
             raise UserError(f"training.measure_train must be null: the data have {why}.")
-        validation[_TRAINSET] = _limit(train, cfg.measure_train, "training.measure_train")
+        measured = _limit(
+            data.train.as_measured(), cfg.limit_train_batches, "training.limit_train_batches"
+        )
+        validation[_TRAINSET] = _limit(measured, cfg.measure_train, "training.measure_train")
     return train, validation
 
 
