@@ -16,6 +16,7 @@ from PIL import Image
 from domains.vision.faces import NUM_IMAGES, RES, Faces, build, edit, images_folder, mapped
 from runwright import UserError, compose
 from runwright.__main__ import main
+from runwright.domains.vision.augmentation import NoAugmentation
 from runwright.domains.vision.celeba import CelebADataModule
 from runwright.domains.vision.celeba_attributes import CelebAttr
 from runwright.domains.vision.celeba_layout import ATTRIBUTES, HOMEPAGE, IMAGES, PARTITION
@@ -117,7 +118,7 @@ def test_alias_and_names_on_the_command_line(repository: Path) -> None:
 
 def test_superclass_and_subclass_must_differ() -> None:
     with pytest.raises(OptionError, match="superclass and subclass must differ, both are BLOND"):
-        CelebADataModule(superclass=CelebAttr.BLOND, subclass=CelebAttr.BLOND_HAIR)
+        build(Path(), superclass=CelebAttr.BLOND, subclass=CelebAttr.BLOND_HAIR)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,10 @@ def test_stored_configurations(
 ) -> None:
     config = compose([f"dm={choice}"], conf=repository / "conf")
     assert config.dm == CelebADataModule(
-        superclass=superclass, subclass=CelebAttr.MALE, default_res=res
+        superclass=superclass,
+        subclass=CelebAttr.MALE,
+        default_res=res,
+        augment=NoAugmentation(),
     )
 
 

@@ -12,7 +12,10 @@ from runwright import UserError
 from runwright.data.batching import InMemory
 from runwright.domains.vision.batch import ImageBatch
 from runwright.domains.vision.celeba_attributes import CelebAttr
-from runwright.domains.vision.mapped import MappedImages, normalize
+from runwright.domains.vision.mapped import MappedImages
+from runwright.domains.vision.preparation import Normalization
+
+NORMALIZE = Normalization.of([0.5], [0.5], torch.device("cpu"))
 
 
 def threads() -> list[threading.Thread]:
@@ -22,7 +25,7 @@ def threads() -> list[threading.Thread]:
 def in_memory(split: MappedImages, shuffle_seed: int | None) -> InMemory[ImageBatch]:
     images = torch.from_numpy(np.array(split.images[split.rows]))
     examples = ImageBatch(
-        image=normalize(images),
+        image=NORMALIZE(images),
         label=torch.as_tensor(split.labels),
         group=torch.as_tensor(split.groups),
     )
@@ -63,7 +66,7 @@ def test_images_are_normalised(faces: Faces) -> None:
     assert batch.image.shape == (20, 3, RES, RES)
     assert -1 <= float(batch.image.min()) < -0.5
     assert 0.5 < float(batch.image.max()) <= 1
-    levels = normalize(torch.tensor([0, 128, 255], dtype=torch.uint8))
+    levels = NORMALIZE(torch.tensor([[[0, 128, 255]]], dtype=torch.uint8)).flatten()
     assert levels.tolist() == pytest.approx([-1.0, 128 / 127.5 - 1, 1.0], abs=1e-6)
 
 

@@ -11,7 +11,7 @@ from sklearn import metrics
 from torch import nn
 from torch.nn import functional
 
-from runwright.domains.vision.batch import ImageBatch
+from runwright.domains.vision.batch import ImageBatch, MixedImages
 from runwright.domains.vision.classification import ClassificationFactory
 from runwright.domains.vision.dims import ImageDims
 from runwright.domains.vision.objective import Classification, ClassificationMeasures
@@ -79,6 +79,35 @@ def test_smoothing_and_weights_shape_the_training_loss_and_not_the_measures() ->
     )
     torch.testing.assert_close(shaped.losses(Pixels(), batch)["loss"], expected)
     assert measured([batch], label_smoothing=0.2, class_weights=weights) == measured([batch])
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("class_weights", [None, [1.0, 2.0, 0.0, 0.5]])
+def test_images_of_two_labels_have_the_loss_of_soft_targets(
+    label_smoothing: float, class_weights: list[float] | None
+) -> None:
+    batch, other = random_batch(), random_batch(seed=1)
+    share = torch.rand(300, generator=torch.Generator().manual_seed(2))
+    mixed = MixedImages(
+        image=batch.image,
+        label=batch.label,
+        group=batch.group,
+        other_label=other.label,
+        share=share,
+    )
+    shaped = objective(label_smoothing=label_smoothing, class_weights=class_weights)
+    soft = functional.one_hot(batch.label, 4) * share[:, None]
+    soft = soft + functional.one_hot(other.label, 4) * (1 - share)[:, None]
+    weight = torch.ones(4) if class_weights is None else torch.tensor(class_weights)
+    summed = functional.cross_entropy(
+        batch.image.flatten(1),
+        soft,
+        weight=weight,
+        label_smoothing=label_smoothing,
+        reduction="sum",
+    )
+    expected = summed / (soft * weight).sum()
+    torch.testing.assert_close(shaped.losses(Pixels(), mixed)["loss"], expected)
 
 
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.2])

@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from typing_extensions import override
 
 from runwright import Data, DataModule, UserError, factory, option, require_extra
+from runwright.domains.vision.augmentation import Augmentation
 from runwright.domains.vision.batch import ImageBatch
 from runwright.domains.vision.celeba_attributes import CelebAttr
 from runwright.domains.vision.dims import ImageDims
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from runwright import Runtime
-    from runwright.domains.vision.mapped import MappedImages
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ class CelebADataModule(DataModule[ImageDims, ImageBatch]):
         default=None,
         doc="folder for the decoded images; null uses root/celeba/cache",
     )
+    augment: Augmentation = option(usual="none", doc="what is done to training images")
     batch_size: int = option(default=64, ge=1, doc="images per batch")
     num_workers: int = option(
         harmless=True, default=0, ge=0, le=256, doc="processes that read batches; 0 is a thread"
@@ -71,6 +72,10 @@ class CelebADataModule(DataModule[ImageDims, ImageBatch]):
                 f"`default_res`={self.default_res} makes every image {num_bytes / 2**30:,.0f} GiB, "
                 "more than any memory holds. CelebA's are 178 pixels wide"
             )
+
+    @override
+    def problems_in(self, config: Any) -> Iterator[str]:
+        yield from self.augment.problems_with(config.objective)
 
     @override
     def expected_dims(self) -> ImageDims:
@@ -108,6 +113,7 @@ class CelebADataModule(DataModule[ImageDims, ImageBatch]):
         )
         from runwright.domains.vision.image_cache import decoded_images
         from runwright.domains.vision.mapped import MappedImages
+        from runwright.domains.vision.pictures import draw_training_images
 
         require_extra("PIL", "vision", "dm=celeba")
         folder = self.root / "celeba"
@@ -126,6 +132,16 @@ class CelebADataModule(DataModule[ImageDims, ImageBatch]):
         shape = (3, self.default_res, self.default_res)
         images = decoded_images(files, shape, self.cache_dir or folder / "cache")
 
+        dims = self.expected_dims()
+        preparation = self.augment.prepare(
+            dims,
+            mean=[0.5],
+            std=[0.5],
+            seed=runtime.seed,
+            num_examples=int((partition == _TRAIN).sum()),
+            device=runtime.device,
+        )
+
         def split(part: int, batch_size: int, shuffle_seed: int | None) -> MappedImages:
             rows = np.flatnonzero(partition == part)
             return MappedImages(
@@ -137,9 +153,9 @@ class CelebADataModule(DataModule[ImageDims, ImageBatch]):
                 shuffle_seed=shuffle_seed,
                 device=runtime.device,
                 num_workers=self.num_workers,
+                preparation=preparation if part == _TRAIN else preparation.unaugmented(),
             )
 
-        dims = self.expected_dims()
         eval_batch = max(1, min(500, _EVAL_PIXELS // self.default_res**2))
         train = split(_TRAIN, self.batch_size, runtime.seed)
         val, test = (split(part, eval_batch, None) for part in (_VAL, _TEST))
@@ -148,7 +164,7 @@ class CelebADataModule(DataModule[ImageDims, ImageBatch]):
             train=train,
             val=val if len(val) else None,
             test=test if len(test) else None,
-            draw_examples=lambda path: _draw_examples(train, dims, path),
+            draw_examples=lambda path: draw_training_images(train, dims, path),
         )
 
     def _does_not_vary(self, option_name: str, how_many: str, folder: Path) -> UserError:
@@ -170,13 +186,3 @@ class CelebADataModule(DataModule[ImageDims, ImageBatch]):
         if self.split_seed is None:
             return official
         return np.random.default_rng(self.split_seed).permutation(official)
-
-
-def _draw_examples(train: "MappedImages", dims: ImageDims, path: Path) -> None:
-    import attrs
-    import torch
-
-    from runwright.domains.vision.pictures import draw_image_grid
-
-    examples = train.gather(torch.arange(min(40, len(train))))
-    draw_image_grid(attrs.evolve(examples, image=examples.image / 255), dims, path)

@@ -1,11 +1,13 @@
 """What can be chosen for images. Importing it loads neither torch nor an extra."""
 
+from runwright.domains.vision.augmentation import NoAugmentation
 from runwright.domains.vision.celeba import CelebADataModule
 from runwright.domains.vision.classification import ClassificationFactory
 from runwright.domains.vision.cmnist import ColoredMNISTDataModule
 from runwright.domains.vision.cnn import SimpleCNNFactory
 from runwright.domains.vision.fcn import FcnFactory
 from runwright.domains.vision.resnet import ResNetFactory
+from runwright.domains.vision.standard_augmentation import StandardAugmentation
 from runwright.domains.vision.torchvision_models import TorchvisionFactory
 
 __all__ = [
@@ -13,7 +15,9 @@ __all__ = [
     "ClassificationFactory",
     "ColoredMNISTDataModule",
     "FcnFactory",
+    "NoAugmentation",
     "ResNetFactory",
     "SimpleCNNFactory",
+    "StandardAugmentation",
     "TorchvisionFactory",
 ]

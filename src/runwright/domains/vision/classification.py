@@ -1,7 +1,7 @@
 """The objective of classification."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 @factory("classification")
 class ClassificationFactory(ObjectiveFactory[ImageDims, ImageBatch]):
     """Cross-entropy; accuracy, macro-F1 and worst-group accuracy."""
+
+    takes_mixed_labels: ClassVar[bool] = True  # those of mixup
 
     label_smoothing: float = option(
         default=0.0,

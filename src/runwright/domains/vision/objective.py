@@ -13,7 +13,7 @@ from torch.nn import functional
 from typing_extensions import override
 
 from runwright import Measure, OutputObjective, UserError, World, mean_weight
-from runwright.domains.vision.batch import ImageBatch
+from runwright.domains.vision.batch import ImageBatch, MixedImages
 from runwright.domains.vision.dims import ImageDims
 from runwright.domains.vision.pictures import draw_confusion_matrix
 
@@ -112,6 +112,8 @@ class Classification(OutputObjective[ImageBatch, Tensor]):
         if not self._has_checked:
             check_fit(outputs, batch, self.dims)
             self._has_checked = True
+        if isinstance(batch, MixedImages):
+            return {"loss": self._mixed_cross_entropy(outputs, batch)}
         return {"loss": self._cross_entropy(outputs, batch.label)}
 
     def _cross_entropy(self, logits: Tensor, label: Tensor) -> Tensor:
@@ -125,11 +127,28 @@ class Classification(OutputObjective[ImageBatch, Tensor]):
             label_smoothing=smoothing,
             reduction="sum",
         )
-        weight = self.class_weights[label].sum()
-        if torch.is_grad_enabled():  # in training, where all processes have a share of the batch
-            weight = mean_weight(weight)
-        # A batch whose total weight is 0 teaches nothing: no loss, no gradient, and not 0/0.
-        return summed / weight.where(weight > 0, math.inf)
+        return _weighted_mean(summed, self.class_weights[label].sum())
+
+    def _mixed_cross_entropy(self, logits: Tensor, batch: MixedImages) -> Tensor:
+        """That of soft targets, in which cross-entropy is linear, with smoothing too."""
+        total = weight = logits.new_zeros(())
+        for label, share in (
+            (batch.label, batch.share),
+            (batch.other_label, 1 - batch.share),
+        ):
+            losses = functional.cross_entropy(
+                logits,
+                label,
+                weight=self.class_weights,
+                label_smoothing=self.label_smoothing,
+                reduction="none",
+            )
+            total = total + (share * losses).sum()
+            if self.class_weights is not None:
+                weight = weight + (share * self.class_weights[label]).sum()
+        if self.class_weights is None:
+            return total / len(batch)
+        return _weighted_mean(total, weight)
 
     @override
     def measures(self) -> Sequence[Measure[ImageBatch, Tensor]]:
@@ -160,6 +179,13 @@ class Classification(OutputObjective[ImageBatch, Tensor]):
             "loss": float(-np.log(of_label.clip(least)).mean()),
             **measures_of_counts(confusion.reshape(classes, classes), correct, count),
         }
+
+
+def _weighted_mean(summed: Tensor, weight: Tensor) -> Tensor:
+    if torch.is_grad_enabled():  # in training, where all processes have a share of the batch
+        weight = mean_weight(weight)
+    # A batch whose total weight is 0 teaches nothing: no loss, no gradient, and not 0/0.
+    return summed / weight.where(weight > 0, math.inf)
 
 
 class ClassificationMeasures(Measure[ImageBatch, Tensor]):

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from runwright import new_figure, save_figure
 from runwright.domains.vision.batch import ImageBatch
+from runwright.domains.vision.device_images import DeviceImages
 from runwright.domains.vision.dims import ImageDims
+from runwright.domains.vision.mapped import MappedImages
 
 # How many characters are as wide as an image of the grid, and as the smallest confusion matrix.
 _TITLE_WIDTH: Final = 27
@@ -38,6 +40,19 @@ def draw_image_grid(batch: ImageBatch, dims: ImageDims, path: Path, *, columns: 
     axes.imshow(sheet.squeeze(-1) if channels == 1 else sheet, cmap="gray", vmin=0, vmax=1)
     axes.set_axis_off()
     save_figure(figure, path)
+
+
+def draw_training_images(
+    train: DeviceImages | MappedImages, dims: ImageDims, path: Path, *, count: int = 40
+) -> None:
+    """Draw the first training images, augmented as in the first epoch."""
+    preparation = train.preparation
+    device = preparation.normalization.mean.device
+    positions = train.order(0)[:count]
+    if isinstance(train, DeviceImages):
+        positions = positions.to(device)
+    batch = preparation(train.gather(positions).to(device))
+    draw_image_grid(preparation.normalization.undone_in(batch), dims, path)
 
 
 def _title(dims: ImageDims, label: int, group: int) -> str:
