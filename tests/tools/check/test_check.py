@@ -367,7 +367,7 @@ def test_an_extra_that_is_not_installed_is_a_note_not_a_fault(tmp_path: Path) ->
     assert report.returncode == 0, report.stderr
     said = flat(report.stdout)
     needs = "model=resnet needs the module torchvision, which is not installed. Install it with"
-    assert f"resnet with celeba, cmnist: {needs}" in said
+    assert f"resnet with celeba, cmnist, torchvision: {needs}" in said
     assert f"conf/experiment/deep.yaml was not built: {needs} `pip install runwright[vi" in said
     assert "conf/hydra/sweeper/mine.yaml was not checked: it needs a plugin" in said
     assert "`pip install runwright[sweep]`" in said

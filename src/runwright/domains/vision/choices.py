@@ -8,6 +8,7 @@ from runwright.domains.vision.cnn import SimpleCNNFactory
 from runwright.domains.vision.fcn import FcnFactory
 from runwright.domains.vision.resnet import ResNetFactory
 from runwright.domains.vision.standard_augmentation import StandardAugmentation
+from runwright.domains.vision.torchvision_data import TorchvisionDataModule
 from runwright.domains.vision.torchvision_models import TorchvisionFactory
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "ResNetFactory",
     "SimpleCNNFactory",
     "StandardAugmentation",
+    "TorchvisionDataModule",
     "TorchvisionFactory",
 ]
