@@ -6,6 +6,7 @@ from runwright.domains.vision.classification import ClassificationFactory
 from runwright.domains.vision.cmnist import ColoredMNISTDataModule
 from runwright.domains.vision.cnn import SimpleCNNFactory
 from runwright.domains.vision.fcn import FcnFactory
+from runwright.domains.vision.image_folder import ImageFolderDataModule
 from runwright.domains.vision.resnet import ResNetFactory
 from runwright.domains.vision.standard_augmentation import StandardAugmentation
 from runwright.domains.vision.torchvision_data import TorchvisionDataModule
@@ -16,6 +17,7 @@ __all__ = [
     "ClassificationFactory",
     "ColoredMNISTDataModule",
     "FcnFactory",
+    "ImageFolderDataModule",
     "NoAugmentation",
     "ResNetFactory",
     "SimpleCNNFactory",
