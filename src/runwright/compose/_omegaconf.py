@@ -58,8 +58,9 @@ def interpolations(node: Container) -> Iterator[tuple[Container, Any, str]]:
     """Every value below a node that stands for another: what it is in, its key there, its text."""
     content: Any = vars(node)["_content"]
     for key, below in content.items() if isinstance(node, DictConfig) else enumerate(content):
-        if is_interpolation(below):
-            yield node, key, raw_value(below)
+        text = raw_value(below)
+        if isinstance(text, str) and "${" in text and is_interpolation(below):
+            yield node, key, text
         elif isinstance(below, Container) and not is_empty(below):
             yield from interpolations(below)
 

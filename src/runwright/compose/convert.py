@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import typing
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Final, cast
@@ -25,6 +24,7 @@ from runwright.compose.schema import SCHEMA_NAME
 from runwright.compose.typed_nodes import (
     containers_in,
     is_interface,
+    option_types,
     own_keys,
     type_of,
     unknown_keys,
@@ -121,7 +121,7 @@ class Conversion:
         return len(self.problems) + len(self.deferred)
 
     def _missing(self, key: str, field: "dataclasses.Field[Any]", cls: type[Any]) -> str:
-        group = group_of(typing.get_type_hints(cls)[field.name])
+        group = group_of(option_types(cls)[field.name])
         if group is None:
             return NotGiven(f"{key} must be given: {described(field).doc}.")
         ways = ways_to_choose(key, group, self._in_defaults, self._members)
@@ -168,7 +168,7 @@ def _wrong_in(
     if text := described(field).problem(value):
         yield f"{key} {text}"
     if isinstance(value, list | dict):
-        yield from misplaced(value, typing.get_type_hints(cls)[field.name], key)
+        yield from misplaced(value, option_types(cls)[field.name], key)
 
 
 def _incomplete(cls: type[Any], values: dict[str, Any]) -> Settings:

@@ -1,9 +1,10 @@
 """What is declared about the nodes that Hydra composes: classes, options, and unknown keys."""
 
 import dataclasses
+import functools
 import inspect
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -143,7 +144,8 @@ def option_names(cls: type[Any]) -> list[str]:
     return [name for name in names if name not in ("defaults", "_target_", "_partial_")]
 
 
-def option_types(cls: type[Any]) -> dict[str, Any]:
+@functools.cache  # typing looks at every annotation again, and each job asks for those of all parts
+def option_types(cls: type[Any]) -> Mapping[str, Any]:
     """The types of the options of a class."""
     types = typing.get_type_hints(cls)
     found = {field.name: types[field.name] for field in dataclasses.fields(cls)}
