@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runwright import compose
+from runwright import ConfigError, compose
 from runwright.config import Config, chosen_name
 
 
@@ -49,6 +49,13 @@ def test_other_processes_get_the_names(conf: Path) -> None:
     config = pickle.loads(pickle.dumps(compose(["machine=mine"], conf=conf)))
     assert chosen_name(config.model) == "wide"
     assert config.machine.scratch == "/tmp"
+
+
+def test_mistakes_are_told_by_the_name(conf: Path) -> None:
+    (conf / "dm" / "faces.yaml").write_text("defaults: [celeba]\n")
+    (conf / "model" / "cells.yaml").write_text("defaults: [state_sm]\n")
+    with pytest.raises(ConfigError, match="model=cells does not fit dm=faces"):
+        compose(["dm=faces", "model=cells"], conf=conf)
 
 
 def test_the_names_are_recorded(conf: Path, tmp_path: Path) -> None:

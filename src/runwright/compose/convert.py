@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -17,7 +17,7 @@ from runwright.compose._omegaconf import (
     raw_value,
     without_key,
 )
-from runwright.compose.chosen_names import choices_in, note_names
+from runwright.compose.chosen_names import choices_in, chosen_names, note_name
 from runwright.compose.explain import Members, in_defaults, ways_to_choose
 from runwright.compose.nested_values import misplaced
 from runwright.compose.schema import SCHEMA_NAME
@@ -63,19 +63,24 @@ class Conversion:
     """
 
     def __init__(
-        self, in_defaults: Collection[str] | None = None, members: Members | None = None
+        self,
+        in_defaults: Collection[str] | None = None,
+        members: Members | None = None,
+        choices: Mapping[str, Any] | None = None,
     ) -> None:
         """Start a conversion.
 
         Args:
             in_defaults: the groups in the defaults list, e.g. `model`, whose choices need no "+".
             members: lists the members of a group, YAML files included; by default the factories.
+            choices: by which names members were chosen; see `chosen_names`.
         """
         self.problems: list[str] = []
         self.deferred: list[str] = []
         self.parts: dict[str, Any] = {}
         self._in_defaults = in_defaults
         self._members = members
+        self._names = chosen_names(choices or {})
 
     def settings(self, node: DictConfig, key: str = "") -> Settings | None:
         """The frozen object of a typed node, or None if something is wrong or deferred."""
@@ -110,9 +115,12 @@ class Conversion:
             broken = OptionError(cls.__name__, [*broken_rules(_incomplete(cls, values), wrong)])
         else:
             try:
-                return cast("Settings", cls(**values))
+                made = cast("Settings", cls(**values))
             except OptionError as error:
                 broken = error
+            else:
+                note_name(made, self._names.get(key))
+                return made
         self.problems.extend(broken.texts(key))
         return None
 
@@ -198,16 +206,12 @@ def convert(
         composed: the node.
         members: lists the members of a group, YAML files included; by default the factories.
     """
-    conversion = Conversion(in_defaults(composed), members)
+    conversion = Conversion(in_defaults(composed), members, choices_in(composed))
     if OmegaConf.get_type(composed) in (dict, None):
         conversion.problems.append(NO_SCHEMA)
         return None, conversion
-    choices = choices_in(composed)
     with without_key(composed, "hydra"):
-        config = conversion.settings(composed)
-    if config is not None:
-        note_names(config, choices)
-    return config, conversion
+        return conversion.settings(composed), conversion
 
 
 def without_hydra(composed: DictConfig) -> DictConfig:

@@ -18,7 +18,6 @@ from omegaconf import DictConfig, OmegaConf
 from typing_extensions import override
 
 from runwright.compose.base_and_values import BaseAndValues
-from runwright.compose.chosen_names import note_names
 from runwright.compose.collect import Mistakes, check
 from runwright.compose.convert import Conversion, convert
 from runwright.compose.delegating_loader import DelegatingLoader
@@ -224,13 +223,12 @@ def to_config(composed: DictConfig, choices: Mapping[str, Any] | None = None) ->
     Raises:
         ConfigError: with everything that is wrong.
     """
-    conversion = Conversion()
+    conversion = Conversion(choices=choices)
     config = conversion.settings(composed)
     if config is None:
         deferred = [f"{key}: only a running job knows this." for key in conversion.deferred]
         raise ConfigError(conversion.problems or deferred)
     assert isinstance(config, Config)
-    note_names(config, choices or {})
     return config
 
 
