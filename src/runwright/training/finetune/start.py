@@ -215,9 +215,10 @@ class Start:
             ):
                 log.warning(_KEPT_DIFFERS, name)
         if self._cfg.checkpoint is not None:
-            share = (100 * of_names, 100 * of_numbers)
+            rest = " that are not reset" if any(match.reset for match in self._matches) else ""
             log.info(
-                "Loaded %.1f %% of the model's tensors, %.1f %% of the numbers in them.", *share
+                "Loaded %.1f %% of the model's tensors%s, %.1f %% of the numbers in them.",
+                *(100 * of_names, rest, 100 * of_numbers),
             )
         if missing:
             log.warning("  missing (%d): %s", len(missing), _listed(missing))
