@@ -74,7 +74,9 @@ class PerturbationDataModule(DataModule[PerturbationDims, CellSets]):
         doc="vectors of the perturbations, {name: vector}: a .safetensors or .pt file",
     )
     allow_missing_features: bool = option(
-        default=False, doc="whether perturbations may lack a vector; they get zeros"
+        harmless=True,  # of what was trained on, the vectors are kept; a later stage may have more
+        default=False,
+        doc="whether perturbations may lack a vector; they get zeros",
     )
     cell_set_len: int = option(
         default=128, ge=1, follows="model.cell_set_len", doc="cells of a set; follows the model's"

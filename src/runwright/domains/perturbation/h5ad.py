@@ -64,6 +64,8 @@ def opened(path: Path) -> Generator[Any]:
 
 def unreadable(path: Path, error: OSError) -> str:
     """Why a file cannot be read as an h5ad file, as a sentence."""
+    if error.errno == errno.ENOENT:
+        return f"{path} does not exist."
     if error.errno == errno.EMFILE:
         return (
             f"{path} cannot be opened: each file stays open while it is trained on, and there are "

@@ -6,7 +6,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from runwright import Stage, Trained, factory, option, require_extra
+from runwright import Data, Stage, Trained, UserError, factory, option, require_extra
 
 
 @factory("infer")
@@ -20,6 +20,11 @@ class Infer(Stage):
         doc="h5ad file with control cells of every cell type; what else is in its column of "
         "perturbations is predicted"
     )
+
+    @override
+    def check(self, data: Data[Any, Any]) -> None:
+        if not self.file.expanduser().is_file():
+            raise UserError(f"stage.file={self.file} does not exist, or is no file.")
 
     @override
     def run(self, trained: Trained[Any]) -> float:
