@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from runwright.domains.perturbation.baselines import context_mean, perturb_mean, ridge
-from runwright.domains.perturbation.effect_measures import measures_of_means
+from runwright.domains.perturbation.effect_scores import measures_of_means
 from runwright.domains.perturbation.effect_table import HIGHER_IS_BETTER
 from runwright.domains.perturbation.simulation import Simulation
 from runwright.domains.perturbation.simulator import (

@@ -14,7 +14,6 @@ import attrs
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from domains.perturbation.effect_cells import (
     CELL_TYPES,
@@ -31,7 +30,6 @@ from runwright.domains.perturbation.batch import CellSets, Prediction
 from runwright.domains.perturbation.dims import PerturbationDims
 from runwright.domains.perturbation.effect_measures import (
     EffectMeasures,
-    measures_of_means,
     table_of_means,
 )
 from runwright.domains.perturbation.effect_table import HIGHER_IS_BETTER, EffectTable
@@ -256,36 +254,6 @@ def test_a_prediction_of_another_shape_is_refused() -> None:
         EffectMeasures(DIMS, CPU).update(Prediction(cells=outputs.cells[:, :, 1:]), batch)
 
 
-def means(*rows: Sequence[float]) -> Tensor:
-    return torch.tensor(rows, dtype=torch.float64)
-
-
-NO_TARGETS = torch.tensor([-1, -1, -1])
-
-
-def test_equal_distances_count_half() -> None:
-    real = means([1, 0], [0, 1], [-1, -1])
-    nothing = torch.zeros(3, 2, dtype=torch.float64)
-    found = measures_of_means(nothing, real, nothing[0], NO_TARGETS)
-    # Without an effect, all three are as near in angle: 1 is nearer on average, of 3.
-    assert found["discrimination_cosine"].tolist() == pytest.approx([2 / 3] * 3)
-    assert found["discrimination_l1"].tolist() == pytest.approx([5 / 6, 5 / 6, 1 / 3])
-    assert found["pearson_delta"].isnan().all()
-
-
-def test_the_target_gene_does_not_tell_a_perturbation() -> None:
-    real = means([5, 1, 0], [0, 6, 1], [0, 0, 7])
-    predicted = means([5, 0, 1], [1, 6, 0], [0, 0, 7])
-    control = torch.zeros(3, dtype=torch.float64)
-    told = measures_of_means(predicted, real, control, NO_TARGETS)
-    untold = measures_of_means(predicted, real, control, torch.tensor([0, 1, 2]))
-    for name in ("l1", "l2", "cosine"):
-        assert told[f"discrimination_{name}"].tolist() == [1, 1, 1]
-    # Without gene 0 the first prediction is (0, 1), the second effect (6, 1), the third (0, 7).
-    assert untold["discrimination_cosine"].tolist()[0] == pytest.approx(1 / 3)
-    assert untold["pearson_delta"].tolist() == told["pearson_delta"].tolist()
-
-
 def test_predictions_that_are_in_no_mean_are_told(caplog: pytest.LogCaptureFixture) -> None:
     means = measured(batches(32)).means()
     predicted = means[1].predicted.clone()
@@ -296,56 +264,3 @@ def test_predictions_that_are_in_no_mean_are_told(caplog: pytest.LogCaptureFixtu
         f"What is predicted of 1 of {len(predicted)} perturbations of {DIMS.cell_type_names[1]} is "
         "not finite: they are in no mean."
     )
-
-
-def test_a_prediction_that_is_not_finite_has_no_score() -> None:
-    real = means([1, 0], [0, 1], [-1, -2])
-    predicted = real.clone()
-    predicted[1, 0] = math.nan
-    found = measures_of_means(predicted, real, real[0] * 0, NO_TARGETS)
-    for name, values in found.items():
-        assert values.isnan().tolist() == [False, True, False], name
-
-
-def table_of(rng: np.random.Generator, perturbations: int) -> EffectTable:
-    """Two cell types, in which a perturbation is about as hard."""
-    hard = rng.normal(0, 1, perturbations)
-    values = np.concatenate([hard, hard + rng.normal(0, 0.1, perturbations)])
-    return EffectTable(
-        cell_type=np.repeat([0, 1], perturbations),
-        perturbation=np.tile(np.arange(perturbations), 2),
-        measures=dict.fromkeys(HIGHER_IS_BETTER, values),
-    )
-
-
-def test_intervals_cover_the_true_mean_as_often_as_they_say() -> None:
-    rng = np.random.default_rng(3)
-    runs = [table_of(rng, 60).bootstrap(300, 0)["mse"] for _ in range(200)]
-    covered = [np.quantile(one, 0.025) <= 0 <= np.quantile(one, 0.975) for one in runs]
-    # Resampling rows, as if the cell types were independent, would cover it in 0.82.
-    assert 0.9 <= np.mean(covered) <= 0.98
-
-
-def test_bootstrap_runs_are_of_the_measures_and_seeded() -> None:
-    table = measured(batches(32)).table()
-    found, again, other = (table.bootstrap(500, seed) for seed in (1, 1, 2))
-    for name, value in table.means().items():
-        assert found[name].tolist() == again[name].tolist() != other[name].tolist()
-        assert found[name].min() <= value <= found[name].max()
-
-
-def test_nothing_measured_is_nan_in_every_run() -> None:
-    found = measured([]).table().bootstrap(3, 0)
-    assert all(np.isnan(runs).all() for runs in found.values())
-
-
-def test_the_table_is_written_with_names(tmp_path: Path) -> None:
-    measures = measured(batches(8))
-    measures.write(tmp_path, "val")
-    header, *rows = (tmp_path / "effects_val.csv").read_text().splitlines()
-    assert header == ",".join(["cell_type", "perturbation", *HIGHER_IS_BETTER])
-    table = measures.table()
-    assert len(rows) == len(table.perturbation)
-    cells = rows[0].split(",")
-    assert cells[0] == CELL_TYPES[table.cell_type[0]]
-    assert float(cells[2]) == table.measures["pearson_delta"][0]

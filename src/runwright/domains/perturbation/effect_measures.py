@@ -1,14 +1,9 @@
 """How well effects of perturbations are predicted, by the definitions of the cell-eval package.
 
 Every measure compares mean profiles: of the predicted cells, the real cells and the control cells
-of a (cell type, perturbation). They are the same as those of cell-eval 0.8 (`metrics/_anndata.py`)
-with the real control cells in both of its files, but for two things that it leaves open: equal
-distances count half, where it depends on how they happen to be sorted; and what is not defined for
-one perturbation does not make the mean over the others NaN.
+of a (cell type, perturbation). What they are, `effect_scores` says.
 """
 
-import csv
-import io
 import logging
 import math
 from collections.abc import Sequence
@@ -24,76 +19,14 @@ from typing_extensions import override
 from runwright import Measure, UserError, World, write_bytes
 from runwright.domains.perturbation.batch import CellSets, Prediction
 from runwright.domains.perturbation.dims import PerturbationDims
+from runwright.domains.perturbation.effect_files import csv_of_cell_types, csv_of_pairs
+from runwright.domains.perturbation.effect_scores import measures_of_means
 from runwright.domains.perturbation.effect_table import HIGHER_IS_BETTER, EffectTable
 from runwright.domains.perturbation.pictures import Effects, draw_effects
 
 log = logging.getLogger(__name__)
 
 _MOST_PENDING: Final = 2**24  # numbers that wait on the device until they are added up: 128 MiB
-
-
-def measures_of_means(
-    predicted: Tensor, real: Tensor, control: Tensor, target: Tensor
-) -> dict[str, Tensor]:
-    """The measures of N perturbations of one cell type, from mean profiles over its cells.
-
-    Args:
-        predicted: (N, G), the means of the predicted cells.
-        real: (N, G), the means of the real cells.
-        control: (G,), the mean of the control cells.
-        target: (N,), int64, the number of the gene that is the target of a perturbation, −1 if none
-            is: it is left out of the discrimination scores, because a knock-down is told by it.
-
-    Returns:
-        Tensors of shape (N,), NaN where a measure is not defined.
-    """
-    predicted_effect, real_effect = predicted - control, real - control
-    difference = predicted - real
-    return {
-        "pearson_delta": _pearson(predicted_effect, real_effect),
-        "mse": difference.square().mean(dim=1),
-        "mae": difference.abs().mean(dim=1),
-        **{
-            f"discrimination_{name}": _score(distances)
-            for name, distances in _distances(predicted_effect, real_effect, target).items()
-        },
-    }
-
-
-def _pearson(x: Tensor, y: Tensor) -> Tensor:
-    """The correlation of each row of x with that of y; NaN where one of them is constant."""
-    is_constant = (x == x[:, :1]).all(dim=1) | (y == y[:, :1]).all(dim=1)
-    x, y = x - x.mean(dim=1, keepdim=True), y - y.mean(dim=1, keepdim=True)
-    lengths = (x.square().sum(dim=1) * y.square().sum(dim=1)).sqrt()
-    return ((x * y).sum(dim=1) / lengths).clamp(-1, 1).masked_fill(is_constant, math.nan)
-
-
-def _distances(predicted: Tensor, real: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """The distances of predicted effects (rows) from real ones (columns), without the target gene.
-
-    Leaving out the gene of a row subtracts its part from sums over all genes.
-    """
-    has_target = (target >= 0)[:, None]
-    gene = target.clamp(min=0)
-    own = predicted.gather(1, gene[:, None]) * has_target
-    others = real[:, gene].T * has_target
-    l1 = torch.cdist(predicted, real, p=1) - (own - others).abs()
-    products = predicted @ real.T - own * others
-    squares = (predicted.square().sum(dim=1, keepdim=True) - own.square()).clamp(min=0)
-    real_squares = (real.square().sum(dim=1) - others.square()).clamp(min=0)
-    lengths = (squares * real_squares).sqrt()
-    # An effect of zero is as far from all others as if it were at a right angle to them.
-    cosine = (products / lengths).masked_fill(lengths == 0, 0)
-    return {"l1": l1, "l2": squares + real_squares - 2 * products, "cosine": 1 - cosine}
-
-
-def _score(distances: Tensor) -> Tensor:
-    """1 − the share of the perturbations that are nearer to a prediction than its own is."""
-    own = distances.diagonal()[:, None]
-    nearer = (distances < own).sum(dim=1, dtype=distances.dtype)
-    equal = (distances == own).sum(dim=1, dtype=distances.dtype) - 1
-    score = 1 - (nearer + equal / 2) / len(distances)
-    return score.masked_fill(distances.isnan().any(dim=1), math.nan)
 
 
 class MeanProfiles(NamedTuple):
@@ -328,21 +261,12 @@ class EffectMeasures(Measure[CellSets, Prediction]):
 
     @override
     def write(self, folder: Path, split: str) -> None:
-        """Write `effects_SPLIT.csv`: the measures of every cell type and perturbation."""
-        table, dims = self.table(), self._dims
+        """Write `effects_SPLIT.csv` and `effects_by_cell_type_SPLIT.csv`; see `effect_files`."""
         log.info("%s", self._said_by())
-        names = list(HIGHER_IS_BETTER)
-        columns = np.stack([table.measures[name] for name in names], axis=1)
-        pairs = zip(table.cell_type.tolist(), table.perturbation.tolist(), strict=True)
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["cell_type", "perturbation", *names])
-        for (cell_type, perturbation), row in zip(pairs, columns.tolist(), strict=True):
-            measured = ["" if math.isnan(value) else value for value in row]
-            writer.writerow(
-                [dims.cell_type_names[cell_type], dims.perturbation_names[perturbation], *measured]
-            )
-        write_bytes(folder / f"effects_{split}.csv", text.getvalue().encode())
+        table, dims = self.table(), self._dims
+        write_bytes(folder / f"effects_{split}.csv", csv_of_pairs(table, dims).encode())
+        of_types = csv_of_cell_types(table, dims)
+        write_bytes(folder / f"effects_by_cell_type_{split}.csv", of_types.encode())
 
     def _said_by(self) -> str:
         if not self._by_cell_eval:
