@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from domains.perturbation.cells import CONTROL, options, random_cells, write_project
-from runwright import Data, Runtime, UserError
+from runwright import Data, Runtime
 from runwright.data import workers
 from runwright.domains.perturbation import cell_sets
 from runwright.domains.perturbation.batch import CellSets
@@ -186,35 +186,6 @@ def test_processes_share_the_sets_of_a_batch(tmp_path: Path, toml: Path) -> None
     assert joined == whole
 
 
-def test_with_batches_the_controls_are_of_the_batch(tmp_path: Path) -> None:
-    cells = {"a": random_cells(seed=5, per_group=20)}
-    toml = write_project(tmp_path, **cells)
-    data = built(toml, tmp_path, basal_mapping_strategy="batch")
-    x, labels = expression(cells)
-    for batch in data.train.batches(0):
-        for place in range(len(batch)):
-            (of,) = {labels[cell] for cell in batch.cell[place].tolist()}
-            file, cell_type, _, number = of
-            assert {data.dims.batch_names[b] for b in batch.batch[place]} == {number}
-            pool = [i for i, o in enumerate(labels) if o == (file, cell_type, CONTROL, number)]
-            assert pool
-            for control in batch.basal[place]:
-                assert any(torch.equal(control, x[i]) for i in pool)
-
-
-def test_a_group_without_controls_of_its_batch_takes_those_of_its_cell_type_and_says_so(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    cells = random_cells(seed=0)
-    is_control = cells.obs["target_gene"] == CONTROL
-    batch = np.where(is_control, "b0", cells.obs["batch_var"].astype(str))
-    cells.obs["batch_var"] = batch
-    caplog.set_level("INFO")
-    data = built(write_project(tmp_path, a=cells), tmp_path, basal_mapping_strategy="batch")
-    assert list(data.train.batches(0))
-    assert "6 of 14 groups of cells have no controls of their batch" in caplog.text
-
-
 def test_controls_can_be_predicted_from_themselves_or_left_out(tmp_path: Path, toml: Path) -> None:
     themselves = built(toml, tmp_path, map_controls=False)
     control = themselves.dims.control
@@ -236,11 +207,3 @@ def test_a_mean_of_several_controls(tmp_path: Path, toml: Path, cells: dict[str,
     file, cell_type, *_ = labels[int(batch.cell[0, 0])]
     pool = [i for i, one in enumerate(labels) if one[:3] == (file, cell_type, CONTROL)]
     assert torch.allclose(batch.basal[0, 0], x[pool].mean(0), atol=0.03)
-
-
-def test_there_must_be_controls_for_every_cell_type(tmp_path: Path) -> None:
-    cells = random_cells(seed=0)
-    lacks = (cells.obs["cell_type"] == "U") & (cells.obs["target_gene"] == CONTROL)
-    toml = write_project(tmp_path, a=cells[~lacks].copy())
-    with pytest.raises(UserError, match=r"no control cells \(dm.control_pert=.*'U' in .*a.h5ad"):
-        built(toml, tmp_path)
