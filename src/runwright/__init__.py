@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from runwright.data.batching import InMemory as InMemory
     from runwright.data.parts import Index as Index
     from runwright.data.parts import Part as Part
-    from runwright.data.parts import Ragged as Ragged
-    from runwright.data.parts import SparseRows as SparseRows
     from runwright.data.parts import shared as shared
+    from runwright.data.ragged import Ragged as Ragged
+    from runwright.data.ragged import SparseRows as SparseRows
     from runwright.data.streaming import Streamed as Streamed
     from runwright.data.torch_datasets import TorchSplit as TorchSplit
     from runwright.data.torch_datasets import TorchStream as TorchStream
@@ -126,7 +126,8 @@ _HOME: Final = {
     "model": ("FittedModel", "ModelFactory"),
     "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),
     "optimizers": ("OptimisationCfg", "TorchOptimizer"),
-    "data.parts": ("Index", "Part", "Ragged", "SparseRows", "shared"),
+    "data.parts": ("Index", "Part", "shared"),
+    "data.ragged": ("Ragged", "SparseRows"),
     "optimizers.optimizer_factory": ("OptimizerFactory", "Schedule", "SteppedSchedule"),
     "optimizers.own_step": ("StepObjective", "Updates"),
     "plain": ("home_path",),
