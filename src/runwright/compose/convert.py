@@ -19,6 +19,7 @@ from runwright.compose._omegaconf import (
 )
 from runwright.compose.chosen_names import choices_in, chosen_names, note_name
 from runwright.compose.explain import Members, in_defaults, ways_to_choose
+from runwright.compose.hydra_values import hydra_of
 from runwright.compose.nested_values import misplaced
 from runwright.compose.schema import SCHEMA_NAME
 from runwright.compose.typed_nodes import (
@@ -210,8 +211,10 @@ def convert(
     if OmegaConf.get_type(composed) in (dict, None):
         conversion.problems.append(NO_SCHEMA)
         return None, conversion
-    with without_key(composed, "hydra"):
-        return conversion.settings(composed), conversion
+    with hydra_of(composed) as hydra, without_key(composed, "hydra"):
+        config = conversion.settings(composed)
+        conversion.deferred += hydra.unknown(composed)
+    return (None if conversion.deferred else config), conversion
 
 
 def without_hydra(composed: DictConfig) -> DictConfig:
