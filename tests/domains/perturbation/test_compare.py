@@ -7,7 +7,7 @@ import anndata
 import pytest
 
 from domains.perturbation.cells import CONTROL, random_cells, write_project
-from runwright import compose
+from runwright import UserError, compose
 from runwright.rundir.emptying import empty
 
 HELD_OUT = '[zeroshot]\n"a.U" = "val"\n[fewshot."a.T"]\nval = ["A"]\n'
@@ -48,6 +48,16 @@ def test_a_model_is_told_by_the_name_of_the_file_that_it_was_chosen_by(
     for folder in (trained, tmp_path / "later"):
         compared = json.loads((folder / "compare_val.json").read_text())["fewshot"]
         assert list(compared) == ["state_xs", "perturb_mean", "context_mean", "pert_ridge"]
+
+
+def test_baselines_decode_no_genes_which_is_told_before_the_training(
+    run: list[str], tmp_path: Path
+) -> None:
+    options = [one for one in run if not one.startswith(("model=", "checkpoint.load="))]
+    more = ["model=state_xs", "dm.embed_key=X_pca", "training.max_steps=1", "then=[compare]"]
+    with pytest.raises(UserError, match=r"stage=compare .* Leave it out of `then`, or"):
+        compose([*options, *more]).run(tmp_path / "decoded")
+    assert not (tmp_path / "decoded" / "checkpoints" / "last.safetensors").exists()
 
 
 def test_every_validation_split_is_predicted(run: list[str], tmp_path: Path) -> None:

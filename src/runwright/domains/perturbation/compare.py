@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from typing_extensions import override
 
-from runwright import CONFIG_GROUPS, Data, ModelFactory, Stage, Trained, factory, option, split_of
+from runwright import (
+    CONFIG_GROUPS,
+    Data,
+    ModelFactory,
+    Stage,
+    Trained,
+    UserError,
+    factory,
+    option,
+    split_of,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,6 +55,12 @@ class Compare(Stage):
     @override
     def check(self, data: Data[Any, Any]) -> None:
         split_of(data, self._split(data))
+        if data.dims.decoded_genes is not None:
+            raise UserError(
+                "stage=compare does not fit these data: genes are decoded from an embedding, which "
+                "the baselines do not do. Leave it out of `then`, or predict what a model gets: "
+                "dm.embed_key=null, or dm.output_space=embedding."
+            )
 
     def _split(self, data: Data[Any, Any]) -> str:
         return self.split or ("test" if data.test is not None else "val")
