@@ -16,7 +16,7 @@ import yaml
 from runwright.comparison.liveness import state_without_end
 from runwright.comparison.stage_record import StageRecord, read_stages
 from runwright.plain import shown
-from runwright.rundir.changes import recorded_options
+from runwright.rundir.changes import read_yaml, recorded_options
 from runwright.rundir.safetensors_header import read_metadata
 
 # What a measure is of, if the run did not record whether more of it is better.
@@ -199,7 +199,7 @@ def _job(environment: dict[str, Any]) -> str | None:
 
 def _options(path: Path) -> dict[str, str]:
     try:
-        loaded: Any = yaml.safe_load(path.read_text())
+        loaded = read_yaml(path)
     except (OSError, yaml.YAMLError, UnicodeDecodeError):
         return {}
     if not isinstance(loaded, dict):

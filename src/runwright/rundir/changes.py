@@ -42,13 +42,22 @@ def read_record(recorded: Path) -> dict[str, Any]:
         UserError: the file cannot be read.
     """
     try:
-        loaded: Any = yaml.load(recorded.read_text(), _LOADER)
-        return recorded_options(_record_of(loaded))
+        return recorded_options(_record_of(read_yaml(recorded)))
     except (OSError, yaml.YAMLError, AttributeError, TypeError, UnicodeDecodeError) as error:
         raise UserError(
             f"{recorded} cannot be read, so it is not known what this run directory holds: "
             f"{error}. Fix the file, or use another directory."
         ) from error
+
+
+def read_yaml(path: Path) -> Any:
+    """What is in a YAML file.
+
+    Raises:
+        OSError: it cannot be read.
+        YAMLError: it is no YAML.
+    """
+    return yaml.load(path.read_text(), _LOADER)
 
 
 def recorded_options(loaded: dict[str, Any]) -> dict[str, Any]:
