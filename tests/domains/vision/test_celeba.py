@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from conftest import Run
 from domains.vision.faces import NUM_IMAGES, RES, Faces, build, edit, images_folder, mapped
 from runwright import UserError, compose
 from runwright.__main__ import main
@@ -149,6 +150,15 @@ def test_simulated_images_are_announced(root: Path, caplog: pytest.LogCaptureFix
     (root / "celeba" / "SIMULATED.txt").unlink()
     build(root)
     assert "simulated" not in caplog.text
+
+
+def test_missing_data_are_told_before_a_run_directory_is_made(
+    run_main: Run, tmp_path: Path
+) -> None:
+    done = run_main("dm=celeba", f"dm.root={tmp_path / 'nowhere'}", "hydra.run.dir=run")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"dm=celeba looked in {tmp_path / 'nowhere' / 'celeba'}:")
+    assert not (tmp_path / "run").exists()
 
 
 def test_missing_data_are_explained(tmp_path: Path) -> None:
