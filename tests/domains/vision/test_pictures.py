@@ -92,6 +92,13 @@ def test_the_axes_of_the_confusion_matrix_have_the_names_of_the_classes(tmp_path
     assert "share of the true class" in said  # what the colours say
 
 
+def test_a_confusion_matrix_of_a_hundred_classes_fits_a_page(tmp_path: Path) -> None:
+    draw_confusion_matrix(np.eye(100, dtype=np.int64), list("x" * 100), "", tmp_path / "a.svg")
+    said = (tmp_path / "a.svg").read_text()
+    assert float(re.findall(r'width="(\d+)', said)[0]) < 700  # points; 72 are an inch
+    assert "predicted class, by its number" in said
+
+
 def test_there_is_one_name_a_class_and_a_group() -> None:
     with pytest.raises(ValueError, match="1 names for 2 classes: cat"):
         ImageDims(channels=1, height=1, width=1, num_classes=2, class_names=("cat",))

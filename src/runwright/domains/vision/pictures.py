@@ -18,6 +18,10 @@ from runwright.domains.vision.mapped import MappedImages
 _TITLE_WIDTH: Final = 27
 _HEADING_WIDTH: Final = 56
 
+# A confusion matrix with counts and names; one of more classes has colours only.
+_MOST_WRITTEN: Final = 40
+_WIDEST: Final = 8.0  # inches
+
 
 def draw_image_grid(batch: ImageBatch, dims: ImageDims, path: Path, *, columns: int = 8) -> None:
     """Draw images in [0, 1] in a grid, each above the names of its class and group."""
@@ -74,7 +78,8 @@ def draw_confusion_matrix(
         path: the file to write; the suffix chooses the format.
     """
     num_classes = len(confusion)
-    size = max(3.5, 0.55 * num_classes + 1.2)
+    is_written = num_classes <= _MOST_WRITTEN
+    size = max(3.5, 0.55 * num_classes + 1.2) if is_written else _WIDEST
     figure = new_figure(size + 1.1, size)  # the colour bar is next to it
     axes = figure.add_subplot()
     shares = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
@@ -82,7 +87,7 @@ def draw_confusion_matrix(
     bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.04)
     bar.set_label("share of the true class", fontsize=8)
     bar.ax.tick_params(labelsize=8)
-    if num_classes <= 40:
+    if is_written:
         for true, predicted in np.ndindex(*confusion.shape):
             color = "white" if shares[true, predicted] > 0.5 else "black"
             text = str(confusion[true, predicted])
@@ -94,6 +99,7 @@ def draw_confusion_matrix(
         axes.set_yticks(range(num_classes), names, fontsize=8)
     lines = [textwrap.fill(line, _HEADING_WIDTH) for line in title.splitlines()]
     figure.suptitle("\n".join(lines), fontsize=9)  # unlike the axes' title, as wide as the picture
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
+    numbered = "" if is_written else ", by its number"
+    axes.set_xlabel(f"predicted class{numbered}")
+    axes.set_ylabel(f"true class{numbered}")
     save_figure(figure, path)
