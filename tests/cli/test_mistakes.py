@@ -95,3 +95,49 @@ def test_what_was_told_with_its_job_is_not_told_again(loader: StrictConfigLoader
     told = ConfigError(["opt.lr must be > 0, got -1.0\n   Trial: opt.lr=-1"])
     found = mistakes_of_multirun(told, loader, "config", ["opt.lr=-1", "seed=-1"]).problems
     assert found == (*told.problems, "seed must be ≥ 0, ≤ 18446744073709551615, got -1")
+
+
+WEIGHTS = "# @package _global_\nmodel: {weights: null}\n"
+PARAMS = "defaults: [basic]\nparams: {model: 'resnet,torchvision'}\n"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model=resnet,torchvision", "model.weights=null"],
+        ["model=resnet,torchvision", "+experiment=weights"],
+        ["hydra/sweeper=two", "model.weights=null"],
+        ["hydra.sweeper.params={model:'resnet,torchvision'}", "model.weights=null"],
+    ],
+    ids=["typed", "in a file", "params in a file", "params"],
+)
+def test_options_of_the_models_that_vary_are_not_looked_for_in_the_usual_one(
+    tmp_path: Path, overrides: list[str]
+) -> None:
+    register_domains()
+    store(Config)
+    for path, text in (
+        ("config.yaml", "defaults: [config_schema, {dm: cmnist}, {model: fcn}, _self_]\n"),
+        ("experiment/weights.yaml", WEIGHTS),
+        ("hydra/sweeper/two.yaml", PARAMS),
+    ):
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    loader = StrictConfigLoader(search_path(tmp_path))
+    loader.load_configuration("config", overrides, RunMode.MULTIRUN)
+    assert mistakes_of_multirun(ConfigError([]), loader, "config", overrides).problems == ()
+    wrong = [*overrides, "seed=-1"]
+    loader.load_configuration("config", wrong, RunMode.MULTIRUN)
+    (problem,) = mistakes_of_multirun(ConfigError([]), loader, "config", wrong).problems
+    assert problem.startswith("seed must be ≥ 0")
+
+
+def test_what_varies_on_the_command_line_and_in_params_there_is_refused(
+    loader: StrictConfigLoader,
+) -> None:
+    params = "hydra.sweeper.params={seed:'3,4'}"
+    with pytest.raises(ConfigError) as caught:
+        loader.load_configuration("config", ["seed=1,2", params], RunMode.MULTIRUN)
+    (problem,) = caught.value.problems
+    assert problem == f"seed=1,2: seed is set 2 times, also as {params}. Keep only one."

@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from runwright.cli.needs_building import problems_beside
 from runwright.compose.convert import without_hydra
 from runwright.compose.loader import StrictConfigLoader, to_config
-from runwright.compose.overrides import is_finite, number_of_values
+from runwright.compose.overrides import is_finite, number_of_values, of_params
 from runwright.compose.pending import parts_key
 from runwright.errors import ConfigError
 
@@ -34,8 +34,11 @@ def mistakes_of_multirun(
         return problems_beside(parts, overrides)
 
     loader.check_parts = check
-    once = {text.lstrip("+").partition("=")[0]: text for text in reversed(overrides)}
-    for job in _jobs(loader, [*once.values()][::-1]):
+    multirun = loader.pending.composed
+    texts = [*([] if multirun is None else of_params(multirun)), *overrides]
+    once = {text.lstrip("+").partition("=")[0]: text for text in reversed(texts)}
+    of_jobs = [text for key, text in once.items() if not key.startswith("hydra.sweeper.params")]
+    for job in _jobs(loader, of_jobs[::-1]):
         try:
             composed = loader.load_configuration(config_name, job, RunMode.RUN)
             problems += check(vars(to_config(without_hydra(composed))))

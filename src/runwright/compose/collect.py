@@ -6,7 +6,7 @@ leaving out what does not fit.
 
 import contextlib
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -29,7 +29,7 @@ from runwright.compose.file_shapes import not_in_utf8, wrong_suffixes
 from runwright.compose.hydra_options import numbers_for_flags, wrong_in_hydra
 from runwright.compose.merged_files import MergedFiles
 from runwright.compose.nested_values import wrong_within
-from runwright.compose.overrides import parse_override, several_values
+from runwright.compose.overrides import first_choice, parse_override, several_values
 from runwright.compose.references import without_reference, without_training
 from runwright.compose.typed_nodes import (
     declared,
@@ -150,40 +150,34 @@ class Mistakes:
         for before, text in zip([None, *overrides], overrides, strict=False):
             try:
                 one = parse_override(text, before=before)
-                has_commas = one.value_type is ValueType.SIMPLE_CHOICE_SWEEP
-                is_group = self._repository.has_group(one.key_or_group)
-                is_lost = isinstance(one.value(), Glob) and not is_group
-                if one.is_sweep_override() and run_mode is RunMode.RUN and not is_lost:
-                    is_choice = not has_commas or is_group
-                    self.problems.append(
-                        several_values(
-                            text,
-                            is_choice=is_choice,
-                            from_shell=from_shell,
-                            hint=declared(one.key_or_group),
-                        )
-                    )
-                    parsed += self._first_choice(one) if is_group else ()
-                    continue
-                if not is_lost:
-                    self._composer.check_sweeps([one], run_mode)
+                if one.is_sweep_override():
+                    one = self._one_of_several(one, run_mode, from_shell=from_shell)
             except (*USER_MISTAKES, UserError) as error:
                 self.problems.append(text_of(error) + _nearest_word(text))
             else:
-                parsed.append(one)
+                parsed += [] if one is None else [one]
         return parsed
 
-    def _first_choice(self, one: Override) -> Iterator[Override]:
-        """The first member that is chosen, of several: what else is given may need one of them."""
-        group, value = one.key_or_group, one.value()
-        if isinstance(value, Glob):
-            names = value.filter(self._repository.configs_in(group))
+    def _one_of_several(
+        self, one: Override, run_mode: RunMode, *, from_shell: bool
+    ) -> Override | None:
+        """What to compose of an override with several values; of members of a group, the first."""
+        is_group = self._repository.has_group(one.key_or_group)
+        if isinstance(one.value(), Glob) and not is_group:
+            return one  # a wrong choice
+        if run_mode is RunMode.MULTIRUN:
+            self._composer.check_sweeps([one], run_mode)
         else:
-            names = [*one.sweep_string_iterator()]
-        for name in names:
-            if self._repository.has_config(f"{group}/{name}"):
-                yield parse_override(f"{one.get_key_element()}={name}")
-                return
+            has_commas = one.value_type is ValueType.SIMPLE_CHOICE_SWEEP
+            text = several_values(
+                str(one.input_line),
+                is_choice=is_group or not has_commas,
+                from_shell=from_shell,
+                hint=declared(one.key_or_group),
+            )
+            self.problems.append(text)
+        first = first_choice(one, self._repository) if is_group else None
+        return one if first is None and run_mode is RunMode.MULTIRUN else first
 
 
 def _of_run() -> set[str]:

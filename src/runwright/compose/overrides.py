@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import (
+    Glob,
     IntervalSweep,
     Override,
     Quote,
@@ -95,6 +96,23 @@ def _is_structural(one: Override, repository: Repository, dictionaries: set[str]
     return one.package is not None or (repository.has_group(group) and not sets_options)
 
 
+def first_choice(one: Override, repository: Repository) -> Override | None:
+    """Of an override that chooses several members of a group: the same with the first of them.
+
+    What else is given may need it: the member that is chosen by default is that of no job.
+
+    Returns:
+        None if it chooses nothing that there is.
+    """
+    group, value = one.key_or_group, one.value()
+    if isinstance(value, Glob):
+        names = value.filter(repository.configs_in(group))
+    else:
+        names = [*one.sweep_string_iterator()] if one.is_discrete_sweep() else []
+    found = (name for name in names if repository.has_config(f"{group}/{name}"))
+    return next((_parsed(f"{one.get_key_element()}={name}") for name in found), None)
+
+
 def given_twice(overrides: Sequence[str]) -> list[str]:
     """A text for every option that is set more than once, also within a dictionary."""
     given: dict[tuple[str, str | None], list[str]] = {}
@@ -107,7 +125,8 @@ def given_twice(overrides: Sequence[str]) -> list[str]:
         within += in_override(text)
         if not (one.is_delete() or one.is_list_extend()):
             for key, _ in _set_by(one):
-                given.setdefault((key, one.package), []).append(text)
+                varied = key.removeprefix("hydra.sweeper.params.")  # the same, for a sweeper
+                given.setdefault((varied, one.package), []).append(text)
     told: dict[tuple[str, ...], str] = {}
     for (key, _), texts in given.items():
         named = next((typed for typed in map(_key, texts) if typed.startswith(f"{key}@")), key)
@@ -166,10 +185,15 @@ def _takes_dictionary(key: str) -> bool:
     return any((typing.get_origin(kind) or kind) is dict for kind in kinds)
 
 
+def of_params(multirun: DictConfig) -> list[str]:
+    """What a sweeper's `params` vary, as overrides."""
+    params: dict[str, Any] = multirun.hydra.sweeper.get("params") or {}
+    return [f"{key}={value}" for key, value in params.items()]
+
+
 def swept_keys(multirun: DictConfig) -> frozenset[str]:
     """The keys and groups that a multirun of all combinations varies."""
-    params: dict[str, Any] = multirun.hydra.sweeper.get("params") or {}
-    texts = [*multirun.hydra.overrides.task, *(f"{key}={value}" for key, value in params.items())]
+    texts = [*multirun.hydra.overrides.task, *of_params(multirun)]
     parsed = OverridesParser.create().parse_overrides(texts)
     return frozenset(one.key_or_group for one in parsed if one.is_sweep_override())
 
