@@ -25,8 +25,24 @@ class Tape:
     def rehearsing(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 
-    def refusing_to_wait(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
+    def refusing_to_wait(self) -> contextlib.AbstractContextManager[Any]:
+        return _Refusing()
+
+
+class _Refusing(TorchDispatchMode):
+    """Refuses what would have to wait for a GPU: to read a number from a tensor."""
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        del types
+        if func is torch.ops.aten._local_scalar_dense.default:
+            raise RuntimeError("called a synchronizing CUDA operation")
+        return func(*args, **(kwargs or {}))
 
 
 class _Recording(TorchDispatchMode):
@@ -61,4 +77,6 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def _storage(tensor: Tensor) -> int:
+    if tensor.layout is not torch.strided:
+        return id(tensor)
     return tensor.untyped_storage().data_ptr()

@@ -1,7 +1,7 @@
 """Steps that are replayed: they train as those that Python takes, or are not replayed."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from conftest import last_of_each
 from runwright import Config, ConfigError, Split, UserError, compose
@@ -169,6 +170,32 @@ class DrawsByItsOwn(SquaredDistance):
         return {**found, "loss": found["loss"] * float(self.rng.random())}
 
 
+class Remembers(SquaredDistance):
+    """Weighs the loss by how many losses it has seen."""
+
+    def __init__(self) -> None:
+        self.seen: list[Tensor] = []
+
+    def losses(self, model: nn.Module, batch: SetBatch) -> dict[str, Tensor]:
+        found = super().losses(model, batch)
+        if torch.is_grad_enabled():
+            self.seen.append(found["loss"].detach())
+        return {**found, "loss": found["loss"] * len(self.seen)}
+
+
+class Forgets(SquaredDistance):
+    """Takes the next of several weights in every step."""
+
+    def __init__(self) -> None:
+        self.weights = [1 + number % 3 for number in range(50)]
+
+    def losses(self, model: nn.Module, batch: SetBatch) -> dict[str, Tensor]:
+        found = super().losses(model, batch)
+        if torch.is_grad_enabled():
+            found = {**found, "loss": found["loss"] * self.weights.pop()}
+        return found
+
+
 def run_with(objective: SquaredDistance, run_dir: Path, *options: str) -> None:
     config = compose(last_of_each(*SHORT, *options))
     builds(config, objective)
@@ -189,13 +216,17 @@ def builds(config: Config, objective: SquaredDistance) -> None:
         (Reassigns, "every step puts another tensor in the place of the objective.mean"),
         (DrawsByPython, "it draws random numbers from that of python"),
         (DrawsByItsOwn, "every step changes the objective.rng, which is no tensor"),
+        (Remembers, "every step adds the objective.seen.2, or takes it away"),
+        (Forgets, "every step adds the objective.weights.47, or takes it away"),
     ],
 )
-def test_what_python_does_in_every_step_is_found_out(
+def test_what_python_does_in_every_step_is_found_out_and_done_once_a_step(
     tmp_path: Path, said: Callable[[], list[str]], objective: type[SquaredDistance], reason: str
 ) -> None:
     run_with(objective(), tmp_path / "found")
     assert said() == [f"{NOT_CAPTURED}{reason}."]
+    run_with(objective(), tmp_path / "taken", "training.cuda_graph=false")
+    assert_trained_alike(tmp_path / "found", tmp_path / "taken", rtol=0, atol=0)
     with pytest.raises(UserError, match=f"training.cuda_graph=true, but .*: {reason}. With null,"):
         run_with(objective(), tmp_path / "required", *ASKED)
 
@@ -207,6 +238,24 @@ def test_what_the_device_does_in_every_step_is_repeated(
     assert said() == [REPLAYED]
     run_with(InPlace(), tmp_path / "taken", "training.cuda_graph=false")
     assert_trained_alike(tmp_path / "replayed", tmp_path / "taken")
+
+
+class Sparse(SquaredDistance):
+    """Weighs the loss by a matrix of which torch stores the nonzero values only."""
+
+    def __init__(self) -> None:
+        self.weights = torch.full((1, 1), 2.0).to_sparse()
+
+    def losses(self, model: nn.Module, batch: SetBatch) -> dict[str, Tensor]:
+        found = super().losses(model, batch)
+        return {**found, "loss": (self.weights @ found["loss"].view(1, 1)).sum()}
+
+
+def test_a_sparse_matrix_does_not_stand_in_the_way(
+    tmp_path: Path, said: Callable[[], list[str]]
+) -> None:
+    run_with(Sparse(), tmp_path / "run")
+    assert len(said()) == 1
 
 
 @attrs.frozen(kw_only=True)
@@ -350,6 +399,38 @@ def test_a_failed_recording_leaves_the_training_as_it_was(
     )
     compose([*options, "training.cuda_graph=false"]).run(tmp_path / "taken")
     assert_trained_alike(tmp_path / "failed", tmp_path / "taken", rtol=0, atol=0)
+
+
+class Plain(Optimizer):
+    """Descends along the gradient; with fp16, Python has to ask whether it is finite."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+        super().__init__(parameters, {"lr": 0.01, "momentum": 0, "capturable": False})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.sub_(parameter.grad * group["lr"])
+
+
+def plain(model: nn.Module) -> Optimizer:
+    return Plain(model.parameters())
+
+
+@pytest.mark.parametrize("options", [(), ("training.clip_grad=0.1",)])
+def test_a_step_that_fails_between_the_gradients_and_the_update_is_taken_by_python(
+    tmp_path: Path, said: Callable[[], list[str]], options: tuple[str, ...]
+) -> None:
+    for tries in ("null", "false"):
+        asked = ("training.precision=fp16", f"training.cuda_graph={tries}", *options)
+        config = compose(last_of_each(*SHORT, *asked))
+        object.__setattr__(config.opt, "build", plain)
+        config.run(tmp_path / tries)
+    (only,) = said()
+    assert only.startswith(f"{NOT_CAPTURED}it waits for the device")
+    assert_trained_alike(tmp_path / "null", tmp_path / "false", rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

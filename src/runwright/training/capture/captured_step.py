@@ -146,10 +146,16 @@ class CapturedStep(Generic[B]):
         }
         return Held({**self._objects, **optimizers}, self._device, copies=copies)
 
-    def _put_back(self, held: Held) -> None:
-        held.put_back()
+    def _put_back(self, held: Held, *, members: bool = False) -> None:
+        held.put_back(members=members)
+        for one in self._optimizers:  # what a scaler leaves there when a step fails
+            vars(one).pop("grad_scale", None)
+            vars(one).pop("found_inf", None)
         if self._scale:  # empty unless the precision is fp16
-            self._updater.scaler.load_state_dict(self._scale)
+            scaler = self._updater.scaler
+            scaler.scale(torch.ones((), device=self._device))  # makes its tensors, if it has none
+            scaler.update(float(self._scale["scale"]))  # forgets the gradients of a failed step
+            scaler.load_state_dict(self._scale)
 
     def _try(self, attempt: Callable[[Held], None]) -> None:
         """Do something, and put everything back, whether it succeeds or not."""
@@ -163,7 +169,7 @@ class CapturedStep(Generic[B]):
                 attempt(held)
         except _CannotError as error:
             reason = str(error)
-        except RuntimeError as error:
+        except Exception as error:  # noqa: BLE001  # if it is a mistake, the step by Python raises it
             reason = explained(error)
         finally:
             for one in self._optimizers:
@@ -171,11 +177,11 @@ class CapturedStep(Generic[B]):
             for group, rate in zip(self._groups(), rates, strict=True):
                 group["lr"] = rate
             if held is not None:
-                self._put_back(held)
+                self._put_back(held, members=self._inputs is None or reason is not None)
         if reason is not None:
             self.give_up(reason)
 
-    def _capture(self, number: int, taken: "Sequence[Taken[B]]", _: Held) -> None:
+    def _capture(self, number: int, taken: "Sequence[Taken[B]]", held: Held) -> None:
         inputs = Inputs(taken)
         self._set_lrs()
         for group, rate in zip(self._groups(), self._lrs.unbind(), strict=True):
@@ -187,6 +193,9 @@ class CapturedStep(Generic[B]):
 
         rehearse()  # makes what is made once
         before = self._held()
+        made = before.tensors.keys() - held.tensors.keys()
+        if any(place.startswith("optimizer") and ".state." in place for place in made):
+            raise _CannotError("an optimiser makes some of its state after its first step")
         with self.recorder.refusing_to_wait():
             rehearse()
         if (moved := next(before.moved(self._held()), None)) is not None:
@@ -263,8 +272,10 @@ def _norm(tensors: Any) -> float:
     return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
 
 
-def explained(error: RuntimeError) -> str:
+def explained(error: BaseException) -> str:
     """What a step did that cannot be captured, and where."""
+    if "during capture" in str(error) and error.__context__ is not None:
+        error = error.__context__  # the error that ended the capture, and not what came of it
     own = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

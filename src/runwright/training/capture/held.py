@@ -4,7 +4,7 @@ import math
 import random
 import zlib
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, Final, cast
 
@@ -12,13 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from runwright.training.capture.undoing import MOST_BYTES, undoing
 from runwright.training.random_state import random_state, restore_random_state
 
 _PLAIN: Final = (bool, int, float, complex, str, bytes, type(None))
 _CLOSED: Final = (type, ModuleType, FunctionType, BuiltinFunctionType, torch.device, torch.dtype)
+_GENERATORS: Final = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 _MOST_MEMBERS: Final = 10_000  # of a longer list only the length is looked at
-_MOST_BYTES: Final = 2**24
-_FOREIGN: Final = ("torch", "builtins", "numpy", "functools", "weakref", "_thread", "threading")
+_FOREIGN: Final = frozenset(
+    {
+        *("torch", "builtins", "numpy", "functools", "weakref", "_thread", "threading", "queue"),
+        *("concurrent", "multiprocessing", "asyncio", "logging"),  # which other threads change
+    }
+)
 
 
 class Held:
@@ -42,19 +48,38 @@ class Held:
         self.tensors: dict[str, Tensor] = {}
         self.values: dict[str, object] = {}
         self._device = device
+        self._undo: list[Callable[[], object]] = []
         for place, found in _walk(objects):
             if isinstance(found, Tensor):
                 self.tensors[place] = found
-            else:
+            elif isinstance(found, _PLAIN):
                 self.values[place] = found
+            else:
+                if (state := _state_of(found)) is not None:
+                    self.values[place] = state
+                if copies:
+                    self._undo += undoing(found)
         self.random = random_state(device)
         self._copies: dict[str, Tensor] = {}
         if copies:
-            self._copies = {place: t.detach().clone() for place, t in self.tensors.items()}
+            self._copies = {
+                place: tensor.detach().clone()
+                for place, tensor in self.tensors.items()
+                # Of others, such as sparse matrices, torch cannot tell whether they have changed.
+                if tensor.layout is torch.strided and not tensor.is_nested
+            }
 
     @torch.no_grad()
-    def put_back(self) -> None:
-        """Give every tensor, and every global generator, the value that it had."""
+    def put_back(self, *, members: bool = False) -> None:
+        """Give every tensor, and every global generator, the value that it had.
+
+        Args:
+            members: whether to do the same for what is no tensor, and to put back what was
+                replaced. What a graph reads must not be taken away like this.
+        """
+        if members:
+            for undo in self._undo:
+                undo()
         for place, copy in self._copies.items():
             tensor = self.tensors[place].detach()
             if not torch.equal(tensor, copy):
@@ -67,7 +92,7 @@ class Held:
         return [
             tensor.detach() - self._copies[place]
             for place, tensor in self.tensors.items()
-            if isinstance(tensor, nn.Parameter)
+            if isinstance(tensor, nn.Parameter) and place in self._copies
         ]
 
     def moved(self, later: "Held") -> Iterator[str]:
@@ -76,12 +101,15 @@ class Held:
         A graph repeats what the device does; what Python does besides happens once.
         """
         for place, value in self.values.items():
-            if not _is_same(value, later.values.get(place, value)):
+            if place in later.values and not _is_same(value, later.values[place]):
                 yield f"every step changes {place}, which is no tensor"
         for place, tensor in self.tensors.items():
             other = later.tensors.get(place, tensor)
             if other is not tensor and other.data_ptr() != tensor.data_ptr():
                 yield f"every step puts another tensor in the place of {place}"
+        of_values = self.values.keys() ^ later.values.keys()
+        for place in sorted(of_values | (self.tensors.keys() ^ later.tensors.keys())):
+            yield f"every step adds {place}, or takes it away"
         of_device = "cuda" if self._device.type == "cuda" else "torch"
         for name, state in self.random.items():
             if name != of_device and not torch.equal(_bits(state), _bits(later.random[name])):
@@ -100,8 +128,8 @@ def _bits(state: Tensor) -> Tensor:
 
 
 def _walk(objects: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    """Every tensor and plain value that can be reached from the objects, with its place."""
-    seen: set[int] = set()
+    """Everything that can be reached from the objects, with its place."""
+    seen: dict[int, object] = {}  # kept, so that nothing else gets the same identity
     waiting: deque[tuple[str, object]] = deque(objects.items())
     while waiting:
         place, found = waiting.popleft()
@@ -110,13 +138,20 @@ def _walk(objects: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
             continue
         if isinstance(found, _CLOSED) or id(found) in seen:
             continue
-        seen.add(id(found))
-        if isinstance(found, Tensor):
+        seen[id(found)] = found
+        if isinstance(found, (Tensor, np.ndarray, *_GENERATORS)):
             yield place, found
-        elif (state := _state_of(found)) is not None:
-            yield place, state
-        else:
+        elif _is_open(found):
+            yield place, found
             waiting.extend((f"{place}.{name}", one) for name, one in _members(found))
+
+
+def _is_open(found: object) -> bool:
+    """Whether to look into an object."""
+    return (
+        isinstance(found, Mapping | list | tuple | set | frozenset | deque | nn.Module | MethodType)
+        or type(found).__module__.split(".")[0] not in _FOREIGN
+    )
 
 
 def _state_of(found: object) -> object:
@@ -131,7 +166,7 @@ def _state_of(found: object) -> object:
         return hash(found.getstate())
     if isinstance(found, np.ndarray):
         array = cast("np.ndarray[Any, Any]", found)
-        is_small = array.nbytes <= _MOST_BYTES and not array.dtype.hasobject
+        is_small = array.nbytes <= MOST_BYTES and not array.dtype.hasobject
         return zlib.crc32(array.tobytes()) if is_small else array.shape
     return None
 
@@ -150,7 +185,7 @@ def _members(found: object) -> Iterator[tuple[str, object]]:
         yield from _of_module(found)
     elif isinstance(found, MethodType):
         yield "__self__", found.__self__
-    elif type(found).__module__.split(".")[0] not in _FOREIGN:
+    else:
         slots = [slot for cls in type(found).__mro__ for slot in getattr(cls, "__slots__", ())]
         for name in (*getattr(found, "__dict__", {}), *slots):
             if hasattr(found, name):
