@@ -14,6 +14,7 @@ GUARDED: Final = {
     "compose/_omegaconf.py": "omegaconf",
     "sweep/_optuna.py": "optuna",
     "sweep/_optuna_sweeper.py": "hydra_plugins",
+    "training/capture/_torch.py": "torch",
 }
 
 
