@@ -1,6 +1,7 @@
 """Validations that are replayed: they compute what Python does, to the byte, or are not."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -41,6 +42,34 @@ class Counting(Net):
     def forward(self, x: Tensor, scale: float = 1.0) -> dict[str, Tensor]:
         self.calls += 1
         return {"y": super().forward(x, scale)["y"] * self.calls}
+
+
+class Output(dict[str, Tensor]):
+    """What some libraries return: a dictionary with attributes."""
+
+    @property
+    def y(self) -> Tensor:
+        return self["y"]
+
+
+class Library(Net):
+    def forward(self, x: Tensor, scale: float = 1.0) -> dict[str, Tensor]:
+        found = Output(super().forward(x, scale))
+        assert found.y is found["y"]
+        return found
+
+
+class Collecting(Net):
+    """Keeps what it computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[Tensor] = []
+
+    def forward(self, x: Tensor, scale: float = 1.0) -> dict[str, Tensor]:
+        found = super().forward(x, scale)
+        self.kept.append(found["y"])
+        return found
 
 
 def validate(
@@ -87,6 +116,34 @@ def test_a_pass_that_python_changes_is_left_to_python() -> None:
         for one, its in zip(found[:1], expected[:1], strict=True):
             assert torch.equal(one, its)
     assert not recorder.replays
+
+
+def test_outputs_of_a_class_of_their_own_are_left_to_python() -> None:
+    recorder, model = Counted(), Library().eval()
+    forward = CapturedForward(recorder, CPU)
+    for _ in range(3):
+        with torch.no_grad(), forward.used_by(model):
+            assert isinstance(model(torch.ones(3, 4)), Output)
+    assert not recorder.replays
+
+
+def test_what_a_pass_keeps_is_kept_once_a_pass() -> None:
+    recorder, model = Counted(), Collecting()
+    forward = CapturedForward(recorder, CPU)
+    for passes in (3, 6, 9):
+        validate(model, forward)
+        assert len(model.kept) == passes
+    assert not recorder.replays
+
+
+def test_a_way_to_compute_that_the_model_was_given_is_its_own_again() -> None:
+    model = Net().eval()
+    model.forward = given = partial(Net.forward, model, scale=2.0)
+    forward = CapturedForward(Counted(), CPU)
+    for _ in range(3):
+        found, expected = validate(model, forward), validate(model, None)
+        assert all(torch.equal(one, its) for one, its in zip(found, expected, strict=True))
+        assert model.forward is given
 
 
 def test_only_so_many_shapes_are_captured() -> None:

@@ -38,7 +38,7 @@ class CapturedForward:
     def used_by(self, model: nn.Module) -> Generator[None]:
         """Within this context, calls of the model are replayed where they can be."""
         self._validation += 1
-        by_python = model.forward
+        by_python, own = model.forward, vars(model).get("forward")
 
         def forward(*args: Any, **kwargs: Any) -> Any:
             return self._outputs(model, by_python, args, kwargs)
@@ -48,15 +48,19 @@ class CapturedForward:
             yield
         finally:
             del model.forward  # that of its class is seen again
+            if own is not None:
+                model.forward = own
 
     def _outputs(
         self, model: nn.Module, by_python: Callable[..., Any], args: Any, kwargs: Any
     ) -> Any:
-        given = (args, kwargs)
-        key = repr((kind_of(given), model.training, torch.is_grad_enabled()))
         if model.training or torch.is_grad_enabled():
             return by_python(*args, **kwargs)
+        given = (args, kwargs)
+        key = repr(kind_of(given))
         if key not in self._graphs:
+            if len(self._graphs) >= _MOST_SHAPES:
+                return by_python(*args, **kwargs)
             computed = by_python(*args, **kwargs)
             self._graphs[key] = self._captured(model, by_python, given, computed)
             return computed
@@ -78,7 +82,7 @@ class CapturedForward:
         self, model: nn.Module, by_python: Callable[..., Any], given: Any, computed: Any
     ) -> "_Graph | None":
         """A graph of what Python has just computed; None if there cannot be one."""
-        if len(self._graphs) >= _MOST_SHAPES or not (_is_plain(given) and _is_plain(computed)):
+        if not (_is_plain(given) and _is_plain(computed)):
             return None
         static = map_tensors(given, torch.clone)
         outputs: list[Any] = []
@@ -94,6 +98,7 @@ class CapturedForward:
                 outputs[:] = [by_python(*static[0], **static[1])]
 
         before: Held | None = None
+        graph: _Graph | None = None
         try:
             before = Held({"the model": model}, self._device, copies=True)
             with self._recorder.refusing_to_wait(), self._recorder.rehearsing():
@@ -101,13 +106,13 @@ class CapturedForward:
             if next(before.moved(Held({"the model": model}, self._device)), None) is not None:
                 return None
             replay = self._recorder.record(compute)
-        except RuntimeError as error:
+            graph = _Graph(static, outputs, replay, since=self._validation)
+        except Exception as error:  # noqa: BLE001  # Python has computed it, so it is no mistake
             log.debug("The validation is not captured: %s.", explained(error))
-            return None
         finally:
             if before is not None:
-                before.put_back()
-        return _Graph(static, outputs, replay, since=self._validation)
+                before.put_back(members=graph is None)
+        return graph
 
 
 class _Graph:
@@ -128,9 +133,11 @@ class _Graph:
 
 def _is_plain(value: Any) -> bool:
     """Whether all that there is of a value is known, so that no tensor is hidden in it."""
-    if isinstance(value, dict):
+    if type(value) is dict:  # what a class of its own has besides would be lost in a copy
         return all(map(_is_plain, cast("dict[Any, Any]", value).values()))
-    if isinstance(value, list | tuple):
+    if type(value) in (list, tuple) or (
+        isinstance(value, tuple) and hasattr(cast("Any", value), "_fields")
+    ):
         return all(map(_is_plain, cast("list[Any]", value)))
     return value is None or isinstance(value, Tensor | Part | bool | int | float | str)
 
