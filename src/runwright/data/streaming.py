@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import cache
 from typing import Final, Generic, Self, TypeAlias, TypeVar
 
 import torch
@@ -131,7 +132,7 @@ class Streamed(Batched[B], ABC, Generic[B]):
 
     def _copied(self, batches: Iterable[B]) -> Iterator[B]:
         """Copy batches to a GPU while it computes with those before."""
-        copying, current = torch.cuda.Stream(self.device), torch.cuda.current_stream(self.device)
+        copying, current = _copying_to(self.device), torch.cuda.current_stream(self.device)
         used: deque[torch.cuda.Event] = deque()
         for batch in batches:
             with torch.cuda.stream(copying):
@@ -199,3 +200,9 @@ class Streamed(Batched[B], ABC, Generic[B]):
             theirs.device, theirs.workers = torch.device("cpu"), None
             self.workers = Workers(theirs.gather, self.num_workers)
         return self.workers
+
+
+@cache
+def _copying_to(device: torch.device) -> torch.cuda.Stream:
+    """The stream of all copies to a GPU: memory that one stream has used serves no other."""
+    return torch.cuda.Stream(device)
