@@ -16,7 +16,7 @@ _TORCH_SAYS: Final = re.compile(
 _WHERE_IN_TORCH: Final = re.compile(r"^\[enforce fail [^]]*\] [^.]*\. ")
 
 # What follows in torch's text on a GPU: its memory pools, and how to configure them.
-_OF_THE_ALLOCATOR: Final = " Of the allocated memory"
+OF_THE_ALLOCATOR: Final = " Of the allocated memory"
 
 
 @contextlib.contextmanager
@@ -36,7 +36,7 @@ def explaining_out_of_memory(explain: Callable[[str], Exception]) -> Generator[N
         first = (str(error) or "the machine has no more").splitlines()[0]
         if isinstance(error, RuntimeError) and not _TORCH_SAYS.search(first):
             raise
-        said = _WHERE_IN_TORCH.sub("", first).split(_OF_THE_ALLOCATOR)[0]
+        said = _WHERE_IN_TORCH.sub("", first).split(OF_THE_ALLOCATOR)[0]
         raise explain(said.rstrip(". ")) from error
 
 

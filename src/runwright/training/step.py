@@ -153,8 +153,8 @@ class TrainStep(Generic[B]):
         return self._captured.given_up if self._captured else None
 
     def resume_capture(self, not_captured: str | None) -> None:
-        """Continue from what `not_captured` was."""
-        if self._captured and not_captured is not None:
+        """Continue from what `not_captured` was; whoever requires captured steps tries anew."""
+        if self._captured and not_captured is not None and not self._captured.is_required:
             self._captured.give_up(not_captured)
 
     @property

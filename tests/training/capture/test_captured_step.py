@@ -15,8 +15,11 @@ from torch.optim import Optimizer
 from conftest import last_of_each
 from runwright import Config, ConfigError, Split, UserError, compose
 from runwright.data import Data
+from runwright.data.batching import InMemory
+from runwright.distributed import World
 from runwright.runtime import Runtime
 from runwright.training.capture import possible
+from runwright.training.capture.inputs import Picked, batches_to_gather, gathered
 from toy_domain import SetBatch, SquaredDistance
 from training.capture.tape import Tape
 from training.test_loop import DIGITS, SETS, rows, weights
@@ -450,6 +453,33 @@ def test_an_optimiser_that_cannot_be_captured_is_named(
     assert not said()  # on a CPU nobody expects a graph
     with pytest.raises(UserError, match=reason):
         compose(last_of_each(*SHORT, *options, *ASKED)).run(tmp_path / "asked")
+
+
+@pytest.mark.parametrize(
+    ("layers", "dropout", "reason"),
+    [
+        (1, 0.0, None),
+        (2, 0.0, None),
+        (2, 0.1, "cuDNN draws the dropout between the layers of LSTM"),
+    ],
+)
+def test_dropout_that_cudnn_draws_is_named(layers: int, dropout: float, reason: str | None) -> None:
+    model = nn.Sequential(nn.LSTM(2, 2, layers, dropout=dropout))
+    assert possible.why_not(torch.device("cuda"), World(), model, None, []) == reason
+
+
+def test_batches_with_arrays_of_numpy_are_gathered_before_the_step() -> None:
+    @attrs.frozen(kw_only=True)
+    class Named(SetBatch):
+        names: Any
+
+    tensors = {"vectors": torch.zeros(8, 2, 3), "target": torch.zeros(8)}
+    for names, picked in ((np.array(list("abcdefgh")), False), (torch.arange(8), True)):
+        split = InMemory(Named(**tensors, names=names), batch_size=4, shuffle_seed=1)
+        taken = list(batches_to_gather(split, 0, 0))
+        assert [isinstance(one, Picked) for one in taken] == [picked, picked]
+        expected = [*split.batches(0)]
+        assert [list(gathered(one).names) for one in taken] == [list(one.names) for one in expected]
 
 
 def test_a_graph_that_is_asked_for_on_the_cpu_is_a_mistake() -> None:

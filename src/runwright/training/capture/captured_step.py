@@ -17,6 +17,7 @@ from runwright.training.capture import possible
 from runwright.training.capture.cuda import Recorder
 from runwright.training.capture.held import Held
 from runwright.training.capture.inputs import Inputs, Taken, gathered
+from runwright.training.memory import OF_THE_ALLOCATOR
 from runwright.training.packing import is_equal
 from runwright.training.updates import Updater
 
@@ -39,9 +40,10 @@ class CapturedStep(Generic[B]):
     """Takes steps by replaying one.
 
     The first step of a training is taken by Python, since optimisers make their state in it. The
-    second is rehearsed, with everything put back afterwards, then captured and replayed. The third
-    is also taken by Python, to compare: what the graph computes must be the same. From then on,
-    steps are replayed. A run that is resumed captures its first step anew.
+    second is rehearsed, with everything put back afterwards, then captured and replayed. It and the
+    third are also taken by Python, to compare: what the graph computes must be the same, with the
+    batch that it was captured with and with another. From then on, steps are replayed. A run that
+    is resumed captures its first step anew.
 
     Where a step turns out not to be what a graph can repeat, this one and those that follow are
     taken by Python. The reason is kept in checkpoints, so that a resumed run does the same.
@@ -49,6 +51,7 @@ class CapturedStep(Generic[B]):
     Attributes:
         given_up: why the steps are no longer captured; None if they are.
         recorder: records on the device.
+        is_required: whether it is an error if the steps cannot be captured.
     """
 
     def __init__(
@@ -79,7 +82,7 @@ class CapturedStep(Generic[B]):
         self._take, self._updater = take, updater
         self._objects, self.recorder, self._device = objects, recorder, device
         self._tolerance = _LOSS_TOLERANCE[precision]
-        self._is_required = is_required
+        self.is_required = is_required
         self._keeps_hyperparameters = keeps_hyperparameters
         self._optimizers = list(updater.optimizers.values())
         for group in self._groups():
@@ -102,12 +105,17 @@ class CapturedStep(Generic[B]):
         if self.given_up is None and number > 0 and self._has_state():
             if self._inputs is None:
                 self._try(partial(self._capture, number, taken))
+                if self.given_up is None:
+                    self._try(partial(self._compare, number, taken))
             elif not self._inputs.fits(taken):
                 self.give_up("the batches differ in shape, or in what is no tensor")
             elif not (self._keeps_hyperparameters or is_equal(self._fixed, self._others())):
                 self.give_up("the schedule changes more than the learning rate")
             elif not self._is_checked:
                 self._try(partial(self._compare, number, taken))
+                if self.given_up is None:
+                    self._is_checked = True
+                    log.info(_SAYS)
             if self.given_up is None:
                 return self._replayed(taken)
         if self._has_begun:
@@ -125,7 +133,7 @@ class CapturedStep(Generic[B]):
         self.given_up = reason
         self._inputs, self._replay = None, _nothing  # the graph holds memory
         self._losses, self._grad_norm = torch.zeros(0), None
-        possible.say(reason, is_required=self._is_required)
+        possible.say(reason, is_required=self.is_required)
 
     def _groups(self) -> list[dict[str, Any]]:
         return [group for one in self._optimizers for group in one.param_groups]
@@ -231,8 +239,6 @@ class CapturedStep(Generic[B]):
         apart = _norm(a - b for a, b in zip(held.moves(), right, strict=True))
         if not apart <= _UPDATE_TOLERANCE * _norm(right):
             raise _CannotError("replayed, a step changes the weights in another way")
-        self._is_checked = True
-        log.info(_SAYS)
 
     def _replayed(self, taken: "Sequence[Taken[B]]") -> Losses:
         assert self._inputs is not None
@@ -282,7 +288,8 @@ def explained(error: BaseException) -> str:
         if "/torch/" not in frame.filename and "/runwright/training/" not in frame.filename
     ]
     where = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
-    what = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else repr(error)
+    what = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+    what = what.split(OF_THE_ALLOCATOR)[0].rstrip(".")
     if "called a synchronizing CUDA operation" in what:
         what = "it waits for the device"
     return f"{what}{where}"

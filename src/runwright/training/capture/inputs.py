@@ -12,6 +12,7 @@ from torch import Tensor
 from runwright.data import Batch, Split
 from runwright.data.batching import InMemory
 from runwright.data.parts import Part, fields_of, tensors_in
+from runwright.data.ragged import Ragged, SparseRows
 from runwright.training.splits import FirstBatches
 
 B = TypeVar("B", bound=Batch)
@@ -48,9 +49,20 @@ def batches_to_gather(split: Split[B], epoch: int, start: int) -> "Iterator[Take
     # A subclass may do more to its batches.
     if isinstance(split, InMemory) and type(split).batches is InMemory.batches:
         examples = split.examples
-        if split.shuffle_seed is not None:
+        if split.shuffle_seed is not None and _is_on_device(examples):
             return (Picked(examples, one) for one in split.positions(epoch, start))
     return split.batches(epoch, start)
+
+
+def _is_on_device(value: Any) -> bool:
+    """Whether some examples of a value can be selected without waiting for the device."""
+    if isinstance(value, np.ndarray | Ragged | SparseRows):
+        return False
+    if isinstance(value, Part):
+        return all(_is_on_device(getattr(value, name)) for name, _, _ in fields_of(type(value)))
+    if isinstance(value, dict):
+        return all(map(_is_on_device, cast("dict[Any, Any]", value).values()))
+    return not isinstance(value, list | tuple) or all(map(_is_on_device, cast("list[Any]", value)))
 
 
 class Inputs(Generic[B]):

@@ -1,7 +1,7 @@
 """Whether the steps of a training can be captured, as far as that is known before the first."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import torch
@@ -30,18 +30,31 @@ def why_not(
     optimizers: Iterable[Optimizer],
 ) -> str | None:
     """What stands against capturing the steps; None if nothing is known to."""
+    return next(_against(device, world, model, objective, optimizers), None)
+
+
+def _against(
+    device: torch.device,
+    world: World,
+    model: nn.Module,
+    objective: Any,
+    optimizers: Iterable[Optimizer],
+) -> Iterator[str]:
     if device.type != "cuda":
-        return f"that needs a CUDA device, and this is {device.type}"
+        yield f"that needs a CUDA device, and this is {device.type}"
     if world.size > 1:
-        return "several processes train together"
+        yield "several processes train together"
     if isinstance(model, FittedModel):
-        return "the model is fitted without gradients"
+        yield "the model is fitted without gradients"
     if isinstance(objective, StepObjective):
-        return "the objective has a step of its own"
+        yield "the objective has a step of its own"
+    for module in model.modules():
+        if isinstance(module, nn.RNNBase) and module.dropout and module.num_layers > 1:
+            # It keeps their state, and begins another one whenever torch's generator is set.
+            yield f"cuDNN draws the dropout between the layers of {type(module).__name__}"
     for one in optimizers:
         if not _is_capturable(one):
-            return f"{type(one).__name__} of this kind does not support it"
-    return None
+            yield f"{type(one).__name__} of this kind does not support it"
 
 
 def say(reason: str, *, is_required: bool) -> None:
