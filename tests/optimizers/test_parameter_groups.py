@@ -126,3 +126,23 @@ def test_what_is_frozen_has_no_place_in_the_optimiser() -> None:
     found = rates(model, layer_decay=0.5, weight_decay=0.1, no_decay=["blocks.0"])
     assert not [name for name in found if name.startswith("blocks")]
     assert found["stem.weight"][0] == 0.5**4  # as deep as before
+
+
+def test_the_learning_rate_of_named_parameters_is_scaled() -> None:
+    found = rates(Encoder(), weight_decay=0.1, lr_scale={"bias": 64.0, "re:^head.w": 0.5})
+    assert {name for name, (lr, _) in found.items() if lr == 64} == BIASES
+    assert {name for name, (lr, _) in found.items() if lr == 0.5} == {"head.weight"}
+    assert found["head.weight"] == (0.5, 0.1)
+    layered = rates(Encoder(), layer_decay=0.5, lr_scale={"head": 10.0})
+    plain = rates(Encoder(), layer_decay=0.5)
+    assert {n: 10 * lr if "head" in n else lr for n, (lr, _) in plain.items()} == {
+        name: lr for name, (lr, _) in layered.items()
+    }
+
+
+def test_scales_that_name_nothing_or_disagree_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"opt\.lr_scale: 'baises' matches no parameter"):
+        rates(Encoder(), lr_scale={"baises": 2.0})
+    with pytest.raises(UserError, match=r"'bias' and 'head' both name head\.bias, with 2 and 3"):
+        rates(Encoder(), lr_scale={"bias": 2.0, "head": 3.0})
+    assert rates(Encoder(), lr_scale={"bias": 2.0, "head.b": 2.0})["head.bias"][0] == 2

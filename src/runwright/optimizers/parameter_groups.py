@@ -5,7 +5,8 @@ or patterns of its parameters without weight decay, relative to it (a name may b
 not have now). `layer_of(name)` of the model gives the depth of a parameter, from 0 at the input.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from runwright.errors import ConfigError, UserError
@@ -13,6 +14,8 @@ from runwright.name_patterns import NamePattern, unmatched
 
 if TYPE_CHECKING:
     from torch import nn
+
+_NO_SCALES: Final[Mapping[str, float]] = MappingProxyType({})
 
 _ONE_BLOCK: Final = (
     "opt.layer_decay={decay}: all parameters of the model are in one block, so they all "
@@ -29,6 +32,7 @@ def grouped(
     decay_bias_and_norm: bool = False,
     no_decay: Sequence[str] = (),
     layer_decay: float = 1.0,
+    lr_scale: Mapping[str, float] = _NO_SCALES,
 ) -> list[dict[str, Any]]:
     """The trainable parameters in groups, as `torch.optim` takes them.
 
@@ -39,6 +43,7 @@ def grouped(
         decay_bias_and_norm: whether 1-d parameters have it, too.
         no_decay: patterns on the names of further parameters without weight decay.
         layer_decay: by what the learning rate is multiplied from one block to the one before it.
+        lr_scale: by what that of some parameters is multiplied, by a pattern on their names.
 
     Raises:
         ConfigError: a pattern names nothing.
@@ -48,21 +53,44 @@ def grouped(
     names = list(everywhere)
     if wrong := unmatched(no_decay, names, "parameter of the model"):
         raise ConfigError([f"opt.no_decay: {sentence}" for sentence in wrong])
+    if wrong := unmatched(list(lr_scale), names, "parameter of the model"):
+        raise ConfigError([f"opt.lr_scale: {sentence}" for sentence in wrong])
+    scales = _scales(lr_scale, names)
     named = [*_matched(no_decay, names), *_named_by_model(model, names)]
     undecayed = {id(everywhere[name]) for name in named}  # a parameter may be in several places
     depth = _depths(model, layer_decay) if layer_decay != 1 else dict.fromkeys(names, 0)
     deepest = max(depth.values(), default=0)
-    groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    groups: dict[tuple[int, bool, float], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         has_none = id(parameter) in undecayed or not (parameter.ndim > 1 or decay_bias_and_norm)
-        key = depth[name], bool(weight_decay) and has_none
+        scale = scales.get(name, 1.0)
+        key = depth[name], bool(weight_decay) and has_none, scale
         group: dict[str, Any] = {"params": [], "weight_decay": 0.0 if has_none else weight_decay}
-        if layer_decay != 1:
-            group["lr"] = lr * layer_decay ** (deepest - depth[name])
+        if layer_decay != 1 or scale != 1:
+            group["lr"] = lr * layer_decay ** (deepest - depth[name]) * scale
         groups.setdefault(key, group)["params"].append(parameter)
     return [groups[key] for key in sorted(groups)]
+
+
+def _scales(lr_scale: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
+    """What the learning rate of each parameter that is named is multiplied by.
+
+    Raises:
+        UserError: several patterns name the same one.
+    """
+    found: dict[str, float] = {}
+    by: dict[str, str] = {}
+    for pattern, scale in lr_scale.items():
+        for name in _matched([pattern], names):
+            if name in found and found[name] != scale:
+                raise UserError(
+                    f"opt.lr_scale: '{by[name]}' and '{pattern}' both name {name}, with "
+                    f"{found[name]:g} and {scale:g}. Name it with one of them only."
+                )
+            found[name], by[name] = scale, pattern
+    return found
 
 
 def _matched(patterns: Iterable[str], names: Iterable[str]) -> Iterator[str]:

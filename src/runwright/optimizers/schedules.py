@@ -66,6 +66,12 @@ class ScheduledOptimizer(OptimizerFactory):
         le=1,
         doc="learning rate of each block of the model, as a fraction of that of the next block",
     )
+    lr_scale: dict[str, float] = option(
+        default={},
+        gt=0,
+        doc="what the learning rate of some parameters is multiplied by, e.g. {bias: 64}; each "
+        "name a substring or re:REGEX",
+    )
     schedule: ScheduleName = option(default="one_cycle", doc="learning-rate schedule")
     warmup: int | float = option(
         default=0,
@@ -100,6 +106,7 @@ class ScheduledOptimizer(OptimizerFactory):
     @override
     def problems(self) -> Iterator[str]:
         yield from problems_of_patterns("no_decay", self.no_decay)
+        yield from problems_of_patterns("lr_scale", list(self.lr_scale))
         if self.no_decay and not self.weight_decay:
             yield "`no_decay` has no effect with `weight_decay`=0"
         if isinstance(self.warmup, float) and self.warmup > 1:
@@ -144,6 +151,7 @@ class ScheduledOptimizer(OptimizerFactory):
             decay_bias_and_norm=self.decay_bias_and_norm,
             no_decay=self.no_decay,
             layer_decay=self.layer_decay,
+            lr_scale=self.lr_scale,
         )
 
     @override
