@@ -1,7 +1,7 @@
 """The objective of classification."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from typing_extensions import override
 
@@ -27,6 +27,11 @@ class ClassificationFactory(ObjectiveFactory[ImageDims, ImageBatch]):
         lt=1,
         doc="probability spread evenly over all classes (Szegedy et al. 2016)",
     )
+    test_time_augmentation: Literal["none", "flip", "flip_shift"] = option(
+        default="none",
+        doc="whether measures and predictions take the mean of the logits of an image and its "
+        "mirror image, and of these shifted by a pixel",
+    )
     class_weights: list[float] | None = option(
         default=None, ge=0, doc="weight of each class in the training loss"
     )
@@ -49,5 +54,6 @@ class ClassificationFactory(ObjectiveFactory[ImageDims, ImageBatch]):
             dims,
             device,
             label_smoothing=self.label_smoothing,
+            test_time_augmentation=self.test_time_augmentation,
             class_weights=self.class_weights,
         )

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from runwright import Measure, OutputObjective, UserError, World, mean_weight
 from runwright.domains.vision.batch import ImageBatch, MixedImages
 from runwright.domains.vision.dims import ImageDims
 from runwright.domains.vision.pictures import draw_confusion_matrix
+from runwright.domains.vision.views import logits_of_views
 
 
 def check_fit(logits: Tensor, batch: ImageBatch, dims: ImageDims) -> None:
@@ -90,8 +91,10 @@ class Classification(OutputObjective[ImageBatch, Tensor]):
         *,
         label_smoothing: float = 0.0,
         class_weights: Sequence[float] | None = None,
+        test_time_augmentation: Literal["none", "flip", "flip_shift"] = "none",
     ) -> None:
         """Build for these Dims; the class weights, one per class, are on `device`."""
+        self.test_time_augmentation = test_time_augmentation
         self.dims = dims
         self.device = device
         if dims.num_groups == 1:  # none is the worst
@@ -105,7 +108,11 @@ class Classification(OutputObjective[ImageBatch, Tensor]):
 
     @override
     def outputs(self, model: nn.Module, batch: ImageBatch) -> Tensor:
-        return model(batch.image)
+        if model.training or self.test_time_augmentation == "none":
+            return model(batch.image)
+        return logits_of_views(
+            model, batch.image, with_shifts=self.test_time_augmentation == "flip_shift"
+        )
 
     @override
     def losses_of(self, outputs: Tensor, batch: ImageBatch) -> dict[str, Tensor]:
@@ -156,7 +163,7 @@ class Classification(OutputObjective[ImageBatch, Tensor]):
 
     @override
     def predict(self, model: nn.Module, batch: ImageBatch) -> dict[str, NDArray[Any]]:
-        probabilities = model(batch.image).float().softmax(dim=-1)
+        probabilities = self.outputs(model, batch).float().softmax(dim=-1)
         columns = {
             "label": batch.label,
             "group": batch.group,
