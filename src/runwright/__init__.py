@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from runwright.migration_rules import Original as Original
     from runwright.migration_rules import Rule as Rule
     from runwright.migration_rules import Taken as Taken
+    from runwright.model import DataInitialized as DataInitialized
     from runwright.model import FittedModel as FittedModel
     from runwright.model import ModelFactory as ModelFactory
     from runwright.objective import Evaluation as Evaluation
@@ -123,7 +124,7 @@ _HOME: Final = {
     "metrics_table": ("MetricsTable",),
     "migration": ("Migration",),
     "migration_rules": ("Inert", "NoEqual", "Original", "Rule", "Taken"),
-    "model": ("FittedModel", "ModelFactory"),
+    "model": ("DataInitialized", "FittedModel", "ModelFactory"),
     "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),
     "optimizers": ("OptimisationCfg", "TorchOptimizer"),
     "data.parts": ("Index", "Part", "shared"),

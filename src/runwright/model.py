@@ -1,6 +1,7 @@
 """Models: the interface of their factories."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic
 
 from typing_extensions import TypeVar
@@ -37,6 +38,22 @@ class FittedModel(ABC):
     @abstractmethod
     def observe(self, batch: Any) -> None:
         """Take in a training batch; without gradients, on the device of the model."""
+
+
+class DataInitialized(ABC):
+    """A model whose first weights follow from training examples: whitening, for instance.
+
+    It is an `nn.Module` as well. A training that begins anew calls `initialize`; one that is
+    resumed has its weights from the checkpoint.
+    """
+
+    @abstractmethod
+    def initialize(self, batches: Iterator[Any]) -> None:
+        """Set the weights; without gradients, on the device of the model.
+
+        Args:
+            batches: the first epoch of the training split, not augmented; take as many as needed.
+        """
 
 
 @settings

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import Any, cast
 
 import attrs
+import torch
 
 from runwright.caller import Caller
 from runwright.config import Config, chosen_name
@@ -13,6 +14,7 @@ from runwright.distributed import World
 from runwright.factory import CONFIG_GROUPS
 from runwright.finetune_options import FinetuneCfg
 from runwright.generators import generators_kept
+from runwright.model import DataInitialized
 from runwright.plain import leaves, plain_values
 from runwright.rundir.branch import begin_as_branch, find_checkpoint
 from runwright.rundir.checkpoint import Checkpoint, Checkpoints
@@ -52,6 +54,8 @@ def train(
         resumed = None if directory.overwrites else checkpoints.latest()
         origin = None if resumed is not None else _origin(config, directory, world)
         if resumed is None:
+            if origin is None:
+                _initialize(built)
             _start_from_weights(built, world)
         built = attrs.evolve(built, runtime=home)
         if config.training.compile:
@@ -112,6 +116,14 @@ def _options(config: Config) -> dict[str, Any]:
     for group in ("dm", "model", "objective", "opt", "training"):
         found |= dict(leaves(plain_values(getattr(config, group)), group))
     return found
+
+
+def _initialize(built: Built[Any]) -> None:
+    """Let the model set those of its first weights that follow from training examples."""
+    model: Any = built.model
+    if isinstance(model, DataInitialized):
+        with torch.no_grad(), generators_kept(built.runtime.device):
+            model.initialize(built.data.train.as_measured().batches(0))
 
 
 def _start_from_weights(built: Built[Any], world: World) -> None:

@@ -11,6 +11,7 @@ from runwright.domains.vision.resnet import ResNetFactory
 from runwright.domains.vision.standard_augmentation import StandardAugmentation
 from runwright.domains.vision.torchvision_data import TorchvisionDataModule
 from runwright.domains.vision.torchvision_models import TorchvisionFactory
+from runwright.domains.vision.whitened_cnn import WhitenedCNNFactory
 
 __all__ = [
     "CelebADataModule",
@@ -24,4 +25,5 @@ __all__ = [
     "StandardAugmentation",
     "TorchvisionDataModule",
     "TorchvisionFactory",
+    "WhitenedCNNFactory",
 ]
