@@ -22,6 +22,7 @@ from runwright.factory import CONFIG_GROUPS
 from runwright.runtime import Runtime
 
 Images = Data[ImageDims, ImageBatch]
+Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
 def module(dm: str, **options: Any) -> DataModule[ImageDims, ImageBatch]:
@@ -66,29 +67,34 @@ def colored(digits: Digits) -> NDArray[np.uint8]:
 
 
 def write_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch, per_class: int = 10) -> Digits:
-    """Write files as those of CIFAR-10, and have torchvision expect their checksums."""
+    """Write coloured digits as those of CIFAR-10; returns those to train on."""
+    some, held_out = some_digits(per_class), some_digits(per_class, per_class)
+    write_as_cifar10(root, monkeypatch, *((colored(one), one.digits) for one in (some, held_out)))
+    return some
+
+
+def write_as_cifar10(
+    root: Path, monkeypatch: pytest.MonkeyPatch, train: Labelled, test: Labelled
+) -> None:
+    """Write images as those of CIFAR-10, and have torchvision expect the checksums of the files."""
     folder = root / "cifar-10-batches-py"
     folder.mkdir(parents=True)
-    some = some_digits(per_class)
-    pixels = colored(some)
-    train: list[list[str]] = []
-    for number in range(5):
-        name = f"data_batch_{number + 1}"
-        rows = slice(number, None, 5)
-        entry = {"data": pixels[rows].reshape(-1, 3072), "labels": some.digits[rows].tolist()}
-        (folder / name).write_bytes(pickle.dumps(entry, protocol=2))
-        train.append([name, calculate_md5(folder / name)])
-    held_out = some_digits(per_class, per_class)
-    entry = {"data": colored(held_out).reshape(-1, 3072), "labels": held_out.digits.tolist()}
-    (folder / "test_batch").write_bytes(pickle.dumps(entry, protocol=2))
+
+    def write(name: str, content: dict[str, Any]) -> list[str]:
+        (folder / name).write_bytes(pickle.dumps(content, protocol=2))
+        return [name, calculate_md5(folder / name)]
+
+    def batch(some: Labelled, first: int = 0, step: int = 1) -> dict[str, Any]:
+        images, labels = (one[first::step] for one in some)
+        return {"data": images.reshape(-1, 3072), "labels": labels.tolist()}
+
+    train_list = [write(f"data_batch_{number + 1}", batch(train, number, 5)) for number in range(5)]
+    test_list = [write("test_batch", batch(test))]
     names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship"]
-    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": [*names, "truck"]}))
-    monkeypatch.setattr(datasets.CIFAR10, "train_list", train)
-    test = [["test_batch", calculate_md5(folder / "test_batch")]]
-    monkeypatch.setattr(datasets.CIFAR10, "test_list", test)
-    meta = {**datasets.CIFAR10.meta, "md5": calculate_md5(folder / "batches.meta")}
-    monkeypatch.setattr(datasets.CIFAR10, "meta", meta)
-    return some
+    _, checksum = write("batches.meta", {"label_names": [*names, "truck"]})
+    monkeypatch.setattr(datasets.CIFAR10, "train_list", train_list)
+    monkeypatch.setattr(datasets.CIFAR10, "test_list", test_list)
+    monkeypatch.setattr(datasets.CIFAR10, "meta", {**datasets.CIFAR10.meta, "md5": checksum})
 
 
 def write_svhn(root: Path, monkeypatch: pytest.MonkeyPatch) -> Digits:
