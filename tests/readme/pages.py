@@ -83,4 +83,5 @@ def check(shown: Shown, project: Path, env: Mapping[str, str] | None = None) -> 
     assert re.fullmatch(as_pattern(shown.output), done.stdout) or not shown.output, done.stdout
     is_mistake = "Did you mean" in shown.output or "is not an option" in shown.output
     is_mistake |= "leave no pixels" in shown.output or "does not match the model" in shown.output
+    is_mistake |= "Let torchvision fetch it" in shown.output
     assert done.returncode == (2 if is_mistake else 0), done.stdout
