@@ -234,6 +234,18 @@ def test_what_python_does_in_every_step_is_found_out_and_done_once_a_step(
         run_with(objective(), tmp_path / "required", *ASKED)
 
 
+def test_who_requires_captured_steps_resumes_a_run_that_had_none(
+    tmp_path: Path, said: Callable[[], list[str]]
+) -> None:
+    run_with(Counts(), tmp_path / "run", "training.max_steps=7")
+    longer = ("training.max_steps=19", "checkpoint.allow_changes=true")
+    run_with(SquaredDistance(), tmp_path / "run", "training.max_steps=9", longer[1])
+    reason = f"{NOT_CAPTURED}every step changes the objective.seen, which is no tensor."
+    assert said() == [reason, reason]
+    run_with(SquaredDistance(), tmp_path / "run", *longer, *ASKED)
+    assert said()[2:] == [REPLAYED]
+
+
 def test_what_the_device_does_in_every_step_is_repeated(
     tmp_path: Path, said: Callable[[], list[str]]
 ) -> None:

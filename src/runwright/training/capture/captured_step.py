@@ -4,7 +4,7 @@ import contextlib
 import logging
 import traceback
 import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
@@ -101,23 +101,25 @@ class CapturedStep(Generic[B]):
 
     def __call__(self, number: int, batches: "Iterator[Taken[B]]") -> Losses:
         """Take this step, counted from 0; see `TrainStep`."""
+        if self.given_up is not None or number == 0 or not self._has_state():
+            return self._by_python(number, batches)  # one batch after the other, for the memory
         taken = [next(batches) for _ in range(self._updater.num_batches)]
-        if self.given_up is None and number > 0 and self._has_state():
-            if self._inputs is None:
-                self._try(partial(self._capture, number, taken))
-                if self.given_up is None:
-                    self._try(partial(self._compare, number, taken))
-            elif not self._inputs.fits(taken):
-                self.give_up("the batches differ in shape, or in what is no tensor")
-            elif not (self._keeps_hyperparameters or is_equal(self._fixed, self._others())):
-                self.give_up("the schedule changes more than the learning rate")
-            elif not self._is_checked:
-                self._try(partial(self._compare, number, taken))
-                if self.given_up is None:
-                    self._is_checked = True
-                    log.info(_SAYS)
+        if self._inputs is None:
+            self._try(partial(self._capture, number, taken))
             if self.given_up is None:
-                return self._replayed(taken)
+                self._try(partial(self._compare, number, taken))
+        elif not self._inputs.fits(taken):
+            self.give_up("the batches differ in shape, or in what is no tensor")
+        elif not (self._keeps_hyperparameters or is_equal(self._fixed, self._others())):
+            self.give_up("the schedule changes more than the learning rate")
+        elif not self._is_checked:
+            self._try(partial(self._compare, number, taken))
+            if self.given_up is None:
+                self._is_checked = True
+                log.info(_SAYS)
+        return self._replayed(taken) if self.given_up is None else self._by_python(number, taken)
+
+    def _by_python(self, number: int, taken: "Iterable[Taken[B]]") -> Losses:
         if self._has_begun:
             return self._take(number, map(gathered, taken))
         self._has_begun = True
