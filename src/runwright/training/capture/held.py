@@ -59,6 +59,12 @@ class Held:
                     self.values[place] = state
                 if copies:
                     self._undo += undoing(found)
+        # What is done to those, a graph does not repeat.
+        self._elsewhere = {
+            place: _contents(tensor)
+            for place, tensor in self.tensors.items()
+            if tensor.device.type == "cpu" != device.type and tensor.layout is torch.strided
+        }
         self.random = random_state(device)
         self._copies: dict[str, Tensor] = {}
         if copies:
@@ -107,6 +113,9 @@ class Held:
             other = later.tensors.get(place, tensor)
             if other is not tensor and other.data_ptr() != tensor.data_ptr():
                 yield f"every step puts another tensor in the place of {place}"
+        for place, contents in self._elsewhere.items():
+            if contents != later._elsewhere.get(place, contents):  # noqa: SLF001  # of this class
+                yield f"every step changes {place}, which is not on the device"
         of_values = self.values.keys() ^ later.values.keys()
         for place in sorted(of_values | (self.tensors.keys() ^ later.tensors.keys())):
             yield f"every step adds {place}, or takes it away"
@@ -115,6 +124,13 @@ class Held:
             if name != of_device and not torch.equal(_bits(state), _bits(later.random[name])):
                 generator = {"torch": "torch's generator on the CPU"}.get(name, f"that of {name}")
                 yield f"it draws random numbers from {generator}"
+
+
+def _contents(tensor: Tensor) -> object:
+    """What stands for the values of a tensor in main memory."""
+    if tensor.is_nested or tensor.nbytes > MOST_BYTES:
+        return None
+    return zlib.crc32(_bits(tensor.detach().reshape(-1)).numpy().tobytes())
 
 
 def _is_same(one: object, other: object) -> bool:
