@@ -10,11 +10,12 @@ import attrs
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import own_optimizers  # pyright: ignore[reportUnusedImport]  # noqa: F401  # it registers them
 from conftest import Run, last_of_each, run_dirs
 from data.test_parts import rich
-from runwright import RunError, UserError, compose
+from runwright import Config, RunError, UserError, compose
 from runwright.data import Data, Split
 from runwright.domains.vision.batch import ImageBatch
 from runwright.domains.vision.mapped import MappedImages
@@ -218,6 +219,75 @@ def test_a_step_that_waits_for_the_device_is_not_captured_and_says_where(
     config.run(tmp_path / "run")
     said = f"The steps are not captured as a CUDA graph: it waits for the device ({__file__}, line "
     assert [one for one in caplog.messages if one.startswith(said)]
+
+
+def synchronising(config: Config, *, in_training: bool) -> Config:
+    """Has the model wait for the device in a way that torch does not find in a rehearsal."""
+    build = config.model.build
+
+    def changed(dims: Any) -> Any:
+        model = build(dims)
+
+        def wait(module: nn.Module, given: object) -> None:
+            if module.training == in_training:
+                torch.cuda.synchronize()
+
+        next(model.children()).register_forward_pre_hook(wait)
+        return model
+
+    object.__setattr__(config.model, "build", changed)
+    return config
+
+
+def test_a_capture_that_is_made_invalid_leaves_nothing_behind(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    before = torch.cuda.current_stream()
+    same = [*DROPOUT, "deterministic=true", "training.max_steps=30"]
+    for name in ("null", "false"):
+        config = compose([*same, f"training.cuda_graph={name}"])
+        synchronising(config, in_training=True).run(tmp_path / name)
+    assert [one for one in caplog.messages if one.startswith("The steps are not captured")]
+    assert torch.cuda.current_stream() == before
+    tried, taken = (weights(tmp_path / name) for name in ("null", "false"))
+    for name, value in taken.items():
+        torch.testing.assert_close(tried[name], value, rtol=1e-4, atol=1e-6)
+    in_use = torch.cuda.memory_stats()["active_bytes.all.current"]
+    kept = torch.ones(2**20, device="cuda")
+    kept.record_stream(torch.cuda.Stream())
+    del kept
+    torch.cuda.synchronize()
+    small = torch.ones(1, device="cuda")  # what several streams have used is given back now
+    assert torch.cuda.memory_stats()["active_bytes.all.current"] < in_use + 2**22
+    del small
+
+
+def test_steps_are_replayed_as_before_after_a_validation_that_cannot_be_captured(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    same = [*DROPOUT, "deterministic=true", "opt.schedule=constant", "training.val_every=5"]
+    for name, steps in (("whole", 40), ("halves", 23), ("halves", 40)):
+        changes = [f"training.max_steps={steps}", "checkpoint.allow_changes=true"]
+        config = compose([*same, "training.cuda_graph=true", *changes])
+        synchronising(config, in_training=False).run(tmp_path / name)
+    assert caplog.messages.count("The steps are replayed as a CUDA graph.") == 3
+    whole, halves = (weights(tmp_path / name) for name in ("whole", "halves"))
+    assert all(torch.equal(one, halves[name]) for name, one in whole.items())
+
+
+@pytest.mark.parametrize("options", [(), ("training.clip_grad=1",)])
+def test_an_optimiser_that_asks_whether_gradients_are_finite_is_not_captured_with_fp16(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    same = [*DROPOUT, "deterministic=true", "training.max_steps=30", "opt.optimizer_cls=NAdam"]
+    for name in ("null", "false"):
+        asked = ["training.precision=fp16", f"training.cuda_graph={name}", *options]
+        compose([*same, *asked]).run(tmp_path / name)
+    tried, taken = (weights(tmp_path / name) for name in ("null", "false"))
+    for name, value in taken.items():
+        torch.testing.assert_close(tried[name], value, rtol=0.02, atol=2e-4)
 
 
 GAN = ("dm=toy_sets", "model=pair", "objective=adversarial", "opt=pair_of_adams", "gpu=0")
