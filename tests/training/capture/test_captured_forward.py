@@ -1,5 +1,6 @@
 """Validations that are replayed: they compute what Python does, to the byte, or are not."""
 
+import weakref
 from collections.abc import Callable
 from functools import partial
 
@@ -144,6 +145,23 @@ def test_a_way_to_compute_that_the_model_was_given_is_its_own_again() -> None:
         found, expected = validate(model, forward), validate(model, None)
         assert all(torch.equal(one, its) for one, its in zip(found, expected, strict=True))
         assert model.forward is given
+
+
+def test_what_a_graph_reads_is_kept_when_the_model_replaces_it() -> None:
+    class Blind(Tape):  # as a graph, it holds none of the tensors
+        def record(self, function: Callable[[], None]) -> Callable[[], None]:
+            function()
+            return lambda: None
+
+    model = Net()
+    model.cache = torch.ones(2)  # of positions, say
+    cache = weakref.ref(model.cache)
+    forward = CapturedForward(Blind(), CPU)
+    validate(model, forward)
+    model.cache = torch.zeros(2)
+    assert cache() is not None
+    del forward
+    assert cache() is None
 
 
 def test_only_so_many_shapes_are_captured() -> None:

@@ -103,10 +103,12 @@ class CapturedForward:
             before = Held({"the model": model}, self._device, copies=True)
             with self._recorder.refusing_to_wait(), self._recorder.rehearsing():
                 compute()
-            if next(before.moved(Held({"the model": model}, self._device)), None) is not None:
+            after = Held({"the model": model}, self._device)
+            if next(before.moved(after), None) is not None:
                 return None
             replay = self._recorder.record(compute)
             graph = _Graph(static, outputs, replay, since=self._validation)
+            graph.reads = list(after.tensors.values())  # the graph itself holds none of them
         except Exception as error:  # noqa: BLE001  # Python has computed it, so it is no mistake
             log.debug("The validation is not captured: %s.", explained(error))
         finally:
@@ -123,6 +125,7 @@ class _Graph:
     ) -> None:
         self._static, self._outputs, self._replay = static, outputs, replay
         self.since, self.is_checked = since, False
+        self.reads: list[Tensor] = []
 
     def replay(self, given: Any) -> Any:
         for mine, its in zip(tensors_in(self._static), tensors_in(given), strict=True):

@@ -91,6 +91,7 @@ class CapturedStep(Generic[B]):
         self._inputs: Inputs[B] | None = None
         self._has_begun = self._is_checked = False
         self._replay: Callable[[], None] = _nothing
+        self._reads: list[Tensor] = []
         self._lrs = torch.zeros(len(self._groups()), device=device)
         self._lrs_now: list[float] = []
         self._scale: dict[str, Any] = {}
@@ -133,7 +134,7 @@ class CapturedStep(Generic[B]):
             UserError: the user has asked for captured steps.
         """
         self.given_up = reason
-        self._inputs, self._replay = None, _nothing  # the graph holds memory
+        self._inputs, self._replay, self._reads = None, _nothing, []  # the graph holds memory
         self._losses, self._grad_norm = torch.zeros(0), None
         possible.say(reason, is_required=self.is_required)
 
@@ -218,6 +219,8 @@ class CapturedStep(Generic[B]):
             self._losses, self._grad_norm = torch.stack(values), self._updater.grad_norm
 
         self._replay = self.recorder.record(take)
+        # A graph holds none of what it reads, such as a cache that a validation replaces.
+        self._reads = list(before.tensors.values())
         self._inputs, self._fixed = inputs, self._others()
 
     def _compare(self, number: int, taken: "Sequence[Taken[B]]", held: Held) -> None:
