@@ -1,6 +1,7 @@
 """Steps that are replayed: they train as those that Python takes, or are not replayed."""
 
 import random
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from runwright.data.batching import InMemory
 from runwright.distributed import World
 from runwright.runtime import Runtime
 from runwright.training.capture import possible
+from runwright.training.capture.captured_step import explained
 from runwright.training.capture.inputs import Picked, batches_to_gather, gathered
 from toy_domain import SetBatch, SquaredDistance
 from training.capture.tape import Tape
@@ -446,6 +448,16 @@ def test_a_step_that_fails_between_the_gradients_and_the_update_is_taken_by_pyth
     (only,) = said()
     assert only.startswith(f"{NOT_CAPTURED}it waits for the device")
     assert_trained_alike(tmp_path / "null", tmp_path / "false", rtol=0, atol=0)
+
+
+def test_what_stands_against_it_is_said_with_its_place() -> None:
+    with pytest.raises(AssertionError) as caught:
+        torch.amp.GradScaler("cpu").unscale_(Plain([nn.Parameter(torch.zeros(1))]))
+    assert re.search(rf"\({__file__}, line \d+\)$", explained(caught.value))
+    trace = caught.value.__traceback__
+    assert trace is not None
+    within = caught.value.with_traceback(trace.tb_next)  # torch alone
+    assert explained(within).endswith(" (in grad_scaler.py, _check_scale_growth_tracker)")
 
 
 @pytest.mark.parametrize(

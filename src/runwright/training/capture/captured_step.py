@@ -6,6 +6,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import torch
@@ -287,12 +288,15 @@ def explained(error: BaseException) -> str:
     """What a step did that cannot be captured, and where."""
     if "during capture" in str(error) and error.__context__ is not None:
         error = error.__context__  # the error that ended the capture, and not what came of it
+    frames = traceback.extract_tb(error.__traceback__)
     own = [
         frame
-        for frame in traceback.extract_tb(error.__traceback__)
+        for frame in frames
         if "/torch/" not in frame.filename and "/runwright/training/" not in frame.filename
     ]
-    where = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
+    where = f" (in {Path(frames[-1].filename).name}, {frames[-1].name})" if frames else ""
+    if own:
+        where = f" ({own[-1].filename}, line {own[-1].lineno})"
     what = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
     what = what.split(OF_THE_ALLOCATOR)[0].rstrip(".")
     if "called a synchronizing CUDA operation" in what:
