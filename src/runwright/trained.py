@@ -25,6 +25,7 @@ from runwright.training.built import Built
 from runwright.training.evaluation import autocast, evaluate
 from runwright.training.loop import Training
 from runwright.training.monitor import measure_to_report
+from runwright.training.run_log import RunLog
 from runwright.training.sharding import is_sharded
 from runwright.training.splits import limited_validation
 from runwright.training.weights import load_into
@@ -176,7 +177,7 @@ def draw_results(training: Training[Any]) -> None:
         return
     last = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(weights)
-    say_if_long = _saying_if_long()
+    say_if_long = _saying_if_long(training.run_log)
     with autocast(built.runtime.device, training.cfg.precision):
         for name, split in training.validation.items():
             evaluation = evaluate(
@@ -189,8 +190,8 @@ def draw_results(training: Training[Any]) -> None:
     model.load_state_dict(last)
 
 
-def _saying_if_long() -> Callable[[], None]:
-    """What says, once, what goes on after the last step, if it takes longer than a moment."""
+def _saying_if_long(run_log: RunLog) -> Callable[[], None]:
+    """What says what goes on after the last step, if it takes longer than a moment."""
     began, is_said = time.monotonic(), False
 
     def after_batch() -> None:
@@ -198,5 +199,6 @@ def _saying_if_long() -> Callable[[], None]:
         if not is_said and time.monotonic() - began > _MOMENT:
             is_said = True
             log.info("Validating the best weights once more, to draw it; pictures=false does not.")
+        run_log.validating()
 
     return after_batch
