@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from runwright.errors import UserError
-from runwright.extras import require_extra
 from runwright.factory import Settings, full_key, settings_in
 
 _IMPOSSIBLE: Final = (errno.ENAMETOOLONG, errno.ELOOP)  # of a path
@@ -24,7 +23,7 @@ def problems(config: Settings, *, begins: bool) -> list[str]:
     above = {text.partition(".")[0] for text in impossible}
     right = {name: part for name, part in vars(config).items() if name not in above}
     of_files = [*missing_weights(right, begins=begins), *missing_sources(right, begins=begins)]
-    return [*impossible, *problems_of_logging(right), *of_files]
+    return [*impossible, *of_files]
 
 
 def impossible_paths(settings: Settings, key: str = "") -> Iterator[str]:
@@ -79,19 +78,3 @@ def missing_weights(parts: Mapping[str, Any], *, begins: bool) -> list[str]:
     except UserError as error:
         return [str(error)]
     return []
-
-
-def problems_of_logging(parts: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with where a run is logged besides its directory."""
-    from runwright.training import wandb_log
-
-    try:
-        if "wandb" in parts:
-            wandb_log.check(parts["wandb"])
-    except UserError as error:
-        yield str(error)
-    try:
-        if parts.get("tensorboard"):
-            require_extra("tensorboard", "tensorboard", "tensorboard=true")
-    except UserError as error:
-        yield str(error)

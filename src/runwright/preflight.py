@@ -1,21 +1,17 @@
 """Mistakes that only the heavy libraries can detect, found before anything is launched."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from runwright.compose.pending import PendingJobs
 from runwright.config import chosen_name
 from runwright.dims import Dims, accepts
 from runwright.errors import ConfigError, UserError
+from runwright.extras import require_extra
 from runwright.factory import Settings, all_settings, mistyped, type_argument
 from runwright.finetune_options import FinetuneCfg
-from runwright.light_checks import (
-    impossible_paths,
-    missing_sources,
-    missing_weights,
-    problems_of_logging,
-)
+from runwright.light_checks import impossible_paths, missing_sources, missing_weights
 from runwright.meta_device import on_meta_device, was_refused
 from runwright.model_size import bounded, refuse_without_memory
 
@@ -72,7 +68,7 @@ def problems_of_parts(
             right[name] = parts[name]
     if "opt" in right and parts.get("gpu") == -1:
         is_right(lambda: right["opt"].check_on(torch.device("cpu")))
-    found += problems_of_logging(parts)
+    found += _problems_of_logging(parts)
     dims: Dims | None = None
     try:
         dims = _known_dims(right)
@@ -108,6 +104,22 @@ def problems_of_parts(
             lambda: refuse_without_memory(named, built[0], opt, gpu=gpu, is_trained=is_trained)
         )
     return found
+
+
+def _problems_of_logging(parts: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with where a run is logged besides its directory."""
+    from runwright.training import wandb_log
+
+    try:
+        if "wandb" in parts:
+            wandb_log.check(parts["wandb"])
+    except UserError as error:
+        yield str(error)
+    try:
+        if parts.get("tensorboard"):
+            require_extra("tensorboard", "tensorboard", "tensorboard=true")
+    except UserError as error:
+        yield str(error)
 
 
 def _check_objective(

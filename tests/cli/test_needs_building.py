@@ -13,9 +13,11 @@ CONF = REPOSITORY / "conf"
     ("overrides", "expected"),
     [
         (["model=cnn", "seed=1", "opt.lr=0.1", "opt.schedule=step", "training.epochs=3"], False),
-        (["checkpoint.load=elsewhere", "dm.root=elsewhere", "wandb.mode=offline"], False),
+        (["checkpoint.load=elsewhere", "dm.root=elsewhere", "wandb.name=mine"], False),
         (["model=cnn", "model.kernel_size=3"], True),
         (["opt.optimizer_cls=SGD"], True),
+        (["wandb.mode=online"], True),
+        (["tensorboard=true"], True),
         (["opt.optimizer_kwargs={momentum: 0.9}"], True),
         (["opt.no_decay=[bias]"], True),
         (["dm.num_colors=2"], True),

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from runwright import preflight
-from runwright.light_checks import missing_weights, problems_of_logging
+from runwright.light_checks import missing_weights
 from runwright.optimizers.schedules import ScheduledOptimizer
 
 _NO_OPTION: Final = object()
-_OF_PARTS: Final = re.compile(r"(dm|model|objective|opt|finetune)\.|training\.monitor")
+_OF_PARTS: Final = re.compile(
+    r"(dm|model|objective|opt|finetune)\.|training\.monitor"
+    r"|wandb\.mode|tensorboard$"  # what asks packages, and W&B perhaps its server
+)
 _LIGHT: Final = {
     f"opt.{field.name}" for field in dataclasses.fields(cast("Any", ScheduledOptimizer))
 } - {"opt.no_decay", "opt.layer_decay"}  # whose patterns are compared with the model's names
@@ -32,7 +35,7 @@ def problems_beside(parts: Mapping[str, Any], overrides: Iterable[str]) -> list[
     """
     if needs_building(parts, overrides):
         return preflight.problems_of_parts(parts)
-    return [*problems_of_logging(parts), *missing_weights(parts, begins=True)]
+    return missing_weights(parts, begins=True)
 
 
 def needs_building(parts: Mapping[str, Any], overrides: Iterable[str]) -> bool:
@@ -46,6 +49,8 @@ def _is_judged(parts: Mapping[str, Any], key: str) -> bool:
 
     Of an option within another, the outer one is looked at.
     """
-    name, option = key.split(".")[:2]
-    value = getattr(parts.get(name), option, _NO_OPTION)
+    name, *within = key.split(".")
+    value = parts.get(name, _NO_OPTION)
+    if within:
+        value = getattr(value, within[0], _NO_OPTION)
     return value is not _NO_OPTION and not isinstance(value, Path)
