@@ -269,7 +269,7 @@ def with_path(key: str, path: str) -> str:
         _parsed(f"{key}={path}").value(), str
     ):
         return f"{key}={path}"
-    return f"{key}={QuotedString(path, Quote.single).with_quotes()}"
+    return f"{key}={QuotedString(path, Quote.double).with_quotes()}"
 
 
 def _next_step(text: str, before: str | None) -> str:
