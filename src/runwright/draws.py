@@ -23,6 +23,10 @@ class Draws:
 
     What is drawn for one purpose has a number of its own, 0 … 63: two draws with the same number
     are the same.
+
+    Attributes:
+        epoch: the number of the epoch, (), int64.
+        index: the number of each example, (B,), int64.
     """
 
     def __init__(self, seed: int, epoch: int | Tensor, index: Tensor) -> None:
@@ -34,11 +38,12 @@ class Draws:
                 read it anew.
             index: (B,), int64, the number of each example, on the device.
         """
+        if not isinstance(epoch, Tensor):  # filled, because a copy would wait for the device
+            epoch = torch.full((), epoch, dtype=torch.int64, device=index.device)
         self.epoch = epoch
         self.index = index
         self._of_seed = _word(seed)
-        number = torch.as_tensor(epoch, dtype=torch.int64, device=index.device)
-        self._of_epoch = _mixed(number * _GAMMA + self._of_seed)
+        self._of_epoch = _mixed(epoch * _GAMMA + self._of_seed)
 
     def uniform(self, number: int) -> Tensor:
         """Uniform in [0, 1), (B,), float32."""

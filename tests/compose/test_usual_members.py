@@ -36,7 +36,12 @@ def mistakes(*overrides: str, conf: Path | None = None) -> tuple[str, ...]:
         ),
         ("stage/table", "format: csv", "Stage", "`defaults: [predict]`."),
         ("model/wide", "num_hidden: 9", "ModelFactory", "`defaults: [fcn]`."),
-        ("dm/own", "root: here", "DataModule", "where NAME is one of: celeba, cmnist."),
+        (
+            "dm/own",
+            "root: here",
+            "DataModule",
+            "where NAME is one of: celeba, cmnist, image_folder, torchvision.",
+        ),
     ],
 )
 def test_a_file_without_its_first_line_is_named_with_it(

@@ -17,8 +17,11 @@ from conftest import Run, last_of_each, run_dirs
 from data.test_parts import rich
 from runwright import Config, RunError, UserError, compose
 from runwright.data import Data, Split
-from runwright.domains.vision.batch import ImageBatch
+from runwright.domains.vision.batch import ImageBatch, RawImages
+from runwright.domains.vision.device_images import DeviceImages
+from runwright.domains.vision.dims import ImageDims
 from runwright.domains.vision.mapped import MappedImages
+from runwright.domains.vision.standard_augmentation import StandardAugmentation
 from runwright.rundir.tensor_files import read_tensors
 from runwright.runtime import Runtime, choose_device
 from streamed_domain import WAYS, split
@@ -288,6 +291,43 @@ def test_an_optimiser_that_asks_whether_gradients_are_finite_is_not_captured_wit
     tried, taken = (weights(tmp_path / name) for name in ("null", "false"))
     for name, value in taken.items():
         torch.testing.assert_close(tried[name], value, rtol=0.02, atol=2e-4)
+
+
+def augmented(device: str) -> DeviceImages:
+    """Noise on a device, with everything that is drawn for it."""
+    rng = np.random.default_rng(0)
+    dims = ImageDims(channels=3, height=32, width=32, num_classes=10)
+    augment = StandardAugmentation(flip="alternating", rand_augment=3, cutout=8, mixup=0.4)
+    there = torch.device(device)
+    preparation = augment.prepare(
+        dims, mean=[0.4, 0.5, 0.6], std=[0.2], seed=3, num_examples=500, device=there
+    )
+    label = torch.from_numpy(rng.integers(10, size=500))
+    raw = RawImages(
+        image=torch.from_numpy(rng.integers(256, size=(500, 3, 32, 32), dtype=np.uint8)),
+        label=label,
+        group=label,
+        index=torch.arange(500),
+        epoch=0,
+    )
+    return DeviceImages(raw.to(there), batch_size=64, shuffle_seed=3, preparation=preparation)
+
+
+@pytest.mark.filterwarnings(IT_IS_A_PROTOTYPE)
+def test_images_are_augmented_there_as_here_without_waiting() -> None:
+    there, here = augmented("cuda:0"), augmented("cpu")
+    for epoch in (0, 1):
+        for one, expected in zip(there.batches(epoch), here.batches(epoch), strict=True):
+            assert torch.equal(one.label.cpu(), expected.label)
+            # A rotated pixel may be rounded to its neighbour.
+            differ = (one.image.cpu() - expected.image).abs() > 1e-4
+            assert float(differ.float().mean()) < 1e-3
+    positions = torch.arange(64, device="cuda:0")
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        there.preparation(there.gather(positions, 2))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 GAN = ("dm=toy_sets", "model=pair", "objective=adversarial", "opt=pair_of_adams", "gpu=0")

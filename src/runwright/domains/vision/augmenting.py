@@ -90,7 +90,7 @@ class AugmentedImages:
         if self.flip == "random":
             return draws.coins(_FLIP)
         first = draws.coins(_FLIP, every_epoch=False)
-        return first ^ (torch.as_tensor(draws.epoch, device=first.device) % 2 == 1)
+        return first ^ (draws.epoch % 2 == 1)
 
     def _is_cut(self, draws: Draws) -> Tensor:
         """Where the square is, (B, 1, H, W)."""
