@@ -1,12 +1,20 @@
 """Torchvision's data sets: read, kept, divided, and clear about what is wrong."""
 
+import contextlib
+import functools
+import gzip
 import logging
+import threading
+from collections.abc import Generator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torchvision import datasets
+from torchvision.datasets.utils import calculate_md5
+from typing_extensions import override
 
 from conftest import Run
 from domains.vision.files_of_images import (
@@ -31,6 +39,24 @@ def rows(data: Images, split: str) -> list[int]:
     chosen = getattr(data, split)
     assert isinstance(chosen, MappedImages)
     return chosen.rows.tolist()
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Generator[str]:
+    """The address at which this machine serves a folder."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        @override
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
 
 
 def test_each_name_is_a_class_of_torchvision() -> None:
@@ -184,6 +210,29 @@ def test_without_a_network_a_download_fails_with_the_next_step(
     monkeypatch.setattr(datasets.CIFAR10, "url", (tmp_path / "none.tar.gz").as_uri())
     with pytest.raises(UserError, match=r"(?s)CIFAR10 could not be fetched .*on another machine"):
         build("torchvision", root=tmp_path / "data", download=True)
+
+
+def test_a_download_that_failed_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    mirror, root = tmp_path / "mirror", tmp_path / "data"
+    write_mnist(mirror)
+    resources: list[tuple[str, str]] = []
+    for path in sorted((mirror / "MNIST" / "raw").iterdir()):
+        packed = mirror / f"{path.name}.gz"
+        packed.write_bytes(gzip.compress(path.read_bytes()))
+        resources.append((packed.name, calculate_md5(packed)))
+    monkeypatch.setattr(datasets.MNIST, "resources", resources)
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [f"{(tmp_path / 'none').as_uri()}/"])
+    for _ in range(2):  # the first leaves an empty folder
+        with pytest.raises(UserError, match=r"(?s)MNIST could not be fetched .*on another machine"):
+            build("torchvision", name="MNIST", root=root, download=True)
+    with served(mirror) as address:
+        monkeypatch.setattr(datasets.MNIST, "mirrors", [address])
+        data = build("torchvision", name="MNIST", root=root, download=True)
+    assert (len(data.train), len(data.test or ())) == (180, 100)
+    assert len(build("torchvision", name="MNIST", root=root, download=True).train) == 180
 
 
 @pytest.mark.parametrize(

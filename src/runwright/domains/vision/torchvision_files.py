@@ -122,10 +122,12 @@ def read_torchvision(
     Raises:
         UserError: it cannot be fetched, is damaged, or cannot be kept.
     """
-    if download:
-        _fetch(name, known, root)
     source = _Parts(name, known, root)
     beside = cached_path(source, shape, cache_dir, resizes=resizes).with_suffix(".json")
+    if download and not beside.exists():
+        _fetch(name, known, root)
+        source = _Parts(name, known, root)
+        beside = cached_path(source, shape, cache_dir, resizes=resizes).with_suffix(".json")
     if beside.exists():
         source.sizes = json.loads(beside.read_bytes())["sizes"]  # so that nothing need be opened
     images = decoded_images(source, shape, cache_dir, resizes=resizes)
@@ -153,14 +155,15 @@ def read_torchvision(
 def _fetch(name: str, known: TorchvisionSet, root: Path) -> None:
     """Let torchvision fetch what is missing; it compares checksums.
 
+    It is asked although there are some files: a download that was cut short leaves some, too.
+
     Raises:
         UserError: it could not.
     """
-    if all((root / file).exists() for file in known.files):
-        return
     from torchvision import datasets
 
-    log.info("Downloading %s to %s …", name, root)
+    if not all((root / file).exists() for file in known.files):
+        log.info("Downloading %s to %s …", name, root)
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".{name}-download.lock"):
