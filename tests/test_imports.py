@@ -13,11 +13,11 @@ Imports = dict[str, set[str]]  # by the name of the module
 
 # The floors of the house: its folders, and these of the modules that lie in none.
 FLOORS: Final = {
-    "ground": "argument_types errors extras hints name_patterns figures array_files atomic_files "
-    "draws generators kept metrics_table migration_rules",
+    "ground": "argument_types errors extras hints name_patterns figures draws generators "
+    "migration_rules",
     "base": "plain dims model objective measures runtime distributed caller config "
-    "custom_search_space meta_device model_size predictions stage "
-    "finetune_options added_commands machine ",
+    "custom_search_space meta_device model_size predictions stage finetune_options "
+    "added_commands machine",
     "run": "run train trained preflight light_checks load migration",
     "front": "__init__",
     "app": "app",
@@ -26,6 +26,8 @@ FLOORS: Final = {
 # Floor → those that it may not import.
 FORBIDDEN: Final = {
     "ground": "factory base data stages compose rundir training comparison run cli sweep slurm "
+    "tools domains front app",
+    "storage": "factory base data stages compose rundir training comparison run cli sweep slurm "
     "tools domains front app",
     "factory": "base data stages compose rundir training comparison run cli sweep slurm tools "
     "domains front app",

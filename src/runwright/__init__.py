@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from runwright.argument_types import folder_argument as folder_argument
     from runwright.argument_types import integer_at_least as integer_at_least
     from runwright.argument_types import share_argument as share_argument
-    from runwright.array_files import made_once as made_once
-    from runwright.array_files import make_empty_array as make_empty_array
-    from runwright.array_files import mapped_array as mapped_array
-    from runwright.atomic_files import write_bytes as write_bytes
     from runwright.caller import Caller as Caller
     from runwright.caller import Reporter as Reporter
     from runwright.config import CheckpointCfg as CheckpointCfg
@@ -71,7 +67,6 @@ if TYPE_CHECKING:
     from runwright.measures import Measure as Measure
     from runwright.measures import OutputObjective as OutputObjective
     from runwright.measures import WholeSplit as WholeSplit
-    from runwright.metrics_table import MetricsTable as MetricsTable
     from runwright.migration import Migration as Migration
     from runwright.migration_rules import Inert as Inert
     from runwright.migration_rules import NoEqual as NoEqual
@@ -101,12 +96,17 @@ if TYPE_CHECKING:
     from runwright.stage import split_of as split_of
     from runwright.stages.intervals import Interval as Interval
     from runwright.stages.intervals import quantiles as quantiles
+    from runwright.storage.array_files import made_once as made_once
+    from runwright.storage.array_files import make_empty_array as make_empty_array
+    from runwright.storage.array_files import mapped_array as mapped_array
+    from runwright.storage.atomic_files import write_bytes as write_bytes
+    from runwright.storage.metrics_table import MetricsTable as MetricsTable
 
 _HOME: Final = {
     "data.batching": ("Batched", "InMemory"),
     "argument_types": ("folder_argument", "integer_at_least", "share_argument"),
-    "array_files": ("made_once", "make_empty_array", "mapped_array"),
-    "atomic_files": ("write_bytes",),
+    "storage.array_files": ("made_once", "make_empty_array", "mapped_array"),
+    "storage.atomic_files": ("write_bytes",),
     "caller": ("Caller", "Reporter"),
     "added_commands": ("COMMANDS", "Command", "command"),
     "config": ("CheckpointCfg", "Config", "TrainingCfg", "WandbCfg"),
@@ -121,7 +121,7 @@ _HOME: Final = {
     "load": ("LoadedRun", "merge_adapters"),
     "machine": ("Machine",),
     "measures": ("Measure", "OutputObjective", "WholeSplit"),
-    "metrics_table": ("MetricsTable",),
+    "storage.metrics_table": ("MetricsTable",),
     "migration": ("Migration",),
     "migration_rules": ("Inert", "NoEqual", "Original", "Rule", "Taken"),
     "model": ("DataInitialized", "FittedModel", "ModelFactory"),

@@ -9,8 +9,8 @@ from typing_extensions import override
 
 from runwright.config import chosen_name
 from runwright.errors import UserError
-from runwright.metrics_table import MetricsTable
 from runwright.plain import given_path
+from runwright.storage.metrics_table import MetricsTable
 
 if TYPE_CHECKING:
     from torch import nn

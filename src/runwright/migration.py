@@ -29,13 +29,13 @@ import attrs
 from typing_extensions import override
 
 from runwright.added_commands import Command
-from runwright.atomic_files import write_bytes
 from runwright.compose import compose
 from runwright.compose.yaml_text import escaped, to_yaml
 from runwright.config import Config
 from runwright.errors import ConfigError, UserError, nearest
 from runwright.migration_rules import Fate, Inert, NoEqual, Original, Rule, Taken
 from runwright.plain import leaves
+from runwright.storage.atomic_files import write_bytes
 
 _NAME: Final = "migrated"
 

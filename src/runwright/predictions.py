@@ -9,9 +9,9 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from runwright.atomic_files import replacing
 from runwright.errors import UserError
 from runwright.extras import require_extra
+from runwright.storage.atomic_files import replacing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

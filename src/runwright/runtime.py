@@ -14,7 +14,7 @@ import torch
 
 from runwright.errors import UserError
 from runwright.generators import generators_kept
-from runwright.kept import kept, kept_tensors
+from runwright.storage.kept import kept, kept_tensors
 
 log = logging.getLogger(__name__)
 

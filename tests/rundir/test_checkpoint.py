@@ -6,7 +6,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from runwright.atomic_files import alias
 from runwright.errors import UserError
 from runwright.rundir.checkpoint import CheckpointCfg, Checkpoints, find_weights
 from runwright.rundir.tensor_files import (
@@ -15,6 +14,7 @@ from runwright.rundir.tensor_files import (
     read_weights,
     write_tensors,
 )
+from runwright.storage.atomic_files import alias
 
 TENSORS = {
     "weight": torch.arange(12, dtype=torch.float32).reshape(3, 4),

@@ -12,7 +12,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from runwright.atomic_files import is_within
 from runwright.cli.basic_launcher import is_basic_sweeper
 from runwright.cli.commands_to_type import sweep_command
 from runwright.cli.job import (
@@ -30,6 +29,7 @@ from runwright.errors import ConfigError, JobsGoOn, RunError, UserError
 from runwright.rundir.layout import MULTIRUN, among_choices
 from runwright.rundir.overwritten import is_marked
 from runwright.rundir.sweep_layout import in_the_way_of_a_multirun
+from runwright.storage.atomic_files import is_within
 
 
 def launch_jobs(hydra: Hydra, config_name: str, overrides: list[str]) -> None:

@@ -12,7 +12,7 @@ from runwright.comparison.run_record import RunRecord
 from runwright.comparison.table import short, short_names
 from runwright.errors import UserError
 from runwright.figures import COLORS, line_style, new_figure, save_figure
-from runwright.metrics_table import MetricsTable
+from runwright.storage.metrics_table import MetricsTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

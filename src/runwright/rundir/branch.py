@@ -5,10 +5,8 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from runwright.atomic_files import write_bytes
 from runwright.config import CheckpointCfg, Config
 from runwright.errors import UserError
-from runwright.kept import KEPT, kept_files
 from runwright.rundir.changes import changes, is_record
 from runwright.rundir.checkpoint import (
     STATE_SUFFIX,
@@ -20,6 +18,8 @@ from runwright.rundir.checkpoint import (
     step_names,
 )
 from runwright.rundir.tensor_files import DamagedCheckpointError
+from runwright.storage.atomic_files import write_bytes
+from runwright.storage.kept import KEPT, kept_files
 
 log = logging.getLogger(__name__)
 

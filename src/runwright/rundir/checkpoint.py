@@ -20,7 +20,6 @@ from typing import Final
 
 import attrs
 
-from runwright.atomic_files import alias, is_temporary
 from runwright.config import CheckpointCfg
 from runwright.errors import UserError
 from runwright.rundir.tensor_files import (
@@ -30,6 +29,7 @@ from runwright.rundir.tensor_files import (
     read_tensors,
     write_tensors,
 )
+from runwright.storage.atomic_files import alias, is_temporary
 
 log = logging.getLogger(__name__)
 

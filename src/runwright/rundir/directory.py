@@ -26,11 +26,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock, Timeout
 
-from runwright.atomic_files import is_within
 from runwright.caller import REQUEUE, Caller, is_restarted
 from runwright.config import Config, chosen_name
 from runwright.errors import RunError, UserError
-from runwright.kept import KEPT
 from runwright.rundir.changes import changes
 from runwright.rundir.checkpoint import Checkpoints
 from runwright.rundir.emptying import empty, refuse_to_remove_sources
@@ -44,6 +42,8 @@ from runwright.rundir.messages import FILE_ONLY, LogFile, log_to
 from runwright.rundir.overwritten import unmark
 from runwright.rundir.record import seconds_spent, write_environment, write_record
 from runwright.rundir.result import FitResult, read_result, read_stages, record_stage, write_result
+from runwright.storage.atomic_files import is_within
+from runwright.storage.kept import KEPT
 
 if TYPE_CHECKING:
     from runwright.distributed import World

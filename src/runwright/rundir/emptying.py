@@ -14,9 +14,9 @@ from runwright.config import Config
 from runwright.errors import UserError
 from runwright.factory import CONFIG_GROUPS
 from runwright.figures import is_own_figure
-from runwright.kept import KEPT, KEPT_SUFFIXES
 from runwright.plain import leaves, plain_values
 from runwright.rundir.layout import BUILDING, ENVIRONMENT, FILES, LOCK, LOG
+from runwright.storage.kept import KEPT, KEPT_SUFFIXES
 
 _KEPT_FILES: Final = frozenset({ENVIRONMENT, LOG})
 _WRITING: Final = ("stage", "objective")  # groups whose members name what they write

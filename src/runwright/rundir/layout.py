@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from runwright.atomic_files import is_within
 from runwright.errors import UserError
-from runwright.kept import KEPT, KEPT_SUFFIXES
 from runwright.rundir.checkpoint import STATE_SUFFIX, WEIGHTS_SUFFIX
 from runwright.rundir.safetensors_header import read_metadata
+from runwright.storage.atomic_files import is_within
+from runwright.storage.kept import KEPT, KEPT_SUFFIXES
 
 ENVIRONMENT: Final = "environment.json"
 LOG: Final = "log.txt"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from runwright.figures import line_style, new_figure, save_figure
-from runwright.metrics_table import MetricsTable
+from runwright.storage.metrics_table import MetricsTable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,7 +12,7 @@ from typing import Final
 
 from typing_extensions import override
 
-from runwright.atomic_files import write_bytes
+from runwright.storage.atomic_files import write_bytes
 
 FILE_ONLY: Final = "runwright.traceback"
 """The logger of what belongs in `log.txt` but not on the console."""

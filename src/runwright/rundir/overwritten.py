@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from runwright.atomic_files import write_bytes
 from runwright.rundir.layout import ENVIRONMENT, MULTIRUN, OVERWRITTEN
+from runwright.storage.atomic_files import write_bytes
 
 _SAYS_MULTIRUN: Final = frozenset({"-m", "--multirun", "hydra.mode=MULTIRUN"})
 _TEXT: Final = (

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from runwright.atomic_files import write_bytes
 from runwright.compose import schema
 from runwright.compose.yaml_text import escaped, to_yaml
 from runwright.config import Config
@@ -17,6 +16,7 @@ from runwright.rundir.changes import chosen_files, group_members, usual_choices
 from runwright.rundir.layout import ENVIRONMENT, HEADER
 from runwright.rundir.provenance import environment, program, this_process, uncommitted
 from runwright.rundir.result import RESULT
+from runwright.storage.atomic_files import write_bytes
 
 
 def write_record(path: Path, config: Config, *, resume_command: Callable[[Path], str]) -> None:

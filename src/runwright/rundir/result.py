@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import attrs
 
-from runwright.atomic_files import write_bytes
+from runwright.storage.atomic_files import write_bytes
 
 RESULT: Final = "result.json"
 

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from runwright.atomic_files import write_bytes
 from runwright.errors import UserError
+from runwright.storage.atomic_files import write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

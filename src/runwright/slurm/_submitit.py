@@ -19,7 +19,7 @@ import cloudpickle
 import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError, UncompletedJobError
 
-from runwright.atomic_files import write_bytes
+from runwright.storage.atomic_files import write_bytes
 
 # submitit changes the environment while it submits; the slots of a sweep submit in parallel.
 _submitting: Final = threading.Lock()

@@ -22,13 +22,13 @@ from hydra.types import TaskFunction
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from runwright.atomic_files import write_bytes
 from runwright.caller import REQUEUE
 from runwright.cli.commands_to_type import sweep_command
 from runwright.compose._omegaconf import interpolations
 from runwright.errors import RunError, told
 from runwright.rundir.provenance import code_version
 from runwright.slurm import _submitit, queue
+from runwright.storage.atomic_files import write_bytes
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from typing import Any, Final, cast
 
 import attrs
 
-from runwright.atomic_files import write_bytes
 from runwright.rundir.provenance import environment
 from runwright.slurm.queue import array_of
+from runwright.storage.atomic_files import write_bytes
 
 _FOLDER: Final = "submissions"
 _OVERWRITE: Final = re.compile(r"overwrite=(true|yes|on|y|1)", re.IGNORECASE)

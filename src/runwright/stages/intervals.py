@@ -11,9 +11,9 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from runwright.atomic_files import write_bytes
 from runwright.figures import COLORS, new_figure, save_figure
 from runwright.objective import Objective
+from runwright.storage.atomic_files import write_bytes
 
 Table = Mapping[str, NDArray[Any]]
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import attrs
 from typing_extensions import override
 
-from runwright.atomic_files import write_bytes
 from runwright.data import Data, Split
 from runwright.errors import UserError, did_you_mean
 from runwright.factory import factory, option, settings
 from runwright.stage import Stage, Trained, split_of
+from runwright.storage.atomic_files import write_bytes
 
 if TYPE_CHECKING:
     from runwright.objective import Objective

@@ -9,7 +9,7 @@ import optuna
 from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial
 
-from runwright.atomic_files import write_bytes
+from runwright.storage.atomic_files import write_bytes
 from runwright.sweep.distributions import value_of
 from runwright.sweep.study import DIRECTORY, OVERRIDES
 

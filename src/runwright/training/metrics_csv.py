@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from runwright.atomic_files import write_bytes
 from runwright.errors import UserError
+from runwright.storage.atomic_files import write_bytes
 
 _FIRST_COLUMNS: Final = ("step", "epoch", "lr")
 

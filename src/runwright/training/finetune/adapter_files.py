@@ -7,13 +7,13 @@ from typing import Any, Final, cast
 
 from torch import Tensor, nn
 
-from runwright.atomic_files import write_bytes
 from runwright.errors import UserError
 from runwright.finetune_options import FinetuneCfg, LoraCfg, SourceOptions
 from runwright.plain import home_path
 from runwright.rundir.changes import is_record, read_record
 from runwright.rundir.checkpoint import find_weights
 from runwright.rundir.tensor_files import write_tensors
+from runwright.storage.atomic_files import write_bytes
 from runwright.training.finetune.lora import adapted_layers, is_adapter
 from runwright.training.finetune.weights_in import Weights, weights_in
 

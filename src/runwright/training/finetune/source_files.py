@@ -15,11 +15,11 @@ from filelock import FileLock
 from tqdm import tqdm
 from typing_extensions import override
 
-from runwright.atomic_files import replacing
 from runwright.errors import RunError, UserError, nearest
 from runwright.finetune_options import is_url
 from runwright.plain import home_path
 from runwright.rundir.checkpoint import find_weights
+from runwright.storage.atomic_files import replacing
 
 log = logging.getLogger(__name__)
 

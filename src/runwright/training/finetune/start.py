@@ -15,11 +15,11 @@ from typing import Final
 import attrs
 from torch import nn
 
-from runwright.atomic_files import write_bytes
 from runwright.errors import ConfigError, UserError
 from runwright.finetune_options import FinetuneCfg, SourceOptions, is_url
-from runwright.kept import differing
 from runwright.name_patterns import unmatched
+from runwright.storage.atomic_files import write_bytes
+from runwright.storage.kept import differing
 from runwright.training.finetune.adapter_files import read_adapters, refuse_other_alpha
 from runwright.training.finetune.freezing import freeze
 from runwright.training.finetune.lora import (

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from runwright.atomic_files import write_bytes
 from runwright.errors import UserError
+from runwright.storage.atomic_files import write_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,7 +6,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from runwright.atomic_files import alias, write_bytes
+from runwright.storage.atomic_files import alias, write_bytes
 
 
 def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
@@ -15,7 +15,7 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
     script = (
         "import resource, signal, sys\n"
         "from pathlib import Path\n"
-        "from runwright.atomic_files import write_bytes\n"
+        "from runwright.storage.atomic_files import write_bytes\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "write_bytes(Path(sys.argv[1]), b'x' * 5000)\n"
