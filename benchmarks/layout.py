@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional
 
 from runwright import Config, compose
-from runwright.runtime import Runtime
+from runwright.device.runtime import Runtime
 from turns import Clock, in_turns
 
 CPU: Final = torch.device("cpu")

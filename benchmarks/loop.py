@@ -44,9 +44,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from typing_extensions import override
 
 from runwright import Config, TorchOptimizer, compose
+from runwright.device.runtime import Runtime, choose_device
 from runwright.domains.vision.batch import ImageBatch
 from runwright.rundir.checkpoint import Checkpoints
-from runwright.runtime import Runtime, choose_device
 from runwright.training.built import Built
 from runwright.training.evaluation import autocast
 from runwright.training.loop import Training

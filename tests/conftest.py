@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parent.parent
 LONGEST = (
     *("slurm/test_launcher.py", "readme/test_readme.py", "slurm/test_sweeps.py"),
     *("sweep/test_interrupted.py", "training/resume/test_kills.py", "sweep/test_sweep.py"),
-    *("test_distributed.py", "training/test_sharding.py", "readme/test_sweeps_page.py"),
+    *("device/test_distributed.py", "training/test_sharding.py", "readme/test_sweeps_page.py"),
     *("sweep/test_going_on.py", "training/test_wandb_log.py", "slurm/test_page.py"),
 )
 

@@ -13,11 +13,9 @@ Imports = dict[str, set[str]]  # by the name of the module
 
 # The floors of the house: its folders, and these of the modules that lie in none.
 FLOORS: Final = {
-    "ground": "argument_types errors extras hints name_patterns figures draws generators "
-    "migration_rules",
-    "base": "plain dims model objective measures runtime distributed caller config "
-    "custom_search_space meta_device model_size predictions stage finetune_options "
-    "added_commands machine",
+    "ground": "argument_types errors extras hints name_patterns figures migration_rules",
+    "base": "plain dims model objective measures caller config custom_search_space meta_device "
+    "model_size predictions stage finetune_options added_commands machine",
     "run": "run train trained preflight light_checks load migration",
     "front": "__init__",
     "app": "app",
@@ -25,12 +23,14 @@ FLOORS: Final = {
 }
 # Floor → those that it may not import.
 FORBIDDEN: Final = {
-    "ground": "factory base data stages compose rundir training comparison run cli sweep slurm "
+    "ground": "factory base device data stages compose rundir training comparison run cli "
+    "sweep slurm tools domains front app",
+    "storage": "factory base device data stages compose rundir training comparison run cli "
+    "sweep slurm tools domains front app",
+    "device": "factory base data stages compose rundir training comparison run cli sweep slurm "
     "tools domains front app",
-    "storage": "factory base data stages compose rundir training comparison run cli sweep slurm "
+    "factory": "base device data stages compose rundir training comparison run cli sweep slurm "
     "tools domains front app",
-    "factory": "base data stages compose rundir training comparison run cli sweep slurm tools "
-    "domains front app",
     "base": "compose rundir training comparison run cli sweep slurm tools domains front app",
     "optimizers": "stages compose rundir training comparison run cli sweep slurm tools domains "
     "front app",
@@ -48,8 +48,8 @@ FORBIDDEN: Final = {
     "front": "rundir training comparison cli sweep slurm tools domains app",
     "app": "rundir training comparison sweep slurm tools domains front",
     # As a user's own domain does, it takes all from the front.
-    "domains": "ground factory base data optimizers compose rundir training comparison run cli "
-    "sweep slurm tools app",
+    "domains": "ground factory base device data optimizers compose rundir training comparison "
+    "run cli sweep slurm tools app",
 }
 # Who imports modules by names that no reader of the text can follow, and which.
 BY_NAME: Final = {

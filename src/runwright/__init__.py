@@ -45,10 +45,11 @@ if TYPE_CHECKING:
     from runwright.data.streaming import Streamed as Streamed
     from runwright.data.torch_datasets import TorchSplit as TorchSplit
     from runwright.data.torch_datasets import TorchStream as TorchStream
+    from runwright.device.distributed import World as World
+    from runwright.device.distributed import mean_weight as mean_weight
+    from runwright.device.draws import Draws as Draws
+    from runwright.device.runtime import Runtime as Runtime
     from runwright.dims import Dims as Dims
-    from runwright.distributed import World as World
-    from runwright.distributed import mean_weight as mean_weight
-    from runwright.draws import Draws as Draws
     from runwright.errors import ConfigError as ConfigError
     from runwright.errors import Interrupted as Interrupted
     from runwright.errors import RunError as RunError
@@ -90,7 +91,6 @@ if TYPE_CHECKING:
     from runwright.optimizers.schedules import ScheduledOptimizer as ScheduledOptimizer
     from runwright.plain import home_path as home_path
     from runwright.predictions import TableFormat as TableFormat
-    from runwright.runtime import Runtime as Runtime
     from runwright.stage import Stage as Stage
     from runwright.stage import Trained as Trained
     from runwright.stage import split_of as split_of
@@ -112,8 +112,8 @@ _HOME: Final = {
     "config": ("CheckpointCfg", "Config", "TrainingCfg", "WandbCfg"),
     "data": ("Batch", "Data", "DataModule", "NoExamples", "Split"),
     "dims": ("Dims",),
-    "distributed": ("World", "mean_weight"),
-    "draws": ("Draws",),
+    "device.distributed": ("World", "mean_weight"),
+    "device.draws": ("Draws",),
     "errors": ("ConfigError", "Interrupted", "RunError", "UserError", "did_you_mean"),
     "extras": ("require_extra",),
     "factory": ("CONFIG_GROUPS", "Settings", "option", "settings"),
@@ -133,7 +133,7 @@ _HOME: Final = {
     "optimizers.own_step": ("StepObjective", "Updates"),
     "plain": ("home_path",),
     "predictions": ("TableFormat",),
-    "runtime": ("Runtime",),
+    "device.runtime": ("Runtime",),
     "optimizers.schedules": ("ScheduledOptimizer",),
     "stage": ("Stage", "Trained", "split_of"),
     "stages.intervals": ("Interval", "quantiles"),

@@ -71,11 +71,11 @@ def load(run_dir: Path | str, overrides: Sequence[str] = ()) -> LoadedRun:
             been imported.
     """
     from runwright.compose import compose
-    from runwright.distributed import World
+    from runwright.device.distributed import World
+    from runwright.device.runtime import Runtime, choose_device, global_state_kept, seed_everything
     from runwright.run import build
     from runwright.rundir.checkpoint import find_weights
     from runwright.rundir.result import read_result
-    from runwright.runtime import Runtime, choose_device, global_state_kept, seed_everything
     from runwright.trained import load_weights, training_dir
 
     path = given_path(run_dir, "load")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from runwright.distributed import World
+    from runwright.device.distributed import World
 
 B = TypeVar("B", bound=Batch, default=Any)
 O = TypeVar("O", default=Any)  # noqa: E741  # what a model returns

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from runwright.distributed import World
+    from runwright.device.distributed import World
     from runwright.predictions import TableFormat
 
 D_contra = TypeVar("D_contra", bound=Dims, default=Any, contravariant=True)

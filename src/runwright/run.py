@@ -18,9 +18,9 @@ from runwright.plain import given_path
 from runwright.training.memory import explaining_out_of_memory, explaining_small_memory
 
 if TYPE_CHECKING:
-    from runwright.distributed import World
+    from runwright.device.distributed import World
+    from runwright.device.runtime import Runtime
     from runwright.rundir.directory import RunDir
-    from runwright.runtime import Runtime
     from runwright.training.built import Built
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
         RunError: the training failed, or the memory is too small for it or for the stage.
         Interrupted: after Ctrl-C; if there was anything to save, a checkpoint has been saved.
     """
-    from runwright.runtime import global_state_kept
+    from runwright.device.runtime import global_state_kept
 
     if run_dir is not None:
         run_dir = given_path(run_dir, "run")
@@ -72,14 +72,14 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
 
 def _run(config: Config, run_dir: Path | str | None, caller: Caller) -> float:
     from runwright import preflight
-    from runwright.distributed import joined
-    from runwright.rundir.directory import RunDir
-    from runwright.runtime import (
+    from runwright.device.distributed import joined
+    from runwright.device.runtime import (
         Runtime,
         choose_device,
         choose_float32_precision,
         seed_everything,
     )
+    from runwright.rundir.directory import RunDir
     from runwright.train import train
     from runwright.trained import training_dir
     from runwright.training.stop import StopRequest

@@ -15,8 +15,8 @@ from runwright.factory import Settings, settings
 if TYPE_CHECKING:
     from torch import nn
 
+    from runwright.device.runtime import Runtime
     from runwright.objective import Objective
-    from runwright.runtime import Runtime
 
 B = TypeVar("B", bound=Batch)
 
@@ -62,7 +62,7 @@ class Trained(Generic[B]):
         What is drawn at random for a batch, by dropout for example, depends on the seed and the
         number of the batch alone, so a stage measures what the training did.
         """
-        from runwright.generators import each_seeded
+        from runwright.device.generators import each_seeded
 
         return each_seeded(split.batches(epoch=0), self.runtime.seed, self.runtime.device)
 

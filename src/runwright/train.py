@@ -10,10 +10,10 @@ import torch
 
 from runwright.caller import Caller
 from runwright.config import Config, chosen_name
-from runwright.distributed import World
+from runwright.device.distributed import World
+from runwright.device.generators import generators_kept
 from runwright.factory import CONFIG_GROUPS
 from runwright.finetune_options import FinetuneCfg
-from runwright.generators import generators_kept
 from runwright.model import DataInitialized
 from runwright.plain import leaves, plain_values
 from runwright.rundir.branch import begin_as_branch, find_checkpoint

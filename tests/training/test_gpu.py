@@ -17,13 +17,13 @@ from conftest import Run, last_of_each, run_dirs
 from data.test_parts import rich
 from runwright import Config, RunError, UserError, compose
 from runwright.data import Data, Split
+from runwright.device.runtime import Runtime, choose_device
 from runwright.domains.vision.batch import ImageBatch, RawImages
 from runwright.domains.vision.device_images import DeviceImages
 from runwright.domains.vision.dims import ImageDims
 from runwright.domains.vision.mapped import MappedImages
 from runwright.domains.vision.standard_augmentation import StandardAugmentation
 from runwright.rundir.tensor_files import read_tensors
-from runwright.runtime import Runtime, choose_device
 from streamed_domain import WAYS, split
 from training.test_drawing_validation import OPTIONS as DRAWING
 from training.test_loop import weights

@@ -13,9 +13,9 @@ from conftest import last_of_each
 from runwright import RunError, UserError, compose
 from runwright.data import Data
 from runwright.data.batching import InMemory, epoch_order
+from runwright.device.runtime import Runtime
 from runwright.factory import factory
 from runwright.rundir.tensor_files import read_tensors, read_weights
-from runwright.runtime import Runtime
 from runwright.training.splits import FirstBatches
 from toy_domain import SetBatch, SetDims, SquaredDistance, ToySets
 

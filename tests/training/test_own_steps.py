@@ -195,7 +195,7 @@ import sys
 sys.path[:0] = {list(filter(None, sys.path))}
 import torch
 from torch import nn
-from runwright.distributed import joined
+from runwright.device.distributed import joined
 from runwright.training.parallel import average_gradients
 with joined(-1) as world:
     parameters = [nn.Parameter(torch.ones(shape)) for shape in ((2, 3), (4,), (1,))]

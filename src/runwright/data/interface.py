@@ -31,7 +31,7 @@ from runwright.factory import Settings, settings
 if TYPE_CHECKING:
     import torch
 
-    from runwright.runtime import Runtime
+    from runwright.device.runtime import Runtime
 
 
 @attrs.frozen(kw_only=True)

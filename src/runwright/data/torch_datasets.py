@@ -17,14 +17,14 @@ from typing_extensions import override
 from runwright.data.interface import Batch
 from runwright.data.parts import fields_of
 from runwright.data.streaming import Gather, Streamed
-from runwright.errors import UserError, did_you_mean
-from runwright.generators import (
+from runwright.device.generators import (
     SeededReading,
     generator_states,
     generators_kept,
     restore_generators,
     seed_generators,
 )
+from runwright.errors import UserError, did_you_mean
 
 log = logging.getLogger(__name__)
 

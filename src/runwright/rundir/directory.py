@@ -46,7 +46,7 @@ from runwright.storage.atomic_files import is_within
 from runwright.storage.kept import KEPT
 
 if TYPE_CHECKING:
-    from runwright.distributed import World
+    from runwright.device.distributed import World
 
 log = logging.getLogger(__name__)
 # The program itself prints the error on the console.

@@ -10,8 +10,8 @@ from runwright.data import Batch, Data
 if TYPE_CHECKING:
     from torch import nn
 
+    from runwright.device.runtime import Runtime
     from runwright.objective import Objective
-    from runwright.runtime import Runtime
 
 B = TypeVar("B", bound=Batch)
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from runwright.config import Precision
 from runwright.data import Batch, Split
-from runwright.distributed import World
-from runwright.generators import each_seeded, seed_for_evaluation
+from runwright.device.distributed import World
+from runwright.device.generators import each_seeded, seed_for_evaluation
 from runwright.objective import Evaluation, Objective
 from runwright.training.sharding import is_sharded
 

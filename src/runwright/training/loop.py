@@ -15,9 +15,9 @@ from typing import Final, Generic, NoReturn, TypeVar
 from runwright.caller import Reporter
 from runwright.config import TrainingCfg
 from runwright.data import Batch
-from runwright.distributed import World
+from runwright.device.distributed import World
+from runwright.device.generators import generators_kept
 from runwright.errors import RunError, UserError
-from runwright.generators import generators_kept
 from runwright.rundir.checkpoint import Checkpoint, Checkpoints
 from runwright.rundir.result import FitResult
 from runwright.training.built import Built

@@ -8,7 +8,7 @@ from typing import Final, cast
 import torch
 from torch import Tensor
 
-from runwright.distributed import World
+from runwright.device.distributed import World
 from runwright.errors import UserError
 
 _ALONE: Final = World()

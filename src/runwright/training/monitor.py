@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from runwright.caller import Reporter
 from runwright.config import LAST, TrainingCfg
-from runwright.distributed import World
+from runwright.device.distributed import World
 from runwright.errors import UserError, did_you_mean
 from runwright.objective import Objective
 from runwright.training.state import TrainState

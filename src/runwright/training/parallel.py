@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from runwright.distributed import World
+from runwright.device.distributed import World
 from runwright.errors import UserError
 from runwright.training import sharding
 

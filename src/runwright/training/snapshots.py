@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 from torch import Tensor
 
-from runwright.distributed import World
+from runwright.device.distributed import World
 from runwright.optimizers.optimizer_factory import SteppedSchedule
 from runwright.plain import plain_values
 from runwright.rundir.branch import best_beside

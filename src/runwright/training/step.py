@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from runwright.config import chosen_name
 from runwright.data import Batch, Split
-from runwright.distributed import World
+from runwright.device.distributed import World
 from runwright.errors import UserError
 from runwright.model import FittedModel
 from runwright.optimizers.optimizer_factory import FactorSchedule, Schedule

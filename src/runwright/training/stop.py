@@ -16,7 +16,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
-    from runwright.distributed import World
+    from runwright.device.distributed import World
 
 log = logging.getLogger(__name__)
 

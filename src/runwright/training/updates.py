@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from runwright.data import Batch
-from runwright.distributed import World
+from runwright.device.distributed import World
 from runwright.errors import UserError
 from runwright.optimizers.own_step import Losses, StepObjective
 from runwright.training.built import Built

@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 
 from runwright.data import Data
+from runwright.device.runtime import Runtime
 from runwright.domains.vision.batch import ImageBatch
 from runwright.domains.vision.celeba import CelebADataModule
 from runwright.domains.vision.dims import ImageDims
 from runwright.domains.vision.mapped import MappedImages
-from runwright.runtime import Runtime
 
 NUM_IMAGES = 150
 RES = 16

@@ -14,12 +14,12 @@ from torchvision import datasets
 from torchvision.datasets.utils import calculate_md5
 
 from runwright.data import Data, DataModule
+from runwright.device.runtime import Runtime
 from runwright.domains import register_domains
 from runwright.domains.vision.batch import ImageBatch
 from runwright.domains.vision.digits import Digits, bundled_digits
 from runwright.domains.vision.dims import ImageDims
 from runwright.factory import CONFIG_GROUPS
-from runwright.runtime import Runtime
 
 Images = Data[ImageDims, ImageBatch]
 Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]

@@ -9,6 +9,7 @@ import torch
 
 from runwright.data import Data
 from runwright.data.batching import InMemory
+from runwright.device.runtime import Runtime
 from runwright.domains.vision.batch import ImageBatch
 from runwright.domains.vision.cmnist import ColoredMNISTDataModule
 from runwright.domains.vision.coloring import choose_colors
@@ -17,7 +18,6 @@ from runwright.domains.vision.dims import ImageDims
 from runwright.domains.vision.palette import PALETTE
 from runwright.errors import UserError
 from runwright.factory import OptionError
-from runwright.runtime import Runtime
 
 RGB = np.array(list(PALETTE.values()), dtype=np.float32) / np.float32(255)
 

@@ -85,7 +85,7 @@ def test_the_cache_may_lie_elsewhere(root: Path, tmp_path: Path) -> None:
 _BUILD = """
 import sys, torch, logging
 from pathlib import Path
-from runwright.runtime import Runtime
+from runwright.device.runtime import Runtime
 from runwright.domains.vision.celeba import CelebADataModule
 logging.basicConfig(level=logging.INFO)
 root = Path(sys.argv[1])

@@ -17,8 +17,8 @@ from conftest import last_of_each
 from runwright import Config, ConfigError, Split, UserError, compose
 from runwright.data import Data
 from runwright.data.batching import InMemory
-from runwright.distributed import World
-from runwright.runtime import Runtime
+from runwright.device.distributed import World
+from runwright.device.runtime import Runtime
 from runwright.training.capture import possible
 from runwright.training.capture.captured_step import explained
 from runwright.training.capture.inputs import Picked, batches_to_gather, gathered

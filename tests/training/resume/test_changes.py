@@ -11,7 +11,7 @@ import torch
 from conftest import last_of_each
 from programs import run_python
 from runwright import UserError, compose
-from runwright.distributed import World
+from runwright.device.distributed import World
 from runwright.rundir.directory import RunDir
 from runwright.rundir.tensor_files import read_tensors
 from training.resume.conftest import ALLOWED, DIE_AT_STEP_30, OVERRIDES, contents

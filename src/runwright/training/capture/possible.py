@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, Optimizer
 
-from runwright.distributed import World
+from runwright.device.distributed import World
 from runwright.errors import UserError
 from runwright.model import FittedModel
 from runwright.optimizers.own_step import StepObjective

@@ -12,8 +12,8 @@ import attrs
 import numpy as np
 import torch
 
+from runwright.device.generators import generators_kept
 from runwright.errors import UserError
-from runwright.generators import generators_kept
 from runwright.storage.kept import kept, kept_tensors
 
 log = logging.getLogger(__name__)

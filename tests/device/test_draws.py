@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from runwright import Draws, generators
-from runwright.draws import _mixed  # pyright: ignore[reportPrivateUsage]  # against the integers of Python
+from runwright.device.draws import _mixed  # pyright: ignore[reportPrivateUsage]  # against the integers of Python
 
 COUNT = 100_000
 

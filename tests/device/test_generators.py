@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from runwright.generators import SeededReading, generators_kept, seed_generators
+from runwright.device.generators import SeededReading, generators_kept, seed_generators
 
 
 def drawn(seed: int, epoch: int, index: int) -> list[float]:

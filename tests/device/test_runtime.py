@@ -9,8 +9,8 @@ import torch
 
 from conftest import last_of_each
 from runwright import UserError, compose
+from runwright.device.runtime import choose_device
 from runwright.rundir.tensor_files import read_weights
-from runwright.runtime import choose_device
 from training.test_loop import SETS
 
 
