@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from runwright.caller import Caller, is_restarted
+from runwright.checks.model_size import does_not_fit
 from runwright.config import Config, chosen_name
 from runwright.errors import ConfigError, Interrupted, RunError, UserError, free_variables
 from runwright.factory import Settings
 from runwright.model import FittedModel
-from runwright.model_size import does_not_fit
 from runwright.plain import given_path
 from runwright.training.memory import explaining_out_of_memory, explaining_small_memory
 
@@ -71,7 +71,7 @@ def run(config: Config, run_dir: Path | str | None = None, caller: Caller = _IN_
 
 
 def _run(config: Config, run_dir: Path | str | None, caller: Caller) -> float:
-    from runwright import preflight
+    from runwright.checks import preflight
     from runwright.device.distributed import joined
     from runwright.device.runtime import (
         Runtime,

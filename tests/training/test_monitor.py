@@ -9,11 +9,11 @@ from torch import nn
 
 from conftest import last_of_each
 from runwright import UserError, compose
+from runwright.checks.preflight import directions
 from runwright.data import Data, DataModule
 from runwright.device.runtime import Runtime
 from runwright.factory import factory
 from runwright.objective import ObjectiveFactory
-from runwright.preflight import directions
 from runwright.rundir.tensor_files import read_weights
 from toy_domain import SetBatch, SetDims, SquaredDistance, ToySets
 from training.test_loop import DIGITS, SETS, column, weights

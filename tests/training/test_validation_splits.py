@@ -9,7 +9,7 @@ import torch
 
 from conftest import last_of_each
 from runwright import Caller, Data, InMemory, Runtime, UserError, compose, factory, run
-from runwright.preflight import directions
+from runwright.checks.preflight import directions
 from runwright.rundir.learning_curves import draw_learning_curves, learning_curves
 from runwright.rundir.result import read_result
 from toy_domain import SetBatch, SetDims, ToySets

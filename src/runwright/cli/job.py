@@ -55,8 +55,8 @@ def job(composed: "DictConfig", is_preempted: Callable[[], bool] = lambda: False
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from runwright import preflight
     from runwright.caller import Caller, is_restarted
+    from runwright.checks import preflight
     from runwright.cli.commands_to_type import directory_option, resume_command
     from runwright.compose.loader import StrictConfigLoader, to_config
     from runwright.errors import ConfigError, UserError, free_variables
@@ -116,7 +116,7 @@ def _refuse_early(config: "Config", run_dir: Path, overrides: Sequence[str]) -> 
     Raises:
         ConfigError: with everything that is wrong, if more is not to be looked for by building.
     """
-    from runwright import light_checks
+    from runwright.checks import light_checks
     from runwright.cli.needs_building import needs_building
     from runwright.errors import ConfigError
     from runwright.run import begins

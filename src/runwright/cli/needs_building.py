@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
-from runwright import preflight
-from runwright.light_checks import missing_weights
+from runwright.checks import preflight
+from runwright.checks.light_checks import missing_weights
 from runwright.optimizers.schedules import ScheduledOptimizer
 
 _NO_OPTION: Final = object()

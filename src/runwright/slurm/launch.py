@@ -17,7 +17,7 @@ from hydra.core.utils import JobReturn, JobRuntime, filter_overrides
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from runwright import preflight
+from runwright.checks import preflight
 from runwright.cli.basic_launcher import is_basic_sweeper
 from runwright.cli.commands_to_type import sweep_command
 from runwright.compose.loader import StrictConfigLoader

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig
 
-from runwright import preflight
+from runwright.checks import preflight
 from runwright.compose.loader import StrictConfigLoader
 from runwright.config import Config
 from runwright.errors import ConfigError

@@ -9,9 +9,9 @@ import torch
 
 from domains.vision.shapes import SHAPES, dims, logits_shape
 from runwright import UserError, compose
+from runwright.checks.preflight import problems
 from runwright.domains.vision.dims import ImageDims
 from runwright.domains.vision.resnet import ResNetFactory
-from runwright.preflight import problems
 
 
 @pytest.mark.parametrize("of", SHAPES, ids=str)

@@ -6,14 +6,14 @@ from typing import Final, TypeAlias
 
 import attrs
 
+from runwright.checks.meta_device import on_meta_device, was_refused
+from runwright.checks.model_size import Size, bounded, size_of
 from runwright.config import chosen_name
 from runwright.dims import Dims
 from runwright.errors import UserError
 from runwright.extras import MissingExtraError
 from runwright.finetune_options import FinetuneCfg
-from runwright.meta_device import on_meta_device, was_refused
 from runwright.model import ModelFactory
-from runwright.model_size import Size, bounded, size_of
 from runwright.optimizers.optimizer_factory import OptimizerFactory
 
 FROM_NOTHING: Final = FinetuneCfg()

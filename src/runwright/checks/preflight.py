@@ -4,6 +4,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from runwright.checks.light_checks import impossible_paths, missing_sources, missing_weights
+from runwright.checks.meta_device import on_meta_device, was_refused
+from runwright.checks.model_size import bounded, refuse_without_memory
 from runwright.compose.pending import PendingJobs
 from runwright.config import chosen_name
 from runwright.dims import Dims, accepts
@@ -11,9 +14,6 @@ from runwright.errors import ConfigError, UserError
 from runwright.extras import require_extra
 from runwright.factory import Settings, all_settings, mistyped, type_argument
 from runwright.finetune_options import FinetuneCfg
-from runwright.light_checks import impossible_paths, missing_sources, missing_weights
-from runwright.meta_device import on_meta_device, was_refused
-from runwright.model_size import bounded, refuse_without_memory
 
 if TYPE_CHECKING:
     from torch import nn

@@ -12,8 +12,8 @@ from torch import nn
 from typing_extensions import override
 
 from runwright import CONFIG_GROUPS, Config, ConfigError, compose, factory, option
+from runwright.checks.preflight import problems
 from runwright.model import ModelFactory
-from runwright.preflight import problems
 from toy_domain import SetDims
 
 TOY = ("dm=toy_sets", "model=with_weights", "gpu=-1", "pictures=false")
@@ -68,7 +68,7 @@ def test_what_cannot_fit_into_memory_is_told_with_the_figures() -> None:
 def test_a_model_of_a_million_layers_is_refused_within_seconds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("runwright.model_size._MOST_TENSORS", 2_000)
+    monkeypatch.setattr("runwright.checks.model_size._MOST_TENSORS", 2_000)
     (problem,) = problems(config(OfManyLayersFactory(layers=1_000_000)), here=False)
     assert problem.startswith("model=of_many_layers has more than 2,000 parameter tensors")
 
