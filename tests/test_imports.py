@@ -13,37 +13,39 @@ Imports = dict[str, set[str]]  # by the name of the module
 
 # The floors of the house: its folders, and these of the modules that lie in none.
 FLOORS: Final = {
-    "ground": "argument_types errors extras hints name_patterns figures migration_rules",
+    "ground": "argument_types errors extras hints name_patterns figures",
     "base": "plain dims model objective measures caller config custom_search_space predictions "
     "stage finetune_options added_commands machine",
-    "run": "run train trained load migration",
+    "run": "run train trained load",
     "front": "__init__",
     "app": "app",
     "tools": "__main__",
 }
 # Floor → those that it may not import.
 FORBIDDEN: Final = {
-    "ground": "factory base device data stages compose rundir training comparison run checks "
+    "ground": "factory base device data stages compose rundir training comparison run "
+    "migration checks cli sweep slurm tools domains front app",
+    "storage": "factory base device data stages compose rundir training comparison run "
+    "migration checks cli sweep slurm tools domains front app",
+    "device": "factory base data stages compose rundir training comparison run migration "
+    "checks cli sweep slurm tools domains front app",
+    "factory": "base device data stages compose rundir training comparison run migration checks "
     "cli sweep slurm tools domains front app",
-    "storage": "factory base device data stages compose rundir training comparison run checks "
-    "cli sweep slurm tools domains front app",
-    "device": "factory base data stages compose rundir training comparison run checks cli "
-    "sweep slurm tools domains front app",
-    "factory": "base device data stages compose rundir training comparison run checks cli sweep "
-    "slurm tools domains front app",
-    "base": "compose rundir training comparison run checks cli sweep slurm tools domains front app",
-    "optimizers": "stages compose rundir training comparison run checks cli sweep slurm tools "
+    "base": "compose rundir training comparison run migration checks cli sweep slurm tools "
     "domains front app",
-    "data": "stages compose rundir training comparison run checks cli sweep slurm tools "
+    "optimizers": "stages compose rundir training comparison run migration checks cli sweep slurm "
+    "tools domains front app",
+    "data": "stages compose rundir training comparison run migration checks cli sweep slurm "
+    "tools domains front app",
+    "stages": "compose rundir training comparison run migration checks cli sweep slurm tools "
     "domains front app",
-    "stages": "compose rundir training comparison run checks cli sweep slurm tools domains "
-    "front app",
-    "compose": "rundir training comparison run checks cli sweep slurm tools front app",
-    "rundir": "training comparison run checks cli sweep slurm tools domains front app",
-    "training": "compose comparison run checks cli sweep slurm tools domains front app",
-    "comparison": "compose run checks cli sweep slurm tools domains front app",
+    "compose": "rundir training comparison run migration checks cli sweep slurm tools front app",
+    "rundir": "training comparison run migration checks cli sweep slurm tools domains front app",
+    "training": "compose comparison run migration checks cli sweep slurm tools domains front app",
+    "comparison": "compose run migration checks cli sweep slurm tools domains front app",
     "run": "comparison cli sweep slurm tools domains front app",
-    "checks": "run comparison cli sweep slurm tools domains front app",
+    "checks": "run migration comparison cli sweep slurm tools domains front app",
+    "migration": "checks comparison cli sweep slurm tools domains front app",
     "cli": "sweep slurm tools front app",
     "sweep": "comparison slurm tools domains front app",
     "slurm": "comparison sweep tools domains front app",
@@ -52,7 +54,7 @@ FORBIDDEN: Final = {
     "app": "rundir training comparison sweep slurm tools domains front",
     # As a user's own domain does, it takes all from the front.
     "domains": "ground factory base device data optimizers compose rundir training comparison "
-    "run checks cli sweep slurm tools app",
+    "run migration checks cli sweep slurm tools app",
 }
 # Who imports modules by names that no reader of the text can follow, and which.
 BY_NAME: Final = {
@@ -70,7 +72,7 @@ BY_NAME: Final = {
 # Where the whole configuration is read; whatever is built gets plain values.
 READING: Final = {
     *("compose", "rundir", "training", "run", "cli", "sweep", "slurm", "tools", "app", "front"),
-    "checks",
+    *("checks", "migration"),
 }
 
 

@@ -68,12 +68,12 @@ if TYPE_CHECKING:
     from runwright.measures import Measure as Measure
     from runwright.measures import OutputObjective as OutputObjective
     from runwright.measures import WholeSplit as WholeSplit
-    from runwright.migration import Migration as Migration
-    from runwright.migration_rules import Inert as Inert
-    from runwright.migration_rules import NoEqual as NoEqual
-    from runwright.migration_rules import Original as Original
-    from runwright.migration_rules import Rule as Rule
-    from runwright.migration_rules import Taken as Taken
+    from runwright.migration.migration import Migration as Migration
+    from runwright.migration.rules import Inert as Inert
+    from runwright.migration.rules import NoEqual as NoEqual
+    from runwright.migration.rules import Original as Original
+    from runwright.migration.rules import Rule as Rule
+    from runwright.migration.rules import Taken as Taken
     from runwright.model import DataInitialized as DataInitialized
     from runwright.model import FittedModel as FittedModel
     from runwright.model import ModelFactory as ModelFactory
@@ -122,8 +122,8 @@ _HOME: Final = {
     "machine": ("Machine",),
     "measures": ("Measure", "OutputObjective", "WholeSplit"),
     "storage.metrics_table": ("MetricsTable",),
-    "migration": ("Migration",),
-    "migration_rules": ("Inert", "NoEqual", "Original", "Rule", "Taken"),
+    "migration.migration": ("Migration",),
+    "migration.rules": ("Inert", "NoEqual", "Original", "Rule", "Taken"),
     "model": ("DataInitialized", "FittedModel", "ModelFactory"),
     "objective": ("Evaluation", "MeanLosses", "Objective", "ObjectiveFactory"),
     "optimizers": ("OptimisationCfg", "TorchOptimizer"),

@@ -19,7 +19,7 @@ from runwright import NoEqual, Original, Rule, Taken
 from runwright.domains.perturbation.data_module import PerturbationDataModule
 from runwright.domains.perturbation.migrate_state import MigrateState
 from runwright.factory import described
-from runwright.migration import read_original
+from runwright.migration.migration import read_original
 from runwright.plain import leaves
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "perturbation.md"

@@ -13,7 +13,7 @@ from runwright.config import Config
 from runwright.domains.perturbation.llama import LlamaBackbone
 from runwright.domains.perturbation.migrate_state import MigrateState
 from runwright.domains.perturbation.pertsets import StateSmallFactory
-from runwright.migration import read_original
+from runwright.migration.migration import read_original
 from runwright.plain import leaves, plain_values
 from runwright.rundir.directory import RunDir
 

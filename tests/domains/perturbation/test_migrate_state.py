@@ -10,7 +10,7 @@ from domains.perturbation.state_seed import COMMAND, FILES, MAIN, TOML
 from runwright import Inert, Migration, NoEqual, Original, Taken, UserError, compose
 from runwright.__main__ import main
 from runwright.domains.perturbation.migrate_state import MigrateState
-from runwright.migration import Migrated, read_original
+from runwright.migration.migration import Migrated, read_original
 from runwright.plain import leaves, plain_values
 
 GIVEN = f"data.kwargs.toml_config_path={TOML}"

@@ -33,7 +33,7 @@ from runwright.compose import compose
 from runwright.compose.yaml_text import escaped, to_yaml
 from runwright.config import Config
 from runwright.errors import ConfigError, UserError, nearest
-from runwright.migration_rules import Fate, Inert, NoEqual, Original, Rule, Taken
+from runwright.migration.rules import Fate, Inert, NoEqual, Original, Rule, Taken
 from runwright.plain import leaves
 from runwright.storage.atomic_files import write_bytes
 

@@ -21,7 +21,7 @@ from runwright import (
     compose,
 )
 from runwright.__main__ import main
-from runwright.migration import read_original
+from runwright.migration.migration import read_original
 from runwright.plain import plain_values
 
 

@@ -1,0 +1,1 @@
+"""From the configuration of another program to an experiment."""
