@@ -257,6 +257,10 @@ def test_without_validation_data_it_says_so_and_takes_the_training_loss(
     value = compose(options).run(tmp_path / "run")
     assert "There are no validation data" in capsys.readouterr().out
     assert value == min(column(tmp_path / "run", "train_loss").values())
+    value = compose([*options, "training.monitor=last"]).run(tmp_path / "last")
+    assert "There are no validation data" not in capsys.readouterr().out
+    losses = column(tmp_path / "last", "train_loss")
+    assert value == losses[max(losses)]
 
 
 def test_the_order_of_an_epoch_is_a_function_of_seed_and_epoch() -> None:

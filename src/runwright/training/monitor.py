@@ -45,12 +45,12 @@ class Monitor:
         Raises:
             UserError: it is unknown, or contradicts `training.monitor_mode`.
         """
-        if not validation:
+        self.name, self.higher_is_better = choose_monitor(cfg, objective, validation=validation)
+        self.selects = cfg.monitor != LAST
+        if not validation and self.selects:
             log.info(
                 "There are no validation data: the training loss decides which weights are best."
             )
-        self.name, self.higher_is_better = choose_monitor(cfg, objective, validation=validation)
-        self.selects = cfg.monitor != LAST
         self._keep_best = keep_best
         self._patience = cfg.early_stopping or math.inf
         self._reporter = reporter
