@@ -29,6 +29,7 @@ from runwright.training.compiling import compile_model
 from runwright.training.finetune.adapter_files import write_adapters
 from runwright.training.finetune.lora import refuse_idle_adapters
 from runwright.training.finetune.start import Start
+from runwright.training.going_on import branch, resume
 from runwright.training.loop import Training
 from runwright.training.memory import explaining_small_memory
 from runwright.training.run_log import NoLog, RunLog
@@ -66,7 +67,7 @@ def train(
             if resumed is not None:
                 _resume(training, resumed, directory)
             if origin is not None:
-                training.branch(origin)
+                branch(training, origin)
             directory.take_place(world)
             if resumed is None and world.is_main:
                 _draw_examples(built)
@@ -76,7 +77,7 @@ def train(
 
 
 def _resume(training: Training[Any], checkpoint: Checkpoint, directory: RunDir) -> None:
-    training.resume(checkpoint, is_changed=bool(directory.changed))
+    resume(training, checkpoint, is_changed=bool(directory.changed))
     has_ended = training.state.finished
     stands = directory.finished is not None or (has_ended and directory.changed)
     if not stands:  # nor record a change that nothing is trained with

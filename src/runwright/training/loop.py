@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Final, Generic, NoReturn, TypeVar
 
 from runwright.caller import Reporter
-from runwright.config import TrainingCfg
 from runwright.data import Batch
 from runwright.device.distributed import World
 from runwright.device.generators import generators_kept
-from runwright.errors import RunError, UserError
-from runwright.rundir.checkpoint import Checkpoint, Checkpoints
+from runwright.errors import RunError
+from runwright.rundir.checkpoint import Checkpoints
 from runwright.rundir.result import FitResult
 from runwright.training.built import Built
 from runwright.training.evaluation import autocast, evaluate
 from runwright.training.finetune.freezing import keep_in_evaluation_mode
 from runwright.training.gauges import Gauges
+from runwright.training.length import steps_per_epoch, total_steps, validation_interval
 from runwright.training.losses import LossHistory
 from runwright.training.memory import explaining_out_of_memory
 from runwright.training.monitor import TRAIN_LOSS, Monitor
@@ -58,7 +58,7 @@ _OUT_OF_MEMORY_VALIDATING: Final = (
 
 
 class Training(Generic[B]):
-    """One training; `run` is the loop."""
+    """One training; `run` is the loop. `going_on.py` resumes one from a checkpoint."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Training(Generic[B]):
         reporter: Reporter | None = None,
         world: World = _ALONE,
     ) -> None:
-        """Prepare a training from step 0; `resume` continues from a checkpoint.
+        """Prepare a training from step 0.
 
         Raises:
             UserError: the options do not fit the data or the objective.
@@ -79,9 +79,9 @@ class Training(Generic[B]):
         train, self.validation = limited(built.data, cfg)
         self.train = part_of(train, world.rank, world.size)
         self.batches_per_step = cfg.accumulate_grad_batches * batches_per_step(built.objective)
-        self.steps_per_epoch = self._steps_per_epoch()
-        self.total_steps = _total_steps(cfg, self.steps_per_epoch)
-        self.val_every = _validation_interval(cfg, self.steps_per_epoch)
+        self.steps_per_epoch = steps_per_epoch(self.train.num_batches, self.batches_per_step, cfg)
+        self.total_steps = total_steps(cfg, self.steps_per_epoch)
+        self.val_every = validation_interval(cfg, self.steps_per_epoch)
         self.monitor = Monitor(
             cfg,
             built.objective,
@@ -192,104 +192,6 @@ class Training(Generic[B]):
                     stop.agree(world)
                     stop.raise_if_requested()
 
-    def resume(self, checkpoint: Checkpoint, *, is_changed: bool = False) -> None:
-        """Resume from a checkpoint; a finished training only if it would no longer end there.
-
-        Args:
-            checkpoint: what to resume from.
-            is_changed: whether the options differ from those that it was trained with, so that what
-                came after it will not be repeated.
-
-        Raises:
-            UserError: the weights do not fit this model.
-        """
-        self.state = state = self.snapshots.restore(checkpoint)
-        if state.monitor != self.monitor.name:
-            log.warning("%s decides from here on; the best so far is reset.", self.monitor.name)
-            state.monitor, state.best, state.leaders = self.monitor.name, None, []
-            state.validations_without_best = 0
-        is_last = state.step >= self.total_steps
-        ends_here = is_last or state.pruned or self.monitor.is_out_of_patience(state)
-        if checkpoint.info["total_steps"] != self.total_steps or not ends_here:
-            state.finished = state.pruned = False
-        state.finished |= is_last
-        self.losses.restore(state.unread)
-        if is_changed:
-            self.snapshots.take_over_best(state)
-        if state.finished:
-            log.info(
-                "The training had already finished, after step %d of %d.",
-                state.step,
-                self.total_steps,
-            )
-            return
-        log.info("Resuming after step %d of %d.", state.step, self.total_steps)
-        self._warn_of_stretched_schedule(checkpoint)
-
-    def branch(self, checkpoint: Checkpoint) -> None:
-        """Continue from a checkpoint of another run, which stays as it is.
-
-        Raises:
-            UserError: the weights are not of this model, or the training ends there.
-        """
-        self.state = state = self.snapshots.restore(checkpoint, is_own=False)
-        if state.step >= self.total_steps:
-            raise UserError(
-                f"checkpoint.resume_from={checkpoint.path} is of step {state.step}, and the "
-                f"training has {self.total_steps}. Take an earlier one, or ask for more "
-                "training.epochs or training.max_steps."
-            )
-        if state.monitor != self.monitor.name or not self.snapshots.adopt_best(state, checkpoint):
-            log.info("The best weights are counted anew from here on.")
-            state.monitor, state.best, state.leaders = self.monitor.name, None, []
-            state.validations_without_best = 0
-        if self.monitor.is_out_of_patience(state):
-            state.validations_without_best = 0
-        state.finished = state.pruned = False
-        self.losses.restore(state.unread)
-        log.info(
-            "Continuing from %s, after step %d of %d.",
-            checkpoint.path,
-            state.step,
-            self.total_steps,
-        )
-        self._warn_of_stretched_schedule(checkpoint)
-
-    def _warn_of_stretched_schedule(self, checkpoint: Checkpoint) -> None:
-        """Say what happens to the learning rate when the length of the schedule has changed.
-
-        It is a function of the step and of the total number of steps, which has changed.
-        """
-        opt, steps_before = self.built.config.opt, checkpoint.info["total_steps"]
-        if self.total_steps == steps_before:
-            return
-        with contextlib.suppress(UserError):  # it fits this length, and perhaps not the other
-            before, now = (
-                opt.lr_factor(total, self.steps_per_epoch)(self.state.step)
-                for total in (steps_before, self.total_steps)
-            )
-            if before == now:
-                return
-        lr = checkpoint.info.get("lr")  # missing in older ones
-        log.warning(
-            "%s now spans %d steps, not %d: the learning rate continues at %.3g%s.",
-            opt.schedule_described,
-            self.total_steps,
-            steps_before,
-            self.step.lr(self.state.step),
-            "" if lr is None else f", after {lr:.3g} in the last step",
-        )
-
-    def _steps_per_epoch(self) -> int:
-        there, taken = self.train.num_batches, self.batches_per_step
-        if there >= taken:
-            return there // taken
-        accumulated = self.cfg.accumulate_grad_batches
-        said = f"training.accumulate_grad_batches={accumulated}"
-        if taken > accumulated:
-            said = f"the {taken} of a step: {taken // accumulated} times {said}"
-        raise UserError(f"An epoch has {there} batches, fewer than {said}.")
-
     def _training_losses(self) -> dict[str, float]:
         """The mean of every loss since they were last recorded.
 
@@ -395,16 +297,3 @@ class Training(Generic[B]):
             )
 
         return explaining_out_of_memory(explain)
-
-
-def _total_steps(cfg: TrainingCfg, steps_per_epoch: int) -> int:
-    limits = [cfg.max_steps] if cfg.max_steps is not None else []
-    if cfg.epochs is not None:
-        limits.append(cfg.epochs * steps_per_epoch)
-    return min(limits)
-
-
-def _validation_interval(cfg: TrainingCfg, steps_per_epoch: int) -> int:
-    if isinstance(cfg.val_every, float):
-        return max(1, round(cfg.val_every * steps_per_epoch))
-    return cfg.val_every
