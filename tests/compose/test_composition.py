@@ -36,7 +36,7 @@ def test_the_project_folder_is_found_from_below_it(conf: Path) -> None:
 def test_without_a_folder_the_data_and_the_model_must_be_chosen() -> None:
     problems = mistakes()
     assert len(problems) == 2
-    assert problems[0].startswith("dm must be chosen (the data): dm=celeba|cmnist")
+    assert problems[0].startswith("dm must be chosen (the data): dm=celeba|cifar10|")
     assert problems[1].startswith("model must be chosen (the model): model=cnn|")
     assert "There is no conf/config.yaml here or in a folder above" in problems[1]
     assert "There is no conf/" not in mistakes(*CMNIST, "opt.lr=-1")[0]

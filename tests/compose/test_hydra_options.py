@@ -207,8 +207,14 @@ def test_what_hydra_leaves_open_stays_open(overrides: list[str]) -> None:
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("+experiment=cmnist/cn", "Did you mean 'cmnist/cnn'? Allowed: cmnist/cnn, good_run, "),
-        ("+experiment=cmnst/cnn", "Did you mean 'cmnist/cnn'? Allowed: cmnist/cnn, good_run, "),
+        (
+            "+experiment=cmnist/cn",
+            "Did you mean 'cmnist/cnn'? Allowed: cifar10/speedrun, cmnist/cnn, good_run, ",
+        ),
+        (
+            "+experiment=cmnst/cnn",
+            "Did you mean 'cmnist/cnn'? Allowed: cifar10/speedrun, cmnist/cnn, good_run, ",
+        ),
         ("hydra/launcher=slurm/kyv", "Did you mean 'slurm/kyiv'? Allowed: basic, joblib, runwr"),
         ("hydra/launcher=kyiv", "Did you mean 'slurm/kyiv'?"),
         ("hydra/sweeper=optun", "Did you mean 'optuna'? Allowed: basic, fcn_params, fcn_params_p"),
@@ -268,7 +274,12 @@ def conf(tmp_path: Path) -> Path:
             "experiment/mine",
             "# @package _global_\ndefaults: [sbu/mine]\n",
             ["+experiment=mine"],
-            [("there is no such file. Did you mean 'mine'? Allowed: cmnist/cnn, mine, ")],
+            [
+                (
+                    "there is no such file. Did you mean 'mine'? Allowed: cifar10/speedrun, "
+                    "cmnist/cnn, mine, "
+                )
+            ],
         ),
     ],
 )

@@ -161,7 +161,7 @@ def test_mistakes_are_found_before_anything_is_removed(tmp_path: Path) -> None:
 
 
 BROKEN = {
-    "the data": ["dm=celeba", "dm.root=nowhere"],
+    "the data": ["dm=image_folder", "dm.root=pictures", "dm.default_res=8"],
     "a limit of the data": ["training.limit_train_batches=0.0001"],
     "the weights to begin with": ["checkpoint.load=other.safetensors"],
 }
@@ -173,6 +173,9 @@ def test_a_mistake_that_only_building_shows_leaves_the_run_as_it_was(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     save_file({"other": torch.zeros(1)}, "other.safetensors")
+    for name in ("cats", "dogs"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        (tmp_path / "pictures" / name / "one.png").write_text("no image")
     run_dir = tmp_path / "run"
     config_of().run(run_dir)
     before = contents(run_dir)

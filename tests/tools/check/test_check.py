@@ -240,9 +240,9 @@ def test_pairs_experiments_and_yaml_variants_are_measured(
     report: subprocess.CompletedProcess[str],
 ) -> None:
     rows = cells(report)
-    assert ("line", "table", "4", "16", "B", "64", "B") in rows
-    assert ("line", "wide", "101", "404", "B", "1.58", "KiB") in rows
-    assert ("line/unbiased", "wide", "100", "400", "B", "1.56", "KiB") in rows
+    assert ("line", "table", "4", "4", "16", "B", "64", "B") in rows
+    assert ("line", "wide", "101", "101", "404", "B", "1.58", "KiB") in rows
+    assert ("line/unbiased", "wide", "100", "100", "400", "B", "1.56", "KiB") in rows
     assert ("sub/wide", "line", "wide", "101", "404", "B", "1.58", "KiB") in rows
     assert ("opt=sgd", "line", "table", "4", "16", "B", "32", "B") in rows
     assert ("late", "known", "only", "from", "the", "data") in rows
