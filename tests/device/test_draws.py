@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from runwright import Draws, generators
+from runwright import Draws
+from runwright.device import generators
 from runwright.device.draws import _mixed  # pyright: ignore[reportPrivateUsage]  # against the integers of Python
 
 COUNT = 100_000
