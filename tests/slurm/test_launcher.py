@@ -276,8 +276,10 @@ def test_a_grid_that_grows_while_its_jobs_wait_leaves_them_their_directories(slu
 def test_the_tasks_of_a_job_train_one_model_and_make_way_together(
     slurm: Slurm, tmp_path: Path
 ) -> None:
-    tasks, environment = "hydra.launcher.tasks_per_node=2", Path("sweep/0/environment.json")
-    submitted = submit(slurm, "seed=1", *LONG, "training.epochs=8", tasks)
+    # Each takes 0.86 GB, and what a task starts counts as much again until it is another program.
+    tasks = ("hydra.launcher.tasks_per_node=2", "hydra.launcher.mem_gb=4")
+    environment = Path("sweep/0/environment.json")
+    submitted = submit(slurm, "seed=1", *LONG, "training.epochs=8", *tasks)
     wait_for_text(Path("sweep/0/log.txt"), "step 250/")
     first, second = json.loads(environment.read_text())["process"], second_task(slurm)
     os.kill(first, signal.SIGUSR2)  # goes before what the other is told
