@@ -108,8 +108,9 @@ PARAMS = "defaults: [basic]\nparams: {model: 'resnet,torchvision'}\n"
         ["model=resnet,torchvision", "+experiment=weights"],
         ["hydra/sweeper=two", "model.weights=null"],
         ["hydra.sweeper.params={model:'resnet,torchvision'}", "model.weights=null"],
+        ["hydra.sweeper.params={model:'resnet,torchvision'}", "+experiment=weights"],
     ],
-    ids=["typed", "in a file", "params in a file", "params"],
+    ids=["typed", "in a file", "params in a file", "params", "params beside a file"],
 )
 def test_options_of_the_models_that_vary_are_not_looked_for_in_the_usual_one(
     tmp_path: Path, overrides: list[str]

@@ -18,7 +18,7 @@ from runwright.compose._hydra import Composer, Repository
 from runwright.compose.explain import USER_MISTAKES
 from runwright.compose.file_shapes import wrong_shapes
 from runwright.compose.hydra_options import numbers_for_flags, wrong_in_hydra
-from runwright.compose.overrides import first_choice, structural
+from runwright.compose.overrides import first_choice, first_of_params, structural
 from runwright.compose.references import without_reference, without_training
 from runwright.compose.texts import keep_texts_of_params
 from runwright.compose.values import give
@@ -122,6 +122,7 @@ class BaseAndValues:
                 (first_choice(one, repository) or one) if one.is_sweep_override() else one
                 for one in base
             ]
+            base += first_of_params(parsed, repository)
             composed = self._compose_files(config_name, base, run_mode)
         found = self._composer.last_repository
         if len(found.sources) > len(repository.sources):  # which may have further groups

@@ -29,6 +29,7 @@ from runwright.errors import UserError
 from runwright.factory import CONFIG_GROUPS
 from runwright.plain import home_path
 
+_PARAMS: Final = "hydra.sweeper.params"
 _PATHS_OF_HYDRA: Final = frozenset(
     {
         *("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.sweeper.storage"),
@@ -113,6 +114,22 @@ def first_choice(one: Override, repository: Repository) -> Override | None:
     return next((_parsed(f"{one.get_key_element()}={name}") for name in found), None)
 
 
+def first_of_params(parsed: Sequence[Override], repository: Repository) -> list[Override]:
+    """The first member of every group that `hydra.sweeper.params` vary on the command line."""
+    varied: dict[str, Any] = {}
+    for one in parsed:
+        if one.key_or_group == _PARAMS and isinstance(value := one.value(), dict):
+            varied |= {str(key): text for key, text in cast("dict[Any, Any]", value).items()}
+        elif one.key_or_group.startswith(f"{_PARAMS}."):
+            varied[one.key_or_group.removeprefix(f"{_PARAMS}.")] = one.value()
+    found: list[Override] = []
+    for group, text in varied.items():
+        if repository.has_group(group):
+            texts = OverridesParser.create().parse_overrides([f"{group}={text}"])
+            found += filter(None, [first_choice(texts[0], repository)])
+    return found
+
+
 def given_twice(overrides: Sequence[str]) -> list[str]:
     """A text for every option that is set more than once, also within a dictionary."""
     given: dict[tuple[str, str | None], list[str]] = {}
@@ -125,7 +142,7 @@ def given_twice(overrides: Sequence[str]) -> list[str]:
         within += in_override(text)
         if not (one.is_delete() or one.is_list_extend()):
             for key, _ in _set_by(one):
-                varied = key.removeprefix("hydra.sweeper.params.")  # the same, for a sweeper
+                varied = key.removeprefix(f"{_PARAMS}.")  # the same, for a sweeper
                 given.setdefault((varied, one.package), []).append(text)
     told: dict[tuple[str, ...], str] = {}
     for (key, _), texts in given.items():
