@@ -198,6 +198,15 @@ def test_a_compiled_model_trains_alike_and_saves_the_same_names(tmp_path: Path) 
         torch.testing.assert_close(compiled[name], plain[name], atol=1e-4, rtol=1e-3)
 
 
+def test_a_model_that_torch_does_not_compile_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    compose([*DIGITS, "training.max_steps=1", "training.compile=true"]).run(tmp_path / "run")
+    said = [one for one in caplog.messages if "training.compile has no effect" in one]
+    assert len(said) == 1
+    assert "plain torch.nn.Sequential, which torch does not trace" in said[0]
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(
     tmp_path: Path,
 ) -> None:
